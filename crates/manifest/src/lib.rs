@@ -1,0 +1,2 @@
+//! `mana.toml` → [`plan::Plan`].
+pub mod plan;

@@ -1,0 +1,218 @@
+//! What a manifest means in one environment: every default filled in, every reference resolved, every conflict refused.
+//!
+//! A [`Plan`] is what the other rooms work from. It holds no file positions and no unresolved text; secrets stand in it as
+//! *names* inside [`Value`], so a plan can be printed, stored and compared without holding one.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// The ecosystem in one environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// Name of the ecosystem.
+    pub ecosystem: String,
+    /// Domain under which this environment's hosts live (`localhost` in development).
+    pub domain: String,
+    /// Which environment this is.
+    pub environment: Environment,
+    /// Folder of the manifest; relative paths start here.
+    pub root: PathBuf,
+    /// Data folder (`.mana` by default), absolute.
+    pub data: PathBuf,
+    /// Where the edge accepts public traffic.
+    pub listen: SocketAddr,
+    /// Scheme and port as seen from outside: `http://HOST:8080`. Appended to a host to make an origin.
+    pub public_scheme: String,
+    /// Port as seen from outside; `None` where it is the scheme's own.
+    pub public_port: Option<u16>,
+    /// Ports that instances get, inclusive.
+    pub instance_ports: (u16, u16),
+    /// Secrets of this environment, by name.
+    pub secrets: BTreeMap<String, SecretRule>,
+    /// Projects, by name.
+    pub projects: BTreeMap<String, Project>,
+    /// Services in start order: each one after all it needs.
+    pub services: Vec<Service>,
+}
+
+/// One of the three environments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Environment {
+    /// A person's own machine; hosts below `localhost`.
+    Development,
+    /// The rehearsal; hosts carry the prefix `staging-`.
+    Staging,
+    /// The real thing.
+    Production,
+}
+
+/// How a secret comes to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SecretRule {
+    /// `Some(n)`: n random bytes, generated at first start. `None`: a person provides it.
+    pub generate_bytes: Option<u16>,
+    /// What it is for, shown when it is missing.
+    pub about: Option<String>,
+}
+
+/// A product.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Project {
+    /// One line for people.
+    pub about: Option<String>,
+}
+
+/// One deployable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Service {
+    /// Unique name, as typed: `chat-backend`.
+    pub name: String,
+    /// The project it belongs to.
+    pub project: String,
+    /// What it is.
+    pub kind: Kind,
+    /// Public host names, in lower case, without port. Empty: internal only.
+    pub hosts: Vec<String>,
+    /// Origin as seen from outside (`http://app-chat.localhost:8080`), of the first host.
+    pub public_url: Option<String>,
+    /// Path prefix → absolute URL, answered by the edge with 308.
+    pub redirects: BTreeMap<String, String>,
+    /// What runs.
+    pub run: Run,
+    /// Services that must be up before this one, by name.
+    pub needs: Vec<String>,
+    /// Secrets without which it is never started.
+    pub secrets: Vec<String>,
+    /// Bounds at the edge and on the machine.
+    pub limits: ServiceLimits,
+}
+
+/// What a service is; brings its defaults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// The shared identity service, host `auth.DOMAIN`.
+    Auth,
+    /// An API, host `api-PROJECT.DOMAIN`.
+    Backend,
+    /// A web app, host `app-PROJECT.DOMAIN`.
+    Web,
+    /// A static page, host `PROJECT.DOMAIN`.
+    Landing,
+    /// The public status page, host `status.DOMAIN`.
+    Status,
+}
+
+/// How a service answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Run {
+    /// A program that listens on `$PORT`.
+    Command(Command),
+    /// A folder served by the edge.
+    Static {
+        /// The folder, absolute.
+        folder: PathBuf,
+        /// File answered with 404.
+        not_found: Option<String>,
+    },
+}
+
+/// A program and its surroundings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Command {
+    /// Program (absolute where it names a path) and arguments.
+    pub argv: Vec<String>,
+    /// Folder it starts in, absolute.
+    pub cwd: PathBuf,
+    /// Arguments after `argv[0]` that bring its database up to date, run before the first start. Empty: none.
+    pub migrate: Vec<String>,
+    /// Stable internal address, answered by the edge.
+    pub internal: SocketAddr,
+    /// Environment in full but for `PORT`, which each instance gets at its start.
+    pub env: BTreeMap<String, Value>,
+    /// Path of the `live` probe.
+    pub live: String,
+    /// Path of the `ready` probe.
+    pub ready: String,
+    /// Running instances wanted.
+    pub instances: u16,
+    /// Longest time from start to the first `ready` answer.
+    #[serde(serialize_with = "as_millis")]
+    pub start_timeout: Duration,
+    /// Longest time from the stop signal to the kill.
+    #[serde(serialize_with = "as_millis")]
+    pub stop_timeout: Duration,
+}
+
+fn as_millis<S: serde::Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(u64::try_from(value.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Text with secrets in it by name. Rendered with the secrets only at the moment of a start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Value(pub Vec<Part>);
+
+/// A piece of a [`Value`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// Plain text.
+    Text(String),
+    /// The secret of this name.
+    Secret(String),
+}
+
+impl Value {
+    /// Plain text without secrets.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self(vec![Part::Text(text.into())])
+    }
+
+    /// The text for people: each secret as `[secret NAME]`.
+    pub fn redacted(&self) -> String {
+        self.0
+            .iter()
+            .map(|part| match part {
+                Part::Text(text) => text.clone(),
+                Part::Secret(name) => format!("[secret {name}]"),
+            })
+            .collect()
+    }
+
+    /// The text with secrets put in.
+    ///
+    /// # Errors
+    /// The name of the first secret that `lookup` does not know.
+    pub fn reveal<'a>(&'a self, lookup: impl Fn(&str) -> Option<String>) -> Result<String, &'a str> {
+        self.0
+            .iter()
+            .map(|part| match part {
+                Part::Text(text) => Ok(text.clone()),
+                Part::Secret(name) => lookup(name).ok_or(name.as_str()),
+            })
+            .collect()
+    }
+}
+
+impl Serialize for Value {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.redacted())
+    }
+}
+
+/// Bounds of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ServiceLimits {
+    /// Resident memory an instance may take before it is restarted; `None`: unbounded.
+    pub memory_bytes: Option<u64>,
+    /// Largest request body at the edge.
+    pub max_body_bytes: u64,
+    /// From the request to the answer's headers.
+    #[serde(serialize_with = "as_millis")]
+    pub response_timeout: Duration,
+}
