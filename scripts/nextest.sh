@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Runs tests with cargo-nextest where it is installed, else with `cargo test`: same tests, nextest is just quicker.
+set -euo pipefail
+if cargo nextest --version >/dev/null 2>&1; then
+  exec cargo nextest run --locked "$@"
+fi
+exec cargo test --locked "$@"

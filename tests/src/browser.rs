@@ -1,0 +1,63 @@
+//! A real browser: headless Chromium, driven over WebDriver.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use fantoccini::{Client, ClientBuilder};
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::wait;
+
+/// Longest time for the driver to accept its first session.
+const START_BOUND: Duration = Duration::from_secs(30);
+
+/// A browser with an empty profile of its own. Call [`Browser::close`] at the end of a test.
+pub struct Browser {
+    /// What drives it.
+    pub client: Client,
+    driver: Child,
+    _profile: TempDir,
+}
+
+impl Browser {
+    /// Starts one with a window of this size.
+    pub async fn start(width: u32, height: u32) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
+        let profile = tempfile::tempdir().expect("a temporary folder");
+        let driver = Command::new("chromedriver")
+            .arg(format!("--port={port}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver starts (`make test` installs it on Debian)");
+        let options = json!({ "goog:chromeOptions": { "args": [
+            "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            format!("--user-data-dir={}", profile.path().display()), format!("--window-size={width},{height}"),
+        ]}, "goog:loggingPrefs": { "browser": "ALL" } });
+        let capabilities = options.as_object().expect("an object").clone();
+        let address = format!("http://127.0.0.1:{port}");
+        let client = wait::until("a browser session", START_BOUND, || {
+            let mut builder = ClientBuilder::new(hyper_util_connector());
+            builder.capabilities(capabilities.clone());
+            let address = address.clone();
+            async move { builder.connect(&address).await.ok() }
+        })
+        .await;
+        Self { client, driver, _profile: profile }
+    }
+
+    /// Ends the session and the driver.
+    pub async fn close(mut self) {
+        self.client.clone().close().await.expect("the session ends");
+        self.driver.kill().expect("the driver ends");
+        self.driver.wait().expect("the driver is reaped");
+    }
+}
+
+fn hyper_util_connector() -> hyper_util::client::legacy::connect::HttpConnector {
+    hyper_util::client::legacy::connect::HttpConnector::new()
+}
