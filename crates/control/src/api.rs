@@ -8,7 +8,10 @@
 //! | `POST /v1/down` | → lines of [`Event`], until [`Event::Settled`]; the control plane then ends itself |
 //! | `POST /v1/run` | [`RunRequest`] → [`RunSpec`]: what a one-off command of a service is started with, by the client itself |
 //!
-//! Errors are `application/problem+json` (RFC 9457) with `title` and `detail`.
+//! | `GET /v1/journal?limit=N` | → the last N [`JournalEntry`], newest first |
+//!
+//! Errors are `application/problem+json` (RFC 9457): a [`Problem`]. An invalid manifest is 422 with every problem in
+//! `problems`, and changes nothing; an unknown service is 404; a call that does not fit the present state is 409.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -191,4 +194,36 @@ pub enum Event {
         /// Why, in one sentence.
         reason: String,
     },
+}
+
+/// Why a call was refused (RFC 9457).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// What kind of problem, in a few constant words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What happened, to what, why, and what to do next.
+    #[serde(default)]
+    pub detail: String,
+    /// Every single problem of an invalid manifest, with its place in the file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
+}
+
+/// One remembered happening.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalEntry {
+    /// When, RFC 3339.
+    pub at: String,
+    /// Which service; absent where it concerns the whole ecosystem.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// Which instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    /// What kind: `applied`, `started`, `ready`, `unready`, `exited`, `restarting`, `adopted`, `stopped`, `blocked`, …
+    pub kind: String,
+    /// In words.
+    pub detail: String,
 }

@@ -1,1 +1,2 @@
-//! Stub.
+//! Where instances run.
+pub mod logs;

@@ -1,0 +1,215 @@
+//! The typed client of the operator API.
+//!
+//! Each call opens its own connection to `control.sock`: calls are rare, and a connection that was idle while the control
+//! plane was replaced would only bring errors of its own.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+
+use crate::api::{Apply, Event, JournalEntry, Problem, Restart, RunRequest, RunSpec, Status};
+use crate::paths;
+
+/// Longest wait for the answer to a question (not for a stream of progress): the control plane answers from memory.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Largest answer that is read into memory: a status of some hundred services stays far below.
+const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+/// Longest line of progress: one event with its log tail.
+const MAX_EVENT_BYTES: usize = 1024 * 1024;
+
+/// Why a call did not work out.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens on the socket.
+    #[error("no control plane runs on {} (start it with `mana up`)", data.display())]
+    NotRunning {
+        /// The data folder asked.
+        data: PathBuf,
+    },
+    /// The control plane refused, and says why.
+    #[error("{}{}", .0.title, if .0.detail.is_empty() { String::new() } else { format!(": {}", .0.detail) })]
+    Refused(Problem),
+    /// The connection broke or the answer did not come.
+    #[error("cannot talk to the control plane: {what}")]
+    Talk {
+        /// What was being done.
+        what: &'static str,
+        /// Why it failed.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The answer is not what this version of `mana` understands.
+    #[error("the control plane's answer is not understood: {what} (is it of another version? `mana down`, then `mana up`)")]
+    Answer {
+        /// What was being read.
+        what: String,
+    },
+}
+
+fn talk(what: &'static str) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> ClientError {
+    move |source| ClientError::Talk { what, source }
+}
+
+/// One control plane, by its data folder.
+#[derive(Debug, Clone)]
+pub struct Client {
+    data: PathBuf,
+}
+
+impl Client {
+    /// Checks that a control plane answers on this data folder.
+    ///
+    /// # Errors
+    /// [`ClientError::NotRunning`] when none does.
+    pub async fn connect(data: &Path) -> Result<Self, ClientError> {
+        let client = Self { data: data.to_owned() };
+        client.open().await?;
+        Ok(client)
+    }
+
+    /// Desired against actual.
+    pub async fn status(&self) -> Result<Status, ClientError> {
+        self.ask(Method::GET, "/v1/status", &()).await
+    }
+
+    /// Makes the ecosystem what the manifest says; the events tell how that goes.
+    pub async fn apply(&self, apply: &Apply) -> Result<Events, ClientError> {
+        self.follow("/v1/apply", apply).await
+    }
+
+    /// Replaces the instances of one service, without a lost request.
+    pub async fn restart(&self, restart: &Restart) -> Result<Events, ClientError> {
+        self.follow("/v1/restart", restart).await
+    }
+
+    /// Stops everything the control plane started, then the control plane.
+    pub async fn down(&self) -> Result<Events, ClientError> {
+        self.follow("/v1/down", &()).await
+    }
+
+    /// What a one-off command of a service is started with.
+    pub async fn run(&self, request: &RunRequest) -> Result<RunSpec, ClientError> {
+        self.ask(Method::POST, "/v1/run", request).await
+    }
+
+    /// The last happenings, newest first.
+    pub async fn journal(&self, limit: u32) -> Result<Vec<JournalEntry>, ClientError> {
+        self.ask(Method::GET, &format!("/v1/journal?limit={limit}"), &()).await
+    }
+
+    async fn open(&self) -> Result<UnixStream, ClientError> {
+        UnixStream::connect(paths::control_socket(&self.data)).await.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                ClientError::NotRunning { data: self.data.clone() }
+            }
+            _ => talk("connecting to control.sock")(error.into()),
+        })
+    }
+
+    async fn call<B: Serialize + Sync>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &B,
+    ) -> Result<Response<Incoming>, ClientError> {
+        let stream = self.open().await?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| talk("opening the connection")(error.into()))?;
+        // The connection's own errors reach the caller through the answer or its body.
+        tokio::spawn(connection);
+        let bytes = serde_json::to_vec(body).map_err(|error| talk("writing the question")(error.into()))?;
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "control")
+            .header("content-type", "application/json")
+            .body(Full::new(Bytes::from(bytes)))
+            .map_err(|error| talk("writing the question")(error.into()))?;
+        let response = tokio::time::timeout(ANSWER_TIMEOUT, sender.send_request(request))
+            .await
+            .map_err(|error| talk("waiting for the answer")(error.into()))?
+            .map_err(|error| talk("asking")(error.into()))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        let bytes = collect(response).await?;
+        Err(match serde_json::from_slice::<Problem>(&bytes) {
+            Ok(problem) => ClientError::Refused(problem),
+            Err(_) => ClientError::Answer { what: format!("status {status} without a problem document") },
+        })
+    }
+
+    async fn ask<B: Serialize + Sync, A: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &B,
+    ) -> Result<A, ClientError> {
+        let bytes = collect(self.call(method, path, body).await?).await?;
+        serde_json::from_slice(&bytes).map_err(|error| ClientError::Answer { what: format!("{path}: {error}") })
+    }
+
+    async fn follow<B: Serialize + Sync>(&self, path: &str, body: &B) -> Result<Events, ClientError> {
+        let response = self.call(Method::POST, path, body).await?;
+        Ok(Events { body: response.into_body(), buffer: BytesMut::new() })
+    }
+}
+
+async fn collect(response: Response<Incoming>) -> Result<Bytes, ClientError> {
+    let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect();
+    let body = tokio::time::timeout(ANSWER_TIMEOUT, body)
+        .await
+        .map_err(|error| talk("reading the answer")(error.into()))?
+        .map_err(talk("reading the answer"))?;
+    Ok(body.to_bytes())
+}
+
+/// A stream of progress. It ends after [`Event::Settled`] or [`Event::Failed`].
+#[derive(Debug)]
+pub struct Events {
+    body: Incoming,
+    buffer: BytesMut,
+}
+
+impl Events {
+    /// The next event; `None` when the control plane closed the stream. Safe to drop while waiting (`select!`).
+    ///
+    /// # Errors
+    /// When the connection breaks, or a line is not an event.
+    pub async fn next(&mut self) -> Result<Option<Event>, ClientError> {
+        loop {
+            if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let line = self.buffer.split_to(end + 1);
+                if line.len() == 1 {
+                    continue;
+                }
+                return serde_json::from_slice(&line)
+                    .map(Some)
+                    .map_err(|error| ClientError::Answer { what: format!("a line of progress: {error}") });
+            }
+            if self.buffer.len() > MAX_EVENT_BYTES {
+                return Err(ClientError::Answer { what: "a line of progress without an end".into() });
+            }
+            match self.body.frame().await {
+                None => return Ok(None),
+                Some(Err(error)) => return Err(talk("reading progress")(error.into())),
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.buffer.extend_from_slice(data.chunk());
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Where things lie in a data folder. Every file name of the control plane stands here and nowhere else.
+
+use std::path::{Path, PathBuf};
+
+/// The socket of the operator API.
+pub fn control_socket(data: &Path) -> PathBuf {
+    data.join("control.sock")
+}
+
+/// Held (flock) by the one control plane of this folder.
+pub fn control_lock(data: &Path) -> PathBuf {
+    data.join("control.lock")
+}
+
+/// The control plane's memory.
+pub fn database(data: &Path) -> PathBuf {
+    data.join("control.db")
+}
+
+/// The edge's admin socket.
+pub fn edge_socket(data: &Path) -> PathBuf {
+    data.join("edge.sock")
+}
+
+/// The edge's last snapshot.
+pub fn edge_snapshot(data: &Path) -> PathBuf {
+    data.join("edge.json")
+}
+
+/// Secrets, generated and provided.
+pub fn secrets(data: &Path) -> PathBuf {
+    data.join("secrets.json")
+}
+
+/// Folder of all logs.
+pub fn logs(data: &Path) -> PathBuf {
+    data.join("logs")
+}
+
+/// The control plane's own log.
+pub fn control_log(data: &Path) -> PathBuf {
+    logs(data).join("control.log")
+}
+
+/// Folder of the services' SQLite files.
+pub fn service_data(data: &Path) -> PathBuf {
+    data.join("data")
+}
+
+/// Log of the `ordinal`-th instance (from 1) of a service. Its name stays the same over restarts, so that the log of a
+/// service is one story; which instance wrote a line is in the journal.
+pub fn instance_log(data: &Path, service: &str, ordinal: u16) -> PathBuf {
+    logs(data).join(format!("{ordinal}-{service}.log"))
+}
