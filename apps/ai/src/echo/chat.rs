@@ -1,0 +1,110 @@
+//! Echo's HTTP side: requests in, a [`Speech`] out.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::script::{self, Course, MODELS};
+use super::speak::{self, Speech};
+use super::{Count, Echo};
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Body {
+    #[serde(default)]
+    model: Option<String>,
+    #[serde(default)]
+    messages: Vec<BodyMessage>,
+    #[serde(default)]
+    stream: bool,
+    #[serde(default)]
+    stream_options: StreamOptions,
+}
+
+#[derive(Debug, Deserialize)]
+struct BodyMessage {
+    role: String,
+    content: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct StreamOptions {
+    #[serde(default)]
+    include_usage: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct AzureQuery {
+    api_version: Option<String>,
+}
+
+/// `GET /v1/models`
+pub(super) async fn models() -> Json<serde_json::Value> {
+    let data: Vec<_> = MODELS
+        .iter()
+        .map(|id| json!({ "id": id, "object": "model", "created": 1_700_000_000, "owned_by": "echo" }))
+        .collect();
+    Json(json!({ "object": "list", "data": data }))
+}
+
+/// `GET /echo/calls`
+pub(super) async fn calls(State(echo): State<Arc<Echo>>) -> Json<Count> {
+    Json(echo.calls.count())
+}
+
+/// `POST /v1/chat/completions`
+pub(super) async fn openai(State(echo): State<Arc<Echo>>, body: Result<Json<Body>, JsonRejection>) -> Response {
+    match body {
+        Err(rejection) => speak::error(400, &rejection.body_text(), "invalid_json"),
+        Ok(Json(body)) => {
+            let model = body.model.clone().unwrap_or_default();
+            if MODELS.contains(&model.as_str()) {
+                answer(&echo, model, body).await
+            } else {
+                speak::error(404, &format!("The model `{model}` does not exist"), "model_not_found")
+            }
+        }
+    }
+}
+
+/// `POST /openai/deployments/{deployment}/chat/completions`, with Azure's manners: any deployment name is one.
+pub(super) async fn azure(
+    State(echo): State<Arc<Echo>>,
+    Path(deployment): Path<String>,
+    Query(query): Query<AzureQuery>,
+    headers: HeaderMap,
+    body: Result<Json<Body>, JsonRejection>,
+) -> Response {
+    if headers.get("api-key").is_none_or(HeaderValue::is_empty) {
+        return speak::error(401, "Access denied due to missing subscription key", "401");
+    }
+    if query.api_version.is_none() {
+        return speak::error(404, "Resource not found", "404");
+    }
+    match body {
+        Err(rejection) => speak::error(400, &rejection.body_text(), "invalid_json"),
+        Ok(Json(body)) => answer(&echo, deployment, body).await,
+    }
+}
+
+async fn answer(echo: &Echo, model: String, body: Body) -> Response {
+    let Some(last) = body.messages.iter().rev().find(|m| m.role == "user") else {
+        return speak::error(400, "messages must hold one with role user", "invalid_messages");
+    };
+    let (number, mut call) = echo.calls.begin();
+    let script = script::write(&echo.settings, &model, &last.content, number);
+    if let Course::Fail(status) = script.course {
+        call.finish();
+        return speak::error(status, "echo fails, as it was told", "echo_failure");
+    }
+    let prompt_words = body.messages.iter().map(|m| m.content.split_whitespace().count()).sum();
+    let include_usage = body.stream && body.stream_options.include_usage;
+    let speech = Speech { number, model, prompt_words, include_usage, script, call };
+    if body.stream { speech.streamed().into_response() } else { speech.plain().await }
+}

@@ -1,0 +1,177 @@
+//! How a model call fails, and what a caller's caller should see of it.
+
+use std::fmt;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+
+/// The part of a call that a time limit belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Making the connection.
+    Connect,
+    /// Waiting for the first token.
+    FirstByte,
+    /// Waiting for the next token.
+    BetweenTokens,
+    /// The call as a whole.
+    Total,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "connect",
+            Self::FirstByte => "first-byte",
+            Self::BetweenTokens => "between-tokens",
+            Self::Total => "total",
+        })
+    }
+}
+
+/// A model call that brought no answer. Nothing of it may be charged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The provider understood the call and declined it.
+    #[error("{provider} refused the call with status {status}: {message}")]
+    Refused {
+        /// Which provider.
+        provider: String,
+        /// Its HTTP status.
+        status: u16,
+        /// Its reason, shortened; withheld when it is about our credentials.
+        message: String,
+        /// Its machine-readable code, when it gave one.
+        code: Option<String>,
+    },
+    /// The provider wants fewer calls.
+    #[error("{provider} limits the rate of our calls")]
+    RateLimited {
+        /// Which provider.
+        provider: String,
+        /// When it wants to be asked again.
+        retry_after: Option<Duration>,
+    },
+    /// The provider has a fault of its own.
+    #[error("{provider} failed with status {status}: {message}")]
+    Failed {
+        /// Which provider.
+        provider: String,
+        /// Its HTTP status.
+        status: u16,
+        /// Its reason, shortened.
+        message: String,
+    },
+    /// No connection could be made.
+    #[error("{provider} could not be reached: {reason}")]
+    Unreachable {
+        /// Which provider.
+        provider: String,
+        /// What the network said.
+        reason: String,
+    },
+    /// A time limit passed.
+    #[error("{provider} let the {phase} limit of {} ms pass", limit.as_millis())]
+    TimedOut {
+        /// Which provider.
+        provider: String,
+        /// Which limit.
+        phase: Phase,
+        /// How long it was.
+        limit: Duration,
+    },
+    /// The answer began and broke off.
+    #[error("the answer of {provider} broke off: {reason}")]
+    Broken {
+        /// Which provider.
+        provider: String,
+        /// Where it broke.
+        reason: String,
+    },
+    /// The answer does not follow the protocol.
+    #[error("the answer of {provider} makes no sense: {reason}")]
+    BadAnswer {
+        /// Which provider.
+        provider: String,
+        /// What was wrong.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// One word for metrics and machine-readable answers.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Refused { .. } => "model_refused",
+            Self::RateLimited { .. } => "model_rate_limited",
+            Self::Failed { .. } => "model_failed",
+            Self::Unreachable { .. } => "model_unreachable",
+            Self::TimedOut { .. } => "model_timed_out",
+            Self::Broken { .. } => "model_stream_broken",
+            Self::BadAnswer { .. } => "model_bad_answer",
+        }
+    }
+
+    /// What an HTTP caller of ours should get.
+    ///
+    /// A provider's 429 becomes 503, so that nobody takes the provider's limit for our own. A refusal becomes 422 only
+    /// when it speaks about the caller's input; one about our key, deployment or quota is our fault, so 502.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Refused { status: 400 | 413 | 422, .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::RateLimited { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::Refused { .. }
+            | Self::Failed { .. }
+            | Self::Unreachable { .. }
+            | Self::Broken { .. }
+            | Self::BadAnswer { .. } => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    /// When asking again makes sense, as far as the provider said.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// Which provider it was.
+    pub fn provider(&self) -> &str {
+        match self {
+            Self::Refused { provider, .. }
+            | Self::RateLimited { provider, .. }
+            | Self::Failed { provider, .. }
+            | Self::Unreachable { provider, .. }
+            | Self::TimedOut { provider, .. }
+            | Self::Broken { provider, .. }
+            | Self::BadAnswer { provider, .. } => provider,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(status: u16) -> Error {
+        Error::Refused { provider: "p".into(), status, message: "m".into(), code: None }
+    }
+
+    #[test]
+    fn a_callers_mistake_is_422_and_ours_is_502() {
+        for (error, want) in [
+            (refused(400), 422),
+            (refused(413), 422),
+            (refused(401), 502),
+            (refused(404), 502),
+            (Error::RateLimited { provider: "p".into(), retry_after: None }, 503),
+            (Error::Failed { provider: "p".into(), status: 500, message: "m".into() }, 502),
+            (Error::TimedOut { provider: "p".into(), phase: Phase::BetweenTokens, limit: Duration::from_secs(1) }, 504),
+            (Error::Broken { provider: "p".into(), reason: "r".into() }, 502),
+        ] {
+            assert_eq!(error.status().as_u16(), want, "{error}");
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The limit on everything a provider may send us.
+
+/// Longest answer, plain or streamed. The longest output of today's models (128 k tokens) is about half of it.
+pub const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+
+/// Longest single event of a stream. A chunk carries a few tokens; 64 KiB leaves room for providers that add metadata.
+pub const MAX_EVENT_BYTES: usize = 64 * 1024;
+
+/// How much of a provider's error text is kept for logs and callers: enough for a sentence, not for a page of HTML.
+pub const MAX_ERROR_CHARS: usize = 300;
+
+/// Longest error body read at all before giving up on its text.
+pub const MAX_ERROR_BYTES: usize = 16 * 1024;

@@ -1,0 +1,170 @@
+//! What the events of one stream mean, decided without I/O: a small machine that accepts exactly the streams that OpenAI's
+//! protocol calls complete, and names what is wrong with every other.
+
+use super::wire::{Chunk, ErrorBody};
+use crate::Error;
+use crate::limits::MAX_ANSWER_BYTES;
+use crate::provider::{Delta, Ending, Finish, Usage};
+
+/// The state of one stream.
+#[derive(Debug)]
+pub(super) struct Progress {
+    provider: String,
+    finish: Option<Finish>,
+    usage: Option<Usage>,
+    content_bytes: usize,
+}
+
+impl Progress {
+    pub(super) fn new(provider: &str) -> Self {
+        Self { provider: provider.to_owned(), finish: None, usage: None, content_bytes: 0 }
+    }
+
+    /// Takes the data of one event; gives the piece it carries, if it carries one.
+    pub(super) fn event(&mut self, data: &[u8]) -> Result<Option<Delta>, Error> {
+        if data == b"[DONE]" {
+            return self.done().map(Some);
+        }
+        let chunk: Chunk =
+            serde_json::from_slice(data).map_err(|e| self.bad(format!("a chunk is not JSON we know: {e}")))?;
+        if let Some(error) = chunk.error {
+            return Err(self.error_event(&error));
+        }
+        if let Some(usage) = chunk.usage {
+            self.usage = Some(usage.into());
+        }
+        let mut text = String::new();
+        for choice in chunk.choices {
+            if choice.index != 0 {
+                return Err(self.bad("it carries more than the one choice that was asked for".into()));
+            }
+            if let Some(content) = choice.delta.content.filter(|c| !c.is_empty()) {
+                if self.finish.is_some() {
+                    return Err(self.bad("text follows finish_reason".into()));
+                }
+                text.push_str(&content);
+            }
+            if let Some(word) = choice.finish_reason {
+                let finish = Finish::parse(&word).ok_or_else(|| self.bad(format!("unknown finish_reason {word:?}")))?;
+                self.finish = Some(finish);
+            }
+        }
+        self.content_bytes += text.len();
+        if self.content_bytes > MAX_ANSWER_BYTES {
+            return Err(self.bad(format!("it is longer than {MAX_ANSWER_BYTES} bytes")));
+        }
+        Ok((!text.is_empty()).then_some(Delta::Content(text)))
+    }
+
+    /// The connection ended: never in order, since `[DONE]` comes first.
+    pub(super) fn end_of_connection(&self, mid_event: bool) -> Error {
+        let reason = match (mid_event, self.finish) {
+            (true, _) => "the connection ended in the middle of an event",
+            (false, None) => "the connection ended before finish_reason and [DONE]",
+            (false, Some(_)) => "the connection ended before [DONE]",
+        };
+        self.broken(reason.into())
+    }
+
+    pub(super) fn broken(&self, reason: String) -> Error {
+        Error::Broken { provider: self.provider.clone(), reason }
+    }
+
+    pub(super) fn bad(&self, reason: String) -> Error {
+        Error::BadAnswer { provider: self.provider.clone(), reason }
+    }
+
+    fn done(&self) -> Result<Delta, Error> {
+        let Some(finish) = self.finish else {
+            return Err(self.broken("[DONE] came without finish_reason".into()));
+        };
+        if self.content_bytes == 0 {
+            return Err(self.empty(finish));
+        }
+        Ok(Delta::End(Ending { finish, usage: self.usage }))
+    }
+
+    fn empty(&self, finish: Finish) -> Error {
+        empty_answer(&self.provider, finish)
+    }
+
+    fn error_event(&self, error: &ErrorBody) -> Error {
+        self.broken(format!("it says: {}", super::client::shortened(error.message.as_deref().unwrap_or("no reason"))))
+    }
+}
+
+/// An answer without text is none: nobody pays for it.
+pub(super) fn empty_answer(provider: &str, finish: Finish) -> Error {
+    match finish {
+        Finish::ContentFilter => Error::Refused {
+            provider: provider.to_owned(),
+            status: 400,
+            message: "the content filter left nothing of the answer".into(),
+            code: Some("content_filter".into()),
+        },
+        Finish::Stop | Finish::Length => {
+            Error::BadAnswer { provider: provider.to_owned(), reason: "it is empty".into() }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HELLO: &str = r#"{"choices":[{"index":0,"delta":{"content":"Hello"}}]}"#;
+    const ROLE: &str = r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}"#;
+    const STOP: &str = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+    const USAGE: &str = r#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}"#;
+    const FILTERED: &str = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"content_filter"}]}"#;
+    const DONE: &str = "[DONE]";
+
+    /// Feeds events, then the end of the connection unless the stream ended by itself.
+    fn check(events: &[&str], want: &str) {
+        let mut progress = Progress::new("p");
+        let mut got = String::new();
+        for event in events {
+            match progress.event(event.as_bytes()) {
+                Ok(None) => {}
+                Ok(Some(Delta::Content(text))) => got.extend([text.as_str(), ";"]),
+                Ok(Some(Delta::End(end))) => {
+                    let tokens = end.usage.map_or(0, |u| u.total_tokens);
+                    assert_eq!(format!("{got}end {} {tokens}", end.finish.as_str()), want);
+                    return;
+                }
+                Err(error) => {
+                    got += error.code();
+                    assert_eq!(got, want);
+                    return;
+                }
+            }
+        }
+        got += progress.end_of_connection(false).code();
+        assert_eq!(got, want);
+    }
+
+    #[test]
+    fn only_a_stream_with_text_finish_reason_and_done_is_complete() {
+        check(&[ROLE, HELLO, HELLO, STOP, USAGE, DONE], "Hello;Hello;end stop 3");
+        check(&[HELLO, STOP, DONE], "Hello;end stop 0");
+        check(&[HELLO, DONE], "Hello;model_stream_broken");
+        check(&[HELLO, STOP], "Hello;model_stream_broken");
+        check(&[HELLO], "Hello;model_stream_broken");
+        check(&[], "model_stream_broken");
+        check(&[STOP, DONE], "model_bad_answer");
+        check(&[FILTERED, DONE], "model_refused");
+        check(&[HELLO, STOP, HELLO, DONE], "Hello;model_bad_answer");
+        check(&["{", DONE], "model_bad_answer");
+        check(&[r#"{"choices":[{"index":1,"delta":{"content":"x"}}]}"#], "model_bad_answer");
+        check(&[r#"{"choices":[{"index":0,"delta":{},"finish_reason":"bored"}]}"#], "model_bad_answer");
+        check(&[HELLO, r#"{"error":{"message":"overloaded","code":503}}"#], "Hello;model_stream_broken");
+    }
+
+    #[test]
+    fn an_endless_answer_is_refused() {
+        let mut progress = Progress::new("p");
+        let chunk = format!(r#"{{"choices":[{{"index":0,"delta":{{"content":"{}"}}}}]}}"#, "x".repeat(60_000));
+        let refused = (0..=MAX_ANSWER_BYTES / 60_000).find_map(|_| progress.event(chunk.as_bytes()).err());
+        assert_eq!(refused.map(|e| e.code()), Some("model_bad_answer"));
+    }
+}
