@@ -1,0 +1,16 @@
+//! How an edge is told what to serve: a small HTTP API on a unix socket that only its owner can open.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `PUT /snapshot` | 200 [`Applied`] once it is on disk and in effect; 409 stale; 422 wrong; 503 an address is taken |
+//! | `GET /snapshot` | the snapshot that is served |
+//! | `GET /metrics` | Prometheus text |
+//! | `GET /health` | [`Health`] |
+//! | `POST /drain` | 202, and the edge ends gracefully |
+
+mod client;
+mod message;
+pub mod socket;
+
+pub use client::{Client, ClientError};
+pub use message::{Applied, Health, Refusal, Status};
