@@ -1,0 +1,227 @@
+//! What is appended to a log, as it comes, over rotations.
+//!
+//! A rotation takes bytes away from the head of the file beneath the reader. The reader notices by the newest rotated
+//! file: it is another one than before, and as long as what was taken away. The lock on the log makes sure that it never
+//! looks in the middle of that.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::rotate::{KEEP_FILES, data_start};
+use super::tail::{last_lines, open};
+use super::{MAX_LINE_BYTES, rotated, text};
+
+/// How often the file is looked at: soon enough for a person, rare enough to cost nothing.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// Read at once at most, so that a rotation never waits long for the lock.
+const MAX_READ_BYTES: u64 = 256 * 1024;
+
+/// Reads what is appended to a log, over rotations.
+#[derive(Debug)]
+pub struct Follow {
+    path: PathBuf,
+    /// The file being read: device and inode.
+    file: Option<(u64, u64)>,
+    /// Where the next byte is in it.
+    offset: u64,
+    /// Inode of the newest rotated file at the last look.
+    newest: Option<u64>,
+    /// The beginning of a line whose end has not come yet.
+    partial: Vec<u8>,
+}
+
+impl Follow {
+    /// Opens the log; answers its last `lines` lines first. It need not exist yet.
+    ///
+    /// # Errors
+    /// When it exists and cannot be read.
+    pub fn open(path: &Path, lines: usize) -> io::Result<(Vec<String>, Self)> {
+        let mut follow = Self { path: path.to_owned(), file: None, offset: 0, newest: None, partial: Vec::new() };
+        let Some(mut log) = open(path)? else { return Ok((Vec::new(), follow)) };
+        flock(&log, FlockOperation::LockShared)?;
+        let last = last_lines(&mut log, path, lines)?;
+        let meta = log.metadata()?;
+        follow.file = Some((meta.dev(), meta.ino()));
+        follow.offset = meta.len();
+        follow.newest = inode(&rotated(path, 1))?;
+        Ok((last, follow))
+    }
+
+    /// Waits for at least one new line. Safe to drop while waiting.
+    ///
+    /// # Errors
+    /// When the file cannot be read any more.
+    pub async fn next(&mut self) -> io::Result<Vec<String>> {
+        loop {
+            let lines = self.poll()?;
+            if !lines.is_empty() {
+                return Ok(lines);
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    }
+
+    /// The lines that came since the last look; does not wait.
+    ///
+    /// # Errors
+    /// When the file cannot be read any more.
+    pub fn poll(&mut self) -> io::Result<Vec<String>> {
+        let Some(mut log) = open(&self.path)? else { return Ok(Vec::new()) };
+        flock(&log, FlockOperation::LockShared)?;
+        let meta = log.metadata()?;
+        let mut bytes = Vec::new();
+        let file = Some((meta.dev(), meta.ino()));
+        if self.file == file {
+            self.catch_up(&log, &mut bytes)?;
+        } else {
+            // Another file under the same name: from its beginning.
+            self.file = file;
+            self.offset = 0;
+            self.newest = inode(&rotated(&self.path, 1))?;
+        }
+        if meta.len() < self.offset {
+            // Somebody emptied it by hand.
+            self.offset = 0;
+        }
+        if bytes.is_empty() {
+            log.seek(SeekFrom::Start(self.offset))?;
+            let read = log.take(MAX_READ_BYTES).read_to_end(&mut bytes)?;
+            self.offset += read as u64;
+        }
+        Ok(self.split(bytes))
+    }
+
+    /// Finds the place again after rotations; what was not read yet and was rotated away comes into `bytes`.
+    fn catch_up(&mut self, log: &File, bytes: &mut Vec<u8>) -> io::Result<()> {
+        let newest = inode(&rotated(&self.path, 1))?;
+        if newest == self.newest {
+            return Ok(());
+        }
+        // All rotated files since the last look, from the oldest.
+        let mut fresh = Vec::new();
+        for number in 1..KEEP_FILES {
+            let path = rotated(&self.path, number);
+            match inode(&path)? {
+                Some(inode) if Some(inode) != self.newest => fresh.insert(0, path),
+                _ => break,
+            }
+        }
+        self.newest = newest;
+        let start = data_start(log)?;
+        let sizes = fresh.iter().map(|path| Ok(fs::metadata(path)?.len())).collect::<io::Result<Vec<u64>>>()?;
+        let taken: u64 = sizes.iter().sum();
+        // Where the bytes of the oldest fresh file began, in the coordinates of our offset.
+        let mut begin = if start > 0 { start.saturating_sub(taken) } else { 0 };
+        for (path, size) in fresh.iter().zip(sizes) {
+            let end = begin + size;
+            if self.offset < end {
+                let mut file = File::open(path)?;
+                file.seek(SeekFrom::Start(self.offset.saturating_sub(begin)))?;
+                file.read_to_end(bytes)?;
+                self.offset = end;
+            }
+            begin = end;
+        }
+        if start == 0 {
+            self.offset = self.offset.saturating_sub(taken);
+        }
+        Ok(())
+    }
+
+    fn split(&mut self, bytes: Vec<u8>) -> Vec<String> {
+        self.partial.extend(bytes);
+        let mut lines = Vec::new();
+        let mut rest = std::mem::take(&mut self.partial);
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n').or_else(|| too_long(&rest)) {
+            let tail = rest.split_off(end + 1);
+            lines.push(text(&rest));
+            rest = tail;
+        }
+        self.partial = rest;
+        lines
+    }
+}
+
+fn too_long(bytes: &[u8]) -> Option<usize> {
+    (bytes.len() > MAX_LINE_BYTES).then_some(MAX_LINE_BYTES - 1)
+}
+
+fn inode(path: &Path) -> io::Result<Option<u64>> {
+    match fs::metadata(path) {
+        Ok(meta) => Ok(Some(meta.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+    use std::io::Write;
+
+    use super::super::test_folders;
+    use super::super::{Limits, rotate};
+    use super::*;
+
+    #[test]
+    fn every_line_comes_once_over_rotations_however_far_behind_the_reader_is() {
+        for folder in test_folders() {
+            for lag in [1, 7, 400, 1_500] {
+                let path = folder.path().join(format!("{lag}.log"));
+                let mut writer = OpenOptions::new().append(true).create(true).open(&path).expect("open");
+                writeln!(writer, "before").expect("write");
+                let (last, mut follow) = Follow::open(&path, 5).expect("open");
+                assert_eq!(last, ["before"]);
+                let mut got = Vec::new();
+                for line in 0..6_000 {
+                    writeln!(writer, "line {line}").expect("write");
+                    if line % 250 == 0 {
+                        rotate(&path, Limits { max_bytes: 8 * 1024, keep_files: 5 }).expect("rotate");
+                    }
+                    if line % lag == 0 {
+                        got.extend(follow.poll().expect("poll"));
+                    }
+                }
+                loop {
+                    let more = follow.poll().expect("poll");
+                    if more.is_empty() {
+                        break;
+                    }
+                    got.extend(more);
+                }
+                let expected: Vec<String> = (0..6_000).map(|line| format!("line {line}")).collect();
+                assert_eq!(got.len(), expected.len(), "lag {lag} in {}", folder.path().display());
+                assert_eq!(got, expected, "lag {lag}");
+            }
+        }
+    }
+
+    #[test]
+    fn half_a_line_waits_for_its_end_and_an_endless_one_comes_in_pieces() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("a.log");
+        let (_, mut follow) = Follow::open(&path, 0).expect("open");
+        let mut writer = OpenOptions::new().append(true).create(true).open(&path).expect("open");
+        write!(writer, "ha").expect("write");
+        assert!(follow.poll().expect("poll").is_empty());
+        writeln!(writer, "lf").expect("write");
+        assert_eq!(follow.poll().expect("poll"), ["half"]);
+        writer.write_all(&vec![b'x'; MAX_LINE_BYTES + 10]).expect("write");
+        assert_eq!(follow.poll().expect("poll")[0].len(), MAX_LINE_BYTES);
+    }
+
+    #[tokio::test]
+    async fn waiting_ends_with_the_next_line() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("a.log");
+        let (_, mut follow) = Follow::open(&path, 0).expect("open");
+        fs::write(&path, "hello\n").expect("write");
+        let lines = tokio::time::timeout(Duration::from_secs(5), follow.next()).await;
+        assert_eq!(lines.expect("in time").expect("read"), ["hello"]);
+    }
+}

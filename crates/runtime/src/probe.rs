@@ -1,0 +1,223 @@
+//! Is an instance up? Asked by HTTP over one kept-alive connection per instance.
+//!
+//! A new connection for every probe would leave thousands of sockets in `TIME_WAIT`; a probe that could not be made is
+//! [`Answer::Unknown`], never up. Intervals carry jitter so that instances are not asked in step.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use rustix::io::Errno;
+use tokio::net::TcpStream;
+
+pub use crate::lifecycle::Answer;
+
+/// Longest wait for one answer. Well above the slowest healthy one, so that a busy machine takes nobody down.
+pub const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Pause between probes of an instance that is starting: what it costs is one refused connection.
+pub const STARTING_INTERVAL: Duration = Duration::from_millis(25);
+/// Pause between probes of a ready instance.
+pub const READY_INTERVAL: Duration = Duration::from_secs(3);
+/// Pause between probes of one whose last probe failed: it should be back in traffic, or out of it, soon.
+pub const DOUBT_INTERVAL: Duration = Duration::from_millis(500);
+/// An answer's body is read so far (the connection can then be used again) and shown so far.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+/// So much of a body goes into a reason.
+const MAX_REASON_CHARS: usize = 300;
+
+/// The pause before the next probe: between 3/4 and 5/4 of `interval`, by `jitter` in 0.0..=1.0.
+pub fn jittered(interval: Duration, jitter: f64) -> Duration {
+    interval.mul_f64(0.75 + jitter.clamp(0.0, 1.0) / 2.0)
+}
+
+/// Asks one instance.
+#[derive(Debug)]
+pub struct Prober {
+    address: SocketAddr,
+    sender: Option<SendRequest<Empty<Bytes>>>,
+}
+
+/// Why a probe got no answer.
+enum Failure {
+    /// The instance's doing.
+    Instance(String),
+    /// Ours.
+    Own(String),
+    /// The kept-alive connection was closed while nobody used it: says nothing, a new one is made.
+    Stale,
+}
+
+impl Prober {
+    /// For the instance at this address. Nothing is opened yet.
+    pub fn new(address: SocketAddr) -> Self {
+        Self { address, sender: None }
+    }
+
+    /// Asks once. Never takes longer than [`PROBE_TIMEOUT`].
+    pub async fn ask(&mut self, path: &str) -> Answer {
+        let Ok(answer) = tokio::time::timeout(PROBE_TIMEOUT, self.ask_unbounded(path)).await else {
+            self.sender = None;
+            return Answer::Down(format!("{path} did not answer within {} s", PROBE_TIMEOUT.as_secs()));
+        };
+        answer
+    }
+
+    async fn ask_unbounded(&mut self, path: &str) -> Answer {
+        let mut answer = self.exchange(path).await;
+        if matches!(answer, Err(Failure::Stale)) {
+            answer = self.exchange(path).await;
+        }
+        match answer {
+            Ok((status, _)) if status.is_success() => Answer::Up,
+            Ok((status, body)) => Answer::Down(format!("{path} answered {}{}", status.as_u16(), shown(&body))),
+            Err(Failure::Instance(why)) => Answer::Down(why),
+            Err(Failure::Own(why)) => Answer::Unknown(why),
+            Err(Failure::Stale) => Answer::Down(format!("{path}: the connection was closed without an answer")),
+        }
+    }
+
+    async fn exchange(&mut self, path: &str) -> Result<(StatusCode, Bytes), Failure> {
+        let (mut sender, reused) = match self.sender.take() {
+            Some(sender) if !sender.is_closed() => (sender, true),
+            _ => (self.connect().await?, false),
+        };
+        let broken = |error: hyper::Error| {
+            if reused { Failure::Stale } else { Failure::Instance(format!("{path}: no answer ({error})")) }
+        };
+        let request = Request::get(path)
+            .header("host", self.address.to_string())
+            .header("user-agent", "mana-probe")
+            .body(Empty::new())
+            .map_err(|error| Failure::Own(format!("{path} cannot be asked for: {error}")))?;
+        sender.ready().await.map_err(broken)?;
+        let response = sender.send_request(request).await.map_err(broken)?;
+        let status = response.status();
+        // A body that is too long or breaks off does not change what the status said, but the connection is not reused.
+        let Ok(body) = Limited::new(response.into_body(), MAX_BODY_BYTES).collect().await else {
+            return Ok((status, Bytes::new()));
+        };
+        self.sender = Some(sender);
+        Ok((status, body.to_bytes()))
+    }
+
+    async fn connect(&self) -> Result<SendRequest<Empty<Bytes>>, Failure> {
+        let address = self.address;
+        let stream = TcpStream::connect(address).await.map_err(|error| {
+            let ours = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::ADDRNOTAVAIL];
+            let why = format!("no connection to {address}: {error}");
+            if ours.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) {
+                Failure::Own(why)
+            } else {
+                Failure::Instance(why)
+            }
+        })?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| Failure::Instance(format!("no HTTP with {address}: {error}")))?;
+        // Its errors reach the sender; it ends when the sender is dropped.
+        tokio::spawn(connection);
+        Ok(sender)
+    }
+}
+
+/// The start of a body, on one line.
+fn shown(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let mut words: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if words.is_empty() {
+        return words;
+    }
+    if let Some((end, _)) = words.char_indices().nth(MAX_REASON_CHARS) {
+        words.truncate(end);
+        words.push('…');
+    }
+    format!(": {words}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A server that answers every request on every connection with `answer`; counts connections.
+    async fn serve(answer: &'static str) -> (SocketAddr, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let address = listener.local_addr().expect("address");
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&connections);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                counter.fetch_add(1, Ordering::Relaxed);
+                tokio::spawn(async move {
+                    let mut buffer = [0; 4096];
+                    while let Ok(1..) = stream.read(&mut buffer).await {
+                        if answer.is_empty() {
+                            std::future::pending::<()>().await;
+                        }
+                        if stream.write_all(answer.as_bytes()).await.is_err() || answer.contains("close") {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        (address, connections)
+    }
+
+    #[tokio::test]
+    async fn probes_share_one_connection() {
+        let (address, connections) = serve("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+        let mut prober = Prober::new(address);
+        for _ in 0..5 {
+            assert_eq!(prober.ask("/api/health").await, Answer::Up);
+        }
+        assert_eq!(connections.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn a_closed_connection_is_replaced_without_a_verdict() {
+        let (address, connections) = serve("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx: close\r\n\r\nok").await;
+        let mut prober = Prober::new(address);
+        for _ in 0..3 {
+            assert_eq!(prober.ask("/api/health").await, Answer::Up);
+            tokio::task::yield_now().await;
+        }
+        assert!(connections.load(Ordering::Relaxed) >= 2);
+    }
+
+    #[tokio::test]
+    async fn an_unhappy_answer_is_down_and_says_what_it_said() {
+        let (address, _) = serve("HTTP/1.1 503 Oh\r\ncontent-length: 14\r\n\r\n{\"db\":\n\"gone\"}").await;
+        let answer = Prober::new(address).ask("/api/health/ready").await;
+        assert_eq!(answer, Answer::Down("/api/health/ready answered 503: {\"db\": \"gone\"}".into()));
+    }
+
+    #[tokio::test]
+    async fn a_refused_connection_is_down() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let address = listener.local_addr().expect("address");
+        drop(listener);
+        assert!(matches!(Prober::new(address).ask("/").await, Answer::Down(why) if why.contains("no connection")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_down_after_the_timeout() {
+        let (address, _) = serve("").await;
+        assert!(matches!(Prober::new(address).ask("/x").await, Answer::Down(why) if why.contains("within 2 s")));
+    }
+
+    #[tokio::test]
+    async fn a_path_that_cannot_be_asked_for_is_unknown() {
+        let (address, _) = serve("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+        assert!(matches!(Prober::new(address).ask("no path").await, Answer::Unknown(_)));
+    }
+}

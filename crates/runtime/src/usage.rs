@@ -1,0 +1,122 @@
+//! What instances take of the machine: processor and memory of each, with all processes it started.
+//!
+//! One pass over `/proc` serves all instances. A process belongs to an instance when it is in its process group, or is a
+//! descendant of it.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::time::Instant;
+
+use crate::process::identity;
+
+/// What one instance takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Usage {
+    /// Share of one core since the last sample, 1.0 = one core. `None` at the first sample.
+    pub cpu: Option<f64>,
+    /// Resident memory; pages shared with other programs count in full.
+    pub resident_bytes: u64,
+    /// Processes.
+    pub processes: u32,
+}
+
+/// Takes samples, and remembers the last one.
+#[derive(Debug, Default)]
+pub struct Sampler {
+    last: HashMap<u32, (Instant, u64)>,
+}
+
+impl Sampler {
+    /// Measures the instances led by these processes. One that is gone is not in the answer.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read.
+    pub fn sample(&mut self, leaders: &[u32]) -> io::Result<HashMap<u32, Usage>> {
+        let now = Instant::now();
+        let mut processes = HashMap::new();
+        for pid in identity::own_processes()? {
+            // One that ends while it is looked at takes nothing any more.
+            if let Ok(stat) = identity::stat(pid) {
+                processes.insert(pid, stat);
+            }
+        }
+        let mut sums: HashMap<u32, (u64, u64, u32)> = HashMap::new();
+        for (pid, stat) in &processes {
+            let Some(leader) = owner(*pid, leaders, &processes) else { continue };
+            let (ticks, pages, count) = sums.entry(leader).or_default();
+            *ticks += stat.cpu_ticks;
+            *pages += stat.resident_pages;
+            *count += 1;
+        }
+        let page_bytes = rustix::param::page_size() as u64;
+        let usages = sums
+            .iter()
+            .map(|(leader, (ticks, pages, processes))| {
+                let cpu = self.last.get(leader).and_then(|(then, before)| share(now, *then, *ticks, *before));
+                (*leader, Usage { cpu, resident_bytes: pages * page_bytes, processes: *processes })
+            })
+            .collect();
+        self.last = sums.into_iter().map(|(leader, (ticks, ..))| (leader, (now, ticks))).collect();
+        Ok(usages)
+    }
+}
+
+/// Ticks over time as a share of one core. When a child ended in between, its ticks are gone from the sum: then the
+/// share reads too low for one interval, never below zero.
+#[expect(clippy::cast_precision_loss, reason = "ticks of one interval are far below 2^52")]
+fn share(now: Instant, then: Instant, ticks: u64, before: u64) -> Option<f64> {
+    let seconds = now.duration_since(then).as_secs_f64();
+    let spent = ticks.saturating_sub(before) as f64 / rustix::param::clock_ticks_per_second() as f64;
+    (seconds > 0.0).then(|| spent / seconds)
+}
+
+/// Longest chain of parents that is followed; real ones are far shorter, and the table may be inconsistent.
+const MAX_DEPTH: usize = 64;
+
+fn owner(pid: u32, leaders: &[u32], processes: &HashMap<u32, identity::Stat>) -> Option<u32> {
+    let mut pid = pid;
+    for _ in 0..MAX_DEPTH {
+        if leaders.contains(&pid) {
+            return Some(pid);
+        }
+        let stat = processes.get(&pid)?;
+        if leaders.contains(&stat.group) {
+            return Some(stat.group);
+        }
+        pid = stat.parent;
+    }
+    None
+}
+
+/// Memory of one process with shared pages divided by their users (PSS): what it really adds to the machine.
+///
+/// # Errors
+/// When the process is gone or belongs to another user.
+pub fn proportional_bytes(pid: u32) -> io::Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let kib = text.lines().find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix("kB")?.trim().parse().ok());
+    kib.map(|kib: u64| kib * 1024)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{pid}/smaps_rollup has no Pss line")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_own_process_takes_memory_and_a_share_of_a_core() {
+        let me = std::process::id();
+        let mut sampler = Sampler::default();
+        let first = sampler.sample(&[me]).expect("sample")[&me];
+        assert!(first.cpu.is_none() && first.resident_bytes > 0 && first.processes >= 1);
+        let second = sampler.sample(&[me]).expect("sample")[&me];
+        assert!(second.cpu.is_some_and(|cpu| cpu >= 0.0));
+        assert!(proportional_bytes(me).expect("pss") > 0);
+    }
+
+    #[test]
+    fn a_process_that_is_gone_is_not_in_the_answer() {
+        assert!(Sampler::default().sample(&[u32::MAX]).expect("sample").is_empty());
+    }
+}
