@@ -32,7 +32,8 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// [`AdoptError::Gone`] when what runs under this identity is not that instance any more.
     fn adopt(&self, instance: &str, identity: &Identity) -> Result<Arc<dyn Handle>, AdoptError>;
 
-    /// Finds running instances by their ids alone.
+    /// Finds running instances by their ids alone. One that was started in this very moment may be missed: look a second
+    /// time before taking one for never started.
     ///
     /// # Errors
     /// When the driver cannot look at all.
