@@ -1,0 +1,198 @@
+//! A cache with a time to live: in the process, or Redis where `REDIS_URL` is set. Same calls, same meaning.
+//!
+//! A cache may forget at any time and may be away: every call gives a `Result`, and the caller decides whether an error
+//! is a miss. Nothing here waits longer than [`TIMEOUT`].
+
+use std::time::{Duration, Instant};
+
+use moka::Expiry;
+use moka::future::Cache as Memory;
+use redis::AsyncCommands;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::config;
+
+/// Longest wait for Redis: a cache that is slower than that is worse than none.
+pub const TIMEOUT: Duration = Duration::from_millis(250);
+
+/// Entries kept in the process.
+const MAX_ENTRIES: u64 = 10_000;
+
+/// Why the cache gave no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the cache does not answer")]
+pub struct Error(#[from] redis::RedisError);
+
+/// The cache.
+#[derive(Clone)]
+pub struct Cache(Store);
+
+#[derive(Clone)]
+enum Store {
+    Memory(Memory<String, Entry>),
+    Redis(ConnectionManager),
+}
+
+#[derive(Clone)]
+struct Entry {
+    value: String,
+    expires: Instant,
+}
+
+struct UntilItExpires;
+
+impl Expiry<String, Entry> for UntilItExpires {
+    fn expire_after_create(&self, _: &String, entry: &Entry, created: Instant) -> Option<Duration> {
+        Some(entry.expires.saturating_duration_since(created))
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &String,
+        entry: &Entry,
+        updated: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Some(entry.expires.saturating_duration_since(updated))
+    }
+}
+
+impl Cache {
+    /// Redis where a URL is given (connected when first used), else in the process.
+    pub fn connect(url: Option<&SecretString>) -> Result<Self, config::Error> {
+        let Some(url) = url else { return Ok(Self::in_process()) };
+        let invalid = |_| config::Error::InvalidSecret { name: "REDIS_URL".into(), allowed: "a redis:// URL".into() };
+        let client = redis::Client::open(url.expose_secret()).map_err(invalid)?;
+        let settings = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(TIMEOUT))
+            .set_response_timeout(Some(TIMEOUT))
+            .set_number_of_retries(1);
+        let manager = ConnectionManager::new_lazy_with_config(client, settings).map_err(invalid)?;
+        Ok(Self(Store::Redis(manager)))
+    }
+
+    /// A cache of this process alone.
+    pub fn in_process() -> Self {
+        Self(Store::Memory(Memory::builder().max_capacity(MAX_ENTRIES).expire_after(UntilItExpires).build()))
+    }
+
+    /// What is stored under `key`.
+    pub async fn get(&self, key: &str) -> Result<Option<String>, Error> {
+        match &self.0 {
+            Store::Memory(memory) => Ok(memory.get(key).await.map(|entry| entry.value)),
+            Store::Redis(manager) => counted(manager.clone().get(key).await),
+        }
+    }
+
+    /// Stores `value` for as long as `ttl`.
+    pub async fn set(&self, key: &str, value: &str, ttl: Duration) -> Result<(), Error> {
+        match &self.0 {
+            Store::Memory(memory) => {
+                memory.insert(key.to_owned(), Entry { value: value.to_owned(), expires: Instant::now() + ttl }).await;
+                Ok(())
+            }
+            Store::Redis(manager) => counted(manager.clone().pset_ex(key, value, millis(ttl)).await),
+        }
+    }
+
+    /// Forgets `key`.
+    pub async fn delete(&self, key: &str) -> Result<(), Error> {
+        match &self.0 {
+            Store::Memory(memory) => {
+                memory.invalidate(key).await;
+                Ok(())
+            }
+            Store::Redis(manager) => counted(manager.clone().del(key).await),
+        }
+    }
+
+    /// Adds one to the counter under `key`, which lives for `ttl` from its first count; gives the new count.
+    pub async fn increment(&self, key: &str, ttl: Duration) -> Result<u64, Error> {
+        match &self.0 {
+            Store::Memory(memory) => {
+                let fresh = Instant::now() + ttl;
+                let entry = memory.entry_by_ref(key).and_upsert_with(|old| {
+                    let (count, expires) = old.map_or((0, fresh), |old| {
+                        let old = old.into_value();
+                        (old.value.parse::<u64>().unwrap_or(0), old.expires)
+                    });
+                    std::future::ready(Entry { value: (count + 1).to_string(), expires })
+                });
+                Ok(entry.await.into_value().value.parse().unwrap_or(1))
+            }
+            Store::Redis(manager) => {
+                let mut transaction = redis::pipe();
+                transaction.atomic().incr(key, 1).cmd("PEXPIRE").arg(key).arg(millis(ttl)).arg("NX").ignore();
+                let counts: (u64,) = counted(transaction.query_async(&mut manager.clone()).await)?;
+                Ok(counts.0)
+            }
+        }
+    }
+
+    /// Whether it answers at all.
+    pub async fn ping(&self) -> Result<(), Error> {
+        match &self.0 {
+            Store::Memory(_) => Ok(()),
+            Store::Redis(manager) => counted(redis::cmd("PING").query_async::<()>(&mut manager.clone()).await),
+        }
+    }
+}
+
+fn millis(ttl: Duration) -> u64 {
+    u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+fn counted<T>(result: Result<T, redis::RedisError>) -> Result<T, Error> {
+    result.map_err(|error| {
+        metrics::counter!("cache_errors_total").increment(1);
+        Error(error)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_mins(1);
+
+    async fn check(cache: Cache, prefix: &str) {
+        let key = format!("{prefix}:value");
+        assert_eq!(cache.get(&key).await.unwrap(), None);
+        cache.set(&key, "1", LONG).await.unwrap();
+        assert_eq!(cache.get(&key).await.unwrap().as_deref(), Some("1"));
+        cache.delete(&key).await.unwrap();
+        assert_eq!(cache.get(&key).await.unwrap(), None);
+
+        let counter = format!("{prefix}:counter");
+        for count in 1..=3 {
+            assert_eq!(cache.increment(&counter, LONG).await.unwrap(), count);
+        }
+        cache.set(&key, "short", Duration::from_millis(1)).await.unwrap();
+        let start = Instant::now();
+        while cache.get(&key).await.unwrap().is_some() {
+            assert!(start.elapsed() < Duration::from_secs(5), "it never expires");
+        }
+        cache.delete(&counter).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn in_process_keeps_counts_and_forgets() {
+        check(Cache::in_process(), "memory").await;
+    }
+
+    #[tokio::test]
+    async fn redis_keeps_counts_and_forgets() {
+        let url =
+            std::env::var("MANA_TEST_REDIS_URL").expect("run `make test`, or inside `scripts/test-services.sh run`");
+        let cache = Cache::connect(Some(&url.into())).unwrap();
+        check(cache, &format!("test:{}", crate::clock::new_id())).await;
+    }
+
+    #[tokio::test]
+    async fn a_redis_that_is_not_there_is_an_error_soon() {
+        let cache = Cache::connect(Some(&"redis://127.0.0.1:1/".to_owned().into())).unwrap();
+        let get = tokio::time::timeout(Duration::from_secs(5), cache.get("x")).await;
+        assert!(get.expect("it does not hang").is_err());
+    }
+}

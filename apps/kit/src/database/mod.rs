@@ -1,0 +1,174 @@
+//! The database: SQLite or PostgreSQL by `DATABASE_URL`, one code for both.
+//!
+//! Reads go through the pool ([`Database`] dereferences to SeaORM's connection). Whoever writes more than one statement
+//! takes [`Database::begin_write`]: on SQLite writers queue fairly in the process and lock at once (`BEGIN IMMEDIATE`), so
+//! no transaction ever fails half-way because another one wrote in between.
+//!
+//! Every commit is durable before it is acknowledged (`synchronous = FULL`, PostgreSQL's default).
+
+mod migrations;
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sea_orm::{
+    ConnectOptions, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqlErr, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait,
+};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::config;
+
+pub use migrations::{Migration, MigrationError, Migrations, State};
+
+/// Connections of one instance.
+pub const POOL_SIZE: u32 = 10;
+
+/// Longest wait for a free connection; then 503.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Longest wait to open a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Longest wait for another process's write lock (SQLite).
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Longest time for one statement (PostgreSQL).
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Unused connections are closed after this.
+const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
+
+/// A pool of connections.
+#[derive(Clone)]
+pub struct Database {
+    connection: DatabaseConnection,
+    /// SQLite knows one writer at a time; they queue here rather than poll for its lock.
+    writer: Option<Arc<Semaphore>>,
+}
+
+/// Opens the pool. The first connection is made when first needed, so a database that is away makes a service unready,
+/// not dead.
+pub async fn connect(url: Option<&SecretString>) -> Result<Database, crate::Failure> {
+    let allowed = "sqlite:///PATH or postgres://USER:PASSWORD@HOST/NAME";
+    let url = url.ok_or_else(|| config::Error::Missing { name: "DATABASE_URL".into(), allowed: allowed.into() })?;
+    let text = url.expose_secret();
+    let sqlite = text.starts_with("sqlite:");
+    if !sqlite && !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
+        return Err(config::Error::InvalidSecret { name: "DATABASE_URL".into(), allowed: allowed.into() }.into());
+    }
+    let mut options = ConnectOptions::new(text.to_owned());
+    options
+        .max_connections(POOL_SIZE)
+        .min_connections(0)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .idle_timeout(IDLE_TIMEOUT)
+        .sqlx_logging(false)
+        .connect_lazy(true);
+    if sqlite {
+        options.map_sqlx_sqlite_opts(|options| {
+            options
+                .create_if_missing(true)
+                .foreign_keys(true)
+                .busy_timeout(BUSY_TIMEOUT)
+                .pragma("journal_mode", "WAL")
+                .pragma("synchronous", "FULL")
+        });
+    } else {
+        options.statement_timeout(STATEMENT_TIMEOUT);
+    }
+    let connection = sea_orm::Database::connect(options).await.map_err(crate::Failure::new)?;
+    Ok(Database { connection, writer: sqlite.then(|| Arc::new(Semaphore::new(1))) })
+}
+
+impl Database {
+    /// Begins a transaction that writes.
+    pub async fn begin_write(&self) -> Result<WriteTransaction, DbErr> {
+        let turn = match &self.writer {
+            Some(writer) => Some(self.turn(writer).await?),
+            None => None,
+        };
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..Default::default()
+        };
+        let transaction = self.connection.begin_with_options(options).await?;
+        Ok(WriteTransaction { transaction, _turn: turn })
+    }
+
+    async fn turn(&self, writer: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, DbErr> {
+        let busy = || DbErr::Custom(format!("no turn to write within {ACQUIRE_TIMEOUT:?}"));
+        let turn = tokio::time::timeout(ACQUIRE_TIMEOUT, Arc::clone(writer).acquire_owned()).await;
+        turn.map_err(|_| busy())?.map_err(|_| busy())
+    }
+
+    /// Which engine it is.
+    pub fn engine(&self) -> DbBackend {
+        self.connection.get_database_backend()
+    }
+
+    /// Open connections and how many of them are unused.
+    pub fn pool(&self) -> (u32, usize) {
+        if self.engine() == DbBackend::Sqlite {
+            let pool = self.connection.get_sqlite_connection_pool();
+            (pool.size(), pool.num_idle())
+        } else {
+            let pool = self.connection.get_postgres_connection_pool();
+            (pool.size(), pool.num_idle())
+        }
+    }
+}
+
+impl Deref for Database {
+    type Target = DatabaseConnection;
+
+    fn deref(&self) -> &DatabaseConnection {
+        &self.connection
+    }
+}
+
+/// A transaction that writes; dropped without [`WriteTransaction::commit`] it is rolled back.
+pub struct WriteTransaction {
+    transaction: DatabaseTransaction,
+    _turn: Option<OwnedSemaphorePermit>,
+}
+
+impl WriteTransaction {
+    /// Makes it durable.
+    pub async fn commit(self) -> Result<(), DbErr> {
+        self.transaction.commit().await
+    }
+
+    /// Undoes it.
+    pub async fn rollback(self) -> Result<(), DbErr> {
+        self.transaction.rollback().await
+    }
+}
+
+impl Deref for WriteTransaction {
+    type Target = DatabaseTransaction;
+
+    fn deref(&self) -> &DatabaseTransaction {
+        &self.transaction
+    }
+}
+
+/// Whether a statement failed because what must be unique was there already.
+pub fn is_unique_violation(error: &DbErr) -> bool {
+    matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)))
+}
+
+impl From<DbErr> for crate::Problem {
+    /// A database that does not answer is 503; anything else is our fault.
+    fn from(error: DbErr) -> Self {
+        if matches!(error, DbErr::ConnectionAcquire(_) | DbErr::Conn(_) | DbErr::Custom(_)) {
+            tracing::warn!(error = crate::telemetry::chain(&error), "the database does not answer");
+            metrics::counter!("database_unavailable_total").increment(1);
+            return Self::unavailable("database_unavailable", "The database does not answer; try again shortly.");
+        }
+        Self::internal(&error)
+    }
+}

@@ -1,0 +1,95 @@
+//! For tests: a fresh database on either store, and a service on a port of its own.
+
+use std::env;
+
+use axum::Router;
+use sea_orm::ConnectionTrait;
+use secrecy::SecretString;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::clock;
+use crate::database::{self, Database};
+
+/// What a test says when the database servers are not there.
+const NO_SERVERS: &str = "run `make test`, or this test inside `scripts/test-services.sh run`";
+
+/// One of the two stores every service supports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    /// SQLite and the in-process cache.
+    Sqlite,
+    /// PostgreSQL and Redis.
+    Postgres,
+}
+
+/// A database that no other test sees.
+pub struct TestDatabase {
+    /// Its `DATABASE_URL`.
+    pub url: SecretString,
+    /// The `REDIS_URL` that goes with it.
+    pub redis_url: Option<SecretString>,
+    _folder: Option<TempDir>,
+}
+
+impl TestDatabase {
+    /// Makes one, empty.
+    ///
+    /// # Panics
+    /// When it cannot be made; for PostgreSQL that is when `MANA_TEST_POSTGRES_URL` does not name a server.
+    pub async fn create(store: Store) -> Self {
+        match store {
+            Store::Sqlite => {
+                let folder = tempfile::tempdir().expect("a temporary folder");
+                let url = format!("sqlite://{}", folder.path().join("test.db").display());
+                Self { url: url.into(), redis_url: None, _folder: Some(folder) }
+            }
+            Store::Postgres => {
+                let server = env::var("MANA_TEST_POSTGRES_URL").expect(NO_SERVERS);
+                let redis = env::var("MANA_TEST_REDIS_URL").expect(NO_SERVERS);
+                let name = format!("test_{}", clock::new_id().simple());
+                let (base, _) = server.rsplit_once('/').expect("a URL with a database's name");
+                let admin = database::connect(Some(&server.clone().into())).await.expect("the test server's URL");
+                admin.execute_unprepared(&format!("CREATE DATABASE {name}")).await.expect("a database of its own");
+                Self { url: format!("{base}/{name}").into(), redis_url: Some(redis.into()), _folder: None }
+            }
+        }
+    }
+
+    /// Opens a pool on it.
+    ///
+    /// # Panics
+    /// When it cannot be opened.
+    pub async fn connect(&self) -> Database {
+        database::connect(Some(&self.url)).await.expect("the test database opens")
+    }
+}
+
+/// A service that runs until dropped.
+pub struct Running {
+    /// `http://127.0.0.1:PORT`.
+    pub url: String,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    /// Serves the router on a free port.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn start(router: Router) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("a bound socket has an address"));
+        let task = tokio::spawn(async move {
+            axum::serve(listener, router).await.expect("serving does not end by itself");
+        });
+        Self { url, task }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -1,0 +1,190 @@
+//! What the shell adds to every service, over HTTP.
+
+use axum::Router;
+use axum::routing::{get, post};
+use kit::database::{Database, Migration, Migrations, State};
+use kit::service::Service;
+use kit::testing::{Running, Store, TestDatabase};
+use kit::{Json, Problem};
+use reqwest::{Client, Response, StatusCode};
+use sea_orm::ConnectionTrait;
+use serde::Deserialize;
+use serde_json::Value;
+
+const MIGRATIONS: Migrations = Migrations(&[
+    Migration::shared(1, "things", "CREATE TABLE things (id BIGINT NOT NULL PRIMARY KEY);"),
+    Migration::shared(2, "more", "ALTER TABLE things ADD COLUMN name TEXT; CREATE INDEX by_name ON things (name);"),
+]);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Input {
+    number: u8,
+}
+
+fn routes() -> Router {
+    Router::new()
+        .route("/echo", post(|Json(input): Json<Input>| async move { input.number.to_string() }))
+        .route(
+            "/panic",
+            get(|| async {
+                if true {
+                    panic!("on purpose")
+                }
+            }),
+        )
+        .route("/broke", get(|| async { Problem::out_of_credits("Buy some.") }))
+}
+
+async fn problem(response: Response, status: StatusCode, code: &str) -> Value {
+    assert_eq!(response.status(), status);
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
+    let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
+    let body: Value = response.json().await.unwrap();
+    assert_eq!(body["code"], code, "{body}");
+    assert_eq!(body["status"], status.as_u16());
+    assert_eq!(body["requestId"], *id);
+    body
+}
+
+#[tokio::test]
+async fn every_error_is_a_problem_with_the_request_id() {
+    let service = Running::start(Service::new(routes()).body_limit(100).into_router()).await;
+    let client = Client::new();
+    let at = |path: &str| format!("{}{path}", service.url);
+    let get = |path: &str| client.get(at(path)).send();
+    problem(get("/nowhere").await.unwrap(), StatusCode::NOT_FOUND, "not_found").await;
+    problem(get("/echo").await.unwrap(), StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed").await;
+    problem(get("/panic").await.unwrap(), StatusCode::INTERNAL_SERVER_ERROR, "internal").await;
+    problem(get("/broke").await.unwrap(), StatusCode::PAYMENT_REQUIRED, "out_of_credits").await;
+
+    let send = |body: &'static str, kind: &'static str| {
+        client.post(at("/echo")).header("content-type", kind).body(body).send()
+    };
+    let json = "application/json";
+    problem(send("{", json).await.unwrap(), StatusCode::BAD_REQUEST, "bad_request").await;
+    problem(send("{}", "text/plain").await.unwrap(), StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
+        .await;
+    let body =
+        problem(send("{\"number\": 300}", json).await.unwrap(), StatusCode::UNPROCESSABLE_ENTITY, "invalid").await;
+    assert_eq!(body["errors"][0]["field"], "number", "{body}");
+    let large = format!("{{\"number\": {}1}}", " ".repeat(200));
+    let answer = client.post(at("/echo")).header("content-type", json).body(large).send().await.unwrap();
+    problem(answer, StatusCode::PAYLOAD_TOO_LARGE, "too_large").await;
+    assert_eq!(send("{\"number\": 3}", json).await.unwrap().text().await.unwrap(), "3");
+}
+
+#[tokio::test]
+async fn a_request_id_is_kept_and_a_bad_one_replaced() {
+    let service = Running::start(Service::new(routes()).into_router()).await;
+    let ask = |id: &'static str| Client::new().get(format!("{}/broke", service.url)).header("x-request-id", id).send();
+    assert_eq!(ask("abc-1").await.unwrap().headers()["x-request-id"], "abc-1");
+    assert_ne!(ask("a b").await.unwrap().headers()["x-request-id"], "a b");
+}
+
+#[tokio::test]
+async fn metrics_count_by_route_and_status() {
+    let service = Running::start(Service::new(routes()).into_router()).await;
+    let get = |path: &str| Client::new().get(format!("{}{path}", service.url)).send();
+    get("/broke").await.unwrap();
+    let text = get("/metrics").await.unwrap().text().await.unwrap();
+    for expected in [
+        "http_requests_total{route=\"/broke\",method=\"GET\",status=\"4xx\"}",
+        "http_request_duration_seconds_bucket",
+        "process_resident_memory_bytes ",
+    ] {
+        assert!(text.contains(expected), "{expected} is not in:\n{text}");
+    }
+}
+
+async fn ready(database: &Database) -> (StatusCode, Value) {
+    let service = Service::new(routes())
+        .database(database.clone(), MIGRATIONS, "things")
+        .dependency("elsewhere", || async { Err("it is away".to_owned()) });
+    let service = Running::start(service.into_router()).await;
+    let answer = Client::new().get(format!("{}/api/health/ready", service.url)).send().await.unwrap();
+    (answer.status(), answer.json().await.unwrap())
+}
+
+async fn readiness_follows_the_schema(store: Store) {
+    let test = TestDatabase::create(store).await;
+    let database = test.connect().await;
+    assert_eq!(MIGRATIONS.state(&database).await.unwrap(), State::Empty);
+    let (status, body) = ready(&database).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(body["database"]["detail"].as_str().unwrap().contains("empty"), "{body}");
+
+    let first = Migrations(&MIGRATIONS.0[..1]);
+    assert_eq!(first.run(&database).await.unwrap(), [1]);
+    assert_eq!(MIGRATIONS.state(&database).await.unwrap(), State::Behind { pending: 1 });
+    assert_eq!(MIGRATIONS.run(&database).await.unwrap(), [2]);
+    assert_eq!(MIGRATIONS.run(&database).await.unwrap(), Vec::<i64>::new());
+    assert_eq!(first.state(&database).await.unwrap(), State::Ahead { version: 2 });
+    let (status, body) = ready(&database).await;
+    assert_eq!(status, StatusCode::OK, "a dependency that is away does not take readiness down: {body}");
+    assert_eq!(
+        body["dependencies"][0],
+        serde_json::json!({"name": "elsewhere", "status": "down", "detail": "it is away"})
+    );
+
+    database.execute_unprepared("DROP TABLE things").await.unwrap();
+    assert_eq!(ready(&database).await.0, StatusCode::SERVICE_UNAVAILABLE, "the version matches, but the table is gone");
+}
+
+#[tokio::test]
+async fn readiness_follows_the_schema_on_sqlite() {
+    readiness_follows_the_schema(Store::Sqlite).await;
+}
+
+#[tokio::test]
+async fn readiness_follows_the_schema_on_postgres() {
+    readiness_follows_the_schema(Store::Postgres).await;
+}
+
+async fn a_failed_migration_changes_nothing(store: Store) {
+    const BROKEN: Migrations = Migrations(&[
+        Migration::shared(1, "good", "CREATE TABLE good (id BIGINT);"),
+        Migration::shared(2, "broken", "CREATE TABLE worse (id BIGINT); CREATE TABLE good (id BIGINT);"),
+    ]);
+    const CHANGED: Migrations = Migrations(&[Migration::shared(1, "things", "CREATE TABLE other (id BIGINT);")]);
+    let test = TestDatabase::create(store).await;
+    let database = test.connect().await;
+    let message = BROKEN.run(&database).await.unwrap_err().to_string();
+    assert!(message.contains("migration 2 (broken)"), "{message}");
+    assert_eq!(BROKEN.state(&database).await.unwrap(), State::Empty);
+
+    MIGRATIONS.run(&database).await.unwrap();
+    assert_eq!(CHANGED.state(&database).await.unwrap(), State::Changed { version: 1 });
+    assert!(CHANGED.run(&database).await.is_err());
+}
+
+#[tokio::test]
+async fn a_failed_migration_changes_nothing_on_sqlite() {
+    a_failed_migration_changes_nothing(Store::Sqlite).await;
+}
+
+#[tokio::test]
+async fn a_failed_migration_changes_nothing_on_postgres() {
+    a_failed_migration_changes_nothing(Store::Postgres).await;
+}
+
+async fn several_at_once_migrate_once(store: Store) {
+    let test = TestDatabase::create(store).await;
+    let databases = [test.connect().await, test.connect().await, test.connect().await];
+    let runs = databases.map(|database| tokio::spawn(async move { MIGRATIONS.run(&database).await.unwrap().len() }));
+    let mut ran = 0;
+    for run in runs {
+        ran += run.await.unwrap();
+    }
+    assert_eq!(ran, 2);
+}
+
+#[tokio::test]
+async fn several_at_once_migrate_once_on_sqlite() {
+    several_at_once_migrate_once(Store::Sqlite).await;
+}
+
+#[tokio::test]
+async fn several_at_once_migrate_once_on_postgres() {
+    several_at_once_migrate_once(Store::Postgres).await;
+}
