@@ -18,13 +18,17 @@
 //! To add one that does not: a module with its own [`Provider`], and its name in [`config`]; the tests of
 //! `tests/providers.rs` then run against it too.
 
+pub mod catalog;
+pub mod config;
 pub mod echo;
 mod error;
 pub mod limits;
 pub mod openai;
+pub mod price;
 mod provider;
 mod sse;
 pub mod timeouts;
 
+pub use catalog::{Catalog, Offer};
 pub use error::{Error, Phase};
 pub use provider::{Completion, Delta, Deltas, Ending, Finish, Message, Provider, Request, Role, Usage};

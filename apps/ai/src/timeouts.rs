@@ -26,8 +26,8 @@ impl Default for Timeouts {
             first_byte: Duration::from_secs(30),
             // The slowest models write several tokens a second: fifteen seconds of silence is a stall.
             between_tokens: Duration::from_secs(15),
-            // Longest answers at slow speed; also what the edge allows a request.
-            total: Duration::from_mins(2),
+            // The longest answers at slow speed; just below the two minutes that services allow a request.
+            total: Duration::from_secs(110),
         }
     }
 }

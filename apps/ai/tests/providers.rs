@@ -27,7 +27,7 @@ struct Fixture {
 
 impl Fixture {
     async fn start() -> Self {
-        let (router, calls) = ai::echo::router(Settings::default());
+        let (router, _, calls) = ai::echo::service(Settings::default());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, router).await });

@@ -14,7 +14,7 @@ pub struct Calls {
 }
 
 /// The counters at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Count {
     /// Calls that came.
     pub started: u64,

@@ -45,6 +45,10 @@ pub(super) struct AzureQuery {
 }
 
 /// `GET /v1/models`
+#[utoipa::path(
+    get, path = "/v1/models", tag = "echo",
+    responses((status = 200, description = "The models", body = serde_json::Value))
+)]
 pub(super) async fn models() -> Json<serde_json::Value> {
     let data: Vec<_> = MODELS
         .iter()
@@ -54,11 +58,21 @@ pub(super) async fn models() -> Json<serde_json::Value> {
 }
 
 /// `GET /echo/calls`
+#[utoipa::path(
+    get, path = "/echo/calls", tag = "echo",
+    responses((status = 200, description = "The counters", body = Count))
+)]
 pub(super) async fn calls(State(echo): State<Arc<Echo>>) -> Json<Count> {
     Json(echo.calls.count())
 }
 
 /// `POST /v1/chat/completions`
+#[utoipa::path(
+    post, path = "/v1/chat/completions", tag = "echo",
+    request_body = serde_json::Value,
+    responses((status = 200, description = "The answer, or with `stream` a `text/event-stream`", body = serde_json::Value),
+        (status = "default", description = "An error in OpenAI's shape", body = serde_json::Value))
+)]
 pub(super) async fn openai(State(echo): State<Arc<Echo>>, body: Result<Json<Body>, JsonRejection>) -> Response {
     match body {
         Err(rejection) => speak::error(400, &rejection.body_text(), "invalid_json"),
@@ -74,6 +88,13 @@ pub(super) async fn openai(State(echo): State<Arc<Echo>>, body: Result<Json<Body
 }
 
 /// `POST /openai/deployments/{deployment}/chat/completions`, with Azure's manners: any deployment name is one.
+#[utoipa::path(
+    post, path = "/openai/deployments/{deployment}/chat/completions", tag = "echo",
+    params(("deployment" = String, Path), ("api-version" = String, Query), ("api-key" = String, Header)),
+    request_body = serde_json::Value,
+    responses((status = 200, description = "The answer, or with `stream` a `text/event-stream`", body = serde_json::Value),
+        (status = "default", description = "An error in OpenAI's shape", body = serde_json::Value))
+)]
 pub(super) async fn azure(
     State(echo): State<Arc<Echo>>,
     Path(deployment): Path<String>,

@@ -36,7 +36,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::{get, post};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 pub use calls::{Calls, Count};
 pub use script::MODELS;
@@ -58,15 +59,16 @@ struct Echo {
     calls: Arc<Calls>,
 }
 
-/// The routes of echo, and the count of its calls.
-pub fn router(settings: Settings) -> (Router, Arc<Calls>) {
+/// The routes of echo, their OpenAPI, and the count of its calls.
+pub fn service(settings: Settings) -> (Router, utoipa::openapi::OpenApi, Arc<Calls>) {
     let calls = Arc::new(Calls::default());
     let echo = Arc::new(Echo { settings, calls: calls.clone() });
-    let router = Router::new()
-        .route("/v1/models", get(chat::models))
-        .route("/v1/chat/completions", post(chat::openai))
-        .route("/openai/deployments/{deployment}/chat/completions", post(chat::azure))
-        .route("/echo/calls", get(chat::calls))
-        .with_state(echo);
-    (router, calls)
+    let (router, openapi) = OpenApiRouter::new()
+        .routes(routes!(chat::models))
+        .routes(routes!(chat::openai))
+        .routes(routes!(chat::azure))
+        .routes(routes!(chat::calls))
+        .with_state(echo)
+        .split_for_parts();
+    (router, openapi, calls)
 }

@@ -49,6 +49,8 @@ pub(super) fn read(provider: &str, response: reqwest::Response, timeouts: Timeou
 impl Reader {
     /// The next piece; `None` once the end or an error was told.
     async fn next(&mut self) -> Option<Result<Delta, Error>> {
+        // The silence counts from when we listen again: a slow reader on our side is not the provider's fault.
+        self.last_token = self.last_token.map(|_| Instant::now());
         loop {
             if self.over {
                 return None;
