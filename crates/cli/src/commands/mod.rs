@@ -1,0 +1,47 @@
+//! The commands, one a file: `Args` as clap reads them, `run` as it is done.
+
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod control;
+pub(crate) mod down;
+pub(crate) mod edge;
+pub(crate) mod exit_codes;
+pub(crate) mod logs;
+pub(crate) mod open;
+pub(crate) mod plan;
+pub(crate) mod restart;
+pub(crate) mod run;
+pub(crate) mod schema;
+pub(crate) mod secret;
+pub(crate) mod status;
+pub(crate) mod top;
+pub(crate) mod up;
+pub(crate) mod version;
+
+use crate::args::Command;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// Does what was typed.
+pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure> {
+    match command {
+        Command::Up(args) => up::run(args, context),
+        Command::Down(args) => down::run(args, context),
+        Command::Status(args) => status::run(args, context),
+        Command::Restart(args) => restart::run(args, context),
+        Command::Logs(args) => logs::run(args, context),
+        Command::Top(args) => top::run(args, context),
+        Command::Open(args) => open::run(args, context),
+        Command::Run(args) => run::run(args, context),
+        Command::Check(args) => check::run(args, context),
+        Command::Plan(args) => plan::run(args, context),
+        Command::Schema(_) => schema::run(context),
+        Command::Secret(args) => secret::run(args, context),
+        Command::Edge(args) => edge::run(args),
+        Command::Completions(args) => completions::run(args, context),
+        Command::Version(args) => version::run(args, context),
+        Command::Control(args) => control::run(args, context),
+        Command::ExitCodes(_) => exit_codes::run(context),
+    }
+}
