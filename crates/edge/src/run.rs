@@ -1,10 +1,253 @@
-//! Composition: everything is wired here.
+//! Composition: everything is wired here, in the order things happen.
+//!
+//! Read and check the snapshot, bind its addresses, open the admin socket, start the workers, serve; on SIGTERM or
+//! `POST /drain` stop accepting, let requests finish, end. Nothing is bound before everything is checked.
 
+use std::net::SocketAddr;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::runtime::LocalRuntime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use crate::access_log::{LogBuffer, LogWriter};
+use crate::admin::{server, socket};
+use crate::control::{self, Bound, Control, WorkerHandle};
 use crate::error::Error;
+use crate::metrics::Registry;
 use crate::options::Options;
+use crate::persist;
+use crate::worker::{Command, Shared, Worker};
+
+/// Commands that may wait for a worker. The control thread waits for each answer, so there are never more than a few.
+const COMMANDS: usize = 16;
 
 /// Serves until SIGTERM, SIGINT or `POST /drain`, then lets requests finish. Blocks the calling thread.
+///
+/// # Errors
+/// See [`Error`]; [`Error::exit_code`] says what the process should end with.
 pub fn run(options: Options) -> Result<(), Error> {
-    let _ = options;
-    Ok(())
+    Edge::begin(options, true)?.wait()
+}
+
+/// An edge that runs in threads of this process.
+#[derive(Debug)]
+pub struct Edge {
+    addresses: Vec<SocketAddr>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: JoinHandle<Result<(), Error>>,
+}
+
+impl Edge {
+    /// Starts an edge and returns once it accepts. Signals are left to the caller.
+    pub fn start(options: Options) -> Result<Self, Error> {
+        Self::begin(options, false)
+    }
+
+    /// Where it accepts, in the order of the declared addresses, with real ports in place of 0.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Stops gracefully: returns when the last request has ended, or after the snapshot's `drain_timeout_ms`.
+    pub fn stop(mut self) -> Result<(), Error> {
+        if let Some(stop) = self.stop.take() {
+            // If nobody hears it, the edge has ended already, and `wait` says how.
+            let _ended = stop.send(());
+        }
+        self.wait()
+    }
+
+    /// Waits until the edge ends by itself.
+    pub fn wait(self) -> Result<(), Error> {
+        // Kept until the thread has ended: dropping it would stop the edge.
+        let stop = self.stop;
+        let ended = self.thread.join().unwrap_or(Err(Error::Worker { index: 0 }));
+        drop(stop);
+        ended
+    }
+
+    fn begin(options: Options, signals: bool) -> Result<Self, Error> {
+        let prepared = Prepared::new(options)?;
+        let (stop, stopped) = oneshot::channel();
+        let (started, ready) = std::sync::mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("edge-control".into())
+            .spawn(move || {
+                let runtime = runtime()?;
+                runtime.block_on(prepared.serve(stopped, signals, started))
+            })
+            .map_err(|source| Error::Start { what: "the control thread", source })?;
+        match ready.recv() {
+            Ok(addresses) => Ok(Self { addresses, stop: Some(stop), thread }),
+            // It ended before it was ready, and says why.
+            Err(_ended) => match thread.join() {
+                Ok(Err(error)) => Err(error),
+                Ok(Ok(())) | Err(_) => Err(Error::Worker { index: 0 }),
+            },
+        }
+    }
+}
+
+/// All that can fail for reasons of configuration has not.
+struct Prepared {
+    options: Options,
+    shared: Arc<Shared>,
+    bound: Vec<Bound>,
+    admin: Option<UnixListener>,
+    log: Option<LogWriter>,
+    threads: usize,
+}
+
+impl Prepared {
+    fn new(options: Options) -> Result<Self, Error> {
+        let snapshot = persist::load(&options.config)?;
+        let table = snapshot.compile().map_err(|problems| Error::Invalid { path: options.config.clone(), problems })?;
+        let threads = options.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, usize::from);
+        let log = LogWriter::start(&options.access_log)?;
+        let bound = control::bind(&table, &std::collections::BTreeMap::new(), threads)?;
+        let admin = options
+            .admin
+            .as_deref()
+            .map(|path| socket::bind(path).map_err(|source| Error::Admin { path: path.to_owned(), source }));
+        let admin = admin.transpose()?;
+        Ok(Self { options, shared: Arc::new(Shared::new(Arc::new(table))), bound, admin, log, threads })
+    }
+
+    async fn serve(
+        self,
+        stopped: oneshot::Receiver<()>,
+        signals: bool,
+        started: std::sync::mpsc::Sender<Vec<SocketAddr>>,
+    ) -> Result<(), Error> {
+        let Self { options, shared, bound, admin, log, threads } = self;
+        let (ended, mut ends) = mpsc::channel(threads);
+        let mut handles = Vec::new();
+        let mut workers = Vec::new();
+        for index in 0..threads {
+            let buffer = log.as_ref().map(LogWriter::buffer);
+            let (worker, handle) = start_worker(index, Arc::clone(&shared), buffer, ended.clone())?;
+            workers.push(worker);
+            handles.push(handle);
+        }
+        drop(ended);
+        let signals = if signals { Some(Signals::new()?) } else { None };
+        let control = Rc::new(Mutex::new(Control::new(options.config, Arc::clone(&shared), handles)));
+        control.lock().await.listen(bound).await;
+        let addresses = control.lock().await.addresses();
+        tracing::info!(threads, ?addresses, generation = shared.table().snapshot.generation, "serving");
+        let socket_file = admin.as_ref().and(options.admin).map(SocketFile);
+        let connections = server::Connections::new();
+        if let Some(listener) = admin {
+            let (control, connections) = (Rc::clone(&control), connections.clone());
+            tokio::task::spawn_local(async move {
+                if let Err(error) = server::serve(listener, control, connections).await {
+                    tracing::error!(%error, "the admin socket cannot be served");
+                }
+            });
+        }
+        // Whoever started us may have gone; the edge serves on.
+        let _gone = started.send(addresses);
+
+        // The first worker to end has drained, or has panicked; in both cases the others are to end as well.
+        tokio::select! {
+            _ = stopped => {}
+            () = stop_signal(signals) => {}
+            _ = ends.recv() => {}
+        }
+        control.lock().await.drain().await;
+        while ends.recv().await.is_some() {}
+        drop(socket_file);
+        connections.finish().await;
+        let result = join(workers);
+        if let Some(log) = log {
+            log.finish();
+        }
+        tracing::info!("ended");
+        result
+    }
+}
+
+fn join(workers: Vec<JoinHandle<()>>) -> Result<(), Error> {
+    let panicked = workers.into_iter().enumerate().filter_map(|(index, worker)| worker.join().err().map(|_| index));
+    // All are joined, whichever panicked.
+    panicked.fold(Ok(()), |result, index| result.and(Err(Error::Worker { index })))
+}
+
+/// Starts a worker thread. `ended` is dropped when the thread ends, however it ends.
+fn start_worker(
+    index: usize,
+    shared: Arc<Shared>,
+    log: Option<LogBuffer>,
+    ended: mpsc::Sender<()>,
+) -> Result<(JoinHandle<()>, WorkerHandle), Error> {
+    let (commands, inbox) = mpsc::channel::<Command>(COMMANDS);
+    let registry = Arc::new(Registry::default());
+    let handle = WorkerHandle { commands, registry: Arc::clone(&registry) };
+    let runtime = || runtime();
+    let thread = std::thread::Builder::new()
+        .name(format!("edge-{index}"))
+        .spawn(move || {
+            let told = End(ended);
+            match runtime() {
+                Ok(runtime) => runtime.block_on(Worker::new(shared, registry, log).run(inbox)),
+                Err(error) => tracing::error!(%error, "a worker cannot start"),
+            }
+            drop(told);
+        })
+        .map_err(|source| Error::Start { what: "a worker thread", source })?;
+    Ok((thread, handle))
+}
+
+/// Says that a worker has ended, even by a panic.
+struct End(mpsc::Sender<()>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        // Full only if others have ended too, which says the same.
+        let _full = self.0.try_send(());
+    }
+}
+
+fn runtime() -> Result<LocalRuntime, Error> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(tokio::runtime::LocalOptions::default())
+        .map_err(|source| Error::Start { what: "a thread's event loop", source })
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Error> {
+        let listen = |kind| signal(kind).map_err(|source| Error::Start { what: "listening for signals", source });
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+}
+
+async fn stop_signal(signals: Option<Signals>) {
+    let Some(mut signals) = signals else { return std::future::pending().await };
+    tokio::select! {
+        _ = signals.terminate.recv() => {}
+        _ = signals.interrupt.recv() => {}
+    }
+}
+
+/// The admin socket's file, removed when the edge ends.
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.0) {
+            tracing::warn!(path = %self.0.display(), %error, "the admin socket's file is left behind");
+        }
+    }
 }

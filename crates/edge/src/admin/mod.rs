@@ -10,6 +10,7 @@
 
 mod client;
 mod message;
+pub(crate) mod server;
 pub mod socket;
 
 pub use client::{Client, ClientError};

@@ -1,0 +1,156 @@
+//! The admin API's own end. Runs on the control thread, beside nothing that serves clients.
+
+use std::convert::Infallible;
+use std::os::unix::net::UnixListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
+use tokio::sync::{Mutex, Semaphore};
+
+use super::message::Refusal;
+use crate::control::Control;
+use crate::snapshot::Snapshot;
+
+/// Largest snapshot taken: a thousand routes are below a megabyte.
+const MAX_SNAPSHOT_BYTES: usize = 16 * 1024 * 1024;
+
+/// Connections at a time. There is one control plane, a scraper and an operator; more is a mistake that should wait.
+const MAX_CONNECTIONS: usize = 16;
+
+/// How long a caller may take for the head of a request.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// After an error of `accept` that would come again at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long the edge waits, at its end, for answers on their way.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// The connections that are open; each holds one.
+#[derive(Clone)]
+pub(crate) struct Connections(Arc<Semaphore>);
+
+impl Connections {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(MAX_CONNECTIONS)))
+    }
+
+    /// Waits until the answers on their way are out: the one to `POST /drain` above all.
+    pub(crate) async fn finish(self) {
+        // One is held by the acceptor, for the connection that comes next.
+        let others = u32::try_from(MAX_CONNECTIONS - 1).unwrap_or(u32::MAX);
+        if tokio::time::timeout(LAST_ANSWERS, self.0.acquire_many(others)).await.is_err() {
+            tracing::warn!("an admin connection is cut");
+        }
+    }
+}
+
+/// Answers until the future is dropped.
+pub(crate) async fn serve(
+    listener: UnixListener,
+    control: Rc<Mutex<Control>>,
+    connections: Connections,
+) -> std::io::Result<()> {
+    let listener = tokio::net::UnixListener::from_std(listener)?;
+    loop {
+        let Ok(permit) = Arc::clone(&connections.0).acquire_owned().await else { return Ok(()) };
+        match listener.accept().await {
+            Ok((stream, _peer)) => {
+                let control = Rc::clone(&control);
+                tokio::task::spawn_local(async move {
+                    let service = service_fn(|request| answer(request, Rc::clone(&control)));
+                    let connection = http1::Builder::new()
+                        .keep_alive(false)
+                        .timer(TokioTimer::new())
+                        .header_read_timeout(HEADER_TIMEOUT)
+                        .serve_connection(TokioIo::new(stream), service);
+                    if let Err(error) = connection.await {
+                        tracing::debug!(%error, "admin connection ended early");
+                    }
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "accept failed on the admin socket");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn answer(request: Request<Incoming>, control: Rc<Mutex<Control>>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let path = request.uri().path().to_owned();
+    Ok(match (request.method(), path.as_str()) {
+        (&Method::GET, "/snapshot") => json(StatusCode::OK, &*control.lock().await.snapshot()),
+        (&Method::PUT, "/snapshot") => put(request, &control).await,
+        (&Method::GET, "/metrics") => text("text/plain; version=0.0.4", control.lock().await.metrics()),
+        (&Method::GET, "/health") => json(StatusCode::OK, &control.lock().await.health()),
+        (&Method::POST, "/drain") => {
+            control.lock().await.drain().await;
+            json(StatusCode::ACCEPTED, &control.lock().await.health())
+        }
+        (_, "/snapshot" | "/metrics" | "/health" | "/drain") => {
+            refuse(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", "See docs/EDGE.md for what this path takes.")
+        }
+        _ => refuse(StatusCode::NOT_FOUND, "No such path", "There are /snapshot, /metrics, /health and /drain."),
+    })
+}
+
+async fn put(request: Request<Incoming>, control: &Mutex<Control>) -> Response<Full<Bytes>> {
+    let body = match Limited::new(request.into_body(), MAX_SNAPSHOT_BYTES).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) => return refuse(StatusCode::PAYLOAD_TOO_LARGE, "Snapshot not readable", &error.to_string()),
+    };
+    let snapshot: Snapshot = match serde_json::from_slice(&body) {
+        Ok(snapshot) => snapshot,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, "Not a snapshot", &error.to_string()),
+    };
+    match control.lock().await.apply(snapshot).await {
+        Ok(applied) => json(StatusCode::OK, &applied),
+        Err(refusal) => problem(&refusal),
+    }
+}
+
+fn refuse(status: StatusCode, title: &str, detail: &str) -> Response<Full<Bytes>> {
+    problem(&Refusal {
+        title: title.into(),
+        status: status.as_u16(),
+        detail: detail.into(),
+        current: None,
+        problems: Vec::new(),
+    })
+}
+
+fn problem(refusal: &Refusal) -> Response<Full<Bytes>> {
+    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = json(status, refusal);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response
+}
+
+fn json(status: StatusCode, value: &impl Serialize) -> Response<Full<Bytes>> {
+    let text = serde_json::to_vec(value).expect("our own messages have string keys and finite numbers");
+    let mut response = text_of("application/json", text);
+    *response.status_mut() = status;
+    response
+}
+
+fn text(kind: &'static str, text: String) -> Response<Full<Bytes>> {
+    text_of(kind, text.into())
+}
+
+fn text_of(kind: &'static str, text: Vec<u8>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}

@@ -1,0 +1,229 @@
+//! Bodies on their way through: what a service is sent, and what a client is sent.
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::answer::Fault;
+use crate::conn_state::ConnState;
+use crate::record::Record;
+use crate::static_site::FileBody;
+use crate::stream::Streamed;
+use crate::ticker::Millis;
+
+/// What the client is sent.
+pub(crate) struct Body {
+    kind: Kind,
+    /// Ends the request's record when the body is done or dropped.
+    record: Option<Box<Record>>,
+}
+
+enum Kind {
+    Empty,
+    Full(Bytes),
+    File(FileBody),
+    Streamed(Box<Streamed>),
+}
+
+/// Why a body ended early; the connection is cut then, since the client was promised more.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    #[error("the instance broke off in the middle of its answer")]
+    BrokenOff(#[source] hyper::Error),
+    #[error("nothing moved for longer than the route allows")]
+    Silent,
+    #[error("the file could not be read to its end")]
+    File(#[source] std::io::Error),
+    #[error("the request body is refused")]
+    Refused(Fault),
+}
+
+impl Body {
+    pub(crate) fn empty() -> Self {
+        Self { kind: Kind::Empty, record: None }
+    }
+
+    pub(crate) fn full(bytes: Bytes) -> Self {
+        Self { kind: if bytes.is_empty() { Kind::Empty } else { Kind::Full(bytes) }, record: None }
+    }
+
+    pub(crate) fn file(file: FileBody) -> Self {
+        Self { kind: Kind::File(file), record: None }
+    }
+
+    pub(crate) fn streamed(streamed: Box<Streamed>) -> Self {
+        Self { kind: Kind::Streamed(streamed), record: None }
+    }
+
+    /// Lets the record go on until the body has passed.
+    pub(crate) fn recorded(mut self, record: Box<Record>) -> Self {
+        self.record = Some(record);
+        self
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        let frame = match &mut this.kind {
+            Kind::Empty => None,
+            Kind::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                this.kind = Kind::Empty;
+                Some(Ok(Frame::data(bytes)))
+            }
+            Kind::File(file) => ready!(file.poll_frame(cx)).map(|read| read.map(Frame::data).map_err(BodyError::File)),
+            Kind::Streamed(streamed) => ready!(streamed.poll_frame(cx)),
+        };
+        if let (Some(Ok(frame)), Some(record)) = (&frame, &mut this.record) {
+            record.sent(frame.data_ref().map_or(0, Bytes::len));
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Empty => true,
+            Kind::Full(_) => false,
+            Kind::File(file) => file.left() == 0,
+            Kind::Streamed(streamed) => streamed.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::File(file) => SizeHint::with_exact(file.left()),
+            Kind::Streamed(streamed) => streamed.size_hint(),
+        }
+    }
+}
+
+/// What a service is sent: the client's body, as it comes.
+pub(crate) struct RequestBody {
+    incoming: Option<Incoming>,
+    upload: Option<Rc<Upload>>,
+}
+
+/// How an upload goes; the request that waits for its answer looks at it.
+pub(crate) struct Upload {
+    state: Rc<ConnState>,
+    /// Bytes that may still come.
+    left: Cell<u64>,
+    pub(crate) received_bytes: Cell<u64>,
+    /// When its last byte had come.
+    pub(crate) finished_at: Cell<Option<Millis>>,
+    /// The last time it was asked for more, the client had not sent it yet.
+    pub(crate) starved: Cell<bool>,
+    pub(crate) fault: Cell<Option<Fault>>,
+    /// `Expect: 100-continue`: closed until the service asks for the body.
+    gate: Option<Arc<AtomicBool>>,
+}
+
+impl Upload {
+    pub(crate) fn new(state: &Rc<ConnState>, max_bytes: u64, gate: Option<Arc<AtomicBool>>) -> Rc<Self> {
+        state.unread.set(true);
+        Rc::new(Self {
+            state: Rc::clone(state),
+            left: Cell::new(max_bytes),
+            received_bytes: Cell::new(0),
+            finished_at: Cell::new(None),
+            starved: Cell::new(false),
+            fault: Cell::new(None),
+            gate,
+        })
+    }
+
+    /// Whether the body is held back until the service asks for it.
+    pub(crate) fn is_held(&self) -> bool {
+        self.gate.as_ref().is_some_and(|gate| !gate.load(Ordering::Relaxed))
+    }
+
+    /// Sends the body though the service has not asked for it.
+    pub(crate) fn release(&self) {
+        if let Some(gate) = &self.gate {
+            gate.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn finish(&self) {
+        self.finished_at.set(Some(self.state.ticker.now()));
+        self.state.unread.set(false);
+    }
+
+    fn fail(&self, fault: Fault) -> BodyError {
+        self.fault.set(Some(fault));
+        BodyError::Refused(fault)
+    }
+}
+
+impl RequestBody {
+    pub(crate) fn none() -> Self {
+        Self { incoming: None, upload: None }
+    }
+
+    pub(crate) fn of(incoming: Incoming, upload: Rc<Upload>) -> Self {
+        Self { incoming: Some(incoming), upload: Some(upload) }
+    }
+}
+
+impl http_body::Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        let (Some(incoming), Some(upload)) = (&mut this.incoming, &this.upload) else { return Poll::Ready(None) };
+        if upload.is_held() {
+            // Whoever opens the gate polls the connection, and with it this body, right after.
+            return Poll::Pending;
+        }
+        let frame = match Pin::new(&mut *incoming).poll_frame(cx) {
+            Poll::Pending => {
+                upload.starved.set(true);
+                return Poll::Pending;
+            }
+            Poll::Ready(frame) => frame,
+        };
+        upload.starved.set(false);
+        let Some(frame) = frame else {
+            upload.finish();
+            return Poll::Ready(None);
+        };
+        let frame = match frame {
+            Ok(frame) => frame,
+            Err(_broken) => return Poll::Ready(Some(Err(upload.fail(Fault::BadBody)))),
+        };
+        if let Some(data) = frame.data_ref() {
+            let length = data.len() as u64;
+            upload.received_bytes.set(upload.received_bytes.get() + length);
+            match upload.left.get().checked_sub(length) {
+                Some(left) => upload.left.set(left),
+                None => return Poll::Ready(Some(Err(upload.fail(Fault::BodyTooLarge)))),
+            }
+        }
+        if http_body::Body::is_end_stream(&*incoming) {
+            upload.finish();
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.as_ref().is_none_or(http_body::Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), http_body::Body::size_hint)
+    }
+}

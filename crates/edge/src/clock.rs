@@ -1,0 +1,29 @@
+//! The crate's one source of wall-clock time and of chance. Durations are measured with `Instant`, which nothing can
+//! set back.
+
+use std::cell::Cell;
+use std::hash::{BuildHasher, RandomState};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Milliseconds since 1970, UTC.
+#[expect(clippy::disallowed_methods, reason = "the crate's one sanctioned clock")]
+pub(crate) fn unix_millis() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+thread_local! {
+    /// Seeded by the system; each thread has its own, so ids cost no lock and no system call.
+    static STATE: Cell<u64> = Cell::new(RandomState::new().hash_one(std::thread::current().id()));
+}
+
+/// 64 random bits (SplitMix64): good for ids that must not collide, not for secrets.
+pub(crate) fn random() -> u64 {
+    STATE.with(|state| {
+        let next = state.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
+        state.set(next);
+        let mixed = (next ^ (next >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    })
+}

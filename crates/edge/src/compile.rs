@@ -1,0 +1,329 @@
+//! From a [`Snapshot`] to a [`Table`], or to everything that is wrong with it at once.
+//!
+//! Pure: files and sockets are looked at when a table is put into effect, not here. A new rule is one more `problem`
+//! in the function of the thing it is about, and one more row in the tests below.
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::path::{Component, Path};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, StatusCode, Uri};
+
+use crate::cidr::Cidr;
+use crate::sequence::Sequence;
+use crate::snapshot::{self, Snapshot};
+use crate::table::{Limits, Paths, Problem, Redirect, Route, RouteLimits, Site, Slot, Slots, Table, Target};
+use crate::{headers, host};
+
+/// Longest name of a route, slot, release or instance: they are labels of metrics.
+const MAX_NAME_BYTES: usize = 128;
+
+/// Most slots of one route: the seed has two.
+const MAX_SLOTS: usize = 64;
+
+/// Least `max_header_bytes`: below it no browser gets through.
+const MIN_HEADER_BYTES: usize = 1_024;
+
+/// Largest `max_header_bytes` and `max_headers`: each connection may use that much memory.
+const MAX_HEADER_BYTES: usize = 1_024 * 1_024;
+const MAX_HEADERS: usize = 1_024;
+
+impl Snapshot {
+    /// Checks everything and builds the form that requests are answered from.
+    ///
+    /// # Errors
+    /// Every problem there is, each with the place it is at.
+    pub fn compile(&self) -> Result<Table, Vec<Problem>> {
+        let mut compiler = Compiler { snapshot: self, problems: Vec::new() };
+        let table = compiler.table();
+        if compiler.problems.is_empty() { Ok(table) } else { Err(compiler.problems) }
+    }
+}
+
+struct Compiler<'a> {
+    snapshot: &'a Snapshot,
+    problems: Vec<Problem>,
+}
+
+impl Compiler<'_> {
+    fn problem(&mut self, at: impl Into<String>, what: impl Into<String>) {
+        self.problems.push(Problem { at: at.into(), what: what.into() });
+    }
+
+    fn table(&mut self) -> Table {
+        let snapshot = self.snapshot;
+        let routes: Vec<_> = snapshot.routes.iter().map(|route| self.route(route)).collect();
+        Table {
+            hosts: self.hosts(&routes),
+            listeners: self.listeners(),
+            trusted: self.trusted(),
+            limits: self.limits(),
+            snapshot: Arc::new(snapshot.clone()),
+            routes,
+        }
+    }
+
+    fn route(&mut self, route: &snapshot::Route) -> Route {
+        let at = format!("route `{}`", route.name);
+        self.name(&at, "name", &route.name);
+        Route {
+            name: route.name.as_str().into(),
+            prefix: self.prefix(&at, &route.path),
+            target: match &route.target {
+                snapshot::Target::Slots(slots) => Target::Slots(self.slots(&at, slots)),
+                snapshot::Target::Static(site) => Target::Static(self.site(&at, site)),
+                snapshot::Target::Redirect(redirect) => Target::Redirect(self.redirect(&at, redirect)),
+            },
+            response_headers: self.response_headers(&at, route),
+            limits: self.route_limits(&at, &route.limits),
+        }
+    }
+
+    fn name(&mut self, at: &str, field: &str, name: &str) {
+        if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
+            self.problem(
+                at,
+                format!(
+                    "{field} `{}` must have 1 to {MAX_NAME_BYTES} bytes and no control characters",
+                    name.escape_debug()
+                ),
+            );
+        }
+    }
+
+    fn prefix(&mut self, at: &str, path: &str) -> Box<str> {
+        let plain = path.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#'));
+        if !path.starts_with('/') || !plain || path.contains("//") || host::has_dot_segments(path) {
+            self.problem(
+                at,
+                format!(
+                    "path `{}` must begin with `/` and have no empty, `.` or `..` segment, space, `?` or `#`",
+                    path.escape_debug()
+                ),
+            );
+        }
+        path.strip_suffix('/').unwrap_or(path).into()
+    }
+
+    fn slots(&mut self, at: &str, slots: &[snapshot::Slot]) -> Slots {
+        if slots.len() > MAX_SLOTS {
+            self.problem(at, format!("has {} slots; at most {MAX_SLOTS} are allowed", slots.len()));
+        }
+        if !slots.is_empty() && slots.iter().all(|slot| slot.weight == 0) {
+            self.problem(at, "every slot has weight 0; give at least one a positive weight");
+        }
+        let mut names = HashSet::new();
+        let mut ids = HashSet::new();
+        for slot in slots {
+            self.name(at, "slot", &slot.name);
+            self.name(at, "release", &slot.release);
+            if !names.insert(slot.name.as_str()) {
+                self.problem(at, format!("slot `{}` appears twice", slot.name));
+            }
+            for instance in &slot.instances {
+                self.instance(at, instance);
+                if !ids.insert(instance.id.as_str()) {
+                    self.problem(at, format!("instance `{}` appears twice", instance.id));
+                }
+            }
+        }
+        let weights = slots.iter().zip(0_u16..).filter(|(slot, _)| !slot.instances.is_empty());
+        let weights: Vec<_> = weights.map(|(slot, index)| (index, slot.weight)).collect();
+        Slots {
+            sequence: Sequence::new(&weights),
+            slots: slots
+                .iter()
+                .map(|slot| Slot {
+                    name: slot.name.as_str().into(),
+                    release: slot.release.as_str().into(),
+                    instances: slot.instances.clone(),
+                })
+                .collect(),
+        }
+    }
+
+    fn instance(&mut self, at: &str, instance: &snapshot::Instance) {
+        self.name(at, "instance", &instance.id);
+        let address = instance.address;
+        if address.port() == 0 || address.ip().is_unspecified() {
+            self.problem(
+                at,
+                format!("instance `{}` has the address {address}, which nobody can connect to", instance.id),
+            );
+        } else if self.snapshot.listeners.iter().any(|listener| accepts(listener.address, address)) {
+            self.problem(
+                at,
+                format!(
+                    "instance `{}` has the address {address}, which is the edge's own: requests would go round",
+                    instance.id
+                ),
+            );
+        }
+    }
+
+    fn site(&mut self, at: &str, site: &snapshot::StaticSite) -> Site {
+        if !site.root.is_absolute() {
+            self.problem(at, format!("root `{}` must be an absolute path", site.root.display()));
+        }
+        if let Some(page) = &site.not_found {
+            let inside = Path::new(page).components().all(|part| matches!(part, Component::Normal(_)));
+            if page.is_empty() || !inside {
+                self.problem(
+                    at,
+                    format!("not_found `{}` must be a file below root, without `..`", page.escape_debug()),
+                );
+            }
+        }
+        Site { root: site.root.clone(), not_found: site.not_found.clone() }
+    }
+
+    fn redirect(&mut self, at: &str, redirect: &snapshot::Redirect) -> Redirect {
+        let absolute = redirect.to.parse::<Uri>().is_ok_and(|uri| {
+            matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && uri.query().is_none()
+        });
+        if !absolute {
+            self.problem(at, format!("to `{}` must be an http or https URL without query", redirect.to.escape_debug()));
+        }
+        let status = StatusCode::from_u16(redirect.status)
+            .ok()
+            .filter(|status| matches!(status.as_u16(), 301 | 302 | 307 | 308));
+        if status.is_none() {
+            self.problem(at, format!("status {} must be 301, 302, 307 or 308", redirect.status));
+        }
+        Redirect {
+            to: redirect.to.strip_suffix('/').unwrap_or(&redirect.to).into(),
+            status: status.unwrap_or(StatusCode::TEMPORARY_REDIRECT),
+            keep_path: redirect.keep_path,
+        }
+    }
+
+    fn response_headers(&mut self, at: &str, route: &snapshot::Route) -> Vec<(HeaderName, HeaderValue)> {
+        let mut headers = Vec::new();
+        for (name, value) in &route.response_headers {
+            match (name.parse::<HeaderName>(), value.parse::<HeaderValue>()) {
+                (Ok(name), _) if headers::is_framing(&name) => {
+                    self.problem(at, format!("response header `{name}` belongs to the connection and cannot be set"));
+                }
+                (Ok(name), Ok(value)) => headers.push((name, value)),
+                (Err(_), _) => self.problem(at, format!("response header `{}` is no header name", name.escape_debug())),
+                (_, Err(_)) => self.problem(
+                    at,
+                    format!("response header `{}` has a value that no header can have", name.escape_debug()),
+                ),
+            }
+        }
+        headers
+    }
+
+    fn route_limits(&mut self, at: &str, limits: &snapshot::RouteLimits) -> RouteLimits {
+        RouteLimits {
+            max_body_bytes: limits.max_body_bytes,
+            connect_timeout: self.duration(at, "connect_timeout_ms", limits.connect_timeout_ms),
+            response_timeout: self.duration(at, "response_timeout_ms", limits.response_timeout_ms),
+            body_idle_timeout: self.duration(at, "body_idle_timeout_ms", limits.body_idle_timeout_ms),
+        }
+    }
+
+    fn duration(&mut self, at: &str, field: &str, milliseconds: u64) -> Duration {
+        /// A day: longer is a slip of units.
+        const MAX_MS: u64 = 24 * 60 * 60 * 1_000;
+        if !(1..=MAX_MS).contains(&milliseconds) {
+            self.problem(at, format!("{field} is {milliseconds}; it must be 1 to {MAX_MS} (a day)"));
+        }
+        Duration::from_millis(milliseconds.clamp(1, MAX_MS))
+    }
+
+    fn hosts(&mut self, routes: &[Route]) -> HashMap<Box<str>, Paths> {
+        let mut hosts: HashMap<Box<str>, Paths> = HashMap::new();
+        let mut names = HashSet::new();
+        for (index, (route, declared)) in routes.iter().zip(&self.snapshot.routes).enumerate() {
+            let at = format!("route `{}`", route.name);
+            if !names.insert(&route.name) {
+                self.problem(&at, "appears twice; names of routes are unique");
+            }
+            for name in &declared.hosts {
+                if host::normal(name).as_deref() != Some(name) {
+                    self.problem(
+                        &at,
+                        format!("host `{}` must be a host name in lower case, without port", name.escape_debug()),
+                    );
+                    continue;
+                }
+                let paths = hosts.entry(name.as_str().into()).or_default();
+                let earlier = match &*route.prefix {
+                    "" => paths.root.replace(index),
+                    prefix => paths.prefixes.insert(prefix.into(), index),
+                };
+                if let Some(earlier) = earlier {
+                    let path = if route.prefix.is_empty() { "/" } else { &route.prefix };
+                    self.problem(
+                        &at,
+                        format!("host `{name}` with path `{path}` belongs to route `{}` already", routes[earlier].name),
+                    );
+                }
+            }
+        }
+        hosts
+    }
+
+    fn listeners(&mut self) -> HashMap<SocketAddr, Option<usize>> {
+        let mut listeners = HashMap::new();
+        for listener in &self.snapshot.listeners {
+            let at = format!("listener {}", listener.address);
+            let route = listener.route.as_ref().and_then(|name| {
+                let index = self.snapshot.routes.iter().position(|route| route.name == *name);
+                if index.is_none() {
+                    self.problem(&at, format!("names the route `{name}`, which does not exist"));
+                }
+                index
+            });
+            if listeners.insert(listener.address, route).is_some() {
+                self.problem(&at, "appears twice");
+            }
+        }
+        listeners
+    }
+
+    fn trusted(&mut self) -> Vec<Cidr> {
+        let parsed: Vec<_> = self.snapshot.trusted_proxies.iter().map(|range| range.parse::<Cidr>()).collect();
+        parsed
+            .into_iter()
+            .filter_map(|range| range.map_err(|what| self.problem("trusted_proxies", what)).ok())
+            .collect()
+    }
+
+    fn limits(&mut self) -> Limits {
+        let limits = &self.snapshot.limits;
+        if limits.max_connections == 0 {
+            self.problem("limits", "max_connections is 0; nobody could connect");
+        }
+        if !(MIN_HEADER_BYTES..=MAX_HEADER_BYTES).contains(&limits.max_header_bytes) {
+            self.problem(
+                "limits",
+                format!(
+                    "max_header_bytes is {}; it must be {MIN_HEADER_BYTES} to {MAX_HEADER_BYTES}",
+                    limits.max_header_bytes
+                ),
+            );
+        }
+        if !(1..=MAX_HEADERS).contains(&limits.max_headers) {
+            self.problem("limits", format!("max_headers is {}; it must be 1 to {MAX_HEADERS}", limits.max_headers));
+        }
+        Limits {
+            max_connections: limits.max_connections,
+            max_header_bytes: limits.max_header_bytes,
+            max_headers: limits.max_headers,
+            header_timeout: self.duration("limits", "header_timeout_ms", limits.header_timeout_ms),
+            idle_timeout: self.duration("limits", "idle_timeout_ms", limits.idle_timeout_ms),
+            drain_timeout: self.duration("limits", "drain_timeout_ms", limits.drain_timeout_ms),
+        }
+    }
+}
+
+/// Whether a listener would accept what is sent to `address`.
+fn accepts(listener: SocketAddr, address: SocketAddr) -> bool {
+    listener.port() == address.port()
+        && (listener.ip() == address.ip() || listener.ip().is_unspecified() && address.ip().is_loopback())
+}

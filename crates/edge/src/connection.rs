@@ -1,0 +1,119 @@
+//! One client connection from its first byte to its last: the task that drives hyper, with the timeouts of its stages.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::client_socket::ClientSocket;
+use crate::conn_state::{ConnState, Stage};
+use crate::metrics::Refused;
+use crate::serve::serve;
+use crate::table::Limits;
+use crate::worker::{Admission, Worker};
+
+/// hyper parses up to this many header fields without allocating; it takes a bound of its own only where ours is above.
+const HYPER_HEADERS: usize = 100;
+
+/// Least memory a connection's buffer may grow to.
+const MIN_BUFFER_BYTES: usize = 64 * 1024;
+
+/// To a client whose head did not arrive in time.
+const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// To a client that is one too many.
+const TOO_MANY: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// Why hyper's part of a connection ended.
+enum End {
+    Done,
+    Malformed,
+    Overdue,
+}
+
+/// Answers a connection's requests until it closes.
+pub(crate) async fn drive(
+    worker: Rc<Worker>,
+    socket: TcpStream,
+    peer: SocketAddr,
+    listener: SocketAddr,
+    admission: Admission,
+) {
+    if let Err(error) = socket.set_nodelay(true) {
+        tracing::debug!(%peer, %error, "nodelay failed: the client is gone already");
+    }
+    let view = worker.view();
+    let limits = &view.table.limits;
+    let state = Rc::new(ConnState::new(peer, listener, &worker.ticker));
+    let watch = worker.ticker.watch(&state);
+    let service = service_fn(|request: Request<Incoming>| serve(Rc::clone(&worker), Rc::clone(&state), request));
+    let io = TokioIo::new(ClientSocket::new(socket, Rc::clone(&state)));
+    let mut http = builder(limits).serve_connection(io, service);
+
+    let mut closing = false;
+    let end = std::future::poll_fn(|cx| {
+        if !closing && (worker.is_draining() || state.closing.get()) {
+            closing = true;
+            Pin::new(&mut http).graceful_shutdown();
+        }
+        match Pin::new(&mut http).poll(cx) {
+            Poll::Ready(Err(error)) if error.is_parse() => return Poll::Ready(End::Malformed),
+            // Whatever else went wrong was the client going away, or is told where it happened.
+            Poll::Ready(_) => return Poll::Ready(End::Done),
+            Poll::Pending => {}
+        }
+        let due = state.due(limits.header_timeout, limits.idle_timeout);
+        if due <= worker.ticker.now() {
+            return Poll::Ready(End::Overdue);
+        }
+        state.wake_at(due, cx);
+        Poll::Pending
+    })
+    .await;
+
+    // Taken whatever the end: it holds the request, which holds the state it lies in.
+    let tunnel = state.tunnel.borrow_mut().take();
+    match end {
+        End::Done => {
+            if let Some(tunnel) = tunnel {
+                let parts = http.into_parts();
+                tunnel.run(parts.io.into_inner(), parts.read_buf, Rc::clone(&state)).await;
+            }
+        }
+        End::Malformed => worker.registry.thread.refuse(Refused::BadRequest),
+        End::Overdue => {
+            worker.registry.thread.refuse(Refused::Timeout);
+            if state.stage() == Stage::Idle && state.is_in_head() {
+                http.into_parts().io.into_inner().say_last(TOO_SLOW);
+            }
+        }
+    }
+    drop(watch);
+    drop(admission);
+}
+
+/// Tells a client that there are too many, as far as that is possible without waiting for it.
+pub(crate) fn turn_away(socket: &TcpStream) {
+    // A client that cannot take a hundred bytes at once gets none: it is turned away either way, and counted.
+    let _sent = socket.try_write(TOO_MANY);
+}
+
+fn builder(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .header_read_timeout(None)
+        .max_header_size(limits.max_header_bytes)
+        .max_buf_size(limits.max_header_bytes.max(MIN_BUFFER_BYTES));
+    if limits.max_headers > HYPER_HEADERS {
+        builder.max_headers(limits.max_headers);
+    }
+    builder
+}

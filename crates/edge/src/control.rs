@@ -1,0 +1,215 @@
+//! The control thread's work: which snapshot is served, and how the next one takes its place.
+//!
+//! One owner of the listeners and of the order of things. A snapshot is checked whole, its new addresses are bound, it
+//! is on disk, and only then is it served; whatever fails before leaves everything as it was.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::admin::{Applied, Health, Refusal, Status};
+use crate::error::Error;
+use crate::metrics::{Facts, Registry, render};
+use crate::snapshot::Snapshot;
+use crate::table::Table;
+use crate::worker::{Command, Shared};
+use crate::{clock, listen, persist};
+
+/// A worker, as the control thread knows it.
+pub(crate) struct WorkerHandle {
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) registry: Arc<Registry>,
+}
+
+pub(crate) struct Control {
+    config: PathBuf,
+    shared: Arc<Shared>,
+    workers: Vec<WorkerHandle>,
+    /// Address as declared → as bound; they differ for port 0.
+    listeners: BTreeMap<SocketAddr, SocketAddr>,
+    draining: bool,
+    refused: u64,
+    started_seconds: u64,
+}
+
+/// Sockets of an address that nobody accepts on yet: declared, real, one for each worker.
+pub(crate) struct Bound {
+    declared: SocketAddr,
+    real: SocketAddr,
+    sockets: Vec<TcpListener>,
+}
+
+/// Binds what `table` declares and `present` does not have yet.
+pub(crate) fn bind(
+    table: &Table,
+    present: &BTreeMap<SocketAddr, SocketAddr>,
+    workers: usize,
+) -> Result<Vec<Bound>, Error> {
+    let mut new: Vec<_> = table.listeners.keys().filter(|address| !present.contains_key(address)).copied().collect();
+    new.sort_unstable();
+    new.into_iter()
+        .map(|address| {
+            let sockets = listen::bind(address, workers).map_err(|source| listen_error(address, source))?;
+            let real = sockets.first().map_or(Ok(address), TcpListener::local_addr);
+            let real = real.map_err(|source| listen_error(address, source))?;
+            Ok(Bound { declared: address, real, sockets })
+        })
+        .collect()
+}
+
+fn listen_error(address: SocketAddr, source: std::io::Error) -> Error {
+    if source.kind() == std::io::ErrorKind::AddrInUse {
+        Error::AddressInUse { address }
+    } else {
+        Error::Listen { address, source }
+    }
+}
+
+impl Control {
+    pub(crate) fn new(config: PathBuf, shared: Arc<Shared>, workers: Vec<WorkerHandle>) -> Self {
+        let started_seconds = clock::unix_millis() / 1_000;
+        Self { config, shared, workers, listeners: BTreeMap::new(), draining: false, refused: 0, started_seconds }
+    }
+
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.values().copied().collect()
+    }
+
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.shared.table().snapshot)
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        Health {
+            status: if self.draining { Status::Draining } else { Status::Serving },
+            generation: self.snapshot().generation,
+            threads: self.workers.len(),
+            connections: self.shared.connections(),
+            addresses: self.addresses(),
+        }
+    }
+
+    pub(crate) fn metrics(&self) -> String {
+        let registries: Vec<_> = self.workers.iter().map(|worker| Arc::clone(&worker.registry)).collect();
+        let facts = Facts {
+            generation: self.snapshot().generation,
+            started_seconds: self.started_seconds,
+            admin_refused: self.refused,
+        };
+        render(&registries, facts)
+    }
+
+    /// Puts a snapshot into effect, or says why not.
+    pub(crate) async fn apply(&mut self, snapshot: Snapshot) -> Result<Applied, Refusal> {
+        let applied = self.try_apply(snapshot).await;
+        match &applied {
+            Ok(Applied { generation, changed: true, .. }) => tracing::info!(generation, "snapshot applied"),
+            Ok(_) => {}
+            Err(refusal) => {
+                self.refused += 1;
+                tracing::warn!(title = refusal.title, detail = refusal.detail, problems = ?refusal.problems, "snapshot refused");
+            }
+        }
+        applied
+    }
+
+    async fn try_apply(&mut self, snapshot: Snapshot) -> Result<Applied, Refusal> {
+        let current = self.shared.table();
+        if self.draining {
+            return Err(refusal(503, "Edge is draining", "It ends soon; ask the next one."));
+        }
+        if snapshot == *current.snapshot {
+            return Ok(self.applied(false));
+        }
+        let generation = snapshot.generation;
+        if generation <= current.snapshot.generation {
+            let detail = format!(
+                "Generation {} is served; {generation} is not above it. Read the served one, and offer a higher one.",
+                current.snapshot.generation
+            );
+            return Err(Refusal {
+                current: Some(current.snapshot.generation),
+                ..refusal(409, "Stale snapshot", &detail)
+            });
+        }
+        let mut table = snapshot.compile().map_err(|problems| Refusal {
+            problems: problems.iter().map(ToString::to_string).collect(),
+            ..refusal(422, "Invalid snapshot", "Correct what is listed; the served snapshot is unchanged.")
+        })?;
+        let bound = bind(&table, &self.listeners, self.workers.len())
+            .map_err(|error| refusal(503, "Address not available", &error.to_string()))?;
+        persist::store(&self.config, &snapshot).map_err(|error| {
+            let detail = format!("{} cannot be written: {error}", self.config.display());
+            refusal(500, "Snapshot not stored", &detail)
+        })?;
+        table.go_on_from(&current);
+        let gone: Vec<_> =
+            self.listeners.keys().filter(|declared| !table.listeners.contains_key(declared)).copied().collect();
+        self.shared.swap(Arc::new(table));
+        self.listen(bound).await;
+        self.refresh(gone).await;
+        Ok(self.applied(true))
+    }
+
+    fn applied(&self, changed: bool) -> Applied {
+        Applied { generation: self.snapshot().generation, changed, addresses: self.addresses() }
+    }
+
+    /// Lets every worker accept on its sockets.
+    pub(crate) async fn listen(&mut self, bound: Vec<Bound>) {
+        for Bound { declared, real, sockets } in bound {
+            self.listeners.insert(declared, real);
+            for (worker, socket) in self.workers.iter().zip(sockets) {
+                let (done, listening) = oneshot::channel();
+                tell(worker, Command::Listen { declared, socket, done }).await;
+                match listening.await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::error!(%declared, %error, "a worker cannot accept on this address"),
+                    Err(_gone) => tracing::error!(%declared, "a worker ended before it could accept on this address"),
+                }
+            }
+        }
+    }
+
+    /// Waits until every worker works with the current table.
+    async fn refresh(&mut self, gone: Vec<SocketAddr>) {
+        for declared in &gone {
+            self.listeners.remove(declared);
+        }
+        let mut refreshed = Vec::new();
+        for worker in &self.workers {
+            let (done, when) = oneshot::channel();
+            tell(worker, Command::Refresh { gone: gone.clone(), done }).await;
+            refreshed.push(when);
+        }
+        for when in refreshed {
+            if when.await.is_err() {
+                tracing::error!("a worker ended before it took over the snapshot");
+            }
+        }
+    }
+
+    /// Begins a graceful stop.
+    pub(crate) async fn drain(&mut self) {
+        if std::mem::replace(&mut self.draining, true) {
+            return;
+        }
+        let within = self.shared.table().limits.drain_timeout;
+        tracing::info!(connections = self.shared.connections(), "draining");
+        for worker in &self.workers {
+            tell(worker, Command::Drain { within }).await;
+        }
+    }
+}
+
+async fn tell(worker: &WorkerHandle, command: Command) {
+    // A worker that has ended is noticed by whoever waits for its thread.
+    let _ended = worker.commands.send(command).await;
+}
+
+fn refusal(status: u16, title: &str, detail: &str) -> Refusal {
+    Refusal { title: title.into(), status, detail: detail.into(), current: None, problems: Vec::new() }
+}

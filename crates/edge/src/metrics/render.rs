@@ -1,0 +1,202 @@
+//! All threads' cells as one Prometheus text.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use super::cells::{CLASSES, Cells, Counter, REFUSALS};
+use super::histogram::Sum;
+use super::registry::{Key, Registry};
+
+/// Numbers that are not counted in cells.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Facts {
+    pub(crate) generation: u64,
+    pub(crate) started_seconds: u64,
+    pub(crate) admin_refused: u64,
+}
+
+/// One slot's cells of all threads, added up.
+#[derive(Default)]
+struct Total {
+    started: u64,
+    moved: u64,
+    classes: [u64; CLASSES.len()],
+    received_bytes: u64,
+    sent_bytes: u64,
+    connect_failures: u64,
+    retries: u64,
+    seconds: Sum,
+}
+
+impl Total {
+    fn add(&mut self, cells: &Cells) {
+        // What has ended is read before what has begun, so that in-flight is never negative.
+        for (total, class) in self.classes.iter_mut().zip(&cells.classes) {
+            *total += class.get();
+        }
+        self.moved += cells.moved.get();
+        self.started += cells.started.get();
+        self.received_bytes += cells.received_bytes.get();
+        self.sent_bytes += cells.sent_bytes.get();
+        self.connect_failures += cells.connect_failures.get();
+        self.retries += cells.retries.get();
+        self.seconds.add(&cells.seconds);
+    }
+
+    fn in_flight(&self) -> u64 {
+        self.started.saturating_sub(self.moved + self.classes.iter().sum::<u64>())
+    }
+}
+
+/// Prometheus text, version 0.0.4.
+pub(crate) fn render(threads: &[Arc<Registry>], facts: Facts) -> String {
+    let mut totals: BTreeMap<Key, Total> = BTreeMap::new();
+    for thread in threads {
+        thread.for_each(|key, cells| totals.entry(key.clone()).or_default().add(cells));
+    }
+    // A slot that never had a request would only add hundreds of zeros.
+    totals.retain(|key, total| total.started > 0 || total.connect_failures > 0 || key.slot.is_empty());
+    let mut page = Page::default();
+    slots(&mut page, &totals);
+    histograms(&mut page, &totals);
+    thread_counts(&mut page, threads);
+    page.family("generation", "gauge", "Generation of the snapshot that is served.");
+    page.sample("generation", "", facts.generation);
+    page.family("start_time_seconds", "gauge", "When the process started, in seconds since 1970.");
+    page.sample("start_time_seconds", "", facts.started_seconds);
+    page.family("snapshots_refused_total", "counter", "Snapshots offered on the admin socket that were not taken.");
+    page.sample("snapshots_refused_total", "", facts.admin_refused);
+    page.family("threads", "gauge", "Worker threads.");
+    page.sample("threads", "", threads.len());
+    page.text
+}
+
+fn slots(page: &mut Page, totals: &BTreeMap<Key, Total>) {
+    page.family(
+        "requests_total",
+        "counter",
+        "Requests that ended, by class of status; aborted: the client went away before an answer.",
+    );
+    for (key, total) in totals {
+        for (class, count) in CLASSES.iter().zip(total.classes) {
+            // 2xx and 5xx are always there: a ratio needs both to exist.
+            if count > 0 || matches!(*class, "2xx" | "5xx") {
+                page.sample("requests_total", &format!("{},class=\"{class}\"", labels(key)), count);
+            }
+        }
+    }
+    type Column = (&'static str, &'static str, &'static str, fn(&Total) -> u64);
+    let columns: [Column; 5] = [
+        ("requests_in_flight", "gauge", "Requests being answered.", Total::in_flight),
+        ("received_bytes_total", "counter", "Bytes of request bodies.", |total| total.received_bytes),
+        ("sent_bytes_total", "counter", "Bytes of answers' bodies.", |total| total.sent_bytes),
+        ("connect_failures_total", "counter", "Connections to instances that could not be opened.", |total| {
+            total.connect_failures
+        }),
+        ("retries_total", "counter", "Requests sent again, since nothing of them had been answered.", |total| {
+            total.retries
+        }),
+    ];
+    for (name, kind, help, value) in columns {
+        page.family(name, kind, help);
+        for (key, total) in totals {
+            page.sample(name, &labels(key), value(total));
+        }
+    }
+}
+
+fn histograms(page: &mut Page, totals: &BTreeMap<Key, Total>) {
+    page.family("request_seconds", "histogram", "Time from a request's head to its answer's head.");
+    for (key, total) in totals.iter().filter(|(_, total)| total.seconds.count() > 0) {
+        let labels = labels(key);
+        for (border, count) in total.seconds.cumulative() {
+            page.sample("request_seconds_bucket", &format!("{labels},le=\"{border}\""), count);
+        }
+        page.sample("request_seconds_bucket", &format!("{labels},le=\"+Inf\""), total.seconds.count());
+        page.sample("request_seconds_sum", &labels, total.seconds.seconds());
+        page.sample("request_seconds_count", &labels, total.seconds.count());
+    }
+}
+
+fn thread_counts(page: &mut Page, threads: &[Arc<Registry>]) {
+    let sum = |pick: fn(&Registry) -> &Counter| threads.iter().map(|thread| pick(thread).get()).sum::<u64>();
+    let closed = sum(|thread| &thread.thread.closed);
+    let accepted = sum(|thread| &thread.thread.accepted);
+    page.family("connections_total", "counter", "Client connections accepted.");
+    page.sample("connections_total", "", accepted);
+    page.family("connections_open", "gauge", "Client connections open.");
+    page.sample("connections_open", "", accepted.saturating_sub(closed));
+    page.family("accept_errors_total", "counter", "Connections that could not be accepted.");
+    page.sample("accept_errors_total", "", sum(|thread| &thread.thread.accept_errors));
+    page.family("refused_total", "counter", "Requests and connections turned away before they belonged to a route.");
+    for (index, reason) in REFUSALS.iter().enumerate() {
+        let count: u64 = threads.iter().map(|thread| thread.thread.refused[index].get()).sum();
+        page.sample("refused_total", &format!("reason=\"{reason}\""), count);
+    }
+    page.family("probes_total", "counter", "Health checks through the edge; they are in no route's numbers.");
+    page.sample("probes_total", "", sum(|thread| &thread.thread.probes));
+    page.family("access_log_lines_total", "counter", "Access log lines handed to the writer.");
+    page.sample("access_log_lines_total", "", sum(|thread| &thread.thread.log_lines));
+    page.family("access_log_dropped_total", "counter", "Access log lines dropped because the writer was behind.");
+    page.sample("access_log_dropped_total", "", sum(|thread| &thread.thread.log_dropped));
+}
+
+fn labels(key: &Key) -> String {
+    format!("route=\"{}\",slot=\"{}\",release=\"{}\"", escape(&key.route), escape(&key.slot), escape(&key.release))
+}
+
+fn escape(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        self.line(format_args!("# HELP mana_edge_{name} {help}\n# TYPE mana_edge_{name} {kind}"));
+    }
+
+    fn sample(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
+        if labels.is_empty() {
+            self.line(format_args!("mana_edge_{name} {value}"));
+        } else {
+            self.line(format_args!("mana_edge_{name}{{{labels}}} {value}"));
+        }
+    }
+
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        writeln!(self.text, "{line}").expect("writing to a string cannot fail");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::cells::Class;
+    use super::*;
+
+    #[test]
+    fn threads_are_added_up_into_one_page() {
+        let threads: Vec<Arc<Registry>> = (0..2).map(|_| Arc::default()).collect();
+        for (index, thread) in (1_u64..).zip(&threads) {
+            let key = Key { route: "chat \"quoted\"".into(), slot: "blue".into(), release: "v1".into() };
+            let cells = thread.cells(key);
+            cells.started.add(3);
+            cells.finish(Class::Status(200), Some(Duration::from_millis(3 * index)), 10, 1_024);
+            cells.finish(Class::Status(503), Some(Duration::from_micros(50)), 0, 20);
+            thread.thread.accepted.add(2);
+            thread.thread.closed.add(1);
+        }
+        let page = render(&threads, Facts { generation: 7, started_seconds: 1_700_000_000, admin_refused: 0 });
+        let shown: String =
+            page.lines().filter(|line| !line.contains("_bucket")).map(|line| format!("{line}\n")).collect();
+        insta::assert_snapshot!(shown);
+        assert!(page.contains("release=\"v1\",le=\"0.00390625\"} 3\n"), "{page}");
+        assert!(page.contains("release=\"v1\",le=\"+Inf\"} 4\n"), "{page}");
+    }
+}

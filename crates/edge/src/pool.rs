@@ -1,0 +1,147 @@
+//! Connections to instances, kept between requests. One pool a thread and instance, no lock.
+//!
+//! A connection is driven by the task of the request that uses it, not by a task of its own: no channel between tasks,
+//! no wake-ups across them, and dropping the request drops the connection, which is how a client that goes away cancels
+//! work at the instance. While a connection is idle nobody polls it; whether it is still open shows at its next use,
+//! before anything is sent, and the sweep closes what lay idle too long.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::body::RequestBody;
+use crate::ticker::{Millis, Ticker};
+
+/// How long a connection may lie idle. Below the 5 s after which Node's servers (and many like them) close, so that a
+/// request seldom meets a connection that the instance is closing at this moment.
+const MAX_IDLE: Duration = Duration::from_secs(4);
+
+/// Idle connections kept for one instance by one thread. Each holds some 10 KiB here and a socket on both sides.
+const MAX_IDLE_CONNECTIONS: usize = 512;
+
+/// Largest head of an answer, and the buffer a connection may use.
+const MAX_ANSWER_HEAD_BYTES: usize = 256 * 1024;
+
+/// One instance, as one thread sees it.
+pub(crate) struct Upstream {
+    pub(crate) id: Box<str>,
+    pub(crate) address: SocketAddr,
+    /// The last used is at the end and is used next, so that the others can be closed when the load goes down.
+    idle: RefCell<Vec<Box<Link>>>,
+    outstanding: Cell<u32>,
+    /// Not in the table any more: nothing is kept for it.
+    retired: Cell<bool>,
+}
+
+/// A connection to an instance.
+pub(crate) struct Link {
+    pub(crate) sender: http1::SendRequest<RequestBody>,
+    http: http1::Connection<TokioIo<TcpStream>, RequestBody>,
+    /// The connection has ended and must not be polled again.
+    ended: bool,
+    idle_since: Millis,
+}
+
+impl Upstream {
+    pub(crate) fn new(id: &str, address: SocketAddr) -> Rc<Self> {
+        Rc::new(Self {
+            id: id.into(),
+            address,
+            idle: RefCell::default(),
+            outstanding: Cell::new(0),
+            retired: Cell::new(false),
+        })
+    }
+
+    /// Requests that are with the instance now, as far as this thread knows.
+    pub(crate) fn outstanding(&self) -> u32 {
+        self.outstanding.get()
+    }
+
+    /// Counts a request as being with the instance while the lease lives.
+    pub(crate) fn lease(self: &Rc<Self>) -> Lease {
+        self.outstanding.set(self.outstanding.get() + 1);
+        Lease { upstream: Rc::clone(self) }
+    }
+
+    /// A kept connection, if there is one.
+    pub(crate) fn take(&self) -> Option<Box<Link>> {
+        self.idle.borrow_mut().pop()
+    }
+
+    /// Keeps a connection for the next request, if it can be used for one.
+    pub(crate) fn keep(&self, mut link: Box<Link>, ticker: &Ticker) {
+        if link.ended || self.retired.get() || !link.sender.is_ready() {
+            return;
+        }
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() < MAX_IDLE_CONNECTIONS {
+            link.idle_since = ticker.now();
+            idle.push(link);
+        }
+    }
+
+    /// Opens a new connection.
+    pub(crate) async fn connect(&self) -> io::Result<Box<Link>> {
+        let socket = TcpStream::connect(self.address).await?;
+        socket.set_nodelay(true)?;
+        let (sender, http) = http1::Builder::new()
+            .max_buf_size(MAX_ANSWER_HEAD_BYTES)
+            .handshake(TokioIo::new(socket))
+            .await
+            .map_err(io::Error::other)?;
+        Ok(Box::new(Link { sender, http, ended: false, idle_since: 0 }))
+    }
+
+    /// Closes what lay idle too long, or what the instance closed. Returns how many connections stay.
+    pub(crate) fn sweep(&self, now: Millis) -> usize {
+        let max_idle = u64::try_from(MAX_IDLE.as_millis()).unwrap_or(Millis::MAX);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut idle = self.idle.borrow_mut();
+        idle.retain_mut(|link| link.idle_since + max_idle > now && link.poll(&mut cx).is_pending());
+        idle.len()
+    }
+
+    /// The instance is not in the table any more: closes what is idle and keeps nothing from now on. Requests that
+    /// are with it end in peace.
+    pub(crate) fn retire(&self) {
+        self.retired.set(true);
+        self.idle.borrow_mut().clear();
+    }
+}
+
+impl Link {
+    /// Moves the connection on; ready when it has ended.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.ended {
+            // An error is told to the request too, where it is handled.
+            self.ended = Pin::new(&mut self.http).poll(cx).is_ready();
+        }
+        if self.ended { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// The bare socket after an upgrade, and what was read beyond HTTP.
+    pub(crate) fn into_parts(self) -> (TcpStream, bytes::Bytes) {
+        let parts = self.http.into_parts();
+        (parts.io.into_inner(), parts.read_buf)
+    }
+}
+
+/// A request that is with an instance.
+pub(crate) struct Lease {
+    pub(crate) upstream: Rc<Upstream>,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.upstream.outstanding.set(self.upstream.outstanding.get() - 1);
+    }
+}

@@ -1,0 +1,310 @@
+//! One request to an instance and its answer back: connections, retries, timeouts.
+//!
+//! When a request is sent again. Nothing of it was sent: always, on another connection or instance. All of it was sent
+//! on a kept connection that then turned out closed: only if it has no body and repeating it is harmless by definition
+//! (RFC 9110, 9.2.2). Never once a byte of an answer came. Each of the two happens at most once.
+
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::request::Parts;
+use http::uri::{PathAndQuery, Uri};
+use http::{Request, Response, StatusCode, Version};
+use http_body::Body as _;
+use hyper::body::Incoming;
+
+use crate::answer::Fault;
+use crate::body::{Body, RequestBody, Upload};
+use crate::conn_state::{ConnState, Stage};
+use crate::headers::{self, Origin};
+use crate::pick::{self, Choice};
+use crate::pool::Link;
+use crate::record::Record;
+use crate::stream::Streamed;
+use crate::table::{RouteLimits, Slots};
+use crate::trace;
+use crate::upgrade::Tunnel;
+
+/// How long a body is held back for a service that answers neither `100 Continue` nor anything else: many know nothing
+/// of it. RFC 9110 leaves the time open; curl waits as long.
+const EXPECT_WAIT: Duration = Duration::from_secs(1);
+
+/// Passes a request on and its answer back.
+pub(crate) async fn pass(
+    mut parts: Parts,
+    incoming: Incoming,
+    slots: &Slots,
+    limits: &RouteLimits,
+    trusted: bool,
+    record: &mut Record,
+) -> Result<Response<Body>, Fault> {
+    let view = Rc::clone(&record.view);
+    let route = record.route.and_then(|route| view.routes.get(route)).ok_or(Fault::NoInstance)?;
+    let state = Rc::clone(&record.busy.state);
+    if incoming.size_hint().lower() > limits.max_body_bytes {
+        state.unread.set(true);
+        return Err(Fault::BodyTooLarge);
+    }
+    let mut choice = pick::first(slots, route).ok_or(Fault::NoInstance)?;
+
+    let upgrade = headers::upgrade(&parts.headers);
+    let origin = Origin { peer: &state.peer_text, trusted, scheme: "http" };
+    prepare(&mut parts, &origin, upgrade.as_ref(), &record.request_id);
+    let has_body = !incoming.is_end_stream();
+    let repeatable = !has_body && upgrade.is_none() && parts.method.is_idempotent();
+    let body = if has_body {
+        let upload = Upload::new(&state, limits.max_body_bytes, gate(&mut parts));
+        record.upload = Some(Rc::clone(&upload));
+        RequestBody::of(incoming, upload)
+    } else {
+        RequestBody::none()
+    };
+    let mut request = Request::from_parts(parts, body);
+    let exchange = Exchange { state: &state, limits, upload: record.upload.clone() };
+
+    let mut went_elsewhere = false;
+    let mut sent_again = false;
+    loop {
+        record.enter_slot(&choice);
+        let lease = choice.upstream.lease();
+        let kept = if sent_again { None } else { choice.upstream.take() };
+        let reused = kept.is_some();
+        let mut link = match kept {
+            Some(link) => link,
+            None => match open(&choice, limits).await {
+                Some(link) => link,
+                None => {
+                    record.connect_failed();
+                    choice = elsewhere(slots, record, &choice, &mut went_elsewhere).ok_or(Fault::Unreachable)?;
+                    continue;
+                }
+            },
+        };
+        let spare = (reused && repeatable).then(|| copy(&request));
+        match exchange.run(&mut link, request).await {
+            Ok(response) => return back(response, link, lease, upgrade.is_some(), &exchange).await,
+            Err(Failure::Fault(fault)) => return Err(fault),
+            Err(Failure::Closed(unsent)) => {
+                let fresh_and_unsent = !reused && unsent.is_some();
+                request = unsent.map(|unsent| *unsent).or(spare).ok_or(Fault::BrokenOff)?;
+                if reused {
+                    sent_again = true;
+                    record.retry();
+                } else if fresh_and_unsent {
+                    choice = elsewhere(slots, record, &choice, &mut went_elsewhere).ok_or(Fault::BrokenOff)?;
+                } else {
+                    return Err(Fault::BrokenOff);
+                }
+            }
+        }
+    }
+}
+
+/// Another instance, once.
+fn elsewhere(slots: &Slots, record: &mut Record, failed: &Choice, went: &mut bool) -> Option<Choice> {
+    if std::mem::replace(went, true) {
+        return None;
+    }
+    let view = Rc::clone(&record.view);
+    let choice = pick::other(slots, view.routes.get(record.route?)?, failed)?;
+    record.retry();
+    Some(choice)
+}
+
+async fn open(choice: &Choice, limits: &RouteLimits) -> Option<Box<Link>> {
+    match tokio::time::timeout(limits.connect_timeout, choice.upstream.connect()).await {
+        Ok(Ok(link)) => Some(link),
+        Ok(Err(error)) => {
+            tracing::debug!(instance = %choice.upstream.id, address = %choice.upstream.address, %error, "connect failed");
+            None
+        }
+        Err(_elapsed) => {
+            tracing::debug!(instance = %choice.upstream.id, address = %choice.upstream.address, "connect timed out");
+            None
+        }
+    }
+}
+
+/// Makes a client's request the edge's own.
+fn prepare(parts: &mut Parts, origin: &Origin<'_>, upgrade: Option<&HeaderValue>, request_id: &HeaderValue) {
+    let host = parts.headers.get(header::HOST).cloned();
+    headers::strip_hop_by_hop(&mut parts.headers);
+    if let Some(protocol) = upgrade {
+        parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        parts.headers.insert(header::UPGRADE, protocol.clone());
+    }
+    headers::set_forwarded(&mut parts.headers, origin, host);
+    trace::set_traceparent(&mut parts.headers);
+    parts.headers.insert(trace::X_REQUEST_ID, request_id.clone());
+    parts.version = Version::HTTP_11;
+    if parts.uri.authority().is_some() {
+        let target = parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        parts.uri = Uri::from(target);
+    }
+}
+
+/// For `Expect: 100-continue`: what opens when the service says so. The client is told to go on by hyper, when its body
+/// is first asked for.
+fn gate(parts: &mut Parts) -> Option<Arc<AtomicBool>> {
+    let expects = parts.headers.get(header::EXPECT)?.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    if !expects {
+        return None;
+    }
+    let gate = Arc::new(AtomicBool::new(false));
+    let opener = Arc::clone(&gate);
+    let mut carrier = Request::new(());
+    hyper::ext::on_informational(&mut carrier, move |informational| {
+        if informational.status() == StatusCode::CONTINUE {
+            opener.store(true, Ordering::Relaxed);
+        }
+    });
+    parts.extensions.extend(std::mem::take(carrier.extensions_mut()));
+    Some(gate)
+}
+
+/// A bodiless request, to be sent again.
+fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
+    let mut copy = Request::new(RequestBody::none());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    copy
+}
+
+/// Why there is no answer.
+enum Failure {
+    Fault(Fault),
+    /// The connection ended before an answer began; the request, if nothing of it was sent.
+    Closed(Option<Box<Request<RequestBody>>>),
+}
+
+/// One request on one connection, until the head of its answer.
+struct Exchange<'a> {
+    state: &'a Rc<ConnState>,
+    limits: &'a RouteLimits,
+    upload: Option<Rc<Upload>>,
+}
+
+impl Exchange<'_> {
+    async fn run(&self, link: &mut Link, request: Request<RequestBody>) -> Result<Response<Incoming>, Failure> {
+        let ticker = &self.state.ticker;
+        let sent_at = ticker.now();
+        // The answer is looked for whenever the connection was moved on, and only that can bring it: it needs no waker
+        // of its own, which spares a wake-up for each request. Unconstrained, because a budget that runs out would ask
+        // for a wake-up through that very waker.
+        let mut answer = pin!(tokio::task::unconstrained(link.sender.try_send_request(request)));
+        std::future::poll_fn(|cx| {
+            loop {
+                let _ended = link.poll(cx);
+                match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready(Ok(response)) => return Poll::Ready(Ok(response)),
+                    Poll::Ready(Err(mut error)) => {
+                        let fault = self.upload.as_ref().and_then(|upload| upload.fault.get());
+                        let unsent = error.take_message().map(Box::new);
+                        return Poll::Ready(Err(fault.map_or(Failure::Closed(unsent), Failure::Fault)));
+                    }
+                    Poll::Pending => {}
+                }
+                let until = self.until(sent_at);
+                if until > ticker.now() {
+                    self.state.set_stage(Stage::Answering { until });
+                    return Poll::Pending;
+                }
+                match &self.upload {
+                    Some(upload) if upload.is_held() => upload.release(),
+                    Some(upload) if upload.finished_at.get().is_none() && upload.starved.get() => {
+                        return Poll::Ready(Err(Failure::Fault(Fault::BodyTooSlow)));
+                    }
+                    _ => return Poll::Ready(Err(Failure::Fault(Fault::TooLate))),
+                }
+            }
+        })
+        .await
+    }
+
+    /// When the present wait has lasted too long.
+    fn until(&self, sent_at: u64) -> u64 {
+        let (from, bound) = match &self.upload {
+            None => (sent_at, self.limits.response_timeout),
+            Some(upload) => match upload.finished_at.get() {
+                Some(finished_at) => (finished_at, self.limits.response_timeout),
+                None if upload.is_held() => (sent_at, EXPECT_WAIT),
+                None => (self.state.progress().max(sent_at), self.limits.body_idle_timeout),
+            },
+        };
+        from.saturating_add(u64::try_from(bound.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// Makes an instance's answer the edge's own.
+async fn back(
+    response: Response<Incoming>,
+    mut link: Box<Link>,
+    lease: crate::pool::Lease,
+    wants_upgrade: bool,
+    exchange: &Exchange<'_>,
+) -> Result<Response<Body>, Fault> {
+    let (mut parts, incoming) = response.into_parts();
+    let state = exchange.state;
+    if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+        if !wants_upgrade {
+            return Err(Fault::BrokenOff);
+        }
+        let protocol = parts.headers.get(header::UPGRADE).cloned();
+        headers::strip_hop_by_hop(&mut parts.headers);
+        parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        if let Some(protocol) = protocol {
+            parts.headers.insert(header::UPGRADE, protocol);
+        }
+        // Everything was sent and the head was read, so this ends at once.
+        let ended = std::future::poll_fn(|cx| link.poll(cx));
+        if tokio::time::timeout(exchange.limits.connect_timeout, ended).await.is_err() {
+            return Err(Fault::BrokenOff);
+        }
+        let (socket, early) = link.into_parts();
+        let silence = exchange.limits.body_idle_timeout;
+        *state.tunnel.borrow_mut() = Some(Tunnel { socket, early, silence, record: None, _lease: lease });
+        return Ok(Response::from_parts(parts, Body::empty()));
+    }
+    headers::strip_hop_by_hop(&mut parts.headers);
+    parts.version = Version::HTTP_11;
+    let mut streamed = Streamed {
+        first: None,
+        incoming,
+        link: Some(link),
+        lease,
+        state: Rc::clone(state),
+        silence: exchange.limits.body_idle_timeout,
+    };
+    let body = match streamed.read_ahead() {
+        Some(whole) => Body::full(whole),
+        None => Body::streamed(Box::new(streamed)),
+    };
+    Ok(Response::from_parts(parts, body))
+}
+
+impl Streamed {
+    /// Takes what came together with the head. If that is the whole body, as it is for most answers, the connection is
+    /// free at once and nothing needs to be streamed.
+    fn read_ahead(&mut self) -> Option<Bytes> {
+        if self.incoming.is_end_stream() {
+            self.give_back();
+            return Some(Bytes::new());
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        if let Poll::Ready(Some(Ok(frame))) = std::pin::Pin::new(&mut self.incoming).poll_frame(&mut cx) {
+            if self.incoming.is_end_stream() && frame.is_data() {
+                self.give_back();
+                return frame.into_data().ok();
+            }
+            self.first = Some(frame);
+        }
+        None
+    }
+}

@@ -1,0 +1,160 @@
+//! What is remembered of a request while it runs, and told to metrics and access log when it ends, however it ends.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{HeaderValue, Method, StatusCode, Uri};
+
+use crate::body::Upload;
+use crate::conn_state::Busy;
+use crate::metrics::{Cells, Class};
+use crate::pick::Choice;
+use crate::pool::Upstream;
+use crate::view::View;
+use crate::worker::Worker;
+
+/// Health checks are no users: in a route's numbers they would dilute what a gate reads.
+const PROBE_PATHS: [&str; 2] = ["/api/health", "/api/health/ready"];
+
+/// One request. Lives in the request's future first, in its answer's body then; its end is the request's.
+pub(crate) struct Record {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) view: Rc<View>,
+    pub(crate) busy: Busy,
+    pub(crate) started: Instant,
+    pub(crate) request_id: HeaderValue,
+    pub(crate) upload: Option<Rc<Upload>>,
+    pub(crate) retries: u32,
+    pub(crate) status: Option<StatusCode>,
+    pub(crate) to_head: Option<Duration>,
+    pub(crate) route: Option<usize>,
+    pub(crate) slot: Option<usize>,
+    pub(crate) upstream: Option<Rc<Upstream>>,
+    pub(crate) received_bytes: u64,
+    pub(crate) sent_bytes: u64,
+    /// Only while an access log is written.
+    pub(crate) asked: Option<Asked>,
+    is_probe: bool,
+}
+
+/// What was asked for, for the access log.
+pub(crate) struct Asked {
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) host: Option<HeaderValue>,
+}
+
+impl Record {
+    pub(crate) fn new(
+        worker: &Rc<Worker>,
+        view: Rc<View>,
+        busy: Busy,
+        request_id: HeaderValue,
+        parts: &http::request::Parts,
+    ) -> Box<Self> {
+        let asked = worker.logs().then(|| Asked {
+            method: parts.method.clone(),
+            uri: parts.uri.clone(),
+            host: parts.headers.get(http::header::HOST).cloned(),
+        });
+        Box::new(Self {
+            worker: Rc::clone(worker),
+            view,
+            busy,
+            started: Instant::now(),
+            request_id,
+            upload: None,
+            retries: 0,
+            status: None,
+            to_head: None,
+            route: None,
+            slot: None,
+            upstream: None,
+            received_bytes: 0,
+            sent_bytes: 0,
+            asked,
+            is_probe: PROBE_PATHS.contains(&parts.uri.path()),
+        })
+    }
+
+    /// The request belongs to this route.
+    pub(crate) fn enter_route(&mut self, route: usize) {
+        self.route = Some(route);
+        if let Some(cells) = self.cells() {
+            cells.started.add(1);
+        }
+    }
+
+    /// The request goes to this instance.
+    pub(crate) fn enter_slot(&mut self, choice: &Choice) {
+        self.upstream = Some(Rc::clone(&choice.upstream));
+        if self.slot == Some(choice.slot) {
+            return;
+        }
+        if let Some(cells) = self.cells() {
+            cells.moved.add(1);
+        }
+        self.slot = Some(choice.slot);
+        if let Some(cells) = self.cells() {
+            cells.started.add(1);
+        }
+    }
+
+    /// No connection could be opened.
+    pub(crate) fn connect_failed(&self) {
+        if let Some(cells) = self.cells() {
+            cells.connect_failures.add(1);
+        }
+    }
+
+    /// The request is sent again.
+    pub(crate) fn retry(&mut self) {
+        self.retries += 1;
+        if let Some(cells) = self.cells() {
+            cells.retries.add(1);
+        }
+    }
+
+    /// The answer's head is there.
+    pub(crate) fn head(&mut self, status: StatusCode) {
+        self.status = Some(status);
+        self.to_head = Some(self.started.elapsed());
+    }
+
+    /// Part of the answer's body was handed on.
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        self.sent_bytes += bytes as u64;
+    }
+
+    /// A tunnel has ended.
+    pub(crate) fn tunnelled(&mut self, received_bytes: u64, sent_bytes: u64) {
+        self.received_bytes += received_bytes;
+        self.sent_bytes += sent_bytes;
+    }
+
+    /// Where the request is counted at present; probes are not.
+    fn cells(&self) -> Option<&Arc<Cells>> {
+        if self.is_probe {
+            return None;
+        }
+        let route = &self.view.routes[self.route?];
+        Some(self.slot.map_or(&route.cells, |slot| &route.slots[slot].cells))
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if let Some(upload) = &self.upload {
+            self.received_bytes += upload.received_bytes.get();
+        }
+        if self.is_probe {
+            self.worker.registry.thread.probes.add(1);
+        }
+        if let Some(cells) = self.cells() {
+            let class = self.status.map_or(Class::Aborted, |status| Class::Status(status.as_u16()));
+            cells.finish(class, self.to_head, self.received_bytes, self.sent_bytes);
+        }
+        self.worker.log(self);
+    }
+}

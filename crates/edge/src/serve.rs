@@ -1,0 +1,183 @@
+//! One request: who asks, where it goes, and what every answer carries.
+//!
+//! The walk: `serve` → `route` (host and path, or the listener's own route) → `target` (instance, file or redirect) →
+//! `finish` (headers of the route and the request's id). Whatever fails on the way is a [`Fault`] and is answered here.
+
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::header::{self, HeaderValue};
+use http::request::Parts;
+use http::{Method, Request, Response, Version};
+use hyper::body::Incoming;
+
+use crate::answer::{Fault, Form};
+use crate::body::Body;
+use crate::conn_state::{ConnState, Role, Stage, Standing};
+use crate::metrics::Refused;
+use crate::record::Record;
+use crate::table::{Found, Redirect, Route, Target};
+use crate::view::View;
+use crate::worker::Worker;
+use crate::{host, proxy, static_site, trace};
+
+/// How long an answer that belongs to no route may take to be read.
+const ROUTELESS_SILENCE: Duration = Duration::from_secs(30);
+
+/// Answers one request.
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    state: Rc<ConnState>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let busy = state.begin();
+    let view = worker.view();
+    let standing = standing(&view, &state);
+    let (parts, incoming) = request.into_parts();
+    let may_choose_id = standing.trusted || matches!(standing.role, Role::Internal(_));
+    let request_id = trace::request_id(&parts.headers, may_choose_id);
+    let form = Form::asked_by(&parts.headers);
+    let mut record = Record::new(&worker, Rc::clone(&view), busy, request_id, &parts);
+
+    let answer = match route(&view, standing.role, &parts) {
+        Ok(route) => {
+            record.enter_route(route);
+            target(&view.table.routes[route], parts, incoming, standing.trusted, &mut record).await
+        }
+        Err(fault) => {
+            worker.registry.thread.refuse(refused(fault));
+            Err(fault)
+        }
+    };
+    let response = answer.unwrap_or_else(|fault| fault.answer(form, &record.request_id));
+    Ok(finish(response, record))
+}
+
+/// What the table says of the connection; worked out once for each table, not for each request.
+fn standing(view: &View, state: &ConnState) -> Standing {
+    let known = state.standing.get();
+    if known.epoch == view.epoch {
+        return known;
+    }
+    let role = match view.table.listeners.get(&state.listener) {
+        None => Role::Gone,
+        Some(None) => Role::Public,
+        Some(Some(route)) => Role::Internal(*route),
+    };
+    let standing = Standing { epoch: view.epoch, role, trusted: view.table.trusts(state.peer.ip()) };
+    state.standing.set(standing);
+    standing
+}
+
+/// The route of a request, after all checks that do not depend on it.
+fn route(view: &View, role: Role, parts: &Parts) -> Result<usize, Fault> {
+    if parts.method == Method::CONNECT {
+        return Err(Fault::MethodNotOffered);
+    }
+    if parts.headers.len() > view.table.limits.max_headers {
+        return Err(Fault::TooManyHeaders);
+    }
+    let authority = authority(parts)?;
+    let path = parts.uri.path();
+    if host::has_dot_segments(path) {
+        return Err(Fault::BadTarget);
+    }
+    match role {
+        Role::Gone => Err(Fault::ListenerGone),
+        Role::Internal(route) => Ok(route),
+        Role::Public => {
+            let host = authority.and_then(host::normal).ok_or(Fault::BadHost)?;
+            match view.table.find(&host, path) {
+                Found::Route(route) => Ok(route),
+                Found::NoHost => Err(Fault::UnknownHost),
+                Found::NoPath => Err(Fault::UnknownPath),
+            }
+        }
+    }
+}
+
+/// The host that was asked for. Two answers to that question are none: another server might take the other one.
+fn authority(parts: &Parts) -> Result<Option<&str>, Fault> {
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    let host = hosts.next();
+    if hosts.next().is_some() || (host.is_none() && parts.version >= Version::HTTP_11) {
+        return Err(Fault::BadHost);
+    }
+    let host = host.map(|host| host.to_str().map_err(|_| Fault::BadHost)).transpose()?;
+    match (parts.uri.authority(), host) {
+        (None, host) => Ok(host),
+        (Some(target), None) => Ok(Some(target.as_str())),
+        (Some(target), Some(host)) if target.as_str().eq_ignore_ascii_case(host) => Ok(Some(host)),
+        (Some(_), Some(_)) => Err(Fault::BadTarget),
+    }
+}
+
+async fn target(
+    route: &Route,
+    parts: Parts,
+    incoming: Incoming,
+    trusted: bool,
+    record: &mut Record,
+) -> Result<Response<Body>, Fault> {
+    match &route.target {
+        Target::Slots(slots) => proxy::pass(parts, incoming, slots, &route.limits, trusted, record).await,
+        Target::Static(site) => static_site::serve(site, below(route, &parts), &parts).await,
+        Target::Redirect(redirect) => Ok(redirected(redirect, below(route, &parts), &parts)),
+    }
+}
+
+/// The path below the route's prefix. A listener's own route is asked with any path: then all of it.
+fn below<'a>(route: &Route, parts: &'a Parts) -> &'a str {
+    let path = parts.uri.path();
+    path.strip_prefix(&*route.prefix).filter(|rest| rest.is_empty() || rest.starts_with('/')).unwrap_or(path)
+}
+
+fn redirected(redirect: &Redirect, below: &str, parts: &Parts) -> Response<Body> {
+    let mut to = redirect.to.clone();
+    if redirect.keep_path {
+        to.push_str(below);
+        if let Some(query) = parts.uri.query() {
+            to.push('?');
+            to.push_str(query);
+        }
+    }
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = redirect.status;
+    // A path has passed as a URI and a configured origin too; if they are no header value together, the origin is.
+    let location = HeaderValue::try_from(to).or_else(|_| HeaderValue::try_from(redirect.to.as_str()));
+    if let Ok(location) = location {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
+/// What every answer carries.
+fn finish(mut response: Response<Body>, mut record: Box<Record>) -> Response<Body> {
+    record.head(response.status());
+    let headers = response.headers_mut();
+    headers.insert(trace::X_REQUEST_ID, record.request_id.clone());
+    let mut silence = ROUTELESS_SILENCE;
+    if let Some(route) = record.route.map(|route| &record.view.table.routes[route]) {
+        silence = route.limits.body_idle_timeout;
+        for (name, value) in &route.response_headers {
+            headers.insert(name, value.clone());
+        }
+    }
+    let state = Rc::clone(&record.busy.state);
+    state.touch();
+    state.set_stage(Stage::Streaming { silence });
+    if let Some(tunnel) = &mut *state.tunnel.borrow_mut() {
+        tunnel.record = Some(record);
+        return response;
+    }
+    response.map(|body| body.recorded(record))
+}
+
+fn refused(fault: Fault) -> Refused {
+    match fault {
+        Fault::UnknownHost => Refused::UnknownHost,
+        Fault::UnknownPath => Refused::UnknownPath,
+        _ => Refused::BadRequest,
+    }
+}

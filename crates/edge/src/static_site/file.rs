@@ -1,0 +1,120 @@
+//! Opening files beneath a folder, and sending large ones piece by piece.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use tokio::task::JoinHandle;
+
+use super::negotiate::{Accepted, Coding};
+
+/// Read at once from a large file: large enough that the trip to the blocking pool is small beside it.
+const PIECE_BYTES: u64 = 256 * 1024;
+
+/// What a name leads to.
+pub(super) enum Found {
+    File(Opened),
+    Folder,
+}
+
+/// A regular file.
+pub(super) struct Opened {
+    pub(super) file: File,
+    pub(super) metadata: Metadata,
+}
+
+impl Opened {
+    pub(super) fn length(&self) -> u64 {
+        self.metadata.len()
+    }
+}
+
+/// The folder itself; it may be a link, so that a site can be replaced by turning one.
+pub(super) fn open_root(root: &Path) -> io::Result<File> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(CWD, root, flags, Mode::empty())?.into())
+}
+
+/// Opens a name beneath the root. Whatever cannot be given out (no such file, no permission, a device, a link that
+/// leads outside) is nothing.
+pub(super) fn find(root: &File, name: &Path) -> Option<Found> {
+    let opened = open(root, name)?;
+    if opened.metadata.is_dir() {
+        Some(Found::Folder)
+    } else if opened.metadata.is_file() {
+        Some(Found::File(opened))
+    } else {
+        None
+    }
+}
+
+/// The precompressed file beside `name` that the client likes best.
+pub(super) fn variant(root: &File, name: &Path, accepted: Accepted) -> Option<(Coding, Opened)> {
+    accepted.codings().find_map(|coding| {
+        let mut variant = PathBuf::from(name).into_os_string();
+        variant.push(coding.suffix());
+        match find(root, Path::new(&variant))? {
+            Found::File(opened) => Some((coding, opened)),
+            Found::Folder => None,
+        }
+    })
+}
+
+fn open(root: &File, name: &Path) -> Option<Opened> {
+    // Non-blocking, so that a named pipe does not hold up the thread.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let handle: OwnedFd = rustix::fs::openat2(root, name, flags, Mode::empty(), resolve).ok()?;
+    let file = File::from(handle);
+    let metadata = file.metadata().ok()?;
+    Some(Opened { file, metadata })
+}
+
+/// Part of a large file, read piece by piece on the blocking pool as the client takes it.
+pub(crate) struct FileBody {
+    file: Arc<File>,
+    from: u64,
+    left: u64,
+    reading: Option<JoinHandle<io::Result<Bytes>>>,
+}
+
+impl FileBody {
+    pub(super) fn new(file: File, from: u64, length: u64) -> Self {
+        Self { file: Arc::new(file), from, left: length, reading: None }
+    }
+
+    /// Bytes that have not been handed on yet.
+    pub(crate) fn left(&self) -> u64 {
+        self.left
+    }
+
+    pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        let reading = self.reading.get_or_insert_with(|| {
+            let (file, from, length) = (Arc::clone(&self.file), self.from, self.left.min(PIECE_BYTES));
+            tokio::task::spawn_blocking(move || read(&file, from, length))
+        });
+        let piece = ready!(Pin::new(reading).poll(cx));
+        self.reading = None;
+        Poll::Ready(Some(piece.map_err(io::Error::other).flatten().inspect(|bytes| {
+            self.from += bytes.len() as u64;
+            self.left -= bytes.len() as u64;
+        })))
+    }
+}
+
+fn read(file: &File, from: u64, length: u64) -> io::Result<Bytes> {
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
+    // A file that shrank meanwhile ends here with an error, and the connection with it: its length is promised already.
+    file.read_exact_at(&mut bytes, from)?;
+    Ok(bytes.into())
+}

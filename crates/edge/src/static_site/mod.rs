@@ -1,0 +1,178 @@
+//! Files below a folder, as a web server gives them out.
+//!
+//! Invariant: nothing outside the folder is ever opened. Names are checked ([`path`]), and the kernel resolves them
+//! beneath the folder's handle (`openat2` with `RESOLVE_BENEATH`), so that a symbolic link, whenever it was made, leads
+//! nowhere else.
+
+mod file;
+mod negotiate;
+mod path;
+mod range;
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
+
+use crate::answer::Fault;
+use crate::body::Body;
+use crate::table::Site;
+use file::Found;
+use negotiate::{Coding, Validators};
+use range::Range;
+
+pub(crate) use file::FileBody;
+
+/// Files up to this are read at once, on the worker: they are in the page cache, and a copy of this size costs less
+/// than a trip to another thread. Larger ones are streamed from the blocking pool.
+const MAX_INLINE_BYTES: u64 = 64 * 1024;
+
+/// Answers with a file. `below` is the request's path below the route's prefix.
+pub(crate) async fn serve(site: &Site, below: &str, parts: &Parts) -> Result<Response<Body>, Fault> {
+    if parts.method != Method::GET && parts.method != Method::HEAD {
+        return Err(Fault::MethodNotAllowed);
+    }
+    let root = file::open_root(&site.root).map_err(|error| {
+        tracing::warn!(root = %site.root.display(), %error, "site's folder cannot be opened");
+        Fault::FilesUnreadable
+    })?;
+    let Some(name) = path::file_name(below) else { return not_found(site, &root, parts) };
+    match file::find(&root, &name) {
+        Some(Found::File(file)) => send(&root, &name, file, parts),
+        Some(Found::Folder) if !parts.uri.path().ends_with('/') => Ok(to_folder(parts)),
+        Some(Found::Folder) => {
+            let index = name.join("index.html");
+            match file::find(&root, &index) {
+                Some(Found::File(file)) => send(&root, &index, file, parts),
+                _ => not_found(site, &root, parts),
+            }
+        }
+        None => not_found(site, &root, parts),
+    }
+}
+
+/// A folder's own address ends with a slash: relative links in its index would else lead beside it.
+fn to_folder(parts: &Parts) -> Response<Body> {
+    let mut to = format!("{}/", parts.uri.path());
+    if let Some(query) = parts.uri.query() {
+        to.push('?');
+        to.push_str(query);
+    }
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+    if let Ok(location) = HeaderValue::try_from(to) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
+fn not_found(site: &Site, root: &File, parts: &Parts) -> Result<Response<Body>, Fault> {
+    let page = site.not_found.as_deref().map(Path::new).ok_or(Fault::NotFound)?;
+    let Some(Found::File(found)) = file::find(root, page) else { return Err(Fault::NotFound) };
+    let length = found.length();
+    let mut response = Response::new(content(found.file, 0, length, parts)?);
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, negotiate::content_type(page));
+    headers.insert(header::CONTENT_LENGTH, length.into());
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    Ok(response)
+}
+
+fn send(root: &File, name: &Path, plain: file::Opened, parts: &Parts) -> Result<Response<Body>, Fault> {
+    let compressible = negotiate::is_compressible(name);
+    // A range counts bytes of what is sent; keeping to the plain file makes resumed downloads simple.
+    let wants_range = parts.headers.contains_key(header::RANGE);
+    let (coding, opened) = match file::variant(root, name, negotiate::accepted(&parts.headers)) {
+        Some((coding, variant)) if compressible && !wants_range => (Some(coding), variant),
+        _ => (None, plain),
+    };
+    let validators = Validators::of(&opened, coding);
+    let mut response = if validators.are_current(&parts.headers) {
+        status_only(StatusCode::NOT_MODIFIED)
+    } else {
+        match range::asked(&parts.headers, opened.length(), &validators) {
+            Range::Whole => whole(opened, parts)?,
+            Range::Part { from, length } => part(opened, from, length, parts)?,
+            Range::Unsatisfiable => unsatisfiable(opened.length()),
+        }
+    };
+    describe(response.headers_mut(), name, coding, compressible, &validators);
+    Ok(response)
+}
+
+/// What is said of a file, whatever of it is sent.
+fn describe(headers: &mut HeaderMap, name: &Path, coding: Option<Coding>, compressible: bool, validators: &Validators) {
+    headers.insert(header::CONTENT_TYPE, negotiate::content_type(name));
+    headers.insert(header::CACHE_CONTROL, negotiate::cache_control(name));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(header::ETAG, validators.etag.clone());
+    if let Some(modified) = validators.last_modified() {
+        headers.insert(header::LAST_MODIFIED, modified);
+    }
+    if let Some(coding) = coding {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+    }
+    if compressible {
+        headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    }
+}
+
+fn status_only(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+fn whole(opened: file::Opened, parts: &Parts) -> Result<Response<Body>, Fault> {
+    let length = opened.length();
+    let mut response = Response::new(content(opened.file, 0, length, parts)?);
+    response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+    Ok(response)
+}
+
+fn part(opened: file::Opened, from: u64, length: u64, parts: &Parts) -> Result<Response<Body>, Fault> {
+    let all = opened.length();
+    let mut response = Response::new(content(opened.file, from, length, parts)?);
+    *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_LENGTH, length.into());
+    let range = format!("bytes {from}-{}/{all}", from + length - 1);
+    headers.insert(header::CONTENT_RANGE, HeaderValue::try_from(range).map_err(|_| Fault::FilesUnreadable)?);
+    Ok(response)
+}
+
+fn unsatisfiable(all: u64) -> Response<Body> {
+    let mut response = status_only(StatusCode::RANGE_NOT_SATISFIABLE);
+    if let Ok(range) = HeaderValue::try_from(format!("bytes */{all}")) {
+        response.headers_mut().insert(header::CONTENT_RANGE, range);
+    }
+    response
+}
+
+/// The bytes of a file, for a request that wants them.
+fn content(file: File, from: u64, length: u64, parts: &Parts) -> Result<Body, Fault> {
+    if parts.method == Method::HEAD {
+        return Ok(Body::empty());
+    }
+    if length > MAX_INLINE_BYTES {
+        return Ok(Body::file(FileBody::new(file, from, length)));
+    }
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
+    file.read_exact_at(&mut bytes, from).map_err(|error| {
+        tracing::warn!(%error, "file cannot be read");
+        Fault::FilesUnreadable
+    })?;
+    Ok(Body::full(Bytes::from(bytes)))
+}
+
+/// A file's time in whole seconds, as HTTP dates have it.
+fn whole_seconds(time: SystemTime) -> Option<u64> {
+    time.duration_since(SystemTime::UNIX_EPOCH).ok().map(|since| since.as_secs())
+}

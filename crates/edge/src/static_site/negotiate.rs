@@ -1,0 +1,235 @@
+//! What a client has, takes and may keep: validators, codings, types, caching.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use http::header::{self, HeaderMap, HeaderValue};
+
+use super::file::Opened;
+use super::whole_seconds;
+
+/// What tells two versions of a file apart.
+#[derive(Debug)]
+pub(super) struct Validators {
+    /// From time (in nanoseconds) and length; differs between a file and its compressed variants.
+    pub(super) etag: HeaderValue,
+    modified: Option<u64>,
+}
+
+impl Validators {
+    pub(super) fn of(opened: &Opened, coding: Option<Coding>) -> Self {
+        let modified = opened.metadata.modified().ok();
+        let nanos = modified
+            .and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok())
+            .map_or(0, |since| since.as_nanos());
+        let suffix = coding.map_or("", Coding::suffix);
+        let etag = format!("\"{nanos:x}-{:x}{suffix}\"", opened.length());
+        Self {
+            etag: HeaderValue::try_from(etag).expect("hexadecimal digits make a header value"),
+            modified: modified.and_then(whole_seconds),
+        }
+    }
+
+    pub(super) fn last_modified(&self) -> Option<HeaderValue> {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(self.modified?);
+        HeaderValue::try_from(httpdate::fmt_http_date(time)).ok()
+    }
+
+    /// Whether what the client has is what it would get (304).
+    pub(super) fn are_current(&self, headers: &HeaderMap) -> bool {
+        let mut tags = headers.get_all(header::IF_NONE_MATCH).iter().peekable();
+        if tags.peek().is_some() {
+            // Tags decide alone where there are any.
+            return tags.filter_map(|tags| tags.to_str().ok()).flat_map(|tags| tags.split(',')).any(|tag| {
+                let tag = tag.trim();
+                tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == self.etag.as_bytes()
+            });
+        }
+        let since = headers.get(header::IF_MODIFIED_SINCE).and_then(date);
+        since.zip(self.modified).is_some_and(|(since, modified)| modified <= since)
+    }
+
+    /// Whether a part may be joined to what the client has (`If-Range`): only to exactly this version.
+    pub(super) fn is_same(&self, condition: &HeaderValue) -> bool {
+        *condition == self.etag || date(condition).is_some_and(|date| self.modified == Some(date))
+    }
+}
+
+fn date(value: &HeaderValue) -> Option<u64> {
+    value.to_str().ok().and_then(|text| httpdate::parse_http_date(text).ok()).and_then(whole_seconds)
+}
+
+/// A form in which a file can lie beside itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Coding {
+    Brotli,
+    Gzip,
+}
+
+impl Coding {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Brotli => "br",
+            Self::Gzip => "gzip",
+        }
+    }
+
+    pub(super) fn suffix(self) -> &'static str {
+        match self {
+            Self::Brotli => ".br",
+            Self::Gzip => ".gz",
+        }
+    }
+}
+
+/// Which codings a client takes, the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Accepted([Option<Coding>; 2]);
+
+impl Accepted {
+    pub(super) fn codings(self) -> impl Iterator<Item = Coding> {
+        self.0.into_iter().flatten()
+    }
+}
+
+/// Reads `Accept-Encoding`. Of equals the smaller form is better.
+pub(super) fn accepted(headers: &HeaderMap) -> Accepted {
+    let (brotli, gzip) = (weight(headers, "br"), weight(headers, "gzip"));
+    let brotli_first = brotli >= gzip;
+    let brotli = (brotli > 0).then_some(Coding::Brotli);
+    let gzip = (gzip > 0).then_some(Coding::Gzip);
+    Accepted(if brotli_first { [brotli, gzip] } else { [gzip, brotli] })
+}
+
+/// The weight a client gives a coding, in thousandths.
+fn weight(headers: &HeaderMap, coding: &str) -> u32 {
+    let mut any = 0;
+    let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    for item in values.flat_map(|value| value.split(',')) {
+        let (name, parameters) = item.split_once(';').unwrap_or((item, ""));
+        let (name, weight) = (name.trim(), thousandths(parameters));
+        if name.eq_ignore_ascii_case(coding) {
+            return weight;
+        }
+        if name == "*" {
+            any = weight;
+        }
+    }
+    any
+}
+
+/// `q=0.8` → 800; without a weight 1000, with one that is none 0.
+fn thousandths(parameters: &str) -> u32 {
+    let Some((_, value)) = parameters.split_once('=').filter(|(name, _)| name.trim().eq_ignore_ascii_case("q")) else {
+        return 1_000;
+    };
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0 to 1000 before")]
+    value.trim().parse::<f32>().map_or(0, |weight| (weight.clamp(0.0, 1.0) * 1_000.0) as u32)
+}
+
+/// The type by the name's extension, text with its charset.
+pub(super) fn content_type(name: &Path) -> HeaderValue {
+    let guess = mime_guess::from_path(name).first_raw().unwrap_or("application/octet-stream");
+    if !is_text(guess) {
+        return HeaderValue::from_static(guess);
+    }
+    HeaderValue::try_from(format!("{guess}; charset=utf-8")).unwrap_or_else(|_| HeaderValue::from_static(guess))
+}
+
+/// Types that are compressed when a site is built; their answers depend on `Accept-Encoding`.
+pub(super) fn is_compressible(name: &Path) -> bool {
+    mime_guess::from_path(name).first_raw().is_some_and(|guess| {
+        is_text(guess) || matches!(guess, "application/wasm" | "font/ttf" | "font/otf" | "image/x-icon" | "image/bmp")
+    })
+}
+
+fn is_text(guess: &str) -> bool {
+    guess.starts_with("text/")
+        || guess.ends_with("+json")
+        || guess.ends_with("+xml")
+        || matches!(
+            guess,
+            "application/json" | "application/javascript" | "application/xml" | "application/toml" | "application/yaml"
+        )
+}
+
+/// A file whose name carries a hash of its content never changes under that name; any other is asked for again each
+/// time, which its `ETag` makes cheap, and never shows last week's page.
+pub(super) fn cache_control(name: &Path) -> HeaderValue {
+    let fingerprinted = name.file_stem().and_then(|stem| stem.to_str()).is_some_and(|stem| {
+        stem.rsplit(['.', '-', '_']).next().is_some_and(|hash| {
+            hash.len() < stem.len()
+                && (8..=64).contains(&hash.len())
+                && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
+                && hash.bytes().any(|byte| byte.is_ascii_digit())
+        })
+    });
+    HeaderValue::from_static(if fingerprinted { "public, max-age=31536000, immutable" } else { "no-cache" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encodings(value: &'static str) -> Vec<&'static str> {
+        let headers = HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(value))]);
+        accepted(&headers).codings().map(Coding::name).collect()
+    }
+
+    #[test]
+    fn codings_are_taken_as_the_client_weighs_them() {
+        for (value, expected) in [
+            ("gzip, deflate, br, zstd", &["br", "gzip"][..]),
+            ("gzip", &["gzip"]),
+            ("br;q=0.5, gzip;q=0.8", &["gzip", "br"]),
+            ("br;q=0, gzip", &["gzip"]),
+            ("*", &["br", "gzip"]),
+            ("*;q=0.1, br;q=0", &["gzip"]),
+            ("GZIP ; Q=1.0", &["gzip"]),
+            ("br;q=x", &[]),
+            ("identity", &[]),
+            ("", &[]),
+        ] {
+            assert_eq!(encodings(value), expected, "{value}");
+        }
+        assert_eq!(accepted(&HeaderMap::new()).codings().count(), 0);
+    }
+
+    #[test]
+    fn types_are_right_and_text_says_its_charset() {
+        for (name, expected) in [
+            ("index.html", "text/html; charset=utf-8"),
+            ("app.css", "text/css; charset=utf-8"),
+            ("app.js", "text/javascript; charset=utf-8"),
+            ("app.mjs", "text/javascript; charset=utf-8"),
+            ("data.json", "application/json; charset=utf-8"),
+            ("site.webmanifest", "application/manifest+json; charset=utf-8"),
+            ("logo.svg", "image/svg+xml; charset=utf-8"),
+            ("notes.txt", "text/plain; charset=utf-8"),
+            ("logo.png", "image/png"),
+            ("logo.avif", "image/avif"),
+            ("font.woff2", "font/woff2"),
+            ("module.wasm", "application/wasm"),
+            ("README", "application/octet-stream"),
+            ("x.unknown-type", "application/octet-stream"),
+        ] {
+            assert_eq!(content_type(Path::new(name)), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn only_fingerprinted_names_are_kept_for_long() {
+        for (name, kept) in [
+            ("app.3f2a9c1b.js", true),
+            ("app-3F2A9C1B77.css", true),
+            ("index.html", false),
+            ("app.js", false),
+            ("release-facade.js", false),
+            ("3f2a9c1b.js", false),
+            ("app.3f2a.js", false),
+        ] {
+            let value = cache_control(Path::new(name));
+            assert_eq!(value.to_str().unwrap().contains("immutable"), kept, "{name}");
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The table as one thread works with it: its own counters and its own connections beside each slot.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::metrics::{Cells, Key, Registry};
+use crate::pool::Upstream;
+use crate::table::{Route, Slots, Table, Target};
+
+/// Made anew for each snapshot; requests in progress keep theirs until they end.
+pub(crate) struct View {
+    /// Grows with each table.
+    pub(crate) epoch: u64,
+    pub(crate) table: Arc<Table>,
+    /// In the order of `table.routes`.
+    pub(crate) routes: Vec<RouteView>,
+    upstreams: HashMap<(Box<str>, SocketAddr), Rc<Upstream>>,
+}
+
+pub(crate) struct RouteView {
+    /// Of requests that reach no slot: files, redirects, and "no ready instance".
+    pub(crate) cells: Arc<Cells>,
+    /// In the order of the table's slots.
+    pub(crate) slots: Vec<SlotView>,
+}
+
+pub(crate) struct SlotView {
+    pub(crate) cells: Arc<Cells>,
+    pub(crate) upstreams: Vec<Rc<Upstream>>,
+    /// Where the search for the least busy instance begins, so that equals take turns.
+    pub(crate) turn: Cell<usize>,
+}
+
+impl View {
+    /// Takes over a table. Connections to instances that stay are kept, those to others are closed when idle.
+    pub(crate) fn new(epoch: u64, table: Arc<Table>, before: Option<&Self>, registry: &Registry) -> Self {
+        registry.begin();
+        let mut view = Self { epoch, routes: Vec::new(), upstreams: HashMap::new(), table: Arc::clone(&table) };
+        view.routes = table.routes.iter().map(|route| view.route(route, before, registry)).collect();
+        registry.end();
+        if let Some(before) = before {
+            for (key, upstream) in &before.upstreams {
+                if !view.upstreams.contains_key(key) {
+                    upstream.retire();
+                }
+            }
+        }
+        view
+    }
+
+    fn route(&mut self, route: &Route, before: Option<&Self>, registry: &Registry) -> RouteView {
+        let key = |slot: &Arc<str>, release: &Arc<str>| Key {
+            route: Arc::clone(&route.name),
+            slot: Arc::clone(slot),
+            release: Arc::clone(release),
+        };
+        let nothing: Arc<str> = "".into();
+        let slots = match &route.target {
+            Target::Slots(Slots { slots, .. }) => slots.as_slice(),
+            Target::Static(_) | Target::Redirect(_) => &[],
+        };
+        RouteView {
+            cells: registry.cells(key(&nothing, &nothing)),
+            slots: slots
+                .iter()
+                .map(|slot| SlotView {
+                    cells: registry.cells(key(&slot.name, &slot.release)),
+                    upstreams: slot
+                        .instances
+                        .iter()
+                        .map(|instance| self.upstream(&instance.id, instance.address, before))
+                        .collect(),
+                    turn: Cell::new(0),
+                })
+                .collect(),
+        }
+    }
+
+    fn upstream(&mut self, id: &str, address: SocketAddr, before: Option<&Self>) -> Rc<Upstream> {
+        let key = (Box::from(id), address);
+        let earlier = before.and_then(|before| before.upstreams.get(&key));
+        let make = || earlier.map_or_else(|| Upstream::new(id, address), Rc::clone);
+        Rc::clone(self.upstreams.entry(key.clone()).or_insert_with(make))
+    }
+
+    /// Closes connections that lay idle too long. Returns how many are kept.
+    pub(crate) fn sweep(&self, now: u64) -> usize {
+        self.upstreams.values().map(|upstream| upstream.sweep(now)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::{Instance, Limits, Route, RouteLimits, Slot, Snapshot, Target};
+
+    fn table(instances: &[(&str, u16)]) -> Arc<Table> {
+        let slot = Slot {
+            name: "blue".into(),
+            release: "v1".into(),
+            weight: 1,
+            instances: instances
+                .iter()
+                .map(|(id, port)| Instance { id: (*id).into(), address: ([127, 0, 0, 1], *port).into() })
+                .collect(),
+        };
+        let route = Route {
+            name: "chat".into(),
+            hosts: vec!["chat.localhost".into()],
+            path: "/".into(),
+            target: Target::Slots(vec![slot]),
+            response_headers: std::collections::BTreeMap::new(),
+            limits: RouteLimits::default(),
+        };
+        let snapshot = Snapshot {
+            generation: 1,
+            listeners: Vec::new(),
+            routes: vec![route],
+            limits: Limits::default(),
+            trusted_proxies: Vec::new(),
+        };
+        Arc::new(snapshot.compile().unwrap())
+    }
+
+    #[test]
+    fn an_instance_that_stays_keeps_its_connections_and_a_restarted_one_does_not() {
+        let registry = Registry::default();
+        let first = View::new(1, table(&[("a", 1), ("b", 2)]), None, &registry);
+        let second = View::new(2, table(&[("a", 1), ("c", 2)]), Some(&first), &registry);
+        let upstreams = |view: &View| view.routes[0].slots[0].upstreams.clone();
+        assert!(Rc::ptr_eq(&upstreams(&first)[0], &upstreams(&second)[0]));
+        assert!(!Rc::ptr_eq(&upstreams(&first)[1], &upstreams(&second)[1]), "same port, other process");
+    }
+}

@@ -1,0 +1,291 @@
+//! One thread: its listeners' sockets, its connections, its view of the table.
+//!
+//! Nothing here is shared with other workers but what [`Shared`] holds, and that is read, or touched once a connection.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::Future as _;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::access_log::LogBuffer;
+use crate::metrics::{Refused, Registry};
+use crate::record::Record;
+use crate::table::Table;
+use crate::ticker::Ticker;
+use crate::view::View;
+use crate::{connection, listen};
+
+/// After an error of `accept` that would come again at once (no file handles left).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What all workers and the control thread share.
+pub(crate) struct Shared {
+    table: ArcSwap<Table>,
+    /// Counts the tables. Workers compare it with their view's on each request: one load of a line that is written
+    /// once a snapshot.
+    epoch: AtomicU64,
+    connections: AtomicUsize,
+}
+
+impl Shared {
+    pub(crate) fn new(table: Arc<Table>) -> Self {
+        Self { table: ArcSwap::new(table), epoch: AtomicU64::new(1), connections: AtomicUsize::new(0) }
+    }
+
+    pub(crate) fn table(&self) -> Arc<Table> {
+        self.table.load_full()
+    }
+
+    /// Puts a table into effect: every request that begins after this is answered from it.
+    pub(crate) fn swap(&self, table: Arc<Table>) {
+        self.table.store(table);
+        self.epoch.fetch_add(1, Ordering::Release);
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+}
+
+/// What a worker is told. Each is answered when done.
+pub(crate) enum Command {
+    /// Accept on this socket, which the snapshot declares as `declared`.
+    Listen { declared: SocketAddr, socket: std::net::TcpListener, done: oneshot::Sender<std::io::Result<()>> },
+    /// Take over the current table, and stop accepting on these listeners.
+    Refresh { gone: Vec<SocketAddr>, done: oneshot::Sender<()> },
+    /// Stop accepting, let requests finish for at most this long, then end.
+    Drain { within: Duration },
+}
+
+pub(crate) struct Worker {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) ticker: Rc<Ticker>,
+    view: RefCell<Rc<View>>,
+    log: Option<RefCell<LogBuffer>>,
+    draining: Cell<bool>,
+    /// A connection has ended.
+    pub(crate) closed: Notify,
+}
+
+impl Worker {
+    pub(crate) fn new(shared: Arc<Shared>, registry: Arc<Registry>, log: Option<LogBuffer>) -> Rc<Self> {
+        let epoch = shared.epoch.load(Ordering::Acquire);
+        let view = View::new(epoch, shared.table(), None, &registry);
+        Rc::new(Self {
+            view: RefCell::new(Rc::new(view)),
+            shared,
+            registry,
+            ticker: Rc::new(Ticker::new()),
+            log: log.map(RefCell::new),
+            draining: Cell::new(false),
+            closed: Notify::new(),
+        })
+    }
+
+    /// The current view. Made anew first if there is a new table.
+    pub(crate) fn view(&self) -> Rc<View> {
+        let epoch = self.shared.epoch.load(Ordering::Acquire);
+        let mut view = self.view.borrow_mut();
+        if view.epoch != epoch {
+            *view = Rc::new(View::new(epoch, self.shared.table(), Some(&view), &self.registry));
+        }
+        Rc::clone(&view)
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Whether an access log is written.
+    pub(crate) fn logs(&self) -> bool {
+        self.log.is_some()
+    }
+
+    /// Writes a request's line, if an access log is written.
+    pub(crate) fn log(&self, record: &Record) {
+        if let Some(log) = &self.log {
+            log.borrow_mut().write(record, &self.registry.thread);
+        }
+    }
+
+    /// Carries out commands until the edge ends.
+    pub(crate) async fn run(self: Rc<Self>, mut commands: mpsc::Receiver<Command>) {
+        let ticking = tokio::task::spawn_local({
+            let worker = Rc::clone(&self);
+            async move {
+                let ticker = Rc::clone(&worker.ticker);
+                ticker.run(|| worker.tick()).await;
+            }
+        });
+        let mut acceptors: HashMap<SocketAddr, Acceptor> = HashMap::new();
+        let mut within = Duration::ZERO;
+        while let Some(command) = commands.recv().await {
+            match command {
+                Command::Listen { declared, socket, done } => {
+                    let started = TcpListener::from_std(socket)
+                        .map(|socket| acceptors.insert(declared, Acceptor::start(&self, declared, socket)));
+                    let _gone = done.send(started.map(|_| ()));
+                }
+                Command::Refresh { gone, done } => {
+                    self.view();
+                    for declared in gone {
+                        if let Some(acceptor) = acceptors.remove(&declared) {
+                            acceptor.stop().await;
+                        }
+                        self.close_connections_of(declared);
+                    }
+                    let _gone = done.send(());
+                }
+                Command::Drain { within: bound } => {
+                    within = bound;
+                    break;
+                }
+            }
+        }
+        for (_, acceptor) in acceptors {
+            acceptor.stop().await;
+        }
+        self.drain(within).await;
+        ticking.abort();
+        if let Some(log) = &self.log {
+            log.borrow_mut().flush(&self.registry.thread);
+        }
+    }
+
+    /// Once a tick. Says whether there is anything left to do when no connection is open.
+    fn tick(&self) -> bool {
+        if let Some(log) = &self.log {
+            log.borrow_mut().flush(&self.registry.thread);
+        }
+        self.view.borrow().sweep(self.ticker.now()) > 0
+    }
+
+    async fn drain(&self, within: Duration) {
+        self.draining.set(true);
+        self.ticker.for_each(|state| state.wake());
+        let all_closed = async {
+            while self.ticker.len() > 0 {
+                self.closed.notified().await;
+            }
+        };
+        if tokio::time::timeout(within, all_closed).await.is_err() {
+            tracing::warn!(connections = self.ticker.len(), "drain timeout: connections are cut");
+        }
+    }
+
+    /// Lets connections of a listener that is gone end after the request in progress.
+    fn close_connections_of(&self, listener: SocketAddr) {
+        self.ticker.for_each(|state| {
+            if state.listener == listener {
+                state.closing.set(true);
+                state.wake();
+            }
+        });
+    }
+
+    /// A connection was accepted; `None` when there are too many.
+    pub(crate) fn admit(self: &Rc<Self>) -> Option<Admission> {
+        let max = self.view.borrow().table.limits.max_connections;
+        self.registry.thread.accepted.add(1);
+        let admission = Admission { worker: Rc::clone(self) };
+        // Counted first and looked at then, so that all threads together never exceed the bound.
+        let before = self.shared.connections.fetch_add(1, Ordering::Relaxed);
+        (before < max).then_some(admission)
+    }
+}
+
+/// An open client connection.
+pub(crate) struct Admission {
+    worker: Rc<Worker>,
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.worker.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        self.worker.registry.thread.closed.add(1);
+        self.worker.closed.notify_one();
+    }
+}
+
+/// Accepts on one socket.
+struct Acceptor {
+    stop: Rc<Notify>,
+    task: JoinHandle<()>,
+}
+
+impl Acceptor {
+    fn start(worker: &Rc<Worker>, declared: SocketAddr, socket: TcpListener) -> Self {
+        let stop = Rc::new(Notify::new());
+        let task = tokio::task::spawn_local(accept(Rc::clone(worker), declared, socket, Rc::clone(&stop)));
+        Self { stop, task }
+    }
+
+    /// Stops accepting once what waits in the socket's queue is accepted: closing it would reset those clients.
+    async fn stop(self) {
+        self.stop.notify_one();
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "acceptor ended by a panic");
+        }
+    }
+}
+
+async fn accept(worker: Rc<Worker>, declared: SocketAddr, socket: TcpListener, stop: Rc<Notify>) {
+    // Connections still taken from the queue once it is time to stop; `None` until then.
+    let mut last = None;
+    while last != Some(0) {
+        let accepted = match &mut last {
+            None => tokio::select! {
+                accepted = socket.accept() => accepted,
+                () = stop.notified() => {
+                    last = Some(listen::BACKLOG);
+                    continue;
+                }
+            },
+            Some(left) => {
+                *left -= 1;
+                match std::pin::pin!(socket.accept()).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready(accepted) => accepted,
+                    Poll::Pending => return,
+                }
+            }
+        };
+        match accepted {
+            Ok((stream, peer)) => begin(&worker, stream, peer, declared),
+            Err(error) => {
+                worker.registry.thread.accept_errors.add(1);
+                if !is_about_one_connection(&error) {
+                    tracing::warn!(listener = %declared, %error, "accept failed");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+fn begin(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, declared: SocketAddr) {
+    match worker.admit() {
+        Some(admission) => {
+            tokio::task::spawn_local(connection::drive(Rc::clone(worker), stream, peer, declared, admission));
+        }
+        None => {
+            worker.registry.thread.refuse(Refused::Connection);
+            connection::turn_away(&stream);
+        }
+    }
+}
+
+fn is_about_one_connection(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
