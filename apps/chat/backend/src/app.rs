@@ -1,0 +1,156 @@
+//! The composition root: what the service is made of, and which address leads where.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ai::Catalog;
+use axum::Router;
+use kit::cache::Cache;
+use kit::database::{Database, Migration, Migrations};
+use kit::service::Service;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::completions::{native, openai};
+use crate::config::Config;
+use crate::conversations::{self, Store};
+use crate::credits::{self, BalanceCache, Balances};
+use crate::ledger::Ledger;
+use crate::limits::MAX_BODY_BYTES;
+use crate::models;
+use crate::outbox::Outbox;
+use crate::places::Places;
+
+/// The schema, step by step.
+pub const MIGRATIONS: Migrations =
+    Migrations(&[Migration::shared(1, "conversations", include_str!("../migrations/0001_conversations.sql"))]);
+
+/// How long answers whose client has left may take to settle or release after the last connection is closed.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// What every handler can reach.
+pub(crate) struct App {
+    pub(crate) catalog: Catalog,
+    pub(crate) cache: Cache,
+    pub(crate) balances: Balances,
+    pub(crate) ledger: Ledger,
+    pub(crate) conversations: Store,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) places: Places,
+    /// Lifecycles under way, with or without a client.
+    pub(crate) tasks: TaskTracker,
+}
+
+/// A service that is put together: what to serve, and what runs beside it.
+pub struct Running {
+    /// The routes with health, metrics and the rest around them.
+    pub service: Service,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// Puts the service together and starts what runs beside it (the outbox's dispatcher).
+pub fn start(config: Config, database: &Database, cache: Cache) -> Running {
+    let ledger = Ledger::new(config.ledger_url, config.service_token);
+    let balance_cache = BalanceCache::new(cache.clone());
+    let outbox = Arc::new(Outbox::new(database.clone(), ledger.clone(), balance_cache.clone()));
+    let tasks = TaskTracker::new();
+    let app = Arc::new(App {
+        catalog: config.catalog,
+        cache: cache.clone(),
+        balances: Balances::new(balance_cache, ledger.clone()),
+        ledger: ledger.clone(),
+        conversations: Store::new(database.clone()),
+        outbox: outbox.clone(),
+        places: Places::new(config.places),
+        tasks: tasks.clone(),
+    });
+    let stop = CancellationToken::new();
+    tasks.spawn(outbox.run(stop.clone().cancelled_owned()));
+    let (router, openapi) = router(app.clone());
+    let service = Service::new(router)
+        .openapi(&openapi)
+        .verifier(config.verifier)
+        .body_limit(MAX_BODY_BYTES)
+        .database(database.clone(), MIGRATIONS, "conversations")
+        .dependency("mana-core-auth", move || {
+            let ledger = ledger.clone();
+            async move { ledger.ping().await }
+        })
+        .dependency("model", move || {
+            let app = app.clone();
+            async move { models::answer(&app).await }
+        })
+        .dependency("cache", move || {
+            let cache = cache.clone();
+            async move { cache.ping().await.map_err(|error| error.to_string()) }
+        });
+    Running { service, tasks, stop }
+}
+
+impl Running {
+    /// Takes the service apart from what runs beside it, so that it can be served.
+    pub fn split(self) -> (Service, Rest) {
+        (self.service, Rest { tasks: self.tasks, stop: self.stop })
+    }
+}
+
+/// What runs beside the connections.
+pub struct Rest {
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Rest {
+    /// Ends it: lifecycles may say their last word to the ledger, within a bound. What does not make it is in the outbox,
+    /// or expires at the ledger.
+    pub async fn finish(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(LAST_WORDS, self.tasks.wait()).await.is_err() {
+            tracing::warn!(left = self.tasks.len(), "stopped with answers still being settled");
+        }
+    }
+}
+
+/// All routes and their description.
+fn router(app: Arc<App>) -> (Router, utoipa::openapi::OpenApi) {
+    OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(native::create))
+        .routes(routes!(native::create_short))
+        .routes(routes!(conversations::routes::list, conversations::routes::create))
+        .routes(routes!(conversations::routes::read, conversations::routes::rename, conversations::routes::delete))
+        .routes(routes!(models::handler))
+        .routes(routes!(credits::handler))
+        .routes(routes!(openai::create))
+        .routes(routes!(openai::models))
+        .routes(routes!(openai::model))
+        .with_state(app)
+        .split_for_parts()
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "chat-backend", description = "AI conversations, paid in credits."),
+    modifiers(&Token),
+    tags(
+        (name = "chat", description = "Ask a model"),
+        (name = "conversations", description = "What was said"),
+        (name = "openai", description = "The same in OpenAI's protocol"),
+    )
+)]
+struct Description;
+
+/// The one way to show who one is.
+struct Token;
+
+impl utoipa::Modify for Token {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    }
+}

@@ -1,0 +1,164 @@
+//! `POST /api/chat/completions`, and `/api/chat`, which is the same.
+//!
+//! With `stream` the answer is a stream of events: `delta` (`{content}`) for each piece, then one `done` (the object that a
+//! plain answer is) or one `error` (a problem, as errors have it everywhere here). A stream that ends without either broke
+//! off on the way. Comments (`:`) keep a silent line open.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::sse::Event as SseEvent;
+use axum::response::{IntoResponse, Response};
+use kit::{Json, Problem};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Beginning, Renderer, begin, respond};
+use crate::app::App;
+use crate::caller::Caller;
+use crate::conversations::Origin;
+use crate::delivery::Event;
+use crate::failure::ProblemBody;
+use crate::ids::{ConversationId, MessageId};
+use crate::lifecycle::{Answered, Call};
+use crate::validate::{Input, InputMessage};
+
+/// A question, with what was said before it.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CompletionRequest {
+    /// The conversation so far, the question last. A single message continues the conversation of `conversationId`: what
+    /// is stored there is put before it. Several messages are taken as they are, without what is stored.
+    messages: Vec<CompletionMessage>,
+    /// One of `/api/models`; absent: the default.
+    #[serde(default)]
+    model: Option<String>,
+    /// The conversation to add the exchange to; absent: a new one.
+    #[serde(default)]
+    conversation_id: Option<String>,
+    /// Whether the answer is to be a stream of events.
+    #[serde(default)]
+    stream: Option<bool>,
+}
+
+/// One message.
+#[derive(Debug, Deserialize, ToSchema)]
+struct CompletionMessage {
+    /// `user`, `assistant` or `system`.
+    role: String,
+    /// What was said.
+    content: String,
+}
+
+/// An answer, stored and paid for.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CompletionAnswer {
+    /// What the model said.
+    message: String,
+    /// What is left.
+    #[schema(value_type = f64, example = 49)]
+    credits: kit::Credits,
+    /// The conversation it is stored in.
+    conversation_id: ConversationId,
+    /// The stored answer.
+    message_id: MessageId,
+    /// Who answered.
+    model: String,
+}
+
+impl From<Answered> for CompletionAnswer {
+    fn from(answered: Answered) -> Self {
+        Self {
+            message: answered.text,
+            credits: answered.credits,
+            conversation_id: answered.conversation,
+            message_id: answered.message,
+            model: answered.model,
+        }
+    }
+}
+
+/// `POST /api/chat/completions`
+#[utoipa::path(
+    post, path = "/api/chat/completions", tag = "chat", operation_id = "createCompletion",
+    summary = "An answer of the model",
+    description = "Reserves the price, asks the model, stores question and answer, and charges. With `stream` the answer comes \
+        as server-sent events: `delta` `{content}`, then `done` (this answer's object) or `error` (a problem).",
+    request_body = CompletionRequest,
+    responses(
+        (status = 200, description = "The answer; with `stream` a `text/event-stream`", body = CompletionAnswer),
+        (status = 400, description = "The body is not JSON", body = ProblemBody),
+        (status = 401, description = "Not signed in", body = ProblemBody),
+        (status = 402, description = "Out of credits", body = ProblemBody),
+        (status = 404, description = "No such conversation", body = ProblemBody),
+        (status = 409, description = "The conversation was deleted meanwhile", body = ProblemBody),
+        (status = 413, description = "The body is too large", body = ProblemBody),
+        (status = 415, description = "The body is not application/json", body = ProblemBody),
+        (status = 422, description = "Fields are not valid", body = ProblemBody),
+        (status = 502, description = "The model failed", body = ProblemBody),
+        (status = 503, description = "Ledger, model or database do not answer, or too many answers are being written", body = ProblemBody),
+        (status = 504, description = "The model took too long", body = ProblemBody),
+    ),
+    security(("token" = []))
+)]
+pub(crate) async fn create(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Json(body): Json<CompletionRequest>,
+) -> Result<Response, Problem> {
+    answer(app, caller, body).await
+}
+
+/// `POST /api/chat`
+#[utoipa::path(
+    post, path = "/api/chat", tag = "chat", operation_id = "createCompletionShort",
+    summary = "The same as `/api/chat/completions`",
+    request_body = CompletionRequest,
+    responses(
+        (status = 200, description = "The answer; with `stream` a `text/event-stream`", body = CompletionAnswer),
+        (status = "default", description = "As at `/api/chat/completions`", body = ProblemBody),
+    ),
+    security(("token" = []))
+)]
+pub(crate) async fn create_short(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Json(body): Json<CompletionRequest>,
+) -> Result<Response, Problem> {
+    answer(app, caller, body).await
+}
+
+async fn answer(app: Arc<App>, caller: Caller, body: CompletionRequest) -> Result<Response, Problem> {
+    let streams = body.stream.unwrap_or(false);
+    let messages = body.messages.into_iter().map(|m| InputMessage { role: m.role, content: m.content }).collect();
+    let input = Input {
+        messages,
+        model: body.model,
+        conversation_id: body.conversation_id,
+        parameters: serde_json::Map::new(),
+    };
+    match begin(&app, caller, Call::new(input, Origin::App), streams).await {
+        Ok(Beginning::Whole(answered)) => Ok(Json(CompletionAnswer::from(*answered)).into_response()),
+        Ok(Beginning::Stream(first, answer)) => Ok(respond(first, answer, Events)),
+        Err(failure) => Err(failure.problem()),
+    }
+}
+
+/// The events of the native stream.
+struct Events;
+
+impl Renderer for Events {
+    fn render(&mut self, event: Event) -> Vec<SseEvent> {
+        let (name, data) = match event {
+            Event::Text(content) => ("delta", serde_json::json!({ "content": content }).to_string()),
+            Event::Done(answered) => ("done", json_text(&CompletionAnswer::from(*answered))),
+            Event::Failed(failure) => ("error", json_text(&failure.problem().body())),
+        };
+        vec![SseEvent::default().event(name).data(data)]
+    }
+}
+
+fn json_text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("strings, ids and amounts become JSON")
+}

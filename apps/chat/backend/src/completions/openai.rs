@@ -1,0 +1,207 @@
+//! `/v1`: OpenAI's protocol, so that its clients work with another base URL and an access token as key.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::sse::Event as SseEvent;
+use axum::response::{IntoResponse, Response};
+use kit::Problem;
+use serde_json::{Value, json};
+
+use super::openai_wire::{self as wire, Body, Refusal};
+use super::{Beginning, Renderer, begin, respond};
+use crate::app::App;
+use crate::caller::Caller;
+use crate::conversations::Origin;
+use crate::delivery::Event;
+use crate::failure::Failure;
+use crate::lifecycle::Call;
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, Json(self.body())).into_response()
+    }
+}
+
+/// Nobody we know, or nobody we can look up at the moment.
+fn stranger(problem: &Problem) -> Response {
+    if problem.status == StatusCode::UNAUTHORIZED {
+        return Refusal::unauthenticated().into_response();
+    }
+    let message = problem.detail.clone().unwrap_or_else(|| problem.title.clone().into_owned());
+    Refusal { status: problem.status.as_u16(), message, kind: "server_error", param: None, code: problem.code }
+        .into_response()
+}
+
+/// A failure before the first word, with the header that tells clients when to try again.
+fn refuse(failure: &Failure) -> Response {
+    let mut response = Refusal::from(failure).into_response();
+    if let Some(after) = failure.retry_after() {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs()));
+    }
+    response
+}
+
+/// `POST /v1/chat/completions`
+#[utoipa::path(
+    post, path = "/v1/chat/completions", tag = "openai", operation_id = "openaiCreateCompletion",
+    summary = "An answer, in OpenAI's protocol",
+    description = "As OpenAI documents it, with an access token as API key. Runs the same lifecycle as `/api/chat/completions`: \
+        one message is one charge; the exchange is stored. Out of credits is 402 with code `insufficient_quota`.",
+    request_body = serde_json::Value,
+    responses(
+        (status = 200, description = "The answer: `chat.completion`, or with `stream` a `text/event-stream` of `chat.completion.chunk`, ended by `[DONE]`", body = serde_json::Value),
+        (status = 400, description = "Invalid request", body = serde_json::Value),
+        (status = 401, description = "No valid API key", body = serde_json::Value),
+        (status = 402, description = "Out of credits", body = serde_json::Value),
+        (status = 404, description = "No such model", body = serde_json::Value),
+        (status = 502, description = "The model failed", body = serde_json::Value),
+        (status = 503, description = "Ledger, model or database do not answer", body = serde_json::Value),
+        (status = 504, description = "The model took too long", body = serde_json::Value),
+    ),
+    security(("token" = []))
+)]
+pub(crate) async fn create(
+    State(app): State<Arc<App>>,
+    caller: Result<Caller, Problem>,
+    body: Result<Json<Body>, JsonRejection>,
+) -> Response {
+    let caller = match caller {
+        Ok(caller) => caller,
+        Err(problem) => return stranger(&problem),
+    };
+    let body = match body {
+        Ok(Json(body)) => body,
+        Err(rejection) => return Refusal::unreadable(rejection.body_text()).into_response(),
+    };
+    let (streams, include_usage) = (body.stream.unwrap_or(false), body.include_usage());
+    let input = match body.into_input() {
+        Ok(input) => input,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let model = input.model.clone().unwrap_or_else(|| app.catalog.default_offer().model.clone());
+    let call = Call::new(input, Origin::Api);
+    let frame = Frame {
+        id: format!("chatcmpl-{}", call.answer_id),
+        created: call.created_at / 1000,
+        model,
+        include_usage,
+        begun: false,
+    };
+    match begin(&app, caller, call, streams).await {
+        Ok(Beginning::Whole(answered)) => Json(wire::completion(&answered)).into_response(),
+        Ok(Beginning::Stream(first, answer)) => respond(first, answer, frame),
+        Err(failure) => refuse(&failure),
+    }
+}
+
+/// What all chunks of one stream share.
+struct Frame {
+    id: String,
+    created: i64,
+    model: String,
+    include_usage: bool,
+    begun: bool,
+}
+
+impl Frame {
+    fn chunk(&self, choices: &Value) -> Value {
+        let mut chunk = json!({
+            "id": self.id, "object": "chat.completion.chunk", "created": self.created, "model": self.model,
+            "choices": choices,
+        });
+        if self.include_usage {
+            chunk["usage"] = Value::Null;
+        }
+        chunk
+    }
+
+    fn delta(&self, delta: &Value, finish: Option<&str>) -> SseEvent {
+        let choice = json!({ "index": 0, "delta": delta, "logprobs": null, "finish_reason": finish });
+        data(&self.chunk(&json!([choice])))
+    }
+}
+
+impl Renderer for Frame {
+    fn render(&mut self, event: Event) -> Vec<SseEvent> {
+        match event {
+            Event::Text(text) => {
+                let mut events = Vec::with_capacity(2);
+                if !std::mem::replace(&mut self.begun, true) {
+                    events.push(self.delta(&json!({ "role": "assistant", "content": "" }), None));
+                }
+                events.push(self.delta(&json!({ "content": text }), None));
+                events
+            }
+            Event::Done(answered) => {
+                let mut events = vec![self.delta(&json!({}), Some(wire::finish(answered.finish)))];
+                if self.include_usage {
+                    let mut chunk = self.chunk(&json!([]));
+                    chunk["usage"] = wire::usage(answered.usage.unwrap_or_default());
+                    events.push(data(&chunk));
+                }
+                events.push(SseEvent::default().data("[DONE]"));
+                events
+            }
+            // No [DONE]: what was sent is not an answer.
+            Event::Failed(failure) => vec![data(&Refusal::from(&failure).body())],
+        }
+    }
+}
+
+fn data(value: &Value) -> SseEvent {
+    SseEvent::default().data(value.to_string())
+}
+
+/// `GET /v1/models`
+#[utoipa::path(
+    get, path = "/v1/models", tag = "openai", operation_id = "openaiListModels",
+    summary = "The models on offer, in OpenAI's shape",
+    responses(
+        (status = 200, description = "The models", body = serde_json::Value),
+        (status = 401, description = "No valid API key", body = serde_json::Value),
+    ),
+    security(("token" = []))
+)]
+pub(crate) async fn models(State(app): State<Arc<App>>, caller: Result<Caller, Problem>) -> Response {
+    if let Err(problem) = caller {
+        return stranger(&problem);
+    }
+    let data: Vec<Value> = crate::models::list(&app).await.iter().map(|m| entry(&m.id, &m.provider)).collect();
+    Json(json!({ "object": "list", "data": data })).into_response()
+}
+
+/// `GET /v1/models/{model}`
+#[utoipa::path(
+    get, path = "/v1/models/{model}", tag = "openai", operation_id = "openaiRetrieveModel",
+    summary = "One model, in OpenAI's shape",
+    params(("model" = String, Path, description = "The model's id")),
+    responses(
+        (status = 200, description = "The model", body = serde_json::Value),
+        (status = 401, description = "No valid API key", body = serde_json::Value),
+        (status = 404, description = "No such model", body = serde_json::Value),
+    ),
+    security(("token" = []))
+)]
+pub(crate) async fn model(
+    State(app): State<Arc<App>>,
+    caller: Result<Caller, Problem>,
+    Path(id): Path<String>,
+) -> Response {
+    if let Err(problem) = caller {
+        return stranger(&problem);
+    }
+    match app.catalog.find(&id) {
+        Some(offer) => Json(entry(&offer.model, offer.provider.name())).into_response(),
+        None => Refusal::no_model(&id).into_response(),
+    }
+}
+
+/// `created` is part of the shape, but nobody tells us when a model was made.
+fn entry(id: &str, provider: &str) -> Value {
+    json!({ "id": id, "object": "model", "created": 0, "owned_by": provider })
+}

@@ -1,0 +1,57 @@
+//! Everything that can be configured, read and checked before a socket is bound.
+//!
+//! Beside what every service gets ([`kit::config::Base`]): `MANA_CORE_AUTH_URL` (the ledger and the token keys),
+//! `SERVICE_TOKEN` (shown to the ledger), `TOKEN_ISSUER`, `CHAT_MODEL_PLACES` (answers written at once, 1024 unless said
+//! otherwise), and the variables of [`ai::config`].
+
+use std::sync::Arc;
+
+use ai::Catalog;
+use kit::auth::Verifier;
+use kit::config::{Base, Env, Error};
+use secrecy::SecretString;
+use url::Url;
+
+/// Answers written at once. A waiting stream costs tens of kilobytes; a thousand of them fit the service's memory.
+const DEFAULT_PLACES: usize = 1024;
+
+/// The service's name where the platform gives none.
+const NAME: &str = "chat-backend";
+
+/// The configuration.
+pub struct Config {
+    /// What every service gets.
+    pub base: Base,
+    pub(crate) ledger_url: Url,
+    pub(crate) service_token: SecretString,
+    pub(crate) verifier: Arc<Verifier>,
+    pub(crate) catalog: Catalog,
+    pub(crate) places: usize,
+}
+
+impl Config {
+    /// Reads all of it.
+    pub fn read(env: &Env) -> Result<Self, Error> {
+        let allowed = "the internal URL of mana-core-auth";
+        let ledger_url = env.required("MANA_CORE_AUTH_URL", allowed)?;
+        let invalid = |value: String, name: &str, allowed: &str| Error::Invalid {
+            name: name.into(),
+            value,
+            allowed: allowed.into(),
+        };
+        let ledger_url = ledger_url.parse().map_err(|_| invalid(ledger_url, "MANA_CORE_AUTH_URL", allowed))?;
+        let places = env.parsed("CHAT_MODEL_PLACES", "a number from 1 to 100000")?.unwrap_or(DEFAULT_PLACES);
+        if !(1..=100_000).contains(&places) {
+            return Err(invalid(places.to_string(), "CHAT_MODEL_PLACES", "a number from 1 to 100000"));
+        }
+        Ok(Self {
+            base: Base::read(env, NAME)?,
+            ledger_url,
+            service_token: env.secret("SERVICE_TOKEN", "the token that services show each other")?,
+            verifier: Arc::new(Verifier::read(env)?),
+            // It says everything that is wrong at once, each with its variable's name.
+            catalog: ai::config::catalog(|name| env.optional(name)).map_err(|e| Error::Usage(e.to_string()))?,
+            places,
+        })
+    }
+}

@@ -1,0 +1,265 @@
+//! Conversations and messages in the database. Every question names the owner, so that none can be asked without one.
+
+use kit::database::Database;
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter,
+    QueryOrder, QuerySelect,
+};
+use uuid::Uuid;
+
+use super::cursor::Cursor;
+use crate::entity::{conversation, message};
+use crate::ids::{ConversationId, MessageId};
+use crate::outbox::Instruction;
+
+/// What a conversation is called before its first question names it.
+pub(super) const UNTITLED: &str = "New conversation";
+
+/// Through which door a conversation came; lists show one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The native API.
+    App,
+    /// OpenAI's protocol: every call is a conversation of its own and would crowd a person's list.
+    Api,
+}
+
+impl Origin {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::App => "app",
+            Self::Api => "api",
+        }
+    }
+}
+
+/// Where an exchange belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// A conversation to be made of it.
+    New {
+        /// Its id, decided before the model is called, so that it can be told.
+        id: ConversationId,
+        /// Its name.
+        title: String,
+        /// Where it came from.
+        origin: Origin,
+    },
+    /// One that was there.
+    Existing {
+        /// Its id; the owner was checked, and is checked again when it is written.
+        id: ConversationId,
+        /// Its name, if it has none of its own yet.
+        title: String,
+    },
+}
+
+impl Target {
+    pub(crate) fn id(&self) -> ConversationId {
+        match self {
+            Self::New { id, .. } | Self::Existing { id, .. } => *id,
+        }
+    }
+}
+
+/// What the model said.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) id: MessageId,
+    pub(crate) content: String,
+    pub(crate) model: String,
+    /// `stop`, `length`, `content_filter`, or `cancelled` when its reader left.
+    pub(crate) finish: &'static str,
+    pub(crate) usage: Option<ai::Usage>,
+}
+
+/// A question, its answer, and what the ledger must be told for it: stored together or not at all.
+#[derive(Debug, Clone)]
+pub(crate) struct Exchange {
+    pub(crate) owner: Uuid,
+    pub(crate) target: Target,
+    pub(crate) question_id: MessageId,
+    pub(crate) question: String,
+    pub(crate) answer: Answer,
+    pub(crate) settle: Instruction,
+    /// Milliseconds since 1970.
+    pub(crate) now: i64,
+}
+
+/// Why an exchange was not stored.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RecordError {
+    /// Its conversation was deleted while the model was answering.
+    #[error("the conversation was deleted while the model was answering")]
+    Gone,
+    /// The database refused before the commit: certainly nothing was stored.
+    #[error("the exchange could not be stored")]
+    NotStored(#[source] DbErr),
+    /// The commit failed: it may have been stored or not.
+    #[error("the exchange may not have been stored: the commit failed")]
+    Unknown(#[source] DbErr),
+}
+
+/// The tables `conversations` and `messages`.
+#[derive(Clone)]
+pub(crate) struct Store {
+    db: Database,
+}
+
+impl Store {
+    pub(crate) fn new(db: Database) -> Self {
+        Self { db }
+    }
+
+    /// A conversation without messages.
+    pub(super) async fn create(&self, row: conversation::Model) -> Result<(), DbErr> {
+        let row: conversation::ActiveModel = row.into();
+        conversation::Entity::insert(row.reset_all()).exec_without_returning(&*self.db).await?;
+        Ok(())
+    }
+
+    /// The owner's conversations, the one changed last first. One more than `limit` when there are more.
+    pub(super) async fn list(
+        &self,
+        owner: Uuid,
+        origin: Origin,
+        after: Option<Cursor>,
+        limit: u64,
+    ) -> Result<Vec<conversation::Model>, DbErr> {
+        use conversation::Column;
+        let mut query = conversation::Entity::find()
+            .filter(Column::UserId.eq(owner))
+            .filter(Column::Origin.eq(origin.as_str()))
+            .order_by_desc(Column::UpdatedAt)
+            .order_by_desc(Column::Id)
+            .limit(limit + 1);
+        if let Some(after) = after {
+            let same_time = Condition::all().add(Column::UpdatedAt.eq(after.updated_at)).add(Column::Id.lt(after.id));
+            query = query.filter(Condition::any().add(Column::UpdatedAt.lt(after.updated_at)).add(same_time));
+        }
+        query.all(&*self.db).await
+    }
+
+    /// The owner's conversation of this id.
+    pub(crate) async fn find(&self, owner: Uuid, id: ConversationId) -> Result<Option<conversation::Model>, DbErr> {
+        conversation::Entity::find_by_id(id.0).filter(conversation::Column::UserId.eq(owner)).one(&*self.db).await
+    }
+
+    /// Gives it another name; false if the owner has none of this id.
+    pub(super) async fn rename(&self, owner: Uuid, id: ConversationId, title: &str) -> Result<bool, DbErr> {
+        let updated = conversation::Entity::update_many()
+            .col_expr(conversation::Column::Title, Expr::value(title))
+            .filter(conversation::Column::Id.eq(id.0))
+            .filter(conversation::Column::UserId.eq(owner))
+            .exec(&*self.db)
+            .await?;
+        Ok(updated.rows_affected == 1)
+    }
+
+    /// Removes it with its messages; false if the owner has none of this id.
+    pub(super) async fn delete(&self, owner: Uuid, id: ConversationId) -> Result<bool, DbErr> {
+        let deleted = conversation::Entity::delete_many()
+            .filter(conversation::Column::Id.eq(id.0))
+            .filter(conversation::Column::UserId.eq(owner))
+            .exec(&*self.db)
+            .await?;
+        Ok(deleted.rows_affected == 1)
+    }
+
+    /// Messages of a conversation before `before` (all when `None`), the newest first. One more than `limit` when there
+    /// are more. The caller has checked the owner.
+    pub(crate) async fn messages(
+        &self,
+        id: ConversationId,
+        before: Option<Uuid>,
+        limit: u64,
+    ) -> Result<Vec<message::Model>, DbErr> {
+        let mut query = message::Entity::find()
+            .filter(message::Column::ConversationId.eq(id.0))
+            .order_by_desc(message::Column::Id)
+            .limit(limit + 1);
+        if let Some(before) = before {
+            query = query.filter(message::Column::Id.lt(before));
+        }
+        query.all(&*self.db).await
+    }
+
+    /// Stores an exchange and its instruction to the ledger in one transaction.
+    pub(crate) async fn record(&self, exchange: &Exchange) -> Result<(), RecordError> {
+        let transaction = self.db.begin_write().await.map_err(RecordError::NotStored)?;
+        match write(&*transaction, exchange).await {
+            Ok(true) => transaction.commit().await.map_err(RecordError::Unknown),
+            // Dropping the transaction rolls it back.
+            Ok(false) => Err(RecordError::Gone),
+            Err(error) => Err(RecordError::NotStored(error)),
+        }
+    }
+}
+
+/// Writes all rows; false if the conversation is no longer there.
+async fn write(transaction: &impl ConnectionTrait, exchange: &Exchange) -> Result<bool, DbErr> {
+    if !touch_conversation(transaction, exchange).await? {
+        return Ok(false);
+    }
+    let conversation_id = exchange.target.id().0;
+    let answer = &exchange.answer;
+    let rows = [
+        message::ActiveModel {
+            id: Set(exchange.question_id.0),
+            conversation_id: Set(conversation_id),
+            role: Set(ai::Role::User.as_str().to_owned()),
+            content: Set(exchange.question.clone()),
+            model: Set(None),
+            finish: Set(None),
+            prompt_tokens: Set(None),
+            completion_tokens: Set(None),
+            price: Set(None),
+            created_at: Set(exchange.now),
+        },
+        message::ActiveModel {
+            id: Set(answer.id.0),
+            conversation_id: Set(conversation_id),
+            role: Set(ai::Role::Assistant.as_str().to_owned()),
+            content: Set(answer.content.clone()),
+            model: Set(Some(answer.model.clone())),
+            finish: Set(Some(answer.finish.to_owned())),
+            prompt_tokens: Set(answer.usage.map(|u| i64::from(u.prompt_tokens))),
+            completion_tokens: Set(answer.usage.map(|u| i64::from(u.completion_tokens))),
+            price: Set(Some(exchange.settle.amount.units())),
+            created_at: Set(exchange.now),
+        },
+    ];
+    message::Entity::insert_many(rows).exec_without_returning(transaction).await?;
+    exchange.settle.insert(transaction, exchange.now).await?;
+    Ok(true)
+}
+
+async fn touch_conversation(db: &impl ConnectionTrait, exchange: &Exchange) -> Result<bool, DbErr> {
+    use conversation::Column;
+    match &exchange.target {
+        Target::New { id, title, origin } => {
+            let row = conversation::ActiveModel {
+                id: Set(id.0),
+                user_id: Set(exchange.owner),
+                title: Set(title.clone()),
+                origin: Set(origin.as_str().to_owned()),
+                created_at: Set(exchange.now),
+                updated_at: Set(exchange.now),
+            };
+            conversation::Entity::insert(row).exec_without_returning(db).await?;
+            Ok(true)
+        }
+        Target::Existing { id, title } => {
+            let named = Expr::case(Column::Title.eq(UNTITLED), title.as_str()).finally(Expr::col(Column::Title));
+            let updated = conversation::Entity::update_many()
+                .col_expr(Column::UpdatedAt, Expr::value(exchange.now))
+                .col_expr(Column::Title, named.into())
+                .filter(Column::Id.eq(id.0))
+                .filter(Column::UserId.eq(exchange.owner))
+                .exec(db)
+                .await?;
+            Ok(updated.rows_affected == 1)
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The way from the lifecycle to the client: bounded, and each side notices when the other leaves.
+//!
+//! The lifecycle runs in a task of its own, so that credits are settled or released whatever happens to the connection.
+//! It holds a [`Client`], the request's handler an [`Answer`]. When the connection ends, the handler or the body is
+//! dropped, the `Answer` with it, and the lifecycle's next word (or its waiting for one) finds the client gone.
+//!
+//! "Delivered" is what the server took out of the channel to write it to the socket: a word still in the channel was not.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::failure::Failure;
+use crate::lifecycle::Answered;
+
+/// Words on their way to one client. A model writes in bursts; more than this in flight only costs memory.
+const IN_FLIGHT: usize = 32;
+
+/// A client that takes nothing for so long counts as gone: it holds a model call open.
+const CLIENT_STALL: Duration = Duration::from_secs(30);
+
+/// What comes to the client, in this order: texts (streamed answers only), then one of the other two.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Text(String),
+    Done(Box<Answered>),
+    Failed(Failure),
+}
+
+/// The client is no longer there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Gone;
+
+/// The lifecycle's end.
+#[derive(Debug)]
+pub(crate) struct Client {
+    events: mpsc::Sender<Event>,
+    delivered_bytes: Arc<AtomicUsize>,
+    /// Whether the client wants the text as it is written.
+    pub(crate) streams: bool,
+}
+
+/// The handler's end.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    events: mpsc::Receiver<Event>,
+    delivered_bytes: Arc<AtomicUsize>,
+}
+
+/// Both ends of one answer's way.
+pub(crate) fn channel(streams: bool) -> (Client, Answer) {
+    let (sender, receiver) = mpsc::channel(IN_FLIGHT);
+    let delivered_bytes = Arc::new(AtomicUsize::new(0));
+    (
+        Client { events: sender, delivered_bytes: delivered_bytes.clone(), streams },
+        Answer { events: receiver, delivered_bytes },
+    )
+}
+
+impl Client {
+    /// Sends a piece of text, as fast as the client reads.
+    pub(crate) async fn text(&self, text: String) -> Result<(), Gone> {
+        match timeout(CLIENT_STALL, self.events.send(Event::Text(text))).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Gone),
+        }
+    }
+
+    /// Resolves when the client leaves.
+    pub(crate) async fn gone(&self) -> Gone {
+        self.events.closed().await;
+        Gone
+    }
+
+    /// Whether the client has left.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.events.is_closed()
+    }
+
+    /// How much of the text the client was given.
+    pub(crate) fn delivered_bytes(&self) -> usize {
+        self.delivered_bytes.load(Ordering::SeqCst)
+    }
+
+    /// The last event. Whether anyone still reads it no longer matters: what it tells has happened.
+    pub(crate) async fn finish(self, outcome: Result<Answered, Failure>) {
+        let event = match outcome {
+            Ok(answered) => Event::Done(Box::new(answered)),
+            Err(failure) => Event::Failed(failure),
+        };
+        let _ = timeout(CLIENT_STALL, self.events.send(event)).await;
+    }
+}
+
+impl Answer {
+    /// The next event; `None` only if the lifecycle died without a last word.
+    pub(crate) async fn next(&mut self) -> Option<Event> {
+        let event = self.events.recv().await;
+        if let Some(Event::Text(text)) = &event {
+            self.delivered_bytes.fetch_add(text.len(), Ordering::SeqCst);
+        }
+        event
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_what_was_taken_counts_as_delivered() {
+        let (client, mut answer) = channel(true);
+        client.text("one".into()).await.unwrap();
+        client.text("two".into()).await.unwrap();
+        answer.next().await.unwrap();
+        drop(answer);
+        assert_eq!(client.gone().await, Gone);
+        assert_eq!(client.delivered_bytes(), 3);
+        assert_eq!(client.text("three".into()).await, Err(Gone));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_stops_reading_counts_as_gone() {
+        let (client, _answer) = channel(true);
+        for _ in 0..IN_FLIGHT {
+            client.text("x".into()).await.unwrap();
+        }
+        assert_eq!(client.text("x".into()).await, Err(Gone));
+        assert_eq!(client.delivered_bytes(), 0);
+    }
+}

@@ -1,0 +1,112 @@
+//! Every way an answer does not come about, with what the caller is told: one list for both protocols.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+
+use kit::{FieldError, Problem};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+/// What [`kit::Problem`] looks like on the wire, for the API's description and for reading another service's problems.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "most of it is read by whoever reads the API's description")]
+pub(crate) struct ProblemBody {
+    /// A URN that names the kind of problem.
+    #[serde(rename = "type")]
+    kind: String,
+    /// What happened, the same for every occurrence.
+    title: String,
+    /// The HTTP status.
+    status: u16,
+    /// A stable word for machines.
+    pub(crate) code: String,
+    /// What happened here and what to do next.
+    pub(crate) detail: Option<String>,
+    /// The fields at fault.
+    #[serde(default)]
+    errors: Vec<FieldError>,
+    /// The request's id, as in the header and the logs.
+    request_id: Option<String>,
+}
+
+/// Why there is no answer. Whoever gets one of these pays nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("the request is not valid")]
+    Invalid(Vec<FieldError>),
+    #[error("there is no such conversation")]
+    NoConversation,
+    #[error("not enough credits: this answer costs {price}")]
+    OutOfCredits {
+        /// What the answer would have cost.
+        price: kit::Credits,
+    },
+    #[error("the credits ledger does not answer, so no model was called and nothing was charged; try again shortly")]
+    LedgerUnavailable,
+    #[error("too many answers are being written at the moment; try again shortly")]
+    Busy,
+    #[error("the model gave no answer, so nothing was charged: {0}")]
+    Model(ai::Error),
+    #[error("the conversation was deleted while the model was answering; nothing was charged")]
+    ConversationGone,
+    #[error("the answer could not be stored, so nothing was charged; try again shortly")]
+    Storage,
+    #[error("the client left before the answer began; nothing was charged")]
+    ClientGone,
+}
+
+impl Failure {
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::NoConversation => StatusCode::NOT_FOUND,
+            Self::OutOfCredits { .. } => StatusCode::PAYMENT_REQUIRED,
+            Self::LedgerUnavailable | Self::Busy | Self::Storage => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Model(error) => error.status(),
+            Self::ConversationGone => StatusCode::CONFLICT,
+            // Nobody reads it; logs do. The number is the one proxies use for a client that closed the request.
+            Self::ClientGone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
+        }
+    }
+
+    /// One word for machines: the last part of the problem's type, and, but for one, OpenAI's `code`.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "invalid",
+            Self::NoConversation => "not_found",
+            Self::OutOfCredits { .. } => "out_of_credits",
+            Self::LedgerUnavailable => "ledger_unavailable",
+            Self::Busy => "busy",
+            Self::Model(error) => error.code(),
+            Self::ConversationGone => "conversation_deleted",
+            Self::Storage => "storage_unavailable",
+            Self::ClientGone => "client_gone",
+        }
+    }
+
+    /// The answer of the native API.
+    pub(crate) fn problem(&self) -> Problem {
+        let title = match self {
+            Self::Invalid(errors) => return Problem::invalid(errors.clone()),
+            Self::NoConversation => return Problem::not_found("conversation"),
+            Self::OutOfCredits { .. } => return Problem::out_of_credits(self.to_string()),
+            Self::LedgerUnavailable | Self::Busy | Self::Storage => "Not available at the moment",
+            Self::Model(_) => "The model gave no answer",
+            Self::ConversationGone => "Conflict",
+            Self::ClientGone => "The client left",
+        };
+        let problem = Problem::new(self.status(), self.code(), title).detail(self.to_string());
+        Problem { retry_after_seconds: self.retry_after().map(|after| after.as_secs()), ..problem }
+    }
+
+    /// When to try again.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::LedgerUnavailable | Self::Busy | Self::Storage => Some(Duration::from_secs(1)),
+            Self::Model(error) => error.retry_after(),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The credits ledger as this service sees it: four calls to mana-core-auth, each bounded, none ever answered "yes" by
+//! default. What cannot be understood counts as no answer.
+
+use std::time::Instant;
+
+use kit::Credits;
+use kit::auth::SERVICE_TOKEN_HEADER;
+use kit::client::InContext;
+use reqwest::{RequestBuilder, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use url::Url;
+use uuid::Uuid;
+
+use crate::failure::{Failure, ProblemBody};
+use crate::ids::ReservationId;
+use crate::limits::LEDGER_PATIENCE;
+use crate::outbox::{Action, Instruction};
+
+/// Why the ledger did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LedgerError {
+    /// The balance does not cover it.
+    #[error("the balance does not cover it")]
+    OutOfCredits,
+    /// It understood and will never do it: asking again is useless.
+    #[error("the ledger refuses: {0}")]
+    Refused(String),
+    /// No answer, or none that can be understood: asking again may help.
+    #[error("the ledger does not answer: {0}")]
+    Unavailable(String),
+}
+
+/// Credits held back.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reserved {
+    pub(crate) id: ReservationId,
+    /// What is left beside them.
+    pub(crate) left: Credits,
+}
+
+/// The client of the ledger.
+#[derive(Debug, Clone)]
+pub(crate) struct Ledger {
+    http: reqwest::Client,
+    base: Url,
+    service_token: SecretString,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ReserveBody {
+    user_id: Uuid,
+    amount: Credits,
+    idempotency_key: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ReserveAnswer {
+    reservation_id: Uuid,
+    balance: Credits,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ResolveBody {
+    user_id: Uuid,
+    reservation_id: Uuid,
+    idempotency_key: String,
+}
+
+#[derive(Deserialize)]
+struct BalanceAnswer {
+    balance: Credits,
+}
+
+impl Ledger {
+    /// A client of the ledger at `base`.
+    pub(crate) fn new(base: Url, service_token: SecretString) -> Self {
+        Self { http: kit::client::internal(), base, service_token }
+    }
+
+    /// What the user has.
+    pub(crate) async fn balance(&self, user: Uuid) -> Result<Credits, Failure> {
+        let mut url = self.url("/api/internal/credits/balance");
+        url.query_pairs_mut().append_pair("userId", &user.to_string());
+        let answer: Result<BalanceAnswer, _> = self.call("balance", self.http.get(url)).await;
+        answer.map(|answer| answer.balance).map_err(|error| unavailable(&error))
+    }
+
+    /// Holds `price` back for one answer, or refuses: the one place where an answer is admitted.
+    pub(crate) async fn reserve(&self, user: Uuid, price: Credits, key: Uuid) -> Result<Reserved, Failure> {
+        let body = ReserveBody { user_id: user, amount: price, idempotency_key: key.to_string() };
+        let call = self.http.post(self.url("/api/internal/credits/reserve")).json(&body);
+        match self.call::<ReserveAnswer>("reserve", call).await {
+            Ok(answer) => Ok(Reserved { id: ReservationId(answer.reservation_id), left: answer.balance }),
+            Err(LedgerError::OutOfCredits) => Err(Failure::OutOfCredits { price }),
+            Err(error) => Err(unavailable(&error)),
+        }
+    }
+
+    /// Settles or releases a reservation. Asked again it says the same again. Gives what is left.
+    pub(crate) async fn resolve(&self, instruction: &Instruction) -> Result<Credits, LedgerError> {
+        let (name, path) = match instruction.action {
+            Action::Settle => ("settle", "/api/internal/credits/settle"),
+            Action::Release => ("release", "/api/internal/credits/release"),
+        };
+        let body = ResolveBody {
+            user_id: instruction.user,
+            reservation_id: instruction.reservation.0,
+            idempotency_key: format!("{name}:{}", instruction.reservation),
+        };
+        let answer: BalanceAnswer = self.call(name, self.http.post(self.url(path)).json(&body)).await?;
+        Ok(answer.balance)
+    }
+
+    /// Whether it lives.
+    pub(crate) async fn ping(&self) -> Result<(), String> {
+        let answer = self.http.get(self.url("/api/health/ready")).timeout(LEDGER_PATIENCE).send().await;
+        match answer {
+            Ok(answer) if answer.status().is_success() => Ok(()),
+            Ok(answer) => Err(format!("it answers {}", answer.status())),
+            Err(error) => Err(reason(&error)),
+        }
+    }
+
+    fn url(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(path);
+        url
+    }
+
+    /// Makes a call and reads its answer, within [`LEDGER_PATIENCE`].
+    async fn call<T: DeserializeOwned>(&self, name: &'static str, call: RequestBuilder) -> Result<T, LedgerError> {
+        let started = Instant::now();
+        let call = call.in_context().timeout(LEDGER_PATIENCE);
+        let outcome = read(call.header(SERVICE_TOKEN_HEADER, self.service_token.expose_secret())).await;
+        let label = match &outcome {
+            Ok(_) => "ok",
+            Err(LedgerError::OutOfCredits) => "out_of_credits",
+            Err(LedgerError::Refused(_)) => "refused",
+            Err(LedgerError::Unavailable(_)) => "unavailable",
+        };
+        metrics::histogram!("chat_ledger_seconds", "call" => name, "outcome" => label).record(started.elapsed());
+        outcome
+    }
+}
+
+async fn read<T: DeserializeOwned>(call: RequestBuilder) -> Result<T, LedgerError> {
+    let answer = call.send().await.map_err(|error| LedgerError::Unavailable(reason(&error)))?;
+    match answer.status() {
+        status if status.is_success() => answer
+            .json()
+            .await
+            .map_err(|error| LedgerError::Unavailable(format!("its answer makes no sense: {}", reason(&error)))),
+        StatusCode::PAYMENT_REQUIRED => Err(LedgerError::OutOfCredits),
+        status @ (StatusCode::NOT_FOUND
+        | StatusCode::CONFLICT
+        | StatusCode::GONE
+        | StatusCode::UNPROCESSABLE_ENTITY) => Err(LedgerError::Refused(format!("{status}, {}", detail(answer).await))),
+        // 401 and 403 are here on purpose: a wrong service token is put right by an operator, not by giving up.
+        status => Err(LedgerError::Unavailable(format!("it answers {status}"))),
+    }
+}
+
+/// The `detail` of a problem, for the log.
+async fn detail(answer: reqwest::Response) -> String {
+    let body: ProblemBody = match answer.json().await {
+        Ok(body) => body,
+        Err(error) => return format!("without a problem that can be read ({})", reason(&error)),
+    };
+    format!("{}: {}", body.code, body.detail.unwrap_or_default())
+}
+
+/// An admission that was not given for want of an answer. Told to the caller in general, to the log in full.
+fn unavailable(error: &LedgerError) -> Failure {
+    tracing::warn!(%error, "no admission without the ledger");
+    Failure::LedgerUnavailable
+}
+
+/// The innermost cause, without the URL.
+fn reason(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    if error.is_timeout() { "no answer in time".to_owned() } else { cause.to_string() }
+}

@@ -1,0 +1,37 @@
+//! chat-backend: a person asks, a model answers, the ledger is told.
+//!
+//! The heart is [`lifecycle`]: one straight line from the question to the charge, for every protocol. Around it, one module
+//! for each part of the line: `validate`, `credits` (balances for showing), `ledger` (the only admission), `places` (how
+//! many at once), `speech` (the model), `conversations` (what is stored), `outbox` (what the ledger must still be told),
+//! `delivery` (the way to the client). `completions` holds the two protocols that lead into it.
+//!
+//! Invariants:
+//! - No model is called without a reservation at the ledger; no reservation stays unresolved while the process lives.
+//! - Question, answer and the instruction to settle are stored in one transaction, or not at all.
+//! - Every query for a conversation names its owner.
+//! - A balance from the cache is shown, never decided upon.
+//!
+//! To add a route: a handler with its `#[utoipa::path]`, and its line in [`app::router`].
+
+mod app;
+mod caller;
+mod completions;
+mod config;
+mod conversations;
+mod credits;
+mod delivery;
+mod entity;
+mod failure;
+mod ids;
+mod ledger;
+mod lifecycle;
+mod limits;
+mod models;
+mod outbox;
+mod places;
+mod speech;
+mod telemetry;
+mod validate;
+
+pub use app::{MIGRATIONS, Running, start};
+pub use config::Config;

@@ -1,0 +1,45 @@
+//! The limit on everything a caller may send or hold, each with its reason.
+
+use std::time::Duration;
+
+/// Messages in one call: a long conversation, not an archive.
+pub(crate) const MAX_MESSAGES: usize = 200;
+
+/// Characters in one message: about eight thousand tokens, which every model on offer takes.
+pub(crate) const MAX_CONTENT_CHARS: usize = 32_000;
+
+/// Characters of one call in all: about the context of the smallest model on offer (128 k tokens).
+pub(crate) const MAX_CALL_CHARS: usize = 400_000;
+
+/// Bytes of one request: the characters above at four bytes each would not fit the models anyway.
+pub(crate) const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// Stored messages that are put before a single new one; what is older has left the model's attention.
+pub(crate) const MAX_HISTORY_MESSAGES: u64 = 40;
+
+/// Characters of stored messages that are put before a new one, so that the answer still fits.
+pub(crate) const MAX_HISTORY_CHARS: usize = 100_000;
+
+/// Characters of a conversation's name.
+pub(crate) const MAX_TITLE_CHARS: usize = 200;
+
+/// Characters that a name made from the first question keeps: one line of a list.
+pub(crate) const MADE_TITLE_CHARS: usize = 60;
+
+/// Entries of a page, when the caller does not say.
+pub(crate) const PAGE_DEFAULT: u64 = 50;
+
+/// Entries of a page, at most.
+pub(crate) const PAGE_MAX: u64 = 100;
+
+/// How long a call may wait for one of the places at the models before it is turned away: about one answer's time.
+pub(crate) const PLACE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long the ledger may take. It answers in milliseconds; two seconds covers a restart of the instance behind the edge.
+pub(crate) const LEDGER_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a balance is believed for display.
+pub(crate) const BALANCE_TTL: Duration = Duration::from_mins(5);
+
+/// How long the list of models is believed.
+pub(crate) const MODELS_TTL: Duration = Duration::from_hours(1);

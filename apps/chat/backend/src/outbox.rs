@@ -1,0 +1,270 @@
+//! What the ledger must still be told, told until it acknowledges.
+//!
+//! An instruction is written in the transaction that makes it true, so an answer that is stored will be paid for, whatever
+//! dies in between. The lifecycle tries to deliver it at once; what it could not deliver, the dispatcher repeats with
+//! growing pauses. Delivering twice is harmless: the ledger resolves a reservation once and repeats its answer.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use kit::database::Database;
+use kit::{Credits, clock};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect,
+};
+use uuid::Uuid;
+
+use crate::credits::BalanceCache;
+use crate::entity::outbox as row;
+use crate::ids::ReservationId;
+use crate::ledger::{Ledger, LedgerError};
+use crate::lifecycle::chain;
+
+/// How long the lifecycle's own attempt has before the dispatcher takes over.
+const HEAD_START: Duration = Duration::from_secs(5);
+
+/// The pause after the first failed attempt; it doubles with each.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest pause between two attempts.
+const MAX_PAUSE: Duration = Duration::from_mins(1);
+
+/// How often the dispatcher looks. Everything it finds has failed or been orphaned before, so nobody waits for it.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Instructions taken at a time: at a millisecond each the dispatcher stays responsive to shutdown.
+const BATCH: u64 = 50;
+
+/// Acknowledged instructions remembered until they are struck off: a second's worth at far more than the service can do.
+const MAX_ACKNOWLEDGED: usize = 10_000;
+
+/// Rows struck off by one statement: below the number of parameters that either database takes.
+const STRIKE_AT_ONCE: usize = 500;
+
+/// What the ledger is to do with a reservation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// The answer is stored: take the credits.
+    Settle,
+    /// There is no answer: give them back.
+    Release,
+}
+
+impl Action {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Settle => "settle",
+            Self::Release => "release",
+        }
+    }
+}
+
+/// One thing to tell the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Instruction {
+    pub(crate) reservation: ReservationId,
+    pub(crate) user: Uuid,
+    pub(crate) action: Action,
+    pub(crate) amount: Credits,
+}
+
+impl Instruction {
+    /// Writes it down, within the transaction that makes it true.
+    pub(crate) async fn insert(&self, db: &impl ConnectionTrait, now_ms: i64) -> Result<(), DbErr> {
+        let row = row::ActiveModel {
+            reservation_id: Set(self.reservation.0),
+            user_id: Set(self.user),
+            action: Set(self.action.as_str().to_owned()),
+            amount: Set(self.amount.units()),
+            attempts: Set(0),
+            next_attempt_at: Set(now_ms + millis(HEAD_START)),
+            created_at: Set(now_ms),
+        };
+        row::Entity::insert(row).exec_without_returning(db).await?;
+        Ok(())
+    }
+}
+
+impl From<&row::Model> for Instruction {
+    fn from(row: &row::Model) -> Self {
+        let action = if row.action == Action::Release.as_str() { Action::Release } else { Action::Settle };
+        let amount = Credits::from_units(row.amount);
+        Self { reservation: ReservationId(row.reservation_id), user: row.user_id, action, amount }
+    }
+}
+
+/// The outbox and the ledger it empties into.
+pub(crate) struct Outbox {
+    db: Database,
+    ledger: Ledger,
+    balances: BalanceCache,
+    /// Acknowledged, but still written down: struck off together, since every durable commit costs a disk's sync. What a
+    /// crash loses of it is delivered once more.
+    acknowledged: Mutex<Vec<Uuid>>,
+}
+
+impl Outbox {
+    pub(crate) fn new(db: Database, ledger: Ledger, balances: BalanceCache) -> Self {
+        Self { db, ledger, balances, acknowledged: Mutex::default() }
+    }
+
+    /// Delivers a settle that is written down already. Gives what is left; `None` leaves it to the dispatcher.
+    pub(crate) async fn settle_now(&self, instruction: Instruction) -> Option<Credits> {
+        match self.ledger.resolve(&instruction).await {
+            Ok(left) => {
+                self.acknowledged(&instruction);
+                Some(left)
+            }
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), reservation = %instruction.reservation, "settle not delivered, the outbox will repeat it");
+                None
+            }
+        }
+    }
+
+    /// Gives a reservation back: at once, or written down and repeated. If even that fails it expires at the ledger.
+    pub(crate) async fn release(&self, instruction: Instruction) {
+        let Err(error) = self.ledger.resolve(&instruction).await else { return };
+        tracing::warn!(error = %chain(&error), reservation = %instruction.reservation, "release not delivered, writing it down");
+        if let Err(error) = instruction.insert(&*self.db, now_ms()).await {
+            metrics::counter!("chat_release_lost_total").increment(1);
+            tracing::error!(error = %chain(&error), reservation = %instruction.reservation, "release neither delivered nor written down; the reservation ends when it expires");
+        }
+    }
+
+    /// Repeats what is due until told to stop. `stop` resolves at shutdown.
+    pub(crate) async fn run(self: Arc<Self>, stop: impl Future<Output = ()>) {
+        tokio::pin!(stop);
+        loop {
+            if let Err(error) = self.dispatch_due().await {
+                metrics::counter!("chat_outbox_errors_total").increment(1);
+                tracing::error!(error = %chain(&error), "the outbox cannot be read");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = &mut stop => return,
+            }
+        }
+    }
+
+    /// Strikes off what is done and attempts every instruction that is due, once. Gives how many were acknowledged.
+    pub(crate) async fn dispatch_due(&self) -> Result<u64, DbErr> {
+        self.strike_off().await?;
+        let now = now_ms();
+        let due = row::Entity::find()
+            .filter(row::Column::NextAttemptAt.lte(now))
+            .order_by_asc(row::Column::NextAttemptAt)
+            .limit(BATCH)
+            .all(&*self.db)
+            .await?;
+        let mut acknowledged = 0;
+        for row in due {
+            let instruction = Instruction::from(&row);
+            match self.ledger.resolve(&instruction).await {
+                Ok(_) => {
+                    self.acknowledged(&instruction);
+                    self.balances.forget(instruction.user).await;
+                    acknowledged += 1;
+                }
+                Err(LedgerError::Refused(reason)) => self.refused(&row, &instruction, &reason).await?,
+                Err(error) => self.postpone(&row, &error).await?,
+            }
+        }
+        self.strike_off().await?;
+        metrics::gauge!("chat_outbox_depth").set(self.depth().await?);
+        Ok(acknowledged)
+    }
+
+    /// How many instructions the ledger has not acknowledged.
+    #[expect(clippy::cast_precision_loss, reason = "a gauge; exact up to 2^53 rows")]
+    pub(crate) async fn depth(&self) -> Result<f64, DbErr> {
+        Ok(row::Entity::find().count(&*self.db).await? as f64)
+    }
+
+    /// Remembers that it can be struck off.
+    fn acknowledged(&self, instruction: &Instruction) {
+        if instruction.action == Action::Settle {
+            metrics::counter!("chat_credits_charged_total").increment(instruction.amount.units().unsigned_abs());
+        }
+        let mut acknowledged = self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
+        if acknowledged.len() < MAX_ACKNOWLEDGED {
+            acknowledged.push(instruction.reservation.0);
+        }
+    }
+
+    /// Strikes off what was acknowledged.
+    async fn strike_off(&self) -> Result<(), DbErr> {
+        let done = std::mem::take(&mut *self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner));
+        for part in done.chunks(STRIKE_AT_ONCE) {
+            row::Entity::delete_many()
+                .filter(row::Column::ReservationId.is_in(part.iter().copied()))
+                .exec(&*self.db)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// The ledger will never do it (the reservation expired or was resolved otherwise): repeating is useless, forgetting
+    /// silently is not an option.
+    async fn refused(&self, row: &row::Model, instruction: &Instruction, reason: &str) -> Result<(), DbErr> {
+        metrics::counter!("chat_outbox_refused_total", "action" => instruction.action.as_str()).increment(1);
+        tracing::error!(
+            reservation = %instruction.reservation, user = %instruction.user, action = instruction.action.as_str(),
+            amount = %instruction.amount, attempts = row.attempts, reason,
+            "the ledger refuses an instruction for good; it is struck off, and this line is its record"
+        );
+        row::Entity::delete_by_id(row.reservation_id).exec(&*self.db).await?;
+        Ok(())
+    }
+
+    async fn postpone(&self, row: &row::Model, error: &LedgerError) -> Result<(), DbErr> {
+        let attempts = row.attempts + 1;
+        let pause = pause(row.reservation_id, attempts);
+        tracing::warn!(error = %chain(error), reservation = %row.reservation_id, attempts, pause_ms = pause.as_millis(), "instruction not delivered");
+        let later = row::ActiveModel {
+            reservation_id: Set(row.reservation_id),
+            attempts: Set(attempts),
+            next_attempt_at: Set(now_ms() + millis(pause)),
+            ..Default::default()
+        };
+        row::Entity::update_many()
+            .set(later)
+            .filter(row::Column::ReservationId.eq(row.reservation_id))
+            .exec(&*self.db)
+            .await?;
+        Ok(())
+    }
+}
+
+/// Doubling, capped, and up to a quarter longer by the reservation's own bits: so that what failed together does not come
+/// back together, without any chance in it.
+fn pause(reservation: Uuid, attempts: i64) -> Duration {
+    let doublings = u32::try_from(attempts.clamp(1, 7)).unwrap_or(1) - 1;
+    let pause = FIRST_PAUSE.saturating_mul(1 << doublings).min(MAX_PAUSE);
+    let spread = u32::from(reservation.as_bytes()[15]);
+    pause + pause.mul_f64(0.25) * spread / 255
+}
+
+/// Milliseconds since 1970, as the tables have them.
+fn now_ms() -> i64 {
+    clock::now().as_millisecond()
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_to_a_cap_and_spread() {
+        let calm = Uuid::from_u128(0);
+        let pauses: Vec<u64> = (1..=9).map(|n| pause(calm, n).as_secs()).collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        assert_eq!(pause(Uuid::from_u128(255), 1), Duration::from_millis(1250));
+        assert!(pause(Uuid::from_u128(255), i64::MAX) <= MAX_PAUSE.mul_f64(1.25));
+    }
+}

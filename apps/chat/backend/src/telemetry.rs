@@ -1,0 +1,86 @@
+//! What is counted: one place for the names, so that alerts and dashboards can be written against them.
+//!
+//! | metric | labels | what |
+//! |---|---|---|
+//! | `chat_answers_total` | `outcome` | answers by how they ended: `ok`, `cancelled`, or the failure's code |
+//! | `chat_answer_seconds` | | the whole lifecycle, successful answers only |
+//! | `chat_model_seconds` | `model`, `provider`, `outcome` | the call to the provider alone |
+//! | `chat_model_failures_total` | `model`, `provider`, `code` | calls that brought no answer |
+//! | `chat_model_tokens_total` | `model`, `kind` (`prompt`, `completion`) | tokens as the provider counted them |
+//! | `chat_ledger_seconds` | `call`, `outcome` | calls to the ledger |
+//! | `chat_credits_charged_total` | | credits taken, in the ledger's smallest unit |
+//! | `chat_balance_reads_total` | `source` (`cache`, `ledger`) | where balances came from |
+//! | `chat_outbox_depth` | | instructions the ledger has not acknowledged |
+//! | `chat_outbox_refused_total` | `action` | instructions the ledger refused for good |
+//! | `chat_outbox_errors_total`, `chat_release_lost_total`, `chat_cache_errors_total` | | what went wrong without anyone being told |
+
+use std::time::{Duration, Instant};
+
+use ai::Offer;
+
+use crate::failure::Failure;
+use crate::lifecycle::Answered;
+use crate::speech::Said;
+
+/// Counts a finished lifecycle and writes its one log line.
+pub(crate) fn answered(outcome: &Result<Answered, Failure>, took: Duration) {
+    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let label = match outcome {
+        Ok(answered) => {
+            metrics::histogram!("chat_answer_seconds").record(took);
+            let (conversation, message) = (answered.conversation, answered.message);
+            tracing::info!(%conversation, %message, model = answered.model, finish = answered.finish, took_ms, "answered");
+            if answered.finish == "cancelled" { "cancelled" } else { "ok" }
+        }
+        Err(failure) => {
+            let code = failure.code();
+            if failure.status().is_server_error() {
+                tracing::warn!(error = %failure, code, took_ms, "not answered");
+            } else {
+                tracing::info!(error = %failure, code, took_ms, "not answered");
+            }
+            code
+        }
+    };
+    metrics::counter!("chat_answers_total", "outcome" => label).increment(1);
+}
+
+/// One call to a provider, measured from its beginning.
+pub(crate) struct ModelCall {
+    model: String,
+    provider: String,
+    started: Instant,
+}
+
+impl ModelCall {
+    pub(crate) fn begin(offer: &Offer) -> Self {
+        Self { model: offer.model.clone(), provider: offer.provider.name().to_owned(), started: Instant::now() }
+    }
+
+    pub(crate) fn end(self, said: &Result<Said, Failure>) {
+        let Self { model, provider, started } = self;
+        let outcome = match said {
+            Ok(said) => {
+                if let Some(usage) = said.usage {
+                    let tokens = |kind: &'static str, count: u32| {
+                        metrics::counter!("chat_model_tokens_total", "model" => model.clone(), "kind" => kind)
+                            .increment(count.into());
+                    };
+                    tokens("prompt", usage.prompt_tokens);
+                    tokens("completion", usage.completion_tokens);
+                }
+                said.finish
+            }
+            Err(failure) => {
+                if matches!(failure, Failure::Model(_)) {
+                    let (model, provider) = (model.clone(), provider.clone());
+                    metrics::counter!("chat_model_failures_total", "model" => model, "provider" => provider, "code" => failure.code())
+                        .increment(1);
+                }
+                failure.code()
+            }
+        };
+        metrics::histogram!("chat_model_seconds", "model" => model, "provider" => provider, "outcome" => outcome)
+            .record(started.elapsed());
+    }
+}

@@ -1,0 +1,159 @@
+// The official OpenAI client against chat-backend: only base URL and key differ from its use with OpenAI.
+//
+//   npm ci && node openai.mjs BASE KEY [BROKE_KEY]
+//
+// BASE ends in /v1, KEY is an access token with at least 10 credits, BROKE_KEY one without any. The service must offer
+// the model `echo`. Exits 0 when everything is as OpenAI's protocol says, 1 with every mismatch listed otherwise.
+import OpenAI from 'openai';
+
+const [base, key, brokeKey] = process.argv.slice(2);
+if (!base || !key) {
+  console.error('usage: node openai.mjs BASE KEY [BROKE_KEY]');
+  process.exit(64);
+}
+
+const client = new OpenAI({ baseURL: base, apiKey: key, maxRetries: 0, timeout: 20_000 });
+const question = [{ role: 'user', content: 'one two three' }];
+const answer = 'You said: one two three';
+const mismatches = [];
+let checks = 0;
+
+function is(what, got, want) {
+  checks += 1;
+  if (JSON.stringify(got) !== JSON.stringify(want)) {
+    mismatches.push(`${what}: got ${JSON.stringify(got)}, want ${JSON.stringify(want)}`);
+  }
+}
+
+function holds(what, condition) {
+  is(what, Boolean(condition), true);
+}
+
+async function fails(what, call, type, status, code) {
+  try {
+    await call();
+    is(what, 'no error', `${status} ${code}`);
+  } catch (error) {
+    is(`${what}: kind of error`, error instanceof type, true);
+    is(`${what}: status and code`, [error.status, error.code], [status, code]);
+    holds(`${what}: has a message`, error.message);
+  }
+}
+
+const sections = {
+  async 'models are listed and found by id'() {
+    const models = (await client.models.list()).data;
+    holds('a list of models', models.length > 0);
+    const echo = models.find((model) => model.id === 'echo');
+    is('object', echo?.object, 'model');
+    is('types', [typeof echo?.created, typeof echo?.owned_by], ['number', 'string']);
+    is('retrieve', (await client.models.retrieve('echo')).id, 'echo');
+  },
+
+  async 'a plain answer has the shape of OpenAI'() {
+    const completion = await client.chat.completions.create({ model: 'echo', messages: question, temperature: 0 });
+    is('object', completion.object, 'chat.completion');
+    is('model', completion.model, 'echo');
+    holds('id', completion.id.startsWith('chatcmpl-'));
+    holds('created in seconds', Math.abs(completion.created - Date.now() / 1000) < 300);
+    is('choices', completion.choices.length, 1);
+    const [choice] = completion.choices;
+    is('choice', [choice.index, choice.finish_reason], [0, 'stop']);
+    is('message', [choice.message.role, choice.message.content], ['assistant', answer]);
+    is('usage', completion.usage?.total_tokens, completion.usage?.prompt_tokens + completion.usage?.completion_tokens);
+    holds('request id', completion._request_id);
+  },
+
+  async 'content may come in text parts'() {
+    const content = [{ type: 'text', text: 'one two' }, { type: 'text', text: ' three' }];
+    const completion = await client.chat.completions.create({ model: 'echo', messages: [{ role: 'user', content }] });
+    is('content', completion.choices[0].message.content, answer);
+  },
+
+  async 'a stream comes in pieces and ends in order'() {
+    const stream = await client.chat.completions.create({ model: 'echo', messages: question, stream: true });
+    const chunks = [];
+    for await (const chunk of stream) chunks.push(chunk);
+    holds('several pieces', chunks.length > 4);
+    is('one id', new Set(chunks.map((chunk) => chunk.id)).size, 1);
+    is('object', chunks[0].object, 'chat.completion.chunk');
+    is('first names the role', chunks[0].choices[0].delta.role, 'assistant');
+    is('text', chunks.map((chunk) => chunk.choices[0]?.delta.content ?? '').join(''), answer);
+    is('last finishes', chunks.at(-1).choices[0].finish_reason, 'stop');
+    holds('no usage unasked', chunks.every((chunk) => chunk.usage == null));
+  },
+
+  async 'usage comes when asked for'() {
+    const stream = await client.chat.completions.create({
+      model: 'echo', messages: question, stream: true, stream_options: { include_usage: true },
+    });
+    const chunks = [];
+    for await (const chunk of stream) chunks.push(chunk);
+    const last = chunks.at(-1);
+    is('choices of the last', last.choices, []);
+    holds('usage of the last', last.usage?.total_tokens > 0);
+    holds('usage of the others is null', chunks.slice(0, -1).every((chunk) => chunk.usage === null));
+  },
+
+  async 'the stream helper puts the answer together'() {
+    const stream = client.chat.completions.stream({ model: 'echo', messages: question });
+    is('final content', await stream.finalContent(), answer);
+  },
+
+  async 'a stream can be stopped'() {
+    const messages = [{ role: 'user', content: '[delay=50] [words=200]' }];
+    const stream = await client.chat.completions.create({ model: 'echo', messages, stream: true });
+    let pieces = 0;
+    for await (const chunk of stream) {
+      pieces += chunk.choices[0]?.delta.content ? 1 : 0;
+      if (pieces === 2) break;
+    }
+    is('pieces before the stop', pieces, 2);
+  },
+
+  async 'errors are those of OpenAI'() {
+    const create = (body) => client.chat.completions.create({ model: 'echo', messages: question, ...body });
+    const stranger = new OpenAI({ baseURL: base, apiKey: 'sk-wrong', maxRetries: 0 });
+    await fails('wrong key', () => stranger.models.list(), OpenAI.AuthenticationError, 401, 'invalid_api_key');
+    await fails('unknown model', () => create({ model: 'gpt-0' }), OpenAI.NotFoundError, 404, 'model_not_found');
+    await fails('no messages', () => create({ messages: [] }), OpenAI.BadRequestError, 400, 'invalid_value');
+    await fails('unknown role', () => create({ messages: [{ role: 'robot', content: 'x' }] }), OpenAI.BadRequestError, 400, 'invalid_value');
+    await fails('more than one choice', () => create({ n: 2 }), OpenAI.BadRequestError, 400, 'unsupported_parameter');
+    await fails('model fails', () => create({ model: 'echo-fail' }), OpenAI.InternalServerError, 502, 'model_failed');
+  },
+
+  async 'a stream that breaks is an error, not a short answer'() {
+    const stream = await client.chat.completions.create({ model: 'echo-abort', messages: question, stream: true });
+    try {
+      for await (const chunk of stream) void chunk;
+      is('broken stream', 'ended quietly', 'an error');
+    } catch (error) {
+      holds('broken stream: kind of error', error instanceof OpenAI.APIError);
+      is('broken stream: code', error.code, 'model_stream_broken');
+    }
+  },
+
+  async 'without credits there is no answer'() {
+    if (!brokeKey) return;
+    const broke = new OpenAI({ baseURL: base, apiKey: brokeKey });
+    const started = Date.now();
+    for (const stream of [false, true]) {
+      const call = () => broke.chat.completions.create({ model: 'echo', messages: question, stream });
+      await fails(`broke, stream ${stream}`, call, OpenAI.APIError, 402, 'insufficient_quota');
+    }
+    holds('not retried', Date.now() - started < 900);
+  },
+};
+
+for (const [name, section] of Object.entries(sections)) {
+  const before = mismatches.length;
+  try {
+    await section();
+  } catch (error) {
+    mismatches.push(`${name}: ${error?.stack ?? error}`);
+  }
+  console.log(`${mismatches.length === before ? 'ok  ' : 'FAIL'} ${name}`);
+}
+for (const mismatch of mismatches) console.error(`  ${mismatch}`);
+console.log(`${checks} checks, ${mismatches.length} mismatches`);
+process.exit(mismatches.length === 0 ? 0 : 1);
