@@ -21,8 +21,14 @@ const MAX_ENTRIES: u64 = 10_000;
 
 /// Why the cache gave no answer.
 #[derive(Debug, thiserror::Error)]
-#[error("the cache does not answer")]
-pub struct Error(#[from] redis::RedisError);
+pub enum Error {
+    /// Redis failed.
+    #[error("the cache does not answer")]
+    Redis(#[from] redis::RedisError),
+    /// Redis took longer than [`TIMEOUT`].
+    #[error("the cache does not answer in time")]
+    Late,
+}
 
 /// The cache.
 #[derive(Clone)]
@@ -31,7 +37,7 @@ pub struct Cache(Store);
 #[derive(Clone)]
 enum Store {
     Memory(Memory<String, Entry>),
-    Redis(ConnectionManager),
+    Redis { manager: ConnectionManager, prefix: String },
 }
 
 #[derive(Clone)]
@@ -59,17 +65,20 @@ impl Expiry<String, Entry> for UntilItExpires {
 }
 
 impl Cache {
-    /// Redis where a URL is given (connected when first used), else in the process.
+    /// Redis where a URL is given (connected when first used), else in the process. What stands behind a `#` in the URL is
+    /// put before every key, so that several ecosystems can share one Redis.
     pub fn connect(url: Option<&SecretString>) -> Result<Self, config::Error> {
         let Some(url) = url else { return Ok(Self::in_process()) };
         let invalid = |_| config::Error::InvalidSecret { name: "REDIS_URL".into(), allowed: "a redis:// URL".into() };
-        let client = redis::Client::open(url.expose_secret()).map_err(invalid)?;
+        let url = url.expose_secret();
+        let (server, prefix) = url.split_once('#').unwrap_or((url, ""));
+        let client = redis::Client::open(server).map_err(invalid)?;
         let settings = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(TIMEOUT))
             .set_response_timeout(Some(TIMEOUT))
             .set_number_of_retries(1);
         let manager = ConnectionManager::new_lazy_with_config(client, settings).map_err(invalid)?;
-        Ok(Self(Store::Redis(manager)))
+        Ok(Self(Store::Redis { manager, prefix: prefix.to_owned() }))
     }
 
     /// A cache of this process alone.
@@ -81,7 +90,7 @@ impl Cache {
     pub async fn get(&self, key: &str) -> Result<Option<String>, Error> {
         match &self.0 {
             Store::Memory(memory) => Ok(memory.get(key).await.map(|entry| entry.value)),
-            Store::Redis(manager) => counted(manager.clone().get(key).await),
+            Store::Redis { manager, prefix } => counted(manager.clone().get(format!("{prefix}{key}"))).await,
         }
     }
 
@@ -92,7 +101,9 @@ impl Cache {
                 memory.insert(key.to_owned(), Entry { value: value.to_owned(), expires: Instant::now() + ttl }).await;
                 Ok(())
             }
-            Store::Redis(manager) => counted(manager.clone().pset_ex(key, value, millis(ttl)).await),
+            Store::Redis { manager, prefix } => {
+                counted(manager.clone().pset_ex(format!("{prefix}{key}"), value, millis(ttl))).await
+            }
         }
     }
 
@@ -103,7 +114,7 @@ impl Cache {
                 memory.invalidate(key).await;
                 Ok(())
             }
-            Store::Redis(manager) => counted(manager.clone().del(key).await),
+            Store::Redis { manager, prefix } => counted(manager.clone().del(format!("{prefix}{key}"))).await,
         }
     }
 
@@ -121,10 +132,11 @@ impl Cache {
                 });
                 Ok(entry.await.into_value().value.parse().unwrap_or(1))
             }
-            Store::Redis(manager) => {
+            Store::Redis { manager, prefix } => {
+                let key = format!("{prefix}{key}");
                 let mut transaction = redis::pipe();
-                transaction.atomic().incr(key, 1).cmd("PEXPIRE").arg(key).arg(millis(ttl)).arg("NX").ignore();
-                let counts: (u64,) = counted(transaction.query_async(&mut manager.clone()).await)?;
+                transaction.atomic().incr(&key, 1).cmd("PEXPIRE").arg(key).arg(millis(ttl)).arg("NX").ignore();
+                let counts: (u64,) = counted(transaction.query_async(&mut manager.clone())).await?;
                 Ok(counts.0)
             }
         }
@@ -134,7 +146,7 @@ impl Cache {
     pub async fn ping(&self) -> Result<(), Error> {
         match &self.0 {
             Store::Memory(_) => Ok(()),
-            Store::Redis(manager) => counted(redis::cmd("PING").query_async::<()>(&mut manager.clone()).await),
+            Store::Redis { manager, .. } => counted(redis::cmd("PING").query_async::<()>(&mut manager.clone())).await,
         }
     }
 }
@@ -143,11 +155,12 @@ fn millis(ttl: Duration) -> u64 {
     u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
-fn counted<T>(result: Result<T, redis::RedisError>) -> Result<T, Error> {
-    result.map_err(|error| {
-        metrics::counter!("cache_errors_total").increment(1);
-        Error(error)
-    })
+async fn counted<T>(call: impl Future<Output = Result<T, redis::RedisError>>) -> Result<T, Error> {
+    let result = match tokio::time::timeout(TIMEOUT, call).await {
+        Ok(result) => result.map_err(Error::from),
+        Err(_) => Err(Error::Late),
+    };
+    result.inspect_err(|_| metrics::counter!("cache_errors_total").increment(1))
 }
 
 #[cfg(test)]

@@ -112,8 +112,10 @@ pub struct Base {
     pub instance: Option<String>,
     /// `development`, `staging` or `production`.
     pub environment: Environment,
-    /// Where to listen.
-    pub listen: SocketAddr,
+    /// Address to listen on.
+    pub host: IpAddr,
+    /// Port to listen on; one-off commands need none.
+    pub port: Option<u16>,
     /// Origin as browsers see it, `https://app-chat.example`.
     pub public_url: Option<String>,
     /// `sqlite:///path` or `postgres://…`; a secret, since it may carry a password.
@@ -121,6 +123,9 @@ pub struct Base {
     /// `redis://…`; absent: the cache is in the process.
     pub redis_url: Option<SecretString>,
 }
+
+/// What `PORT` must hold.
+const PORT: &str = "a port to listen on, 0 to 65535";
 
 /// One of the three environments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,18 +155,25 @@ impl Base {
     /// Reads it. `service` is the name where `MANA_SERVICE` is absent.
     pub fn read(env: &Env, service: &str) -> Result<Self, Error> {
         let host = env.parsed("HOST", "an IP address to listen on")?.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let port = env.parsed("PORT", "a port to listen on, 0 to 65535")?;
-        let port = port.ok_or_else(|| missing("PORT", "a port to listen on, 0 to 65535"))?;
+        let port = env.parsed("PORT", PORT)?;
         let environment = env.parsed("MANA_ENVIRONMENT", "development, staging or production")?;
         Ok(Self {
             service: env.optional("MANA_SERVICE").unwrap_or_else(|| service.to_owned()),
             instance: env.optional("MANA_INSTANCE"),
             environment: environment.unwrap_or(Environment::Development),
-            listen: SocketAddr::new(host, port),
+            host,
+            port,
             public_url: env.optional("PUBLIC_URL"),
             database_url: env.optional("DATABASE_URL").map(SecretString::from),
             redis_url: env.optional("REDIS_URL").map(SecretString::from),
         })
+    }
+}
+
+impl Base {
+    /// Where to listen.
+    pub fn listen(&self) -> Result<SocketAddr, Error> {
+        self.port.map(|port| SocketAddr::new(self.host, port)).ok_or_else(|| missing("PORT", PORT))
     }
 }
 
@@ -173,7 +185,7 @@ mod tests {
     fn base_reads_what_the_platform_gives() {
         let env = Env::table([("PORT", "4000"), ("MANA_SERVICE", "x"), ("MANA_ENVIRONMENT", "staging")]);
         let base = Base::read(&env, "fallback").unwrap();
-        assert_eq!((base.listen.to_string().as_str(), base.service.as_str()), ("127.0.0.1:4000", "x"));
+        assert_eq!((base.listen().unwrap().to_string().as_str(), base.service.as_str()), ("127.0.0.1:4000", "x"));
         assert_eq!(base.environment, Environment::Staging);
         assert!(base.database_url.is_none());
     }
@@ -181,7 +193,9 @@ mod tests {
     #[test]
     fn messages_name_the_variable_and_what_is_allowed() {
         let check = |env: Env, message: &str| assert_eq!(Base::read(&env, "x").unwrap_err().to_string(), message);
-        check(Env::table([("HOST", "::1")]), "PORT is not set: it must hold a port to listen on, 0 to 65535");
+        let no_port = Base::read(&Env::table([("HOST", "::1")]), "x").unwrap();
+        let message = no_port.listen().unwrap_err().to_string();
+        assert_eq!(message, "PORT is not set: it must hold a port to listen on, 0 to 65535");
         check(Env::table([("PORT", "99999")]), "PORT is \"99999\": it must hold a port to listen on, 0 to 65535");
         check(
             Env::table([("PORT", "1"), ("MANA_ENVIRONMENT", "prod")]),

@@ -8,6 +8,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// Smallest units in one credit.
 const UNITS: i64 = 1_000;
 
+/// Largest amount either way, in units: what a JSON number (a double) holds exactly in every client.
+const MAX_UNITS: i64 = 1 << 53;
+
 /// Decimals that text may have.
 const DECIMALS: usize = 3;
 
@@ -98,7 +101,11 @@ impl FromStr for Credits {
         }
         let rest: i64 = format!("{decimals:0<DECIMALS$}").parse().map_err(|_| CreditsError::NotANumber)?;
         let whole: i64 = whole.parse().map_err(|_| CreditsError::TooLarge)?;
-        let units = whole.checked_mul(UNITS).and_then(|units| units.checked_add(rest)).ok_or(CreditsError::TooLarge)?;
+        let units = whole
+            .checked_mul(UNITS)
+            .and_then(|units| units.checked_add(rest))
+            .filter(|units| *units <= MAX_UNITS)
+            .ok_or(CreditsError::TooLarge)?;
         Ok(Self(if negative { -units } else { units }))
     }
 }
@@ -116,7 +123,7 @@ impl Serialize for Credits {
 
 impl<'de> Deserialize<'de> for Credits {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // A float's shortest text is what was written as long as it has three decimals or fewer, so no rounding happens.
+        // Below MAX_UNITS a double's shortest text is what was written, as long as that had three decimals or fewer.
         let number = serde_json::Number::deserialize(deserializer)?;
         number.to_string().parse().map_err(de::Error::custom)
     }
@@ -145,6 +152,7 @@ mod tests {
         check("0.0001", CreditsError::TooFine);
         check("9223372036854775807", CreditsError::TooLarge);
         check("99999999999999999999", CreditsError::TooLarge);
+        check("99999999999999.999", CreditsError::TooLarge);
     }
 
     #[test]

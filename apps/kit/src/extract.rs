@@ -1,8 +1,9 @@
-//! Bodies: JSON that is parsed strictly, with a problem that names the field.
+//! What a request carries: JSON bodies and query strings, parsed strictly, with a problem that names the field.
 
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
+use http::request::Parts;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -26,6 +27,25 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
                 Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", title))
             }
             Err(other) => Err(from_status(other.status(), &other.body_text())),
+        }
+    }
+}
+
+/// A query string; 422 where it cannot be read.
+#[derive(Debug, Clone, Copy)]
+pub struct Query<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match axum::extract::Query::<T>::from_request_parts(parts, state).await {
+            Ok(axum::extract::Query(value)) => Ok(Self(value)),
+            Err(rejection) => {
+                let text = rejection.body_text();
+                let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+                Err(Problem::invalid(vec![field_of(text)]))
+            }
         }
     }
 }

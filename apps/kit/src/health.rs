@@ -83,10 +83,8 @@ impl Health {
             Some(schema) => Some(Part::of("database", schema.check().await)),
             None => None,
         };
-        let mut dependencies = Vec::with_capacity(self.dependencies.len());
-        for dependency in &self.dependencies {
-            dependencies.push(Part::of(dependency.name, dependency.state().await.map(|()| None)));
-        }
+        let parts = self.dependencies.iter().map(|it| async { Part::of(it.name, it.state().await.map(|()| None)) });
+        let dependencies = futures_util::future::join_all(parts).await;
         let ready = database.as_ref().is_none_or(|part| part.status == "up");
         Report { status: if ready { "ready" } else { "unready" }, database, dependencies }
     }

@@ -33,6 +33,6 @@ mod telemetry;
 pub mod testing;
 
 pub use credits::{Credits, CreditsError};
-pub use extract::Json;
-pub use problem::{FieldError, Problem};
+pub use extract::{Json, Query};
+pub use problem::{FieldError, Problem, ProblemBody};
 pub use run::{Failure, run};

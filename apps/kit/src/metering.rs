@@ -53,6 +53,15 @@ pub(crate) fn render(database: Option<&Database>) -> String {
     text
 }
 
+/// User and system time of all threads: fields 14 and 15 of `/proc/self/stat`, counted behind the name's last bracket.
+fn cpu_seconds() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
+    let ticks = |index: usize| fields.get(index)?.parse::<u32>().ok().map(f64::from);
+    let per_second = u32::try_from(rustix::param::clock_ticks_per_second()).ok()?;
+    Some((ticks(11)? + ticks(12)?) / f64::from(per_second))
+}
+
 /// Memory, CPU time and file handles of this process, read from `/proc`; what cannot be read is left out.
 fn process() -> Vec<(&'static str, f64)> {
     let mut facts = Vec::with_capacity(3);
@@ -61,9 +70,8 @@ fn process() -> Vec<(&'static str, f64)> {
     if let Some(kib) = resident.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok()) {
         facts.push(("process_resident_memory_bytes", kib * 1024.0));
     }
-    let schedule = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
-    if let Some(nanoseconds) = schedule.split(' ').next().and_then(|field| field.parse::<f64>().ok()) {
-        facts.push(("process_main_thread_cpu_seconds_total", nanoseconds / 1e9));
+    if let Some(seconds) = cpu_seconds() {
+        facts.push(("process_cpu_seconds_total", seconds));
     }
     if let Ok(handles) = std::fs::read_dir("/proc/self/fd") {
         facts.push(("process_open_fds", f64::from(u32::try_from(handles.count()).unwrap_or(u32::MAX))));

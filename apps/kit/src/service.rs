@@ -131,6 +131,7 @@ impl Service {
         }
         router
             .layer(DefaultBodyLimit::max(self.body_limit))
+            .layer(middleware::from_fn(no_bare_errors))
             .layer(middleware::from_fn(limit_time))
             .layer(CatchPanicLayer::custom(on_panic))
             .layer(middleware::from_fn(observe))
@@ -139,11 +140,11 @@ impl Service {
 
 /// Serves until SIGTERM or Ctrl-C; then accepts nothing more and lets what is in flight finish, within a bound.
 pub async fn serve(base: &Base, service: Service) -> Result<(), Failure> {
+    let listen = base.listen()?;
     let router = service.into_router();
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::new)?;
-    let listener = TcpListener::bind(base.listen)
-        .await
-        .map_err(|error| Failure::new(format!("cannot listen on {}: {error}", base.listen)))?;
+    let listener =
+        TcpListener::bind(listen).await.map_err(|error| Failure::new(format!("cannot listen on {listen}: {error}")))?;
     let address = listener.local_addr().map_err(Failure::new)?;
     let keeper = tokio::spawn(metering::keep_up());
     tracing::info!(%address, service = base.service, instance = base.instance, "listening");
@@ -235,7 +236,7 @@ async fn observe(request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
     let method = request.method().clone();
     let quiet = route.starts_with("/api/health") || route == "/metrics";
-    let span = tracing::info_span!("request", request_id = context.request_id());
+    let span = tracing::error_span!("request", request_id = context.request_id());
     let started = Instant::now();
     metrics::gauge!("http_requests_in_flight").increment(1.0);
     let in_flight = InFlight;
@@ -247,7 +248,6 @@ async fn observe(request: Request, next: Next) -> Response {
         let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         span.in_scope(|| tracing::info!(%method, route, status = status.as_u16(), duration_ms, "answered"));
     }
-    into_problem_if_bare(&mut response);
     response.headers_mut().insert(REQUEST_ID, request_id);
     response
 }
@@ -281,11 +281,18 @@ fn known_method(method: &str) -> &'static str {
     KNOWN.into_iter().find(|known| *known == method).unwrap_or("OTHER")
 }
 
+/// Longest text of a framework's error that is passed on.
+const BARE_ERROR_BYTES: usize = 1024;
+
 /// Extractors of the framework answer in plain text; their errors become problems like all others.
-fn into_problem_if_bare(response: &mut Response) {
+async fn no_bare_errors(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
     let plain = response.headers().get(header::CONTENT_TYPE);
     let plain = plain.is_some_and(|kind: &HeaderValue| kind.as_bytes().starts_with(b"text/plain"));
-    if plain && response.status().is_client_error() {
-        *response = extract::from_status(response.status(), "").into_response();
+    if !plain || !response.status().is_client_error() {
+        return response;
     }
+    let (parts, body) = response.into_parts();
+    let text = axum::body::to_bytes(body, BARE_ERROR_BYTES).await.unwrap_or_default();
+    extract::from_status(parts.status, &String::from_utf8_lossy(&text)).into_response()
 }

@@ -31,6 +31,8 @@ pub struct TestDatabase {
     /// The `REDIS_URL` that goes with it.
     pub redis_url: Option<SecretString>,
     _folder: Option<TempDir>,
+    /// The server and the database's name, to drop it at the end.
+    server: Option<(String, String)>,
 }
 
 impl TestDatabase {
@@ -43,7 +45,7 @@ impl TestDatabase {
             Store::Sqlite => {
                 let folder = tempfile::tempdir().expect("a temporary folder");
                 let url = format!("sqlite://{}", folder.path().join("test.db").display());
-                Self { url: url.into(), redis_url: None, _folder: Some(folder) }
+                Self { url: url.into(), redis_url: None, _folder: Some(folder), server: None }
             }
             Store::Postgres => {
                 let server = env::var("MANA_TEST_POSTGRES_URL").expect(NO_SERVERS);
@@ -52,7 +54,8 @@ impl TestDatabase {
                 let (base, _) = server.rsplit_once('/').expect("a URL with a database's name");
                 let admin = database::connect(Some(&server.clone().into())).await.expect("the test server's URL");
                 admin.execute_unprepared(&format!("CREATE DATABASE {name}")).await.expect("a database of its own");
-                Self { url: format!("{base}/{name}").into(), redis_url: Some(redis.into()), _folder: None }
+                let redis_url = Some(format!("{redis}#{name}:").into());
+                Self { url: format!("{base}/{name}").into(), redis_url, _folder: None, server: Some((server, name)) }
             }
         }
     }
@@ -63,6 +66,24 @@ impl TestDatabase {
     /// When it cannot be opened.
     pub async fn connect(&self) -> Database {
         database::connect(Some(&self.url)).await.expect("the test database opens")
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let Some((server, name)) = self.server.take() else { return };
+        // A runtime of its own: the test's is ending.
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let admin = database::connect(Some(&server.into())).await.expect("the test server's URL");
+                let dropped = admin.execute_unprepared(&format!("DROP DATABASE {name} WITH (FORCE)")).await;
+                if let Err(error) = dropped {
+                    eprintln!("the test database {name} is left behind: {error}");
+                }
+            });
+        });
+        dropping.join().expect("the database is dropped");
     }
 }
 

@@ -6,7 +6,7 @@ mod service_token;
 mod user;
 mod verifier;
 
-pub use keys::KeySource;
+pub use keys::{KeySource, KeysError};
 pub use service_token::{SERVICE_TOKEN_HEADER, ServiceCaller, ServiceToken};
 pub use user::User;
 pub use verifier::{Claims, Refusal, Settings, TOKEN_TYPE, Verifier};

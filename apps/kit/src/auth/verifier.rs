@@ -4,7 +4,8 @@ use jsonwebtoken::{Algorithm, Validation};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::keys::{KeySource, Keys};
+use super::keys::{KeySource, Keys, KeysError};
+use crate::clock;
 use crate::config::{self, Env};
 use crate::problem::Problem;
 
@@ -65,7 +66,7 @@ pub enum Refusal {
     Invalid(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The issuer's keys cannot be had and none is known.
     #[error("the issuer's keys cannot be had")]
-    KeysUnavailable(#[source] reqwest::Error),
+    KeysUnavailable(#[source] KeysError),
 }
 
 impl From<Refusal> for Problem {
@@ -120,8 +121,12 @@ impl Verifier {
         let id = header.kid.ok_or_else(|| invalid("no key id"))?;
         let key = self.keys.find(&id).await.map_err(Refusal::KeysUnavailable)?;
         let key = key.ok_or_else(|| invalid(format!("unknown key {id:?}")))?;
-        let token = jsonwebtoken::decode::<Claims>(token, &key, &self.validation).map_err(invalid)?;
-        Ok(token.claims)
+        let claims = jsonwebtoken::decode::<Claims>(token, &key, &self.validation).map_err(invalid)?.claims;
+        let now = clock::now().as_second();
+        if claims.iat > now.saturating_add(LEEWAY_SECONDS.cast_signed()) {
+            return Err(invalid("issued in the future"));
+        }
+        Ok(claims)
     }
 }
 

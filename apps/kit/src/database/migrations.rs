@@ -12,6 +12,10 @@ use crate::clock;
 /// Taken by whoever migrates a PostgreSQL database, so that two do it one after the other.
 const LOCK: i64 = 0x6d61_6e61;
 
+/// Longest time for one statement of a migration, the wait for another one's lock included (PostgreSQL): an index over a
+/// large table takes minutes.
+const STEP_TIMEOUT: &str = "10min";
+
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
     version BIGINT NOT NULL PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at TEXT NOT NULL)";
 
@@ -106,6 +110,7 @@ impl Migrations {
     pub async fn run(&self, database: &Database) -> Result<Vec<i64>, MigrationError> {
         let transaction = database.begin_write().await?;
         if database.engine() == DbBackend::Postgres {
+            transaction.execute_unprepared(&format!("SET LOCAL statement_timeout = '{STEP_TIMEOUT}'")).await?;
             transaction.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
         }
         transaction.execute_unprepared(TABLE).await?;

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::{
-    ConnectOptions, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqlErr, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait,
+    ConnAcquireErr, ConnectOptions, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqlErr,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -100,7 +100,7 @@ impl Database {
     }
 
     async fn turn(&self, writer: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, DbErr> {
-        let busy = || DbErr::Custom(format!("no turn to write within {ACQUIRE_TIMEOUT:?}"));
+        let busy = || DbErr::ConnectionAcquire(ConnAcquireErr::Timeout);
         let turn = tokio::time::timeout(ACQUIRE_TIMEOUT, Arc::clone(writer).acquire_owned()).await;
         turn.map_err(|_| busy())?.map_err(|_| busy())
     }
@@ -164,7 +164,7 @@ pub fn is_unique_violation(error: &DbErr) -> bool {
 impl From<DbErr> for crate::Problem {
     /// A database that does not answer is 503; anything else is our fault.
     fn from(error: DbErr) -> Self {
-        if matches!(error, DbErr::ConnectionAcquire(_) | DbErr::Conn(_) | DbErr::Custom(_)) {
+        if matches!(error, DbErr::ConnectionAcquire(_) | DbErr::Conn(_)) {
             tracing::warn!(error = crate::telemetry::chain(&error), "the database does not answer");
             metrics::counter!("database_unavailable_total").increment(1);
             return Self::unavailable("database_unavailable", "The database does not answer; try again shortly.");
