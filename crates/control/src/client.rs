@@ -12,6 +12,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
+use mana_edge::admin::socket;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
@@ -48,7 +49,9 @@ pub enum ClientError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The answer is not what this version of `mana` understands.
-    #[error("the control plane's answer is not understood: {what} (is it of another version? `mana down`, then `mana up`)")]
+    #[error(
+        "the control plane's answer is not understood: {what} (is it of another version? `mana down`, then `mana up`)"
+    )]
     Answer {
         /// What was being read.
         what: String,
@@ -107,7 +110,7 @@ impl Client {
     }
 
     async fn open(&self) -> Result<UnixStream, ClientError> {
-        UnixStream::connect(paths::control_socket(&self.data)).await.map_err(|error| match error.kind() {
+        socket::connect(&paths::control_socket(&self.data)).await.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
                 ClientError::NotRunning { data: self.data.clone() }
             }

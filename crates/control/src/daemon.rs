@@ -1,6 +1,29 @@
-//! The control plane as a process.
+//! The control plane as a process: the folder it owns, its log, its signals, and the wiring of everything else.
 
-use std::path::PathBuf;
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mana_edge::admin::socket;
+use mana_runtime::process::ProcessDriver;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use tokio::net::UnixListener;
+use tokio::signal::unix::{Signal, SignalKind};
+
+use crate::server;
+use crate::store::{Store, StoreError};
+use crate::supervisor::{Message, Parts, Supervisor};
+use crate::{log, paths};
+
+/// Threads for work that blocks (rotation of logs, reading a manifest). Idle ones end soon: memory counts.
+const MAX_BLOCKING_THREADS: usize = 2;
+const BLOCKING_KEEP_ALIVE: Duration = Duration::from_secs(1);
+/// Time for the last event of a stream to reach its reader.
+const LAST_WORDS: Duration = Duration::from_millis(50);
 
 /// What `mana control` is started with.
 #[derive(Debug, Clone)]
@@ -55,8 +78,14 @@ pub enum Error {
         what: &'static str,
         /// Why it failed.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
+    /// Its memory is unusable.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The system gives no event loop or signals.
+    #[error("the control plane cannot run: no event loop")]
+    Runtime(#[source] io::Error),
 }
 
 /// Runs the control plane until it is told to end. Blocks; brings its own single-threaded runtime.
@@ -64,6 +93,105 @@ pub enum Error {
 /// # Errors
 /// [`Error`]; nothing was started then.
 pub fn run(options: Options) -> Result<ExitReason, Error> {
-    let _ = options;
-    Ok(ExitReason::Signal)
+    let Options { data, edge_argv, detach, log_to_stderr } = options;
+    let _lock = take_folder(&data)?;
+    if detach {
+        leave_session();
+    }
+    let log = paths::control_log(&data);
+    log::begin(&log, log_to_stderr).map_err(folder(&log, "it cannot be opened for logging"))?;
+    let store = Store::open(&paths::database(&data))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(MAX_BLOCKING_THREADS)
+        .thread_keep_alive(BLOCKING_KEEP_ALIVE)
+        .build()
+        .map_err(Error::Runtime)?;
+    let parts = Parts { data, edge_argv, store, driver: Arc::new(ProcessDriver) };
+    // Tasks that are still about (probes, waits) are dropped with the runtime; processes are not.
+    runtime.block_on(live(parts))
+}
+
+async fn live(parts: Parts) -> Result<ExitReason, Error> {
+    let data = parts.data.clone();
+    let mut supervisor = Supervisor::new(parts);
+    tracing::info!(data = %data.display(), pid = std::process::id(), version = env!("CARGO_PKG_VERSION"), "begins");
+    let (mut terminate, mut interrupt) = (watch_for(SignalKind::terminate())?, watch_for(SignalKind::interrupt())?);
+    supervisor.resume().await?;
+    let mailbox = supervisor.mailbox();
+    let socket = paths::control_socket(&data);
+    let listener = socket::bind(&socket).map_err(folder(&socket, "the socket cannot be made"))?;
+    let listener = UnixListener::from_std(listener).map_err(folder(&socket, "the socket cannot be used"))?;
+    let server = tokio::spawn(server::serve(listener, data, mailbox.clone()));
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        // The owner is gone only when the process ends.
+        let _ = mailbox.send(Message::Quit).await;
+    });
+    let reason = supervisor.run().await;
+    tracing::info!(?reason, "ends");
+    // What was already said to clients goes out before the process ends.
+    tokio::time::sleep(LAST_WORDS).await;
+    server.abort();
+    match std::fs::remove_file(&socket) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(%error, "the socket could not be removed");
+        }
+        _ => {}
+    }
+    Ok(reason)
+}
+
+fn watch_for(kind: SignalKind) -> Result<Signal, Error> {
+    tokio::signal::unix::signal(kind).map_err(Error::Runtime)
+}
+
+/// Makes the folders, and makes sure that no other control plane uses them. The lock is held until the process ends,
+/// however it ends.
+fn take_folder(data: &Path) -> Result<File, Error> {
+    for path in [data.to_owned(), paths::logs(data), paths::service_data(data)] {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&path)
+            .map_err(folder(&path, "the folder cannot be made"))?;
+    }
+    let permissions = Permissions::from_mode(0o700);
+    std::fs::set_permissions(data, permissions).map_err(folder(data, "it cannot be made private (is it yours?)"))?;
+    let path = paths::control_lock(data);
+    let mut lock = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(folder(&path, "the lock cannot be opened"))?;
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => {
+            let mut pid = String::new();
+            // Without the number the message is still true.
+            let _ = lock.read_to_string(&mut pid);
+            let pid = if pid.trim().is_empty() { "unknown".to_owned() } else { pid.trim().to_owned() };
+            return Err(Error::AlreadyRunning { data: data.to_owned(), pid });
+        }
+        Err(error) => return Err(folder(&path, "the lock cannot be taken")(error.into())),
+    }
+    let write = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
+    write.map_err(folder(&path, "the lock cannot be written"))?;
+    Ok(lock)
+}
+
+/// Away from the terminal: its hang-up and its Ctrl-C are not meant for us. Fails where we lead a process group already,
+/// which is as good.
+fn leave_session() {
+    let _ = rustix::process::setsid();
+}
+
+fn folder(path: &Path, what: &'static str) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::Folder { path: path.to_owned(), what, source }
 }

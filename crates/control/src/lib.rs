@@ -11,11 +11,37 @@
 //! | [`client`] | typed calls, for the command line |
 //! | [`daemon`] | the process: wiring, signals, its own log |
 //! | [`logs`] | reading an instance's log file, tail and follow |
+//! | [`paths`] | where things lie in a data folder |
 //! | [`secrets`] | `secrets.json`: generated once, provided by people, never printed |
+//! | `server` | the socket's other end: HTTP to messages |
+//! | `supervisor` | the one owner of the state |
+//! | `desired` | what should run, worked out of a plan |
+//! | `reconcile` | what has to be done about it. Pure |
+//! | `snapshot` | what the edge is told. Pure |
+//! | `judge`, `progress` | how things are, in words, and who is told when |
+//! | `store` | what is remembered over a restart |
+//!
+//! Invariants:
+//! - One process owns a data folder; a second one is refused.
+//! - What is about to be started is written down first; so no process is ever lost, whenever the control plane dies.
+//! - Nothing is stopped that the edge may still send requests to.
+//! - Stopping the control plane stops nothing else. `down` stops what it started, and nothing else.
+//! - Not knowing what should run (a manifest that is not understood any more) is no reason to stop what does.
 
 pub mod api;
 pub mod client;
+mod clock;
 pub mod daemon;
+mod desired;
+mod judge;
+mod log;
 pub mod logs;
+mod manifest;
 pub mod paths;
+mod progress;
+mod reconcile;
 pub mod secrets;
+mod server;
+mod snapshot;
+mod store;
+mod supervisor;

@@ -51,6 +51,8 @@ pub struct State {
     migrate: bool,
     /// Ends in a row that were not wanted.
     crashes: u32,
+    /// The last of them was one that another try seldom changes: a failed migration, a start that took too long.
+    stubborn: bool,
     /// Starts after the first.
     restarts: u32,
     started_before: bool,
@@ -77,10 +79,40 @@ impl State {
             process: Process::None,
             migrate: false,
             crashes: 0,
+            stubborn: false,
             restarts: 0,
             started_before: false,
             reason: None,
             last_exit: None,
+        }
+    }
+
+    /// The same with a past: so many starts before, and how the last of them ended.
+    #[must_use]
+    pub fn with_past(mut self, restarts: u32, last_exit: Option<String>) -> Self {
+        self.started_before = true;
+        self.restarts = restarts;
+        self.last_exit = last_exit;
+        self
+    }
+
+    /// An instance that takes the place of one that did not do its work: it starts after the wait of a crash.
+    pub fn replacing(policy: Policy, failed: &Self, reason: String, at: Time, jitter: f64) -> Self {
+        let healthy = matches!(failed.phase, Phase::Ready { since, .. } if at.since(since) >= HEALTHY_PERIOD);
+        let mut state = Self::new(policy).with_past(failed.restarts, Some(reason.clone()));
+        state.crashes = if healthy { 0 } else { failed.crashes };
+        state.back_off(reason, at, jitter);
+        state
+    }
+
+    /// A migration that was found running. Its exit status will not be known, so it is run once more when it ends.
+    pub fn adopted_migrating(policy: Policy, at: Time) -> Self {
+        Self {
+            phase: Phase::Migrating { deadline: at.after(MIGRATE_TIMEOUT) },
+            run: 1,
+            process: Process::Running,
+            migrate: true,
+            ..Self::new(policy)
         }
     }
 
@@ -103,6 +135,11 @@ impl State {
         }
     }
 
+    /// Other bounds from now on; those that run already stay.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
+    }
+
     /// Where it is in its life.
     pub fn phase(&self) -> &Phase {
         &self.phase
@@ -123,6 +160,11 @@ impl State {
         self.process != Process::None
     }
 
+    /// Whether it was told to stop for good (and may have done so already).
+    pub fn stopping_for_good(&self) -> bool {
+        matches!(self.phase, Phase::Stopped | Phase::Stopping { then: Then::Stop, .. })
+    }
+
     /// Why it is in this phase, where there is something to say.
     pub fn reason(&self) -> Option<&str> {
         self.reason.as_deref()
@@ -141,6 +183,11 @@ impl State {
     /// Unwanted ends in a row, since it was last healthy for [`HEALTHY_PERIOD`].
     pub fn crashes(&self) -> u32 {
         self.crashes
+    }
+
+    /// Whether trying again has not helped so far, so that a person should look. It is tried on for ever all the same.
+    pub fn failing(&self) -> bool {
+        !self.ready() && (self.crashes >= 2 || (self.crashes >= 1 && self.stubborn))
     }
 
     /// When [`What::Tick`] is due. `None`: it waits for an event alone.
@@ -250,7 +297,10 @@ impl State {
                 self.migrate = false;
                 return self.start(at);
             }
-            Phase::Migrating { .. } => self.back_off(format!("its migration failed: {reason}"), at, jitter),
+            Phase::Migrating { .. } => {
+                self.stubborn = true;
+                self.back_off(format!("its migration failed: {reason}"), at, jitter);
+            }
             Phase::Stopping { then: Then::Stop, .. } => {
                 self.last_exit = Some(reason);
                 self.phase = Phase::Stopped;
@@ -290,6 +340,7 @@ impl State {
             (Phase::Starting { .. } | Phase::Unready { .. }, Answer::Up) => {
                 self.phase = Phase::Ready { since: at, failures: 0 };
                 self.reason = None;
+                self.stubborn = false;
             }
             (Phase::Starting { .. }, Answer::Down(why) | Answer::Unknown(why)) => self.reason = Some(why),
             (Phase::Ready { failures, .. }, Answer::Up) => {
@@ -329,11 +380,13 @@ impl State {
         match self.phase {
             Phase::Migrating { .. } => {
                 let limit = MIGRATE_TIMEOUT.as_secs();
+                self.stubborn = true;
                 self.give_up(at, format!("its migration did not end within {limit} s"))
             }
             Phase::Starting { .. } => {
                 let limit = self.policy.start_timeout.as_secs_f64();
                 let last = self.reason.take().map(|why| format!(" (last answer: {why})")).unwrap_or_default();
+                self.stubborn = true;
                 self.give_up(at, format!("it was not ready within {limit} s{last}"))
             }
             Phase::Unready { .. } => {

@@ -1,0 +1,306 @@
+//! What should run, worked out of a plan: for each service a version (a digest of everything that makes a new process
+//! necessary), and what has to be known to look after its instances.
+
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use mana_manifest::plan::{self, Command, Plan, Run};
+use mana_runtime::lifecycle::Policy;
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::secrets::Secrets;
+
+/// The name under which the edge is supervised.
+pub(crate) const EDGE: &str = "edge";
+/// Longest time the edge may take to answer on its admin socket: it reads one file and binds some sockets.
+const EDGE_START_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest time the edge may take to end; over its own drain limit ([`crate::snapshot::EDGE_DRAIN`]).
+const EDGE_STOP_TIMEOUT: Duration = Duration::from_secs(8);
+/// Longest program file list that is looked at for a digest: arguments that name files count as part of the program.
+const MAX_PROGRAM_FILES: usize = 16;
+
+/// Which build and configuration an instance runs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Version {
+    /// Digest over program, arguments, environment, folder.
+    pub(crate) spec: String,
+    /// Grows when a person asks for a restart.
+    pub(crate) revision: u32,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let short = self.spec.get(..12).unwrap_or(&self.spec);
+        match self.revision {
+            0 => out.write_str(short),
+            revision => write!(out, "{short}.{revision}"),
+        }
+    }
+}
+
+/// What has to be known about a service to look after a running instance of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Facts {
+    /// Services that must be up before this one and go down after it.
+    pub(crate) needs: Vec<String>,
+    /// Path of the `live` probe.
+    pub(crate) live: String,
+    /// Path of the `ready` probe.
+    pub(crate) ready: String,
+    pub(crate) start_timeout_ms: u64,
+    pub(crate) stop_timeout_ms: u64,
+    /// Resident memory over which an instance is replaced.
+    pub(crate) memory_bytes: Option<u64>,
+}
+
+impl Facts {
+    pub(crate) fn policy(&self) -> Policy {
+        Policy {
+            start_timeout: Duration::from_millis(self.start_timeout_ms),
+            stop_timeout: Duration::from_millis(self.stop_timeout_ms),
+        }
+    }
+}
+
+/// What is executed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Program {
+    /// The edge: program and leading arguments.
+    Edge(Vec<String>),
+    /// A service of the manifest.
+    Service {
+        /// Its program and surroundings.
+        command: Box<Command>,
+        /// Secrets without which it is not started.
+        secrets: Vec<String>,
+    },
+}
+
+/// A service that should run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) name: String,
+    pub(crate) version: Version,
+    /// Instances.
+    pub(crate) count: u16,
+    pub(crate) facts: Facts,
+    pub(crate) program: Program,
+    /// The spec whose migration succeeded last.
+    pub(crate) migrated: Option<String>,
+}
+
+impl Wanted {
+    /// Whether its migration has to run before its next start.
+    pub(crate) fn migration_pending(&self) -> bool {
+        match &self.program {
+            Program::Service { command, .. } => {
+                !command.migrate.is_empty() && self.migrated.as_ref() != Some(&self.version.spec)
+            }
+            Program::Edge(_) => false,
+        }
+    }
+}
+
+/// Everything that should run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Desired {
+    pub(crate) plan: Plan,
+    /// The edge first, then the services that are programs, in start order.
+    pub(crate) wanted: Vec<Wanted>,
+}
+
+impl Desired {
+    /// `version` says what a service should run, given its freshly computed spec.
+    pub(crate) fn new(
+        plan: Plan,
+        edge_argv: &[String],
+        secrets: &Secrets,
+        mut version: impl FnMut(&str, String) -> (Version, Option<String>),
+    ) -> Self {
+        let mut wanted = vec![edge(edge_argv, &mut version)];
+        for service in &plan.services {
+            let Run::Command(command) = &service.run else { continue };
+            let (version, migrated) = version(&service.name, spec(command, secrets));
+            wanted.push(Wanted {
+                name: service.name.clone(),
+                version,
+                count: command.instances,
+                facts: facts(service, command, &plan),
+                program: Program::Service { command: Box::new(command.clone()), secrets: service.secrets.clone() },
+                migrated,
+            });
+        }
+        Self { plan, wanted }
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<&Wanted> {
+        self.wanted.iter().find(|wanted| wanted.name == name)
+    }
+
+    pub(crate) fn find_mut(&mut self, name: &str) -> Option<&mut Wanted> {
+        self.wanted.iter_mut().find(|wanted| wanted.name == name)
+    }
+}
+
+fn edge(argv: &[String], version: &mut impl FnMut(&str, String) -> (Version, Option<String>)) -> Wanted {
+    let digest = digest(&serde_json::json!({ "argv": argv, "files": files(argv, Path::new("/")) }));
+    Wanted {
+        name: EDGE.to_owned(),
+        version: version(EDGE, digest).0,
+        count: 1,
+        facts: Facts {
+            start_timeout_ms: millis(EDGE_START_TIMEOUT),
+            stop_timeout_ms: millis(EDGE_STOP_TIMEOUT),
+            ..Facts::default()
+        },
+        program: Program::Edge(argv.to_vec()),
+        migrated: None,
+    }
+}
+
+fn facts(service: &plan::Service, command: &Command, plan: &Plan) -> Facts {
+    let is_program =
+        |name: &&String| plan.services.iter().any(|other| other.name == **name && matches!(other.run, Run::Command(_)));
+    Facts {
+        // A static folder has no process to wait for.
+        needs: service.needs.iter().filter(is_program).cloned().collect(),
+        live: command.live.clone(),
+        ready: command.ready.clone(),
+        start_timeout_ms: millis(command.start_timeout),
+        stop_timeout_ms: millis(command.stop_timeout),
+        memory_bytes: service.limits.memory_bytes,
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Digest of all that makes a new process necessary when it changes: program (its file too), arguments, folder, and the
+/// environment with the secrets in it. Timeouts and probe paths are not part of it: they are about looking after.
+fn spec(command: &Command, secrets: &Secrets) -> String {
+    let env: Vec<(&String, String)> = command
+        .env
+        .iter()
+        .map(|(name, value)| {
+            let revealed = value.reveal(|secret| secrets.get(secret).map(|value| value.expose_secret().to_owned()));
+            // A missing secret is part of the digest: once it is there, the service is another one.
+            (name, revealed.map_or_else(|missing| format!("missing {missing}"), |value| hash(value.as_bytes())))
+        })
+        .collect();
+    digest(&serde_json::json!({
+        "argv": command.argv,
+        "cwd": command.cwd,
+        "migrate": command.migrate,
+        "env": env,
+        "files": files(&command.argv, &command.cwd),
+    }))
+}
+
+fn digest(value: &serde_json::Value) -> String {
+    hash(value.to_string().as_bytes())
+}
+
+fn hash(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+/// What tells one build of a program from the next: device, inode, size and time of change of its file, and of those that
+/// its arguments name (`node server.js`).
+fn files(argv: &[String], cwd: &Path) -> Vec<String> {
+    let Some((program, arguments)) = argv.split_first() else { return Vec::new() };
+    let named =
+        arguments.iter().take(MAX_PROGRAM_FILES).map(|argument| cwd.join(argument)).filter(|path| path.is_file());
+    resolve(program, cwd)
+        .into_iter()
+        .chain(named)
+        .map(|path| match fs::metadata(&path) {
+            Ok(meta) => format!(
+                "{} {} {} {} {}.{}",
+                path.display(),
+                meta.dev(),
+                meta.ino(),
+                meta.size(),
+                meta.mtime(),
+                meta.mtime_nsec()
+            ),
+            Err(_) => format!("{} absent", path.display()),
+        })
+        .collect()
+}
+
+/// Where a program's file is: as a shell would find it.
+fn resolve(program: &str, cwd: &Path) -> Option<PathBuf> {
+    if program.contains('/') {
+        return Some(cwd.join(program));
+    }
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use mana_manifest::plan::{Part, Value};
+
+    use super::*;
+    use crate::secrets;
+
+    fn command(folder: &Path) -> Command {
+        Command {
+            argv: vec![folder.join("program").display().to_string(), "serve".into()],
+            cwd: folder.to_owned(),
+            migrate: Vec::new(),
+            internal: ([127, 0, 0, 1], 3001).into(),
+            env: BTreeMap::from([
+                ("PLAIN".to_owned(), Value::text("a")),
+                ("KEY".to_owned(), Value(vec![Part::Secret("KEY".into())])),
+            ]),
+            live: "/api/health".into(),
+            ready: "/api/health/ready".into(),
+            instances: 1,
+            start_timeout: Duration::from_secs(30),
+            stop_timeout: Duration::from_secs(10),
+        }
+    }
+
+    #[test]
+    fn the_spec_changes_with_everything_that_needs_a_new_process_and_nothing_else() {
+        let folder = tempfile::tempdir().expect("folder");
+        let program = folder.path().join("program");
+        fs::write(&program, "one").expect("write");
+        let digest = |change: &dyn Fn(&mut Command)| {
+            let mut command = command(folder.path());
+            change(&mut command);
+            spec(&command, &Secrets::load(folder.path()).expect("secrets"))
+        };
+        let first = digest(&|_| ());
+        assert_eq!(first, digest(&|_| ()));
+        assert_eq!(first, digest(&|command| command.stop_timeout *= 2));
+        assert_eq!(first, digest(&|command| command.instances = 3));
+        assert_ne!(first, digest(&|command| command.argv.push("--fast".into())));
+        assert_ne!(first, digest(&|command| command.cwd = "/".into()));
+        assert_ne!(first, digest(&|command| drop(command.env.remove("PLAIN"))));
+        assert_ne!(first, digest(&|command| drop(command.env.insert("PLAIN".into(), Value::text("b")))));
+        secrets::set(folder.path(), "KEY", &"hunter2".to_owned().into()).expect("set");
+        let with_secret = digest(&|_| ());
+        assert_ne!(first, with_secret);
+        fs::write(&program, "two, longer").expect("write");
+        assert_ne!(with_secret, digest(&|_| ()));
+        fs::remove_file(&program).expect("remove");
+        assert_ne!(with_secret, digest(&|_| ()));
+    }
+
+    #[test]
+    fn a_version_reads_short() {
+        let version = Version { spec: "0123456789abcdef".into(), revision: 0 };
+        assert_eq!(version.to_string(), "0123456789ab");
+        assert_eq!(Version { revision: 2, ..version }.to_string(), "0123456789ab.2");
+    }
+}

@@ -1,0 +1,182 @@
+//! The operator API over `control.sock`: HTTP to messages and back. Decides nothing.
+
+use std::convert::Infallible;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use axum::body::Body;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use serde::Deserialize;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::api::{Apply, Problem, Restart, RunRequest};
+use crate::manifest;
+use crate::supervisor::{Call, Message, Stream};
+
+/// Largest request: a few paths and names.
+const MAX_REQUEST_BYTES: usize = 64 * 1024;
+/// Largest manifest that is read: hundreds of services.
+const MAX_MANIFEST_BYTES: u64 = 4 * 1024 * 1024;
+/// Journal entries in one answer, at most and by default.
+const MAX_JOURNAL: u32 = 10_000;
+const DEFAULT_JOURNAL: u32 = 100;
+
+#[derive(Debug, Clone)]
+struct App {
+    data: PathBuf,
+    mailbox: mpsc::Sender<Message>,
+}
+
+/// Answers calls until the process ends.
+pub(crate) async fn serve(listener: UnixListener, data: PathBuf, mailbox: mpsc::Sender<Message>) -> io::Result<()> {
+    let app = Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/apply", post(apply))
+        .route("/v1/restart", post(restart))
+        .route("/v1/down", post(down))
+        .route("/v1/run", post(run))
+        .route("/v1/journal", get(journal))
+        .fallback(async || Refused(problem(404, "there is no such call", String::new())))
+        .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
+        .with_state(App { data, mailbox });
+    axum::serve(Owners(listener), app).await
+}
+
+/// Accepts connections of the owner of this process (and of root) alone. The socket's mode says the same; this holds even
+/// where somebody changed that.
+#[derive(Debug)]
+struct Owners(UnixListener);
+
+impl axum::serve::Listener for Owners {
+    type Io = UnixStream;
+    type Addr = ();
+
+    async fn accept(&mut self) -> (UnixStream, ()) {
+        let me = rustix::process::geteuid().as_raw();
+        loop {
+            let (stream, _) = axum::serve::Listener::accept(&mut self.0).await;
+            match stream.peer_cred() {
+                Ok(peer) if peer.uid() == me || peer.uid() == 0 => return (stream, ()),
+                Ok(peer) => tracing::warn!(uid = peer.uid(), "a stranger at the control socket was turned away"),
+                Err(error) => tracing::warn!(%error, "somebody unknown at the control socket was turned away"),
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn problem(status: u16, title: &str, detail: String) -> Problem {
+    Problem { title: title.to_owned(), status, detail, problems: Vec::new() }
+}
+
+/// A problem as an answer.
+struct Refused(Problem);
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
+
+impl From<JsonRejection> for Refused {
+    fn from(rejection: JsonRejection) -> Self {
+        Self(problem(rejection.status().as_u16(), "the request is not understood", rejection.body_text()))
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, [(header::CONTENT_TYPE, "application/problem+json")], Json(self.0)).into_response()
+    }
+}
+
+/// Asks the owner of the state.
+async fn ask<T>(app: &App, call: impl FnOnce(oneshot::Sender<Result<T, Problem>>) -> Call) -> Result<T, Refused> {
+    let ending = || Refused(problem(503, "the control plane is ending", "ask again in a moment".into()));
+    let (reply, answer) = oneshot::channel();
+    app.mailbox.send(Message::Call(Box::new(call(reply)))).await.map_err(|_| ending())?;
+    answer.await.map_err(|_| ending())?.map_err(Refused)
+}
+
+/// A stream of events as lines of JSON.
+fn lines(stream: Stream) -> Response {
+    let lines = ReceiverStream::new(stream).map(|event| {
+        let mut line = serde_json::to_vec(&event).unwrap_or_else(|error| {
+            tracing::error!(%error, "an event cannot be written");
+            Vec::new()
+        });
+        line.push(b'\n');
+        Ok::<_, Infallible>(Bytes::from(line))
+    });
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
+}
+
+async fn status(State(app): State<App>) -> Result<Response, Refused> {
+    Ok(Json(ask(&app, Call::Status).await?).into_response())
+}
+
+async fn apply(State(app): State<App>, body: Result<Json<Apply>, JsonRejection>) -> Result<Response, Refused> {
+    let Json(request) = body?;
+    let (path, data) = (request.manifest.clone(), app.data.clone());
+    let text = tokio::task::spawn_blocking(move || read(&path))
+        .await
+        .map_err(|error| Refused(problem(500, "the manifest cannot be read", error.to_string())))??;
+    let plan = manifest::parse(&text, &request, &data).map_err(|problems| {
+        let title = "the manifest is not valid; nothing was changed".to_owned();
+        Refused(Problem { title, status: 422, detail: request.manifest.display().to_string(), problems })
+    })?;
+    let plan = Box::new(plan);
+    Ok(lines(ask(&app, |reply| Call::Apply { request, manifest: text, plan, reply }).await?))
+}
+
+fn read(path: &Path) -> Result<String, Refused> {
+    let refuse = |why: String| {
+        let detail = format!("{}: {why}", path.display());
+        Refused(problem(422, "the manifest cannot be read; nothing was changed", detail))
+    };
+    if !path.is_absolute() {
+        return Err(refuse("its path has to be absolute".into()));
+    }
+    let length = std::fs::metadata(path).map_err(|error| refuse(error.to_string()))?.len();
+    if length > MAX_MANIFEST_BYTES {
+        return Err(refuse(format!("it has {length} bytes, more than {MAX_MANIFEST_BYTES} are not read")));
+    }
+    std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))
+}
+
+async fn restart(State(app): State<App>, body: Result<Json<Restart>, JsonRejection>) -> Result<Response, Refused> {
+    let Json(Restart { service }) = body?;
+    Ok(lines(ask(&app, |reply| Call::Restart { service, reply }).await?))
+}
+
+async fn down(State(app): State<App>) -> Result<Response, Refused> {
+    Ok(lines(ask(&app, Call::Down).await?))
+}
+
+async fn run(State(app): State<App>, body: Result<Json<RunRequest>, JsonRejection>) -> Result<Response, Refused> {
+    let Json(request) = body?;
+    Ok(Json(ask(&app, |reply| Call::Run { request, reply }).await?).into_response())
+}
+
+#[derive(Debug, Deserialize)]
+struct Limit {
+    limit: Option<u32>,
+}
+
+async fn journal(State(app): State<App>, Query(Limit { limit }): Query<Limit>) -> Result<Response, Refused> {
+    let limit = limit.unwrap_or(DEFAULT_JOURNAL).min(MAX_JOURNAL);
+    Ok(Json(ask(&app, |reply| Call::Journal { limit, reply }).await?).into_response())
+}

@@ -1,0 +1,113 @@
+//! The edge's snapshot, built purely from the plan and the instances that are ready.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use mana_edge::snapshot::{
+    Instance, Limits, Listener, Redirect, Route, RouteLimits, Slot, Snapshot, StaticSite, Target,
+};
+use mana_manifest::plan::{Plan, Run, Service};
+
+/// The one slot there is until rollouts come.
+pub(crate) const SLOT: &str = "blue";
+/// All of a route's traffic.
+const FULL_WEIGHT: u32 = 100;
+/// Longest time the edge lets requests finish when it is stopped. Short, since nothing accepts new ones meanwhile.
+pub(crate) const EDGE_DRAIN: Duration = Duration::from_secs(5);
+
+/// Headers on every public answer, whatever the service says itself: no guessing of types, no foreign frames, no paths in
+/// the referrer of other sites. A content security policy is the service's own business.
+const SECURITY_HEADERS: [(&str, &str); 3] = [
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "SAMEORIGIN"),
+    ("referrer-policy", "strict-origin-when-cross-origin"),
+];
+/// Where the outside speaks TLS.
+const TRANSPORT_SECURITY: (&str, &str) = ("strict-transport-security", "max-age=31536000; includeSubDomains; preload");
+
+/// An instance that takes traffic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ready {
+    pub(crate) id: String,
+    pub(crate) port: u16,
+    pub(crate) release: String,
+}
+
+/// The snapshot of this moment. Its generation is 0: whoever puts it gives it one.
+pub(crate) fn build(plan: &Plan, ready: &BTreeMap<String, Vec<Ready>>) -> Snapshot {
+    let mut listeners = vec![Listener { address: plan.listen, route: None }];
+    let mut routes = Vec::new();
+    for service in &plan.services {
+        let target = match &service.run {
+            Run::Command(command) => {
+                listeners.push(Listener { address: command.internal, route: Some(service.name.clone()) });
+                Target::Slots(vec![slot(ready.get(&service.name).map_or(&[], Vec::as_slice))])
+            }
+            Run::Static { folder, not_found } => {
+                Target::Static(StaticSite { root: folder.clone(), not_found: not_found.clone() })
+            }
+        };
+        routes.push(route(plan, service, service.name.clone(), "/", target));
+        // Nobody could reach a redirect of a service without hosts.
+        for (path, to) in service.redirects.iter().filter(|_| !service.hosts.is_empty()) {
+            let target = Target::Redirect(Redirect { to: to.clone(), status: 308, keep_path: true });
+            routes.push(route(plan, service, format!("{}{path}", service.name), path, target));
+        }
+    }
+    let limits = Limits { drain_timeout_ms: millis(EDGE_DRAIN), ..Limits::default() };
+    Snapshot { generation: 0, listeners, routes, limits, trusted_proxies: Vec::new() }
+}
+
+fn slot(ready: &[Ready]) -> Slot {
+    Slot {
+        name: SLOT.to_owned(),
+        // While a service is being replaced, both versions are in the slot; the newest names it.
+        release: ready.last().map_or_else(|| "none".to_owned(), |ready| ready.release.clone()),
+        weight: FULL_WEIGHT,
+        instances: ready
+            .iter()
+            .map(|ready| Instance {
+                id: ready.id.clone(),
+                address: SocketAddr::from((Ipv4Addr::LOCALHOST, ready.port)),
+            })
+            .collect(),
+    }
+}
+
+fn route(plan: &Plan, service: &Service, name: String, path: &str, target: Target) -> Route {
+    let secure = (plan.public_scheme == "https").then_some(TRANSPORT_SECURITY);
+    let headers = SECURITY_HEADERS.into_iter().chain(secure);
+    Route {
+        name,
+        hosts: service.hosts.clone(),
+        path: path.to_owned(),
+        target,
+        response_headers: if service.hosts.is_empty() {
+            BTreeMap::new()
+        } else {
+            headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+        },
+        limits: RouteLimits {
+            max_body_bytes: service.limits.max_body_bytes,
+            response_timeout_ms: millis(service.limits.response_timeout),
+            ..RouteLimits::default()
+        },
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Ids of the instances a snapshot sends requests to.
+pub(crate) fn routed(snapshot: &Snapshot) -> impl Iterator<Item = &str> {
+    snapshot
+        .routes
+        .iter()
+        .flat_map(|route| match &route.target {
+            Target::Slots(slots) => slots.as_slice(),
+            Target::Static(_) | Target::Redirect(_) => &[],
+        })
+        .flat_map(|slot| slot.instances.iter().map(|instance| instance.id.as_str()))
+}

@@ -1,0 +1,154 @@
+//! The control plane's memory: one SQLite file, owned by one process.
+//!
+//! What is written before something is done (what was applied, that an instance is about to be started) is on disk when
+//! the call returns; what merely happened (journal, exits) may lose its last moments in a power cut, and nothing else.
+//!
+//! To change the schema: add a step at the end of `schema::STEPS`; never change one that was released.
+
+mod applied;
+mod instances;
+mod journal;
+mod schema;
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+pub(crate) use applied::{Applied, ServiceRow};
+pub(crate) use instances::InstanceRow;
+
+/// Somebody looking into the file with `sqlite3` may hold it for a moment; longer is an error.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why the memory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file cannot be made.
+    #[error("cannot open {}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It was written by a newer control plane.
+    #[error("the data was written by a newer mana (schema {found}, this one knows {known}); use that version")]
+    Newer {
+        /// What is in the file.
+        found: usize,
+        /// What this program knows.
+        known: usize,
+    },
+    /// SQLite says no.
+    #[error("the control plane's database: {what}")]
+    Sqlite {
+        /// What was tried.
+        what: &'static str,
+        /// Why not.
+        #[source]
+        source: rusqlite::Error,
+    },
+}
+
+fn sqlite(what: &'static str) -> impl FnOnce(rusqlite::Error) -> StoreError {
+    move |source| StoreError::Sqlite { what, source }
+}
+
+/// See the module's page.
+#[derive(Debug)]
+pub(crate) struct Store {
+    db: Connection,
+}
+
+/// How sure a write has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sync {
+    /// On disk when the call returns.
+    Full,
+    /// On disk soon.
+    Normal,
+}
+
+impl Store {
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        // Made here and not by SQLite, for the mode; the files beside it (WAL) take theirs from it.
+        OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
+        Self::prepare(Connection::open(path).map_err(sqlite("opening it"))?)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn in_memory() -> Self {
+        Self::prepare(Connection::open_in_memory().expect("memory")).expect("schema")
+    }
+
+    fn prepare(mut db: Connection) -> Result<Self, StoreError> {
+        let set = |db: &Connection| -> rusqlite::Result<()> {
+            db.busy_timeout(BUSY_TIMEOUT)?;
+            db.pragma_update(None, "journal_mode", "WAL")?;
+            db.pragma_update(None, "synchronous", "FULL")?;
+            db.pragma_update(None, "foreign_keys", true)?;
+            // A few hundred rows: 256 KiB of cache are plenty.
+            db.pragma_update(None, "cache_size", -256)
+        };
+        set(&db).map_err(sqlite("setting it up"))?;
+        schema::bring_up_to_date(&mut db)?;
+        Ok(Self { db })
+    }
+
+    /// Runs `work` in one transaction.
+    fn write<T>(
+        &mut self,
+        what: &'static str,
+        sync: Sync,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let run = || {
+            self.db.pragma_update(None, "synchronous", if sync == Sync::Full { "FULL" } else { "NORMAL" })?;
+            let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let done = work(&transaction)?;
+            transaction.commit()?;
+            Ok(done)
+        };
+        run().map_err(sqlite(what))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn only_its_owner_reads_it_and_it_opens_again() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("control.db");
+        for _ in 0..2 {
+            let _store = Store::open(&path).expect("open");
+            for entry in std::fs::read_dir(folder.path()).expect("folder") {
+                let mode = entry.expect("entry").metadata().expect("metadata").permissions().mode();
+                assert_eq!(mode & 0o077, 0);
+            }
+        }
+    }
+
+    #[test]
+    fn data_of_a_newer_version_is_refused() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("control.db");
+        let store = Store::open(&path).expect("open");
+        store.db.pragma_update(None, "user_version", 999).expect("write");
+        drop(store);
+        assert!(matches!(Store::open(&path), Err(StoreError::Newer { found: 999, .. })));
+    }
+}

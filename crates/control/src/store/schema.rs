@@ -1,0 +1,78 @@
+//! The schema, as the steps that make it. `user_version` counts the steps a file has seen.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::{StoreError, sqlite};
+
+pub(super) const STEPS: &[&str] = &["
+    -- What was applied last; one row at most.
+    CREATE TABLE applied (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        request TEXT NOT NULL,      -- api::Apply as JSON
+        manifest TEXT NOT NULL,     -- the file as it was then
+        at TEXT NOT NULL
+    ) STRICT;
+
+    -- What every service should run.
+    CREATE TABLE services (
+        name TEXT PRIMARY KEY,
+        spec TEXT NOT NULL,         -- digest of everything that makes a new instance necessary
+        revision INTEGER NOT NULL,  -- grows with every restart by a person
+        migrated TEXT,              -- the spec whose migration succeeded last
+        running INTEGER NOT NULL    -- desired on or off
+    ) STRICT;
+
+    -- Instances that run or are about to: the row is written before the process is started.
+    CREATE TABLE instances (
+        id TEXT PRIMARY KEY,
+        service TEXT NOT NULL,
+        ordinal INTEGER NOT NULL,
+        spec TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        migration INTEGER NOT NULL,
+        port INTEGER,
+        facts TEXT NOT NULL,        -- desired::Facts as JSON
+        restarts INTEGER NOT NULL,
+        last_exit TEXT,
+        started_at TEXT NOT NULL,
+        pid INTEGER,                -- these three: once it runs
+        start_time_ticks INTEGER,
+        boot_id TEXT
+    ) STRICT;
+
+    CREATE TABLE exits (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        instance TEXT NOT NULL,
+        service TEXT NOT NULL,
+        started_at TEXT NOT NULL,
+        ended_at TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        wanted INTEGER NOT NULL
+    ) STRICT;
+
+    CREATE TABLE journal (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        at TEXT NOT NULL,
+        service TEXT,
+        instance TEXT,
+        kind TEXT NOT NULL,
+        detail TEXT NOT NULL
+    ) STRICT;
+"];
+
+pub(super) fn bring_up_to_date(db: &mut Connection) -> Result<(), StoreError> {
+    let what = "bringing its schema up to date";
+    let found: u32 = db.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(sqlite(what))?;
+    let found = found as usize;
+    if found > STEPS.len() {
+        return Err(StoreError::Newer { found, known: STEPS.len() });
+    }
+    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite(what))?;
+    for step in &STEPS[found..] {
+        transaction.execute_batch(step).map_err(sqlite(what))?;
+    }
+    transaction
+        .pragma_update(None, "user_version", u32::try_from(STEPS.len()).unwrap_or(u32::MAX))
+        .map_err(sqlite(what))?;
+    transaction.commit().map_err(sqlite(what))
+}

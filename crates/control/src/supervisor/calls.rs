@@ -1,0 +1,214 @@
+//! The operator's calls.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use mana_manifest::plan::Plan;
+use mana_runtime::lifecycle::{Phase, What};
+use mana_runtime::ports::Ports;
+use secrecy::ExposeSecret;
+use tokio::sync::oneshot;
+
+use super::starting::{NotStarted, one_off};
+use super::{Stream, Supervisor};
+use crate::api::{Apply, JournalEntry, Problem, RunRequest, RunSpec, Status};
+use crate::desired::{Desired, EDGE, Program, Version};
+use crate::progress::Scope;
+use crate::reconcile::Key;
+use crate::secrets::{self, Secrets};
+use crate::store::{Applied, ServiceRow};
+
+/// Where the answer goes. Whoever asked may have gone away; that is no error.
+type Reply<T> = oneshot::Sender<Result<T, Problem>>;
+
+/// What an operator wants.
+pub(crate) enum Call {
+    /// How is everything?
+    Status(Reply<Status>),
+    /// Make it so. The manifest was read and checked.
+    Apply { request: Apply, manifest: String, plan: Box<Plan>, reply: Reply<Stream> },
+    /// Replace the instances of a service.
+    Restart { service: String, reply: Reply<Stream> },
+    /// Stop everything, then end.
+    Down(Reply<Stream>),
+    /// What is a one-off command started with?
+    Run { request: RunRequest, reply: Reply<RunSpec> },
+    /// What happened last?
+    Journal { limit: u32, reply: Reply<Vec<JournalEntry>> },
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Status(_) => "Status",
+            Self::Apply { .. } => "Apply",
+            Self::Restart { .. } => "Restart",
+            Self::Down(_) => "Down",
+            Self::Run { .. } => "Run",
+            Self::Journal { .. } => "Journal",
+        })
+    }
+}
+
+fn problem(status: u16, title: &str, detail: impl Into<String>) -> Problem {
+    Problem { title: title.to_owned(), status, detail: detail.into(), problems: Vec::new() }
+}
+
+fn conflict(detail: impl Into<String>) -> Problem {
+    problem(409, "this does not fit the present state", detail)
+}
+
+fn internal(error: &dyn std::error::Error) -> Problem {
+    let source = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+    problem(500, "the control plane could not do this", format!("{error}{source}"))
+}
+
+impl Supervisor {
+    pub(super) fn call(&mut self, call: Call) {
+        match call {
+            Call::Status(reply) => drop(reply.send(Ok(self.status()))),
+            Call::Apply { request, manifest, plan, reply } => {
+                drop(reply.send(self.apply(Applied { request, manifest }, *plan)));
+            }
+            Call::Restart { service, reply } => drop(reply.send(self.restart(&service))),
+            Call::Down(reply) => drop(reply.send(self.down())),
+            Call::Run { request, reply } => drop(reply.send(self.one_off(&request))),
+            Call::Journal { limit, reply } => {
+                drop(reply.send(self.store.journal(limit).map_err(|error| internal(&error))));
+            }
+        }
+    }
+
+    fn apply(&mut self, applied: Applied, plan: Plan) -> Result<Stream, Problem> {
+        if self.down_asked {
+            return Err(conflict("everything is going down; wait for its end, then `mana up`"));
+        }
+        if let Some(present) = self.desired.as_ref().filter(|_| !self.places.is_empty()).map(|desired| &desired.plan)
+            && (&present.ecosystem, present.environment) != (&plan.ecosystem, plan.environment)
+        {
+            return Err(conflict(format!(
+                "this data folder runs {} ({:?}), the manifest describes {} ({:?}); give it another data folder \
+                 (--data), or `mana down` first",
+                present.ecosystem, present.environment, plan.ecosystem, plan.environment
+            )));
+        }
+        let made = secrets::generate(&self.data, &plan.secrets).map_err(|error| internal(&error))?;
+        if !made.is_empty() {
+            self.note(None, None, "secrets", &format!("generated {}", made.join(", ")));
+        }
+        let known = Secrets::load(&self.data).map_err(|error| internal(&error))?;
+        let rows = self.store.services().map_err(|error| internal(&error))?;
+        let desired = Desired::new(plan, &self.edge_argv, &known, |name, spec| match rows.get(name) {
+            Some(row) if row.version.spec == spec => (row.version.clone(), row.migrated.clone()),
+            Some(row) => (Version { spec, revision: 0 }, row.migrated.clone()),
+            None => (Version { spec, revision: 0 }, None),
+        });
+        let rows: BTreeMap<String, ServiceRow> = desired
+            .wanted
+            .iter()
+            .map(|wanted| {
+                let (version, migrated) = (wanted.version.clone(), wanted.migrated.clone());
+                (wanted.name.clone(), ServiceRow { version, migrated, running: true })
+            })
+            .collect();
+        self.store.apply(&applied, &rows).map_err(|error| internal(&error))?;
+        self.note(None, None, "applied", &applied.request.manifest.display().to_string());
+        tracing::info!(manifest = %applied.request.manifest.display(), "applied");
+        self.set_ports(&desired.plan);
+        self.desired = Some(desired);
+        self.running = true;
+        self.lost = None;
+        self.renew_facts();
+        self.retry_now();
+        Ok(self.progress.watch(Scope::All, self.clock.now()))
+    }
+
+    /// Timeouts, limits and probe paths need no new process: they hold from now on (probe paths from the next start).
+    fn renew_facts(&mut self) {
+        let Some(desired) = &self.desired else { return };
+        for place in self.places.values_mut() {
+            let wanted = desired.find(&place.service).filter(|wanted| wanted.version == place.version);
+            if let Some(wanted) = wanted {
+                place.facts = wanted.facts.clone();
+                place.life.set_policy(place.facts.policy());
+            }
+        }
+    }
+
+    /// Whoever applies has just changed something: what was blocked or backing off is tried now.
+    fn retry_now(&mut self) {
+        let resting: Vec<Key> = self
+            .places
+            .values()
+            .filter(|place| matches!(place.life.phase(), Phase::Blocked { .. } | Phase::Backoff { .. }))
+            .map(|place| place.key)
+            .collect();
+        for key in resting {
+            self.step(key, What::Recheck);
+        }
+    }
+
+    /// Ports are given out from a place of the range that differs from data folder to data folder.
+    pub(super) fn set_ports(&mut self, plan: &Plan) {
+        let mut hasher = DefaultHasher::new();
+        self.data.hash(&mut hasher);
+        self.ports = Some(Ports::new(plan.instance_ports, hasher.finish()));
+    }
+
+    fn restart(&mut self, service: &str) -> Result<Stream, Problem> {
+        if self.down_asked || !self.running {
+            return Err(conflict("nothing should run now; `mana up` starts everything"));
+        }
+        let Some(desired) = &mut self.desired else {
+            return Err(conflict("nothing was applied yet, or it is not understood any more; `mana up` applies"));
+        };
+        let Some(wanted) = desired.find_mut(service) else {
+            let known = |name: &str| desired.plan.services.iter().any(|planned| planned.name == name);
+            return Err(if known(service) {
+                conflict(format!("{service} is a folder served by the edge; there is no process to restart"))
+            } else {
+                unknown_service(service, desired)
+            });
+        };
+        wanted.version.revision = wanted.version.revision.wrapping_add(1);
+        let revision = wanted.version.revision;
+        self.store.set_revision(service, revision).map_err(|error| internal(&error))?;
+        self.note(Some(service), None, "restarting", "asked for by a person");
+        Ok(self.progress.watch(Scope::Service(service.to_owned()), self.clock.now()))
+    }
+
+    fn down(&mut self) -> Result<Stream, Problem> {
+        self.store.switch_off().map_err(|error| internal(&error))?;
+        if !self.down_asked {
+            self.note(None, None, "going down", "asked for by a person");
+            tracing::info!("going down");
+        }
+        self.running = false;
+        self.down_asked = true;
+        Ok(self.progress.watch(Scope::Down, self.clock.now()))
+    }
+
+    fn one_off(&mut self, request: &RunRequest) -> Result<RunSpec, Problem> {
+        let Some(desired) = &self.desired else {
+            return Err(conflict("nothing was applied yet; `mana up` does"));
+        };
+        let service = request.service.as_str();
+        let wanted = desired.find(service).ok_or_else(|| unknown_service(service, desired))?;
+        let Program::Service { command, secrets } = &wanted.program else {
+            return Err(conflict(format!("{EDGE} has no commands of its own; `mana edge --help` tells about it")));
+        };
+        let environment = self.environment(command, secrets, 0).map_err(|refusal| match refusal {
+            NotStarted::Refused(why) | NotStarted::Later(why) => conflict(why),
+        })?;
+        let mut env: BTreeMap<String, String> =
+            environment.iter().map(|(name, value)| (name.clone(), value.expose_secret().to_owned())).collect();
+        env.insert(mana_runtime::driver::INSTANCE_VARIABLE.to_owned(), format!("{service}-run"));
+        Ok(RunSpec { argv: one_off(command, &request.args), cwd: command.cwd.clone(), env })
+    }
+}
+
+fn unknown_service(name: &str, desired: &Desired) -> Problem {
+    let names: Vec<&str> = desired.wanted.iter().map(|wanted| wanted.name.as_str()).collect();
+    problem(404, "there is no such service", format!("`{name}` is not one of {}", names.join(", ")))
+}

@@ -1,0 +1,456 @@
+//! The one owner of the control plane's state.
+//!
+//! Everything that happens (calls of operators, ends of processes, answers of probes and of the edge) comes as a
+//! [`Message`] over one bounded queue; nobody else reads or writes the state. After each message the owner asks
+//! [`crate::reconcile`] what has to be done, does it, and offers the edge the snapshot of the moment.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `place` | one instance's place: its life, its process |
+//! | `starting` | from "start it" to a process, secrets checked, intent written first |
+//! | `resuming` | what a new control plane finds: adopt, or note that it ended |
+//! | `probing` | the tasks that ask instances how they are |
+//! | `edge_link` | the books about what the edge serves |
+//! | `calls` | the operator's calls |
+//! | `report` | the status, and what the streams of progress are told |
+//! | `upkeep` | what is done at intervals: usage, memory limits, log rotation |
+
+mod calls;
+mod edge_link;
+mod place;
+mod probing;
+mod report;
+mod resuming;
+mod starting;
+mod upkeep;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mana_edge::admin;
+use mana_edge::snapshot::Snapshot;
+use mana_runtime::driver::{Driver, Exit, Handle, Signal, StartError};
+use mana_runtime::lifecycle::{self, Effect, Phase, Time, What};
+use mana_runtime::ports::Ports;
+use mana_runtime::usage::Sampler;
+use tokio::sync::mpsc;
+
+use self::edge_link::EdgeLink;
+use self::place::Place;
+use crate::api::Event;
+use crate::clock::{self, Clock};
+use crate::daemon::ExitReason;
+use crate::desired::{Desired, EDGE, Version};
+use crate::paths;
+use crate::progress::Progress;
+use crate::reconcile::{self, Action, Key, PlaceView, WantedView};
+use crate::snapshot::{self, Ready};
+use crate::store::{Store, StoreError};
+
+pub(crate) use calls::Call;
+
+/// Messages that may wait. Senders (probes, ends of processes, calls) wait themselves when it is full, so nothing is lost;
+/// 50 services send some ten a second.
+const MAILBOX: usize = 256;
+/// Messages handled before the consequences are worked out, when many come at once.
+const BATCH: usize = 64;
+/// Rounds of reconciliation after one event: each round does something, and the longest chain of consequences (retire,
+/// stop, forget, create, go) is far shorter.
+const MAX_ROUNDS: usize = 32;
+/// Between the edge's acknowledgement that it sends an instance nothing more, and the stop signal: requests that were on
+/// their way arrive. What is in flight then is finished by the instance within its stop timeout.
+const DRAIN_GRACE: Duration = Duration::from_millis(150);
+/// When the edge does not acknowledge for so long, instances that nobody wants any more are stopped all the same.
+const UNWANTED_LIMIT: Duration = Duration::from_secs(10);
+
+/// What happened.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// In the life of an instance.
+    Life { key: Key, what: What },
+    /// A start was carried out, or not.
+    Spawned { key: Key, run: u64, result: Result<Arc<dyn Handle>, StartError> },
+    /// A process ended.
+    Exited { key: Key, run: u64, exit: Exit },
+    /// The edge answered.
+    Edge(edge_link::Outcome),
+    /// Logs were rotated, as far as they had to be.
+    Rotated,
+    /// An operator wants something.
+    Call(Box<Call>),
+    /// The control plane should end, and nothing else.
+    Quit,
+}
+
+/// What the owner is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) data: PathBuf,
+    pub(crate) edge_argv: Vec<String>,
+    pub(crate) store: Store,
+    pub(crate) driver: Arc<dyn Driver>,
+}
+
+/// See the module's page.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    data: PathBuf,
+    edge_argv: Vec<String>,
+    store: Store,
+    driver: Arc<dyn Driver>,
+    clock: Clock,
+    started_at: String,
+    mailbox: mpsc::Sender<Message>,
+    inbox: mpsc::Receiver<Message>,
+    desired: Option<Desired>,
+    /// Whether what is desired should run, or everything is (going) down.
+    running: bool,
+    /// Everything was asked to go down, and the control plane with it.
+    down_asked: bool,
+    /// Why what was applied cannot be known any more.
+    lost: Option<String>,
+    places: BTreeMap<Key, Place>,
+    next_key: Key,
+    /// What is known of instances that ended while no control plane ran: restarts and last exit, by service and ordinal.
+    past: BTreeMap<(String, u16), (u32, Option<String>, Option<u16>)>,
+    ports: Option<Ports>,
+    edge: EdgeLink,
+    progress: Progress,
+    sampler: Sampler,
+    next_sample: Time,
+    next_rotation: Option<Time>,
+    ended: Option<ExitReason>,
+}
+
+impl Supervisor {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let (mailbox, inbox) = mpsc::channel(MAILBOX);
+        let Parts { data, edge_argv, store, driver } = parts;
+        Self {
+            data,
+            edge_argv,
+            store,
+            driver,
+            clock: Clock::start(),
+            started_at: clock::timestamp().to_string(),
+            mailbox,
+            inbox,
+            desired: None,
+            running: false,
+            down_asked: false,
+            lost: None,
+            places: BTreeMap::new(),
+            next_key: 1,
+            past: BTreeMap::new(),
+            ports: None,
+            edge: EdgeLink::default(),
+            progress: Progress::default(),
+            sampler: Sampler::default(),
+            next_sample: Time::default(),
+            next_rotation: Some(Time::default()),
+            ended: None,
+        }
+    }
+
+    /// Where to send messages.
+    pub(crate) fn mailbox(&self) -> mpsc::Sender<Message> {
+        self.mailbox.clone()
+    }
+
+    /// Works until it is told to end.
+    pub(crate) async fn run(mut self) -> ExitReason {
+        loop {
+            self.settle();
+            if let Some(reason) = self.ended {
+                return reason;
+            }
+            let due = self.clock.instant(self.next_timer());
+            tokio::select! {
+                biased;
+                // The own sender keeps the queue open: it never ends.
+                Some(message) = self.inbox.recv() => {
+                    self.handle(message);
+                    for _ in 0..BATCH {
+                        let Ok(message) = self.inbox.try_recv() else { break };
+                        self.handle(message);
+                    }
+                }
+                () = tokio::time::sleep_until(due) => self.tick(),
+            }
+        }
+    }
+
+    fn handle(&mut self, message: Message) {
+        match message {
+            Message::Life { key, what } => self.step(key, what),
+            Message::Spawned { key, run, result } => self.spawned(key, run, result),
+            Message::Exited { key, run, exit } => self.exited(key, run, &exit),
+            Message::Edge(outcome) => self.edge.answered(outcome, self.clock.now()),
+            Message::Rotated => self.next_rotation = Some(self.clock.now().after(upkeep::ROTATION_INTERVAL)),
+            Message::Call(call) => self.call(*call),
+            Message::Quit => self.ended = Some(ExitReason::Signal),
+        }
+    }
+
+    /// When something is to be done even if nothing happens.
+    fn next_timer(&self) -> Time {
+        let lives = self.places.values().filter_map(|place| place.life.timer());
+        let drains = self.places.values().filter_map(|place| Some(place.unrouted?.after(DRAIN_GRACE)));
+        // A drain that is over was acted upon; its place waits for its end.
+        let drains = drains.filter(|due| *due > self.clock.now());
+        // One that is over is made as soon as the edge runs, which is an event.
+        let retry = self.edge.retry().filter(|due| *due > self.clock.now());
+        let rest = [Some(self.next_sample), self.next_rotation, retry, self.progress.deadline()];
+        lives.chain(drains).chain(rest.into_iter().flatten()).min().unwrap_or(self.next_sample)
+    }
+
+    fn tick(&mut self) {
+        let now = self.clock.now();
+        let due: Vec<Key> = self
+            .places
+            .values()
+            .filter(|place| place.life.timer().is_some_and(|due| due <= now))
+            .map(|place| place.key)
+            .collect();
+        for key in due {
+            self.step(key, What::Tick);
+        }
+        self.upkeep(now);
+    }
+
+    /// Something happened in the life of an instance.
+    fn step(&mut self, key: Key, what: What) {
+        let (at, jitter) = (self.clock.now(), clock::chance());
+        let Some(place) = self.places.get_mut(&key) else { return };
+        let before = place.life.phase().name();
+        let effects = place.life.step(lifecycle::Event { at, jitter, what });
+        place.set_pace();
+        self.note_phase(key, before);
+        for effect in effects {
+            self.carry_out(key, effect);
+        }
+    }
+
+    fn carry_out(&mut self, key: Key, effect: Effect) {
+        match effect {
+            Effect::Start { run } => self.start(key, run, false),
+            Effect::Migrate { run } => self.start(key, run, true),
+            Effect::Terminate => self.signal(key, Signal::Terminate),
+            Effect::Kill => self.signal(key, Signal::Kill),
+        }
+    }
+
+    fn signal(&mut self, key: Key, signal: Signal) {
+        let Some(instance) = self.places.get(&key).and_then(|place| place.instance.as_ref()) else { return };
+        let Some(handle) = &instance.handle else { return };
+        if let Err(error) = handle.signal(signal) {
+            tracing::error!(instance = %instance.id, ?signal, %error, "a signal could not be sent");
+        }
+    }
+
+    /// A phase began: remember it, for people, and what follows from it.
+    fn note_phase(&mut self, key: Key, before: &'static str) {
+        let now = self.clock.now();
+        let Some(place) = self.places.get_mut(&key) else { return };
+        let phase = place.life.phase().name();
+        if phase == before {
+            return;
+        }
+        let detail = match place.life.phase() {
+            // Noted when the process is there.
+            Phase::Starting { .. } | Phase::Migrating { .. } => return,
+            Phase::Ready { .. } => {
+                let after = place.start_asked.take().map(|asked| now.since(asked).as_secs_f64());
+                place.ready_after = after.or(place.ready_after);
+                after.map_or_else(String::new, |after| format!("after {after:.1} s"))
+            }
+            _ => place.life.reason().unwrap_or_default().to_owned(),
+        };
+        // A blocked instance looks again and again, and finds the same: that is not news.
+        if place.noted.as_ref().is_some_and(|noted| noted.0 == phase && noted.1 == detail) {
+            return;
+        }
+        place.noted = Some((phase, detail.clone()));
+        let (service, id) = (place.service.clone(), place.id().map(str::to_owned));
+        tracing::info!(service, instance = id, phase, detail, "phase");
+        self.note(Some(&service), id.as_deref(), phase, &detail);
+    }
+
+    /// Writes the journal. It is for people: that it cannot be written stops nothing.
+    fn note(&mut self, service: Option<&str>, instance: Option<&str>, kind: &str, detail: &str) {
+        let noted = self.store.note(service, instance, kind, detail);
+        Self::complain(noted);
+    }
+
+    /// A write that failed after the fact: said, and lived with.
+    fn complain<T>(result: Result<T, StoreError>) {
+        if let Err(error) = result {
+            let source = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::error!(%error, source, "the control plane's memory cannot be written");
+        }
+    }
+
+    /// Works out and does what follows from the present state, until nothing does.
+    fn settle(&mut self) {
+        for round in 0.. {
+            self.mark_unrouted();
+            let actions = self.actions();
+            if actions.is_empty() {
+                break;
+            }
+            if round == MAX_ROUNDS {
+                tracing::error!(?actions, "reconciliation goes round in circles; it goes on with the next event");
+                break;
+            }
+            for action in actions {
+                self.act(action);
+            }
+        }
+        self.offer();
+        self.finish_down();
+        self.tell();
+    }
+
+    fn actions(&self) -> Vec<Action> {
+        // Not knowing what should run is no reason to stop what does.
+        if self.lost.is_some() && self.desired.is_none() && !self.down_asked {
+            return Vec::new();
+        }
+        let wanted: Vec<WantedView<'_>> = self.wanted_views();
+        let views: Vec<PlaceView<'_>> = self.place_views();
+        reconcile::actions(&wanted, &views)
+    }
+
+    fn wanted_views(&self) -> Vec<WantedView<'_>> {
+        let desired = self.desired.as_ref().filter(|_| self.running);
+        desired
+            .into_iter()
+            .flat_map(|desired| &desired.wanted)
+            .map(|wanted| WantedView {
+                name: &wanted.name,
+                count: wanted.count,
+                needs: &wanted.facts.needs,
+                migration_pending: wanted.migration_pending(),
+            })
+            .collect()
+    }
+
+    fn place_views(&self) -> Vec<PlaceView<'_>> {
+        let now = self.clock.now();
+        self.places
+            .values()
+            .map(|place| {
+                let edge = place.service == EDGE;
+                let routed = place.id().is_some_and(|id| self.edge.serves(id));
+                let serving = place.routable() && (edge || routed);
+                let drained = edge || place.unrouted.is_some_and(|since| now.since(since) >= DRAIN_GRACE);
+                place.view(self.version(&place.service), serving, drained)
+            })
+            .collect()
+    }
+
+    /// The version a service should run.
+    fn version(&self, service: &str) -> Option<&Version> {
+        match &self.desired {
+            Some(desired) if self.running => desired.find(service).map(|wanted| &wanted.version),
+            _ => None,
+        }
+    }
+
+    /// Notes when the edge stopped sending requests to those that are to be stopped.
+    fn mark_unrouted(&mut self) {
+        let now = self.clock.now();
+        for place in self.places.values_mut().filter(|place| place.retiring && place.unrouted.is_none()) {
+            let id = place.instance.as_ref().map(|instance| instance.id.as_str());
+            if !id.is_some_and(|id| self.edge.may_route(id)) {
+                place.unrouted = Some(now);
+            } else if !self.running && place.retiring_since.is_some_and(|since| now.since(since) >= UNWANTED_LIMIT) {
+                tracing::warn!(service = %place.service, "the edge does not acknowledge; stopping without it");
+                place.unrouted = Some(now);
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Create { service, ordinal } => self.create(&service, ordinal),
+            Action::Go { key, migrate } => self.step(key, What::Go { migrate }),
+            Action::Retire { key } => {
+                let now = self.clock.now();
+                if let Some(place) = self.places.get_mut(&key) {
+                    place.retiring = true;
+                    place.retiring_since = Some(now);
+                }
+            }
+            Action::Stop { key } => self.step(key, What::Stop),
+            Action::Forget { key } => drop(self.places.remove(&key)),
+        }
+    }
+
+    fn create(&mut self, service: &str, ordinal: u16) {
+        let Some(wanted) = self.desired.as_ref().and_then(|desired| desired.find(service)) else { return };
+        let mut place = Place::new(self.next_key, wanted, ordinal, paths::instance_log(&self.data, service, ordinal));
+        self.next_key += 1;
+        let policy = place.facts.policy();
+        // Another place of the same ordinal is being replaced by this one: because it failed, or because of a change.
+        let failed = self.places.values().find(|other| {
+            other.service == service
+                && other.ordinal == ordinal
+                && other.replace.is_some()
+                && other.version == place.version
+        });
+        if let Some(failed) = failed {
+            let reason = failed.replace.clone().unwrap_or_default();
+            let (at, jitter) = (self.clock.now(), clock::chance());
+            place.life = lifecycle::State::replacing(policy, &failed.life, reason, at, jitter);
+        } else if let Some((restarts, last_exit, port)) = self.past.remove(&(service.to_owned(), ordinal)) {
+            place.life = lifecycle::State::new(policy).with_past(restarts, last_exit);
+            place.last_port = port;
+        }
+        self.places.insert(place.key, place);
+    }
+
+    /// The snapshot of this moment.
+    fn snapshot(&self) -> Option<Snapshot> {
+        let desired = self.desired.as_ref()?;
+        let mut ready: BTreeMap<String, Vec<Ready>> = BTreeMap::new();
+        for place in self.places.values().filter(|place| place.routable() && place.service != EDGE) {
+            let Some(instance) = &place.instance else { continue };
+            let Some(port) = instance.port else { continue };
+            let release = place.version.to_string();
+            ready.entry(place.service.clone()).or_default().push(Ready { id: instance.id.clone(), port, release });
+        }
+        Some(snapshot::build(&desired.plan, &ready))
+    }
+
+    /// Offers the edge the snapshot of this moment, where it serves another one.
+    fn offer(&mut self) {
+        let edge_runs = self
+            .places
+            .values()
+            .any(|place| place.service == EDGE && place.life.ready() && !place.life.stopping_for_good());
+        if !edge_runs {
+            return;
+        }
+        let Some(wanted) = self.snapshot() else { return };
+        let Some(offer) = self.edge.offer(wanted, self.clock.now()) else { return };
+        let (mailbox, client) = (self.mailbox(), admin::Client::new(paths::edge_socket(&self.data)));
+        tokio::spawn(async move {
+            // The owner is gone only when the process ends.
+            let _ = mailbox.send(Message::Edge(edge_link::put(client, offer).await)).await;
+        });
+    }
+
+    /// The end of going down: nothing is left, and everybody was told.
+    fn finish_down(&mut self) {
+        if self.down_asked && self.places.is_empty() && self.ended.is_none() {
+            self.note(None, None, "down", "everything is stopped");
+            self.ended = Some(ExitReason::Down);
+        }
+    }
+}
+
+/// A stream of progress.
+pub(crate) type Stream = mpsc::Receiver<Event>;

@@ -1,0 +1,124 @@
+//! The tasks that ask instances how they are, each at the pace its phase asks for.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mana_edge::admin;
+use mana_runtime::lifecycle::{Answer, What};
+use mana_runtime::probe::{self, DOUBT_INTERVAL, PROBE_TIMEOUT, READY_INTERVAL, STARTING_INTERVAL, jittered};
+use tokio::sync::{mpsc, watch};
+
+use super::Message;
+use super::place::Prober;
+use crate::clock;
+use crate::desired::Facts;
+use crate::reconcile::Key;
+
+/// How often an instance is asked, and for what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// Often: every moment it is ready earlier counts.
+    Starting,
+    /// Seldom.
+    Ready,
+    /// The last probe failed: soon again.
+    Doubtful,
+    /// As soon, and whether it lives at all.
+    Unready,
+    /// Not at all: it is not expected to answer.
+    Resting,
+}
+
+impl Pace {
+    fn interval(self) -> Option<Duration> {
+        match self {
+            Self::Starting => Some(STARTING_INTERVAL),
+            Self::Ready => Some(READY_INTERVAL),
+            Self::Doubtful | Self::Unready => Some(DOUBT_INTERVAL),
+            Self::Resting => None,
+        }
+    }
+}
+
+/// Whom to ask.
+#[derive(Debug)]
+pub(super) enum Target {
+    /// The edge, on its admin socket.
+    Edge(PathBuf),
+    /// A service, by HTTP.
+    Service { port: u16, ready: String, live: String },
+}
+
+impl Target {
+    pub(super) fn service(port: u16, facts: &Facts) -> Self {
+        Self::Service { port, ready: facts.ready.clone(), live: facts.live.clone() }
+    }
+}
+
+/// Starts asking.
+pub(super) fn start(key: Key, run: u64, target: Target, pace: Pace, mailbox: mpsc::Sender<Message>) -> Prober {
+    let (sender, pace) = watch::channel(pace);
+    let task = tokio::spawn(ask_on(key, run, target, pace, mailbox));
+    Prober { pace: sender, task: task.abort_handle() }
+}
+
+async fn ask_on(key: Key, run: u64, target: Target, mut pace: watch::Receiver<Pace>, mailbox: mpsc::Sender<Message>) {
+    let mut asker = Asker::new(target);
+    loop {
+        let now = *pace.borrow_and_update();
+        let Some(interval) = now.interval() else {
+            if pace.changed().await.is_err() {
+                return;
+            }
+            continue;
+        };
+        let (ready, live) = asker.ask(now == Pace::Unready).await;
+        // The owner is gone: so is the reason to ask.
+        if mailbox.send(Message::Life { key, what: What::Probed { run, ready, live } }).await.is_err() {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(jittered(interval, clock::chance())) => {}
+            changed = pace.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// Keeps what is needed from one question to the next.
+#[derive(Debug)]
+enum Asker {
+    Edge(admin::Client),
+    Service { prober: probe::Prober, ready: String, live: String },
+}
+
+impl Asker {
+    fn new(target: Target) -> Self {
+        match target {
+            Target::Edge(socket) => Self::Edge(admin::Client::new(socket).timeout(PROBE_TIMEOUT)),
+            Target::Service { port, ready, live } => {
+                let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+                Self::Service { prober: probe::Prober::new(address), ready, live }
+            }
+        }
+    }
+
+    async fn ask(&mut self, and_live: bool) -> (Answer, Option<Answer>) {
+        match self {
+            Self::Edge(client) => {
+                let answer = match client.health().await {
+                    Ok(health) if health.status == admin::Status::Serving => Answer::Up,
+                    Ok(_) => Answer::Down("it is draining".to_owned()),
+                    Err(error) => Answer::Down(error.to_string()),
+                };
+                let live = and_live.then(|| answer.clone());
+                (answer, live)
+            }
+            Self::Service { prober, ready, live } => {
+                let answer = prober.ask(ready).await;
+                let live = if and_live && answer != Answer::Up { Some(prober.ask(live).await) } else { None };
+                (answer, live)
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What is done at intervals: usage of instances, their memory limits, rotation of their logs.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mana_runtime::lifecycle::{Time, What};
+use mana_runtime::logs;
+
+use super::{Message, Supervisor};
+use crate::reconcile::Key;
+
+/// Between two measurements of processor and memory. One reads `/proc` once, some milliseconds.
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(5);
+/// The first measurement after a start.
+pub(super) const FIRST_SAMPLE: Duration = Duration::from_secs(1);
+/// Between two looks at the sizes of logs. At 100 MB/s a log is then some 200 MB over its limit, for a moment.
+pub(super) const ROTATION_INTERVAL: Duration = Duration::from_secs(2);
+/// Over its memory limit an instance is replaced by a new one beside it, without a lost request. Over this many times
+/// the limit it is ended at once: the machine is in danger.
+const MEMORY_EMERGENCY: u64 = 2;
+
+impl Supervisor {
+    pub(super) fn upkeep(&mut self, now: Time) {
+        if self.next_sample <= now {
+            self.next_sample = now.after(SAMPLE_INTERVAL);
+            self.sample();
+            self.check_memory();
+        }
+        if self.next_rotation.is_some_and(|due| due <= now) {
+            // Comes back with `Rotated`.
+            self.next_rotation = None;
+            self.rotate_logs();
+        }
+    }
+
+    fn sample(&mut self) {
+        let pids: Vec<(Key, u32)> = self
+            .places
+            .values()
+            .filter_map(|place| Some((place.key, place.instance.as_ref()?.handle.as_ref()?.identity().pid)))
+            .collect();
+        if pids.is_empty() {
+            return;
+        }
+        let leaders: Vec<u32> = pids.iter().map(|(_, pid)| *pid).collect();
+        match self.sampler.sample(&leaders) {
+            Ok(usages) => {
+                for (key, pid) in pids {
+                    if let Some(place) = self.places.get_mut(&key) {
+                        place.usage = usages.get(&pid).copied();
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(%error, "processor and memory cannot be measured"),
+        }
+    }
+
+    fn check_memory(&mut self) {
+        let over: Vec<(Key, u64, u64)> = self
+            .places
+            .values()
+            .filter(|place| place.replace.is_none() && !place.retiring)
+            .filter_map(|place| {
+                let (limit, used) = (place.facts.memory_bytes?, place.usage?.resident_bytes);
+                (used > limit).then_some((place.key, limit, used))
+            })
+            .collect();
+        for (key, limit, used) in over {
+            let reason = format!("it took {used} bytes of memory, its limit is {limit}");
+            let Some(place) = self.places.get_mut(&key) else { continue };
+            let Some(run) = place.instance.as_ref().map(|instance| instance.run) else { continue };
+            let (service, id) = (place.service.clone(), place.id().map(str::to_owned));
+            tracing::warn!(service, instance = id, limit_bytes = limit, used_bytes = used, "over its memory limit");
+            if used >= limit.saturating_mul(MEMORY_EMERGENCY) || !place.life.ready() {
+                self.step(key, What::Fail { run, reason: reason.clone() });
+            } else {
+                place.replace = Some(reason.clone());
+            }
+            self.note(Some(&service), id.as_deref(), "restarting", &reason);
+        }
+    }
+
+    fn rotate_logs(&self) {
+        let paths: BTreeSet<PathBuf> = self.places.values().map(|place| place.log_file.clone()).collect();
+        let mailbox = self.mailbox();
+        tokio::spawn(async move {
+            let work = tokio::task::spawn_blocking(move || {
+                for path in paths {
+                    match logs::rotate(&path, logs::Limits::default()) {
+                        Ok(Some(done)) => {
+                            tracing::info!(path = %path.display(), bytes = done.bytes, how = ?done.how, "rotated")
+                        }
+                        Ok(None) => {}
+                        Err(error) => {
+                            let source = std::error::Error::source(&error).map(ToString::to_string);
+                            tracing::error!(%error, source, "a log goes on growing");
+                        }
+                    }
+                }
+            });
+            if let Err(error) = work.await {
+                tracing::error!(%error, "rotation of logs broke off");
+            }
+            // The owner is gone only when the process ends.
+            let _ = mailbox.send(Message::Rotated).await;
+        });
+    }
+}
