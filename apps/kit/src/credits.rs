@@ -33,6 +33,9 @@ pub enum CreditsError {
 }
 
 impl Credits {
+    /// The largest amount that is accepted anywhere.
+    pub const MAX: Self = Self(MAX_UNITS);
+
     /// Nothing.
     pub const ZERO: Self = Self(0);
 
@@ -120,6 +123,17 @@ impl Serialize for Credits {
         number.serialize(serializer)
     }
 }
+
+impl utoipa::PartialSchema for Credits {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::schema::Type::Number)
+            .description(Some("Credits, exact to a thousandth"))
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for Credits {}
 
 impl<'de> Deserialize<'de> for Credits {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -1,1 +1,29 @@
-//! Stub.
+//! Identity, access tokens and the credits ledger of the ecosystem.
+//!
+//! | part | what it owns |
+//! |---|---|
+//! | [`accounts`] | who there is: registering, signing in, `me` |
+//! | [`sessions`] | one for each sign-in: token pairs, rotation, revocation |
+//! | [`ledger`] | credits: double entry, reservations, idempotency |
+//! | [`keys`] | the key that signs tokens, and what is published of it |
+//! | [`password`] | what is accepted, and hashing on a bounded pool |
+//!
+//! Invariants: passwords, refresh tokens and the signing seed are never stored or logged in the clear. Entries of the
+//! ledger are never changed (the database itself refuses). A balance never goes below zero. Internal endpoints answer no
+//! one without the service token.
+
+mod accounts;
+mod app;
+pub mod commands;
+pub mod config;
+mod entity;
+mod keys;
+mod ledger;
+mod password;
+mod sessions;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod throttle;
+mod time;
+
+pub use app::{MIGRATIONS, service};

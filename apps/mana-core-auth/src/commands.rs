@@ -1,0 +1,115 @@
+//! One-off commands, run as `mana run mana-core-auth -- COMMAND`.
+
+use clap::{Parser, Subcommand};
+use kit::config::{self, Base, Env};
+use kit::database::{self, Database};
+use kit::{Credits, Failure, clock};
+
+use crate::accounts::{store, validate};
+use crate::app::MIGRATIONS;
+use crate::ledger::{self, Ask, audit};
+
+/// Identity, tokens and the credits ledger. Without a command it serves.
+#[derive(Debug, Parser)]
+#[command(name = "mana-core-auth", version, disable_help_subcommand = true)]
+pub struct Arguments {
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Brings the database up to date.
+    Migrate,
+    /// Gives credits to an account.
+    Grant {
+        /// The account's e-mail address.
+        #[arg(long)]
+        email: String,
+        /// How many; fractions down to a thousandth.
+        #[arg(long)]
+        credits: Credits,
+        /// Shown in the account's history.
+        #[arg(long, default_value = "granted by an operator")]
+        reason: String,
+    },
+    /// Makes an account an administrator's.
+    MakeAdmin {
+        /// The account's e-mail address.
+        #[arg(long)]
+        email: String,
+    },
+    /// Checks that every balance is the sum of its entries and all entries sum to zero.
+    CheckLedger,
+}
+
+impl Arguments {
+    /// Parses the arguments after the program's name. Help and version are printed, and end the process.
+    pub fn read(arguments: Vec<String>) -> Result<Self, config::Error> {
+        let arguments = std::iter::once("mana-core-auth".to_owned()).chain(arguments);
+        Self::try_parse_from(arguments).map_err(|error| {
+            if !error.use_stderr() {
+                error.exit();
+            }
+            config::Error::Usage(error.to_string())
+        })
+    }
+}
+
+/// Runs a command.
+pub async fn run(env: &Env, command: Command) -> Result<(), Failure> {
+    let base = Base::read(env, "mana-core-auth")?;
+    let database = database::connect(base.database_url.as_ref()).await?;
+    match command {
+        Command::Migrate => migrate(&database).await,
+        Command::Grant { email, credits, reason } => grant(&database, &email, credits, reason).await,
+        Command::MakeAdmin { email } => make_admin(&database, &email).await,
+        Command::CheckLedger => check_ledger(&database).await,
+    }
+}
+
+async fn migrate(database: &Database) -> Result<(), Failure> {
+    let ran = MIGRATIONS.run(database).await.map_err(Failure::new)?;
+    tracing::info!(ran = ?ran, "the database is up to date");
+    Ok(())
+}
+
+async fn grant(database: &Database, email: &str, amount: Credits, reason: String) -> Result<(), Failure> {
+    if amount <= Credits::ZERO {
+        return Err(config::Error::Usage(format!("--credits is {amount}: it must be more than 0")).into());
+    }
+    let user = account(database, email).await?;
+    let ask = Ask { user: user.id, amount, reason };
+    let key = clock::new_id().to_string();
+    let balance = ledger::grant(database, &ask, &key, clock::now()).await.map_err(Failure::new)?;
+    println!("{} has {balance} credits now", user.email);
+    Ok(())
+}
+
+async fn make_admin(database: &Database, email: &str) -> Result<(), Failure> {
+    let user = account(database, email).await?;
+    store::set_role(&**database, &user.email, "admin").await.map_err(Failure::new)?;
+    println!("{} is an administrator from the next sign-in on", user.email);
+    Ok(())
+}
+
+async fn check_ledger(database: &Database) -> Result<(), Failure> {
+    let findings = audit::findings(database).await.map_err(Failure::new)?;
+    if findings.is_empty() {
+        println!("the ledger is right: every balance is the sum of its entries, and all entries sum to zero");
+        return Ok(());
+    }
+    for finding in &findings {
+        println!("{finding}");
+    }
+    Err(Failure::new("the ledger is not right; nothing was changed"))
+}
+
+async fn account(database: &Database, email: &str) -> Result<crate::entity::user::Model, Failure> {
+    let address =
+        validate::email(email).map_err(|why| config::Error::Usage(format!("--email is {email:?}: it {why}")))?;
+    let user = store::by_email(&**database, &address).await.map_err(Failure::new)?;
+    user.ok_or_else(|| Failure::new(format!("there is no account with the address {address}")))
+}

@@ -1,0 +1,10 @@
+//! Rows of the database; what they mean is decided elsewhere.
+
+pub(crate) mod balance;
+pub(crate) mod entry;
+pub(crate) mod idempotency_key;
+pub(crate) mod posting;
+pub(crate) mod refresh_token;
+pub(crate) mod reservation;
+pub(crate) mod session;
+pub(crate) mod user;

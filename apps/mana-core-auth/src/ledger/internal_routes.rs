@@ -1,0 +1,189 @@
+//! What other services may do: `/api/internal/credits/…`, with the service token only.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use kit::auth::ServiceCaller;
+use kit::{Credits, FieldError, Json, Problem, ProblemBody, Query, clock};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::Ask;
+use super::routes::BalanceView;
+use crate::app::App;
+use crate::time;
+
+/// Longest idempotency key.
+const MAX_KEY_BYTES: usize = 200;
+
+/// Longest reason.
+const MAX_REASON_CHARS: usize = 200;
+
+/// Longest time credits may stay reserved.
+const MAX_TTL_SECONDS: u64 = 24 * 60 * 60;
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(balance))
+        .routes(routes!(grant))
+        .routes(routes!(reserve))
+        .routes(routes!(settle))
+        .routes(routes!(release))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+struct Whose {
+    user_id: Uuid,
+}
+
+/// A user's balance.
+#[utoipa::path(get, path = "/api/internal/credits/balance", tag = "internal", params(Whose), security(("serviceToken" = [])),
+    responses((status = 200, body = BalanceView), (status = 401, body = ProblemBody), (status = 404, body = ProblemBody),
+    (status = 422, body = ProblemBody)))]
+async fn balance(
+    _: ServiceCaller,
+    State(app): State<Arc<App>>,
+    Query(whose): Query<Whose>,
+) -> Result<Json<BalanceView>, Problem> {
+    let balance = super::balance(&*app.database, whose.user_id).await?;
+    Ok(Json(BalanceView { balance: balance.ok_or_else(|| Problem::not_found("account"))? }))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct GrantBody {
+    user_id: Uuid,
+    /// More than nothing.
+    amount: Credits,
+    /// The same call again needs the same key; 1 to 200 bytes.
+    idempotency_key: String,
+    /// For the history.
+    #[serde(default)]
+    reason: String,
+}
+
+/// Gives credits.
+#[utoipa::path(post, path = "/api/internal/credits/grant", tag = "internal", request_body = GrantBody,
+    security(("serviceToken" = [])), responses((status = 200, body = BalanceView), (status = 401, body = ProblemBody),
+    (status = 404, body = ProblemBody), (status = 409, body = ProblemBody), (status = 422, body = ProblemBody)))]
+async fn grant(
+    _: ServiceCaller,
+    State(app): State<Arc<App>>,
+    Json(body): Json<GrantBody>,
+) -> Result<Json<BalanceView>, Problem> {
+    let ask = ask(body.user_id, body.amount, body.reason, &body.idempotency_key)?;
+    let balance = super::grant(&app.database, &ask, &body.idempotency_key, clock::now()).await?;
+    Ok(Json(BalanceView { balance }))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ReserveBody {
+    user_id: Uuid,
+    /// More than nothing.
+    amount: Credits,
+    /// The same call again needs the same key; 1 to 200 bytes.
+    idempotency_key: String,
+    /// For the history.
+    #[serde(default)]
+    reason: String,
+    /// How long they stay reserved; 600 where absent, at most a day.
+    ttl_seconds: Option<u64>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct ReservedView {
+    reservation_id: Uuid,
+    /// What can still be spent.
+    balance: Credits,
+    /// RFC 3339, UTC.
+    expires_at: String,
+}
+
+/// Holds credits back, if the balance covers them.
+#[utoipa::path(post, path = "/api/internal/credits/reserve", tag = "internal", request_body = ReserveBody,
+    security(("serviceToken" = [])), responses((status = 200, body = ReservedView), (status = 401, body = ProblemBody),
+    (status = 402, body = ProblemBody), (status = 404, body = ProblemBody), (status = 409, body = ProblemBody),
+    (status = 422, body = ProblemBody)))]
+async fn reserve(
+    _: ServiceCaller,
+    State(app): State<Arc<App>>,
+    Json(body): Json<ReserveBody>,
+) -> Result<Json<ReservedView>, Problem> {
+    let ttl = match body.ttl_seconds {
+        None => app.rules.reservation_ttl,
+        Some(seconds) if (1..=MAX_TTL_SECONDS).contains(&seconds) => Duration::from_secs(seconds),
+        Some(_) => return Err(wrong("ttlSeconds", format!("must be 1 to {MAX_TTL_SECONDS}"))),
+    };
+    let ask = ask(body.user_id, body.amount, body.reason, &body.idempotency_key)?;
+    let reserved = super::reserve(&app.database, &ask, &body.idempotency_key, ttl, clock::now()).await?;
+    Ok(Json(ReservedView {
+        reservation_id: reserved.reservation,
+        balance: reserved.balance,
+        expires_at: time::rfc3339(reserved.expires_at),
+    }))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct ResolveBody {
+    user_id: Uuid,
+    reservation_id: Uuid,
+    /// For settling: how much of it is spent; all where absent.
+    amount: Option<Credits>,
+}
+
+/// Spends what was reserved, or less of it.
+#[utoipa::path(post, path = "/api/internal/credits/settle", tag = "internal", request_body = ResolveBody,
+    security(("serviceToken" = [])), responses((status = 200, body = BalanceView), (status = 401, body = ProblemBody),
+    (status = 404, body = ProblemBody), (status = 409, body = ProblemBody, description = "Released before"),
+    (status = 422, body = ProblemBody)))]
+async fn settle(
+    _: ServiceCaller,
+    State(app): State<Arc<App>>,
+    Json(body): Json<ResolveBody>,
+) -> Result<Json<BalanceView>, Problem> {
+    if body.amount.is_some_and(|amount| amount < Credits::ZERO) {
+        return Err(wrong("amount", "must not be negative".to_owned()));
+    }
+    let balance = super::settle(&app.database, body.user_id, body.reservation_id, body.amount, clock::now()).await?;
+    Ok(Json(BalanceView { balance }))
+}
+
+/// Gives back what was reserved.
+#[utoipa::path(post, path = "/api/internal/credits/release", tag = "internal", request_body = ResolveBody,
+    security(("serviceToken" = [])), responses((status = 200, body = BalanceView), (status = 401, body = ProblemBody),
+    (status = 404, body = ProblemBody), (status = 409, body = ProblemBody, description = "Settled before"),
+    (status = 422, body = ProblemBody)))]
+async fn release(
+    _: ServiceCaller,
+    State(app): State<Arc<App>>,
+    Json(body): Json<ResolveBody>,
+) -> Result<Json<BalanceView>, Problem> {
+    let balance = super::release(&app.database, body.user_id, body.reservation_id, clock::now()).await?;
+    Ok(Json(BalanceView { balance }))
+}
+
+fn ask(user: Uuid, amount: Credits, reason: String, key: &str) -> Result<Ask, Problem> {
+    if amount <= Credits::ZERO {
+        return Err(wrong("amount", "must be more than 0".to_owned()));
+    }
+    if key.is_empty() || key.len() > MAX_KEY_BYTES {
+        return Err(wrong("idempotencyKey", format!("must have 1 to {MAX_KEY_BYTES} bytes")));
+    }
+    if reason.chars().count() > MAX_REASON_CHARS {
+        return Err(wrong("reason", format!("must have at most {MAX_REASON_CHARS} characters")));
+    }
+    Ok(Ask { user, amount, reason })
+}
+
+fn wrong(field: &str, message: String) -> Problem {
+    Problem::invalid(vec![FieldError::new(field, message)])
+}

@@ -1,0 +1,138 @@
+//! Sessions: one for each sign-in, with an access token that every service verifies itself and a refresh token that is
+//! exchanged for the next pair, once.
+//!
+//! A refresh token that comes a second time was copied: the whole session ends. Tokens are random, and only their hash
+//! is stored.
+
+pub(crate) mod routes;
+mod store;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{HeaderMap, header};
+use jiff::Timestamp;
+use kit::auth::{Claims, User};
+use kit::database::WriteTransaction;
+use kit::{Problem, clock};
+use rand::Rng as _;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
+
+use crate::accounts::routes::UserView;
+use crate::app::App;
+use crate::entity::{session, user};
+use crate::time;
+
+/// Random bytes of a refresh token.
+const REFRESH_BYTES: usize = 32;
+
+/// Longest `User-Agent` that is kept.
+const MAX_USER_AGENT_CHARS: usize = 200;
+
+/// Longest app id.
+const MAX_APP_ID_BYTES: usize = 40;
+
+/// The app that a token is for, where the caller names none.
+const DEFAULT_APP: &str = "mana";
+
+/// What signing in gives.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TokenPair {
+    /// A JWT (EdDSA), good for every service of the ecosystem.
+    access_token: String,
+    /// Opaque; exchange it once at `/api/auth/refresh`.
+    refresh_token: String,
+    /// `Bearer`.
+    token_type: String,
+    /// Seconds until the access token expires.
+    expires_in: u64,
+    user: UserView,
+}
+
+/// A valid app id, or what is wrong with the one given.
+pub(crate) fn app_id(given: Option<String>) -> Result<String, String> {
+    let Some(app) = given else { return Ok(DEFAULT_APP.to_owned()) };
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if app.is_empty() || app.len() > MAX_APP_ID_BYTES || !app.bytes().all(allowed) {
+        return Err(format!("must be 1 to {MAX_APP_ID_BYTES} of a-z, 0-9 and -"));
+    }
+    Ok(app)
+}
+
+/// What the browser calls itself, shortened.
+pub(crate) fn user_agent(headers: &HeaderMap) -> Option<String> {
+    let agent = headers.get(header::USER_AGENT)?.to_str().ok()?;
+    Some(agent.chars().take(MAX_USER_AGENT_CHARS).collect())
+}
+
+/// Begins a session and gives its first pair of tokens.
+pub(crate) async fn begin(
+    transaction: &WriteTransaction,
+    app: &App,
+    user: &user::Model,
+    app_id: &str,
+    user_agent: Option<String>,
+    now: Timestamp,
+) -> Result<TokenPair, Problem> {
+    let session = session::Model {
+        id: clock::new_id(),
+        user_id: user.id,
+        app_id: app_id.to_owned(),
+        user_agent,
+        created_at: now.as_millisecond(),
+        last_used_at: now.as_millisecond(),
+        ended_at: None,
+    };
+    store::insert(&**transaction, &session).await?;
+    pair(transaction, app, user, &session, now).await
+}
+
+async fn pair(
+    transaction: &WriteTransaction,
+    app: &App,
+    user: &user::Model,
+    session: &session::Model,
+    now: Timestamp,
+) -> Result<TokenPair, Problem> {
+    let refresh_token = new_refresh_token();
+    let expires_at = time::later(now, app.rules.refresh_ttl);
+    store::insert_refresh(&**transaction, hash(&refresh_token), session.id, now.as_millisecond(), expires_at).await?;
+    let issued = now.as_second();
+    let lifetime = app.rules.access_ttl.as_secs();
+    let claims = Claims {
+        sub: user.id,
+        role: user.role.clone(),
+        app_id: session.app_id.clone(),
+        email: user.email.clone(),
+        sid: session.id,
+        iss: app.tokens.issuer.clone(),
+        aud: app.tokens.audience.clone(),
+        exp: issued.saturating_add_unsigned(lifetime),
+        iat: issued,
+        jti: clock::new_id(),
+    };
+    let access_token = app.signing_key.sign(&claims).map_err(|error| Problem::internal(&error))?;
+    let token_type = "Bearer".to_owned();
+    Ok(TokenPair { access_token, refresh_token, token_type, expires_in: lifetime, user: UserView::from(user) })
+}
+
+fn new_refresh_token() -> String {
+    let mut bytes = [0; REFRESH_BYTES];
+    rand::rng().fill_bytes(&mut bytes);
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn hash(token: &str) -> String {
+    hex::encode(Sha256::digest(token))
+}
+
+/// Refuses the token of a session that has ended, although the token itself has not expired yet.
+pub(crate) async fn require_live(app: &App, user: &User) -> Result<(), Problem> {
+    let session = store::by_id(&*app.database, user.claims.sid).await?;
+    match session {
+        Some(session) if session.ended_at.is_none() && session.user_id == user.claims.sub => Ok(()),
+        _ => Err(Problem::unauthorized("This session has ended; sign in again.")),
+    }
+}

@@ -1,0 +1,90 @@
+//! Sessions and refresh tokens in the database.
+
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+};
+use uuid::Uuid;
+
+use crate::entity::{refresh_token, session};
+
+/// Most sessions that are listed.
+const MAX_LISTED: u64 = 100;
+
+pub(super) async fn insert(connection: &impl ConnectionTrait, session: &session::Model) -> Result<(), DbErr> {
+    let row = session::ActiveModel {
+        id: Set(session.id),
+        user_id: Set(session.user_id),
+        app_id: Set(session.app_id.clone()),
+        user_agent: Set(session.user_agent.clone()),
+        created_at: Set(session.created_at),
+        last_used_at: Set(session.last_used_at),
+        ended_at: Set(session.ended_at),
+    };
+    session::Entity::insert(row).exec_without_returning(connection).await.map(|_| ())
+}
+
+pub(super) async fn by_id(connection: &impl ConnectionTrait, id: Uuid) -> Result<Option<session::Model>, DbErr> {
+    session::Entity::find_by_id(id).one(connection).await
+}
+
+/// A user's sessions that have not ended, the last used first.
+pub(super) async fn live(connection: &impl ConnectionTrait, user: Uuid) -> Result<Vec<session::Model>, DbErr> {
+    session::Entity::find()
+        .filter(session::Column::UserId.eq(user))
+        .filter(session::Column::EndedAt.is_null())
+        .order_by_desc(session::Column::LastUsedAt)
+        .limit(MAX_LISTED)
+        .all(connection)
+        .await
+}
+
+/// Ends a user's session; whether it was there and had not ended.
+pub(super) async fn end(connection: &impl ConnectionTrait, user: Uuid, id: Uuid, now: i64) -> Result<bool, DbErr> {
+    let update = session::Entity::update_many()
+        .col_expr(session::Column::EndedAt, Expr::value(now))
+        .filter(session::Column::Id.eq(id))
+        .filter(session::Column::UserId.eq(user))
+        .filter(session::Column::EndedAt.is_null());
+    Ok(update.exec(connection).await?.rows_affected == 1)
+}
+
+pub(super) async fn touch(connection: &impl ConnectionTrait, id: Uuid, now: i64) -> Result<(), DbErr> {
+    let update = session::Entity::update_many()
+        .col_expr(session::Column::LastUsedAt, Expr::value(now))
+        .filter(session::Column::Id.eq(id));
+    update.exec(connection).await.map(|_| ())
+}
+
+pub(super) async fn insert_refresh(
+    connection: &impl ConnectionTrait,
+    hash: String,
+    session: Uuid,
+    issued_at: i64,
+    expires_at: i64,
+) -> Result<(), DbErr> {
+    let row = refresh_token::ActiveModel {
+        hash: Set(hash),
+        session_id: Set(session),
+        issued_at: Set(issued_at),
+        expires_at: Set(expires_at),
+        used_at: Set(None),
+    };
+    refresh_token::Entity::insert(row).exec_without_returning(connection).await.map(|_| ())
+}
+
+pub(super) async fn refresh(
+    connection: &impl ConnectionTrait,
+    hash: &str,
+) -> Result<Option<refresh_token::Model>, DbErr> {
+    refresh_token::Entity::find_by_id(hash).one(connection).await
+}
+
+/// Marks a refresh token as used; false where someone was faster.
+pub(super) async fn use_refresh(connection: &impl ConnectionTrait, hash: &str, now: i64) -> Result<bool, DbErr> {
+    let update = refresh_token::Entity::update_many()
+        .col_expr(refresh_token::Column::UsedAt, Expr::value(now))
+        .filter(refresh_token::Column::Hash.eq(hash))
+        .filter(refresh_token::Column::UsedAt.is_null());
+    Ok(update.exec(connection).await?.rows_affected == 1)
+}

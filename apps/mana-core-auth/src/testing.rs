@@ -1,0 +1,68 @@
+//! Runs the whole service inside a test's process.
+
+use kit::config::Env;
+use kit::database::Database;
+use kit::testing::{Running, Store, TestDatabase};
+use secrecy::ExposeSecret;
+
+use crate::app;
+use crate::config::Config;
+
+/// What internal calls must carry.
+pub const SERVICE_TOKEN: &str = "a service token for tests";
+
+/// The issuer and audience of its tokens.
+pub const ISSUER: &str = "http://auth.test";
+
+/// The seed of its signing key, in hexadecimal.
+pub const SIGNING_SEED: &str = "0101010101010101010101010101010101010101010101010101010101010101";
+
+/// A running mana-core-auth with a database of its own.
+pub struct Auth {
+    /// Where it answers.
+    pub url: String,
+    /// Its database.
+    pub database: Database,
+    _running: Running,
+    _test_database: TestDatabase,
+}
+
+impl Auth {
+    /// Starts one, migrated.
+    ///
+    /// # Panics
+    /// When it cannot start.
+    pub async fn start(store: Store) -> Self {
+        let auth = Self::start_unmigrated(store).await;
+        app::MIGRATIONS.run(&auth.database).await.expect("migrations run");
+        auth
+    }
+
+    /// Starts one against an empty schema.
+    ///
+    /// # Panics
+    /// When it cannot start.
+    pub async fn start_unmigrated(store: Store) -> Self {
+        let test_database = TestDatabase::create(store).await;
+        let mut variables = vec![
+            ("TOKEN_ISSUER", ISSUER),
+            ("SERVICE_TOKEN", SERVICE_TOKEN),
+            ("AUTH_SIGNING_SEED", SIGNING_SEED),
+            ("DATABASE_URL", test_database.url.expose_secret()),
+        ];
+        variables.extend(test_database.redis_url.as_ref().map(|url| ("REDIS_URL", url.expose_secret())));
+        let config = Config::read(&Env::table(variables)).expect("the settings are right");
+        let service = app::service(&config).await.expect("the service can be put together");
+        let running = Running::start(service.into_router()).await;
+        let database = test_database.connect().await;
+        Self { url: running.url.clone(), database, _running: running, _test_database: test_database }
+    }
+
+    /// What `check-ledger` finds.
+    ///
+    /// # Panics
+    /// When the database does not answer.
+    pub async fn ledger_findings(&self) -> Vec<String> {
+        crate::ledger::audit::findings(&self.database).await.expect("the database answers")
+    }
+}
