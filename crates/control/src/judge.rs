@@ -51,8 +51,8 @@ pub(crate) fn judge(count: u16, places: &[Summary<'_>]) -> Judgement {
     let current = places.iter().filter(|place| place.current && place.ready()).count();
     let old = places.iter().any(|place| !place.current || place.retiring);
     if current >= usize::from(count) && !old {
-        let after = places.iter().filter_map(|place| place.ready_after).fold(None, longest);
-        let detail = after.map_or_else(|| "ready".to_owned(), |after| format!("ready after {after:.1} s"));
+        let longest = places.iter().filter_map(|place| place.ready_after).max_by(f64::total_cmp);
+        let detail = longest.map_or_else(|| "ready".to_owned(), |after| format!("ready after {after:.1} s"));
         return say(ServiceState::Up, detail, false);
     }
     let concern = places.iter().filter(|place| !place.ready() && !place.retiring).max_by_key(|place| concern(place));
@@ -76,10 +76,6 @@ pub(crate) fn judge(count: u16, places: &[Summary<'_>]) -> Judgement {
         _ => ServiceState::Starting,
     };
     say(state, detail, stuck)
-}
-
-fn longest(longest: Option<f64>, next: f64) -> Option<f64> {
-    Some(longest.map_or(next, |longest| longest.max(next)))
 }
 
 /// The place that says most about what is wrong.

@@ -24,6 +24,7 @@ pub(crate) struct WantedView<'a> {
 
 /// A place: where one instance of a service is kept running, whatever becomes of single processes.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about a place, each named where it is used")]
 pub(crate) struct PlaceView<'a> {
     pub(crate) key: Key,
     pub(crate) service: &'a str,

@@ -124,6 +124,7 @@ fn a_removed_service_goes_though_others_that_stay_needed_it_once() {
 
 /// A place that lives in the simulation.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about a place")]
 struct Simulated {
     key: Key,
     service: &'static str,

@@ -69,7 +69,7 @@ impl Supervisor {
         match call {
             Call::Status(reply) => drop(reply.send(Ok(self.status()))),
             Call::Apply { request, manifest, plan, reply } => {
-                drop(reply.send(self.apply(Applied { request, manifest }, *plan)));
+                drop(reply.send(self.apply(&Applied { request, manifest }, *plan)));
             }
             Call::Restart { service, reply } => drop(reply.send(self.restart(&service))),
             Call::Down(reply) => drop(reply.send(self.down())),
@@ -80,7 +80,7 @@ impl Supervisor {
         }
     }
 
-    fn apply(&mut self, applied: Applied, plan: Plan) -> Result<Stream, Problem> {
+    fn apply(&mut self, applied: &Applied, plan: Plan) -> Result<Stream, Problem> {
         if self.down_asked {
             return Err(conflict("everything is going down; wait for its end, then `mana up`"));
         }
@@ -112,7 +112,7 @@ impl Supervisor {
                 (wanted.name.clone(), ServiceRow { version, migrated, running: true })
             })
             .collect();
-        self.store.apply(&applied, &rows).map_err(|error| internal(&error))?;
+        self.store.apply(applied, &rows).map_err(|error| internal(&error))?;
         self.note(None, None, "applied", &applied.request.manifest.display().to_string());
         tracing::info!(manifest = %applied.request.manifest.display(), "applied");
         self.set_ports(&desired.plan);

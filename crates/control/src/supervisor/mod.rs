@@ -84,6 +84,14 @@ pub(crate) enum Message {
     Quit,
 }
 
+/// What is known of an instance that ended while no control plane ran.
+#[derive(Debug)]
+struct Past {
+    restarts: u32,
+    last_exit: Option<String>,
+    port: Option<u16>,
+}
+
 /// What the owner is made of.
 #[derive(Debug)]
 pub(crate) struct Parts {
@@ -113,8 +121,8 @@ pub(crate) struct Supervisor {
     lost: Option<String>,
     places: BTreeMap<Key, Place>,
     next_key: Key,
-    /// What is known of instances that ended while no control plane ran: restarts and last exit, by service and ordinal.
-    past: BTreeMap<(String, u16), (u32, Option<String>, Option<u16>)>,
+    /// What is known of instances that ended while no control plane ran, by service and ordinal.
+    past: BTreeMap<(String, u16), Past>,
     ports: Option<Ports>,
     edge: EdgeLink,
     progress: Progress,
@@ -405,7 +413,7 @@ impl Supervisor {
             let reason = failed.replace.clone().unwrap_or_default();
             let (at, jitter) = (self.clock.now(), clock::chance());
             place.life = lifecycle::State::replacing(policy, &failed.life, reason, at, jitter);
-        } else if let Some((restarts, last_exit, port)) = self.past.remove(&(service.to_owned(), ordinal)) {
+        } else if let Some(Past { restarts, last_exit, port }) = self.past.remove(&(service.to_owned(), ordinal)) {
             place.life = lifecycle::State::new(policy).with_past(restarts, last_exit);
             place.last_port = port;
         }

@@ -94,11 +94,11 @@ impl Supervisor {
             let served = self.snapshot().is_some_and(|wanted| self.edge.is_served(&wanted));
             if !served && let Some(trouble) = self.edge.trouble() {
                 judgement.state = ServiceState::Degraded;
-                judgement.detail = trouble.to_owned();
+                trouble.clone_into(&mut judgement.detail);
                 judgement.stuck = true;
             } else if !served {
                 judgement.state = ServiceState::Starting;
-                judgement.detail = "taking over the routes".to_owned();
+                judgement.detail = String::from("taking over the routes");
             }
             return;
         }
@@ -109,7 +109,7 @@ impl Supervisor {
             .all(|place| place.id().is_some_and(|id| self.edge.serves(id)));
         if !all_served {
             judgement.state = ServiceState::Starting;
-            judgement.detail = "ready, waiting for the edge to send requests".to_owned();
+            judgement.detail = String::from("ready, waiting for the edge to send requests");
         }
     }
 

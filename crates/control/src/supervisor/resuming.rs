@@ -10,7 +10,7 @@ use mana_runtime::lifecycle::State;
 
 use super::edge_link;
 use super::place::{Place, Running};
-use super::{Supervisor, upkeep};
+use super::{Past, Supervisor, upkeep};
 use crate::desired::{Desired, EDGE, Program, Wanted};
 use crate::secrets::Secrets;
 use crate::snapshot::routed;
@@ -162,7 +162,8 @@ impl Supervisor {
         self.note(Some(&row.service), Some(&row.id), "exited", &reason);
         Self::complain(self.store.ended(&row.id, Some(&reason), false));
         if !row.migration {
-            let past = (row.restarts, Some("ended while no control plane ran".to_owned()), row.port);
+            let last_exit = Some("ended while no control plane ran".to_owned());
+            let past = Past { restarts: row.restarts, last_exit, port: row.port };
             self.past.insert((row.service.clone(), row.ordinal), past);
         }
     }

@@ -197,7 +197,7 @@ impl Supervisor {
     pub(super) fn look_after(&mut self, key: Key) {
         let (mailbox, socket) = (self.mailbox(), paths::edge_socket(&self.data));
         let Some(place) = self.places.get_mut(&key) else { return };
-        let pace = place.pace();
+        let first_pace = place.pace();
         let Some(instance) = &mut place.instance else { return };
         let Some(handle) = instance.handle.clone() else { return };
         let run = instance.run;
@@ -206,7 +206,7 @@ impl Supervisor {
                 Some(port) => Target::service(port, &place.facts),
                 None => Target::Edge(socket),
             };
-            instance.prober = Some(probing::start(key, run, target, pace, mailbox.clone()));
+            instance.prober = Some(probing::start(key, run, target, first_pace, mailbox.clone()));
         }
         tokio::spawn(async move {
             let exit = handle.exited().await;

@@ -89,7 +89,8 @@ impl Supervisor {
                 for path in paths {
                     match logs::rotate(&path, logs::Limits::default()) {
                         Ok(Some(done)) => {
-                            tracing::info!(path = %path.display(), bytes = done.bytes, how = ?done.how, "rotated")
+                            let how = done.how;
+                            tracing::info!(path = %path.display(), bytes = done.bytes, ?how, "rotated");
                         }
                         Ok(None) => {}
                         Err(error) => {

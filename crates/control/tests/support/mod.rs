@@ -1,0 +1,314 @@
+//! One ecosystem of small services under a real control plane and a real edge, in a folder of its own.
+
+#![expect(dead_code, reason = "each test file uses its own part")]
+
+use std::fmt::Write as _;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use http_body_util::{BodyExt, Empty};
+use hyper_util::rt::TokioIo;
+use mana_control::api::{Apply, Event, InstanceStatus, Overrides, Restart, ServiceState, ServiceStatus, Status};
+use mana_control::client::{Client, ClientError, Events};
+use mana_control::paths;
+use tempfile::TempDir;
+
+/// Nothing here takes longer on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The program of `examples/NAME.rs`.
+pub(crate) fn example(name: &str) -> PathBuf {
+    let tests = std::env::current_exe().expect("own path");
+    let target = tests.parent().and_then(Path::parent).expect("target folder");
+    target.join("examples").join(name)
+}
+
+/// A port nobody uses now.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind").local_addr().expect("address").port()
+}
+
+/// Waits for a condition; says what it waited for when it takes too long.
+pub(crate) async fn until<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = condition().await {
+            return found;
+        }
+        assert!(began.elapsed() < PATIENCE, "waited too long: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Whether this process runs (and is no zombie).
+pub(crate) fn runs(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X'])))
+}
+
+pub(crate) fn kill(pid: u32, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_raw(pid.cast_signed()).expect("a pid");
+    rustix::process::kill_process(pid, signal).expect("signal");
+}
+
+/// What a manifest says about one service.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Service {
+    pub(crate) name: &'static str,
+    pub(crate) needs: Vec<&'static str>,
+    pub(crate) env: Vec<(&'static str, String)>,
+    pub(crate) secrets: Vec<&'static str>,
+    pub(crate) more: String,
+}
+
+impl Service {
+    pub(crate) fn new(name: &'static str) -> Self {
+        Self { name, ..Self::default() }
+    }
+
+    pub(crate) fn needs(mut self, name: &'static str) -> Self {
+        self.needs.push(name);
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &'static str, value: &str) -> Self {
+        self.env.retain(|(known, _)| *known != name);
+        self.env.push((name, value.to_owned()));
+        self
+    }
+
+    pub(crate) fn secret(mut self, name: &'static str) -> Self {
+        self.secrets.push(name);
+        self
+    }
+
+    /// A further line of the manifest.
+    pub(crate) fn with(mut self, line: &str) -> Self {
+        self.more.push_str(line);
+        self.more.push('\n');
+        self
+    }
+}
+
+pub(crate) struct Ecosystem {
+    pub(crate) folder: TempDir,
+    pub(crate) listen: u16,
+    pub(crate) ports: Vec<(&'static str, u16)>,
+    control: Option<Child>,
+}
+
+impl Ecosystem {
+    /// Prepares an ecosystem, and starts a control plane that nothing was applied to yet.
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::Builder::new().prefix("mana-control-").tempdir().expect("folder");
+        let mut ecosystem = Self { folder, listen: free_port(), ports: Vec::new(), control: None };
+        ecosystem.start_control().await;
+        ecosystem
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub(crate) async fn start_control(&mut self) {
+        let child = Command::new(example("control"))
+            .args(["control", "--data"])
+            .arg(self.data())
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("control starts");
+        self.control = Some(child);
+        until("control answers", async || Client::connect(&self.data()).await.ok()).await;
+    }
+
+    pub(crate) fn control_pid(&self) -> u32 {
+        self.control.as_ref().expect("control runs").id()
+    }
+
+    /// kill -9.
+    pub(crate) fn kill_control(&mut self) {
+        let mut child = self.control.take().expect("control runs");
+        child.kill().expect("kill");
+        child.wait().expect("wait");
+    }
+
+    /// SIGTERM.
+    pub(crate) async fn stop_control(&mut self) {
+        kill(self.control_pid(), rustix::process::Signal::TERM);
+        self.control_ended().await;
+    }
+
+    pub(crate) async fn control_ended(&mut self) {
+        let mut child = self.control.take().expect("control runs");
+        until("control ends", async || child.try_wait().expect("wait")).await;
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        Client::connect(&self.data()).await.expect("control runs")
+    }
+
+    pub(crate) fn manifest(&self) -> PathBuf {
+        self.folder.path().join("mana.toml")
+    }
+
+    pub(crate) fn port(&mut self, service: &'static str) -> u16 {
+        if let Some((_, port)) = self.ports.iter().find(|(name, _)| *name == service) {
+            return *port;
+        }
+        let port = free_port();
+        self.ports.push((service, port));
+        port
+    }
+
+    pub(crate) fn write(&mut self, services: &[Service]) {
+        let mut text = format!(
+            "name = \"small\"\ndomain = \"small.example\"\n\n[environments.development]\nlisten = \"127.0.0.1:{}\"\n\n\
+             [projects]\nsmall = {{}}\n\n[secrets]\nMADE = {{ generate = 16 }}\nGIVEN = {{ about = \"given by a person\" }}\n",
+            self.listen
+        );
+        for service in services {
+            let port = self.port(service.name);
+            let env: Vec<String> = service.env.iter().map(|(name, value)| format!("{name} = {value:?}")).collect();
+            write!(
+                text,
+                "\n[services.{}]\nproject = \"small\"\nkind = \"backend\"\ncommand = {:?}\nport = {port}\nneeds = {:?}\nsecrets = {:?}\n\
+                 env = {{ {} }}\nhosts = [\"{}.localhost\"]\n{}",
+                service.name,
+                example("instance").display().to_string(),
+                service.needs,
+                service.secrets,
+                env.join(", "),
+                service.name,
+                service.more,
+            )
+            .expect("text");
+        }
+        std::fs::write(self.manifest(), text).expect("write");
+    }
+
+    pub(crate) async fn apply(&mut self, services: &[Service]) -> Events {
+        self.write(services);
+        self.apply_as_is().await.expect("applied")
+    }
+
+    pub(crate) async fn apply_as_is(&self) -> Result<Events, ClientError> {
+        let overrides = Overrides { data: Some(self.data()), ..Overrides::default() };
+        self.client().await.apply(&Apply { manifest: self.manifest(), overrides }).await
+    }
+
+    /// Applies, and waits until all is up.
+    pub(crate) async fn up(&mut self, services: &[Service]) {
+        let events = all(self.apply(services).await).await;
+        assert!(matches!(events.last(), Some(Event::Settled { .. })), "{events:#?}");
+    }
+
+    pub(crate) async fn restart(&self, service: &str) -> Vec<Event> {
+        all(self.client().await.restart(&Restart { service: service.into() }).await.expect("asked")).await
+    }
+
+    /// Takes everything down.
+    pub(crate) async fn down(&mut self) {
+        let events = all(self.client().await.down().await.expect("asked")).await;
+        assert!(matches!(events.last(), Some(Event::Settled { .. })), "{events:#?}");
+        self.control_ended().await;
+    }
+
+    pub(crate) async fn status(&self) -> Status {
+        self.client().await.status().await.expect("status")
+    }
+
+    pub(crate) async fn service(&self, name: &str) -> ServiceStatus {
+        let status = self.status().await;
+        status.services.into_iter().find(|service| service.name == name).expect("known")
+    }
+
+    /// The first instance of a service.
+    pub(crate) async fn instance(&self, name: &str) -> InstanceStatus {
+        self.service(name).await.instances.into_iter().next().expect("an instance")
+    }
+
+    pub(crate) async fn pid(&self, name: &str) -> u32 {
+        self.instance(name).await.pid.expect("it runs")
+    }
+
+    /// All pids, by service.
+    pub(crate) async fn pids(&self) -> Vec<(String, Vec<u32>)> {
+        let services = self.status().await.services;
+        services.into_iter().map(|s| (s.name, s.instances.iter().filter_map(|i| i.pid).collect())).collect()
+    }
+
+    pub(crate) async fn state(&self, name: &str) -> ServiceState {
+        self.service(name).await.state
+    }
+
+    /// Asks a service through its stable internal address.
+    pub(crate) async fn get(&self, service: &str, path: &str) -> Result<(u16, String), String> {
+        let port = self.ports.iter().find(|(name, _)| *name == service).expect("known").1;
+        get(port, path).await
+    }
+
+    pub(crate) async fn journal_kinds(&self, service: &str) -> Vec<String> {
+        let mut entries = self.client().await.journal(1_000).await.expect("journal");
+        entries.reverse();
+        entries.into_iter().filter(|e| e.service.as_deref() == Some(service)).map(|e| e.kind).collect()
+    }
+}
+
+impl Drop for Ecosystem {
+    fn drop(&mut self) {
+        // Whatever a failed test left: everything whose program lies in this test's target and works on this folder.
+        if let Some(mut control) = self.control.take() {
+            let _ = control.kill();
+            let _ = control.wait();
+        }
+        if std::thread::panicking()
+            && let Ok(log) = std::fs::read_to_string(paths::control_log(&self.data()))
+        {
+            eprintln!("--- control.log ---\n{log}");
+        }
+        let Ok(processes) = std::fs::read_dir("/proc") else { return };
+        for entry in processes.flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+            let own = std::fs::read_link(entry.path().join("fd/1"))
+                .is_ok_and(|output| output.starts_with(self.folder.path()));
+            if own
+                && pid != std::process::id()
+                && std::fs::read_link(entry.path().join("exe"))
+                    .is_ok_and(|exe| exe.starts_with(example("").parent().expect("folder")))
+            {
+                let pid = rustix::process::Pid::from_raw(pid.cast_signed()).expect("a pid");
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        }
+    }
+}
+
+/// All events of a stream.
+pub(crate) async fn all(mut events: Events) -> Vec<Event> {
+    let mut got = Vec::new();
+    loop {
+        let next = tokio::time::timeout(PATIENCE, events.next()).await;
+        let Ok(next) = next else { panic!("the stream does not end: {got:#?}") };
+        match next.expect("a stream") {
+            Some(event) => got.push(event),
+            None => return got,
+        }
+    }
+}
+
+/// One request on a connection of its own.
+pub(crate) async fn get(port: u16, path: &str) -> Result<(u16, String), String> {
+    let stream = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+        .await
+        .map_err(|error| format!("connect: {error}"))?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    tokio::spawn(connection);
+    let request = hyper::Request::get(path).header("host", "localhost").body(Empty::<bytes::Bytes>::new());
+    let answer = sender.send_request(request.expect("a request")).await.map_err(|error| error.to_string())?;
+    let status = answer.status().as_u16();
+    let body = answer.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
+    Ok((status, String::from_utf8_lossy(&body).into_owned()))
+}
