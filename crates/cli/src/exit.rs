@@ -20,6 +20,8 @@ pub(crate) enum Exit {
     NotAsDesired = 3,
     /// No control plane runs on the data folder.
     NotRunning = 4,
+    /// Another control plane owns the data folder.
+    AlreadyRunning = 5,
     /// The manifest or another configuration is wrong; nothing was started or changed.
     BadConfiguration = 64,
     /// Ended by Ctrl-C before it was done.
@@ -28,12 +30,13 @@ pub(crate) enum Exit {
 
 impl Exit {
     /// Every code, ascending.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Ok,
         Self::Failed,
         Self::Usage,
         Self::NotAsDesired,
         Self::NotRunning,
+        Self::AlreadyRunning,
         Self::BadConfiguration,
         Self::Interrupted,
     ];
@@ -51,6 +54,7 @@ impl Exit {
             Self::Usage => "the command line is not understood, or names a service or secret that does not exist",
             Self::NotAsDesired => "`status` only: something is not as desired; the differences are listed by name",
             Self::NotRunning => "no control plane runs on this data folder (`mana up` starts one)",
+            Self::AlreadyRunning => "another control plane runs on this data folder already",
             Self::BadConfiguration => "the manifest or another configuration is wrong; nothing was started or changed",
             Self::Interrupted => "ended by Ctrl-C before it was done",
         }
@@ -81,7 +85,7 @@ mod tests {
     #[test]
     fn codes_are_the_documented_ones_and_distinct() {
         let codes: Vec<u8> = Exit::ALL.iter().map(|exit| exit.code()).collect();
-        assert_eq!(codes, [0, 1, 2, 3, 4, 64, 130]);
+        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 64, 130]);
     }
 
     #[test]

@@ -154,6 +154,7 @@ impl Failure {
             Self::Refused(problem) if problem.status == NOT_FOUND => Exit::Usage,
             Self::Unknown { .. } | Self::Usage { .. } | Self::Secrets(SecretsError::Name { .. }) => Exit::Usage,
             Self::NotRunning { .. } => Exit::NotRunning,
+            Self::Daemon(mana_control::daemon::Error::AlreadyRunning { .. }) => Exit::AlreadyRunning,
             Self::File { .. }
             | Self::ControlStart { .. }
             | Self::Refused(_)

@@ -36,10 +36,15 @@ struct Route {
 pub(crate) async fn of(data: &Path) -> Option<LastKnown> {
     let live = Client::new(paths::edge_socket(data)).timeout(EDGE_TIMEOUT).get().await.ok();
     let edge_answers = live.is_some();
-    let snapshot = live.or_else(|| saved(data))?;
+    // After a `mana down` a snapshot without instances is left: nothing to speak of.
+    let snapshot = live.or_else(|| saved(data).filter(anything_was_ready))?;
     let mut routes: Vec<Route> = snapshot.routes.iter().map(Route::from).collect();
     routes.sort_by(|one, other| one.name.cmp(&other.name));
     Some(LastKnown { edge_answers, generation: snapshot.generation, routes })
+}
+
+fn anything_was_ready(snapshot: &Snapshot) -> bool {
+    snapshot.routes.iter().any(|route| Route::from(route).ready_instances.is_some_and(|ready| ready > 0))
 }
 
 fn saved(data: &Path) -> Option<Snapshot> {
@@ -95,5 +100,8 @@ mod tests {
         let known = of(folder.path()).await.expect("a snapshot");
         insta::assert_snapshot!(known.lines(Style::PLAIN).join("\n"));
         assert!(!known.edge_answers);
+        let empty = r#"{"generation": 8, "listeners": [], "routes": []}"#;
+        std::fs::write(paths::edge_snapshot(folder.path()), empty).expect("written");
+        assert!(of(folder.path()).await.is_none(), "nothing was ready");
     }
 }

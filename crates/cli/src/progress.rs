@@ -38,6 +38,18 @@ pub(crate) async fn follow_until_interrupted(
     }
 }
 
+/// Waits for the end of a stream that has nothing to show.
+pub(crate) async fn wait(mut events: Events, context: &Context) -> Result<Outcome, Failure> {
+    while let Some(event) = events.next().await.map_err(|error| context.failure(error))? {
+        match event {
+            Event::Settled { took_ms } => return Ok(Outcome::Settled(Duration::from_millis(took_ms))),
+            Event::Failed { reason } => return Ok(Outcome::Failed(reason)),
+            Event::Service { .. } | Event::ServiceFailed { .. } => {}
+        }
+    }
+    Err(Failure::Cut)
+}
+
 /// Follows the stream to its end. Failed services are shown with their log lines.
 pub(crate) async fn follow(
     mut events: Events,

@@ -2,21 +2,28 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use mana_control::client::{Client, ClientError};
-use mana_control::{logs, paths};
+use mana_control::{logs, paths, secrets};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::context::Context;
+use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::show::units;
 
 /// Longest wait for the new control plane's socket. It adopts what runs before it answers; that takes milliseconds.
 const START_BOUND: Duration = Duration::from_secs(15);
 /// Pause between two looks at the socket.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// Pause between two starts while another control plane owns the folder.
+const TRY_EVERY: Duration = Duration::from_millis(100);
 /// Log lines shown when it dies at once.
 const TAIL_LINES: usize = 15;
 
@@ -38,32 +45,20 @@ async fn start(context: &Context, data: &Path) -> Result<Client, Failure> {
             Err(ClientError::NotRunning { .. }) => {}
             Err(error) => return Err(context.failure(error)),
         }
-        // One that lost a race against another `mana up` ends at once too; then the winner's socket is there in a moment.
-        if let Some(status) = child.try_wait()? {
-            return match wait_for_another(data).await {
-                Some(client) => Ok(client),
-                None => Err(died(data, status)),
-            };
-        }
         if began.elapsed() > START_BOUND {
-            return Err(failure(data, format!("it runs (pid {}) but does not answer on its socket", child.id())));
+            return Err(failure(data, format!("nothing answers on its socket after {}", units::duration(START_BOUND))));
+        }
+        match child.try_wait()? {
+            None => {}
+            // The one that owns the folder is starting as well, and will answer; or it is ending, and then it is our turn.
+            Some(status) if status.code() == Some(i32::from(Exit::AlreadyRunning.code())) => {
+                tokio::time::sleep(TRY_EVERY).await;
+                child = spawn(data)?;
+            }
+            Some(status) => return Err(failure(data, format!("it ended at once ({status})"))),
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
-}
-
-/// Longest wait for the socket of a control plane that somebody else is starting.
-const OTHER_BOUND: Duration = Duration::from_secs(1);
-
-async fn wait_for_another(data: &Path) -> Option<Client> {
-    let began = Instant::now();
-    while began.elapsed() < OTHER_BOUND {
-        if let Ok(client) = Client::connect(data).await {
-            return Some(client);
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-    None
 }
 
 /// This very binary as `mana control`. It leaves the terminal's session itself; its output goes to its log, so that a panic
@@ -73,7 +68,11 @@ fn spawn(data: &Path) -> Result<Child, Failure> {
     let file = |what: &'static str| move |source| Failure::File { what, path: paths::control_log(data), source };
     let second = log.try_clone().map_err(file("write"))?;
     let binary = std::env::current_exe()?;
-    Command::new(&binary)
+    let mut command = Command::new(&binary);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_ours(&name.to_string_lossy())) {
+        command.env_remove(name);
+    }
+    command
         .arg("--data")
         .arg(data)
         .arg("control")
@@ -85,6 +84,13 @@ fn spawn(data: &Path) -> Result<Child, Failure> {
         .map_err(|source| Failure::File { what: "start", path: binary, source })
 }
 
+/// Variables that were for this command: which ecosystem, and provided secrets, which would otherwise lie in the control
+/// plane's environment for as long as it runs.
+fn is_ours(name: &str) -> bool {
+    const FLAGS: [&str; 5] = ["MANA_MANIFEST", "MANA_ENV", "MANA_DATA", "MANA_LISTEN", "MANA_PORT_OFFSET"];
+    FLAGS.contains(&name) || name.starts_with(secrets::ENVIRONMENT_PREFIX)
+}
+
 /// The log, opened for appending; folders of a new data folder are made for their owner only.
 fn open_log(data: &Path) -> Result<File, Failure> {
     let folder = paths::logs(data);
@@ -93,10 +99,6 @@ fn open_log(data: &Path) -> Result<File, Failure> {
     let path = paths::control_log(data);
     let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
     opened.map_err(|source| Failure::File { what: "write", path, source })
-}
-
-fn died(data: &Path, status: ExitStatus) -> Failure {
-    failure(data, format!("it ended at once ({status})"))
 }
 
 fn failure(data: &Path, what: String) -> Failure {
@@ -112,4 +114,30 @@ fn failure(data: &Path, what: String) -> Failure {
 /// Makes the data folder, for its owner only.
 pub(crate) fn make_data_folder(data: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(data)
+}
+
+/// Longest wait for a control plane that has said its last word.
+const END_BOUND: Duration = Duration::from_secs(10);
+
+/// Waits until the process of a control plane is gone, so that the next command finds none.
+pub(crate) fn wait_for_end(pid: Option<OwnedFd>) -> Result<(), Failure> {
+    let Some(pid) = pid else { return Ok(()) };
+    let bound = Timespec::try_from(END_BOUND).map_err(io::Error::other)?;
+    let mut ends = [PollFd::new(&pid, PollFlags::IN)];
+    match poll(&mut ends, Some(&bound)).map_err(io::Error::from)? {
+        0 => Err(Failure::Failed {
+            what: format!(
+                "everything is stopped, but the control plane has not ended within {}",
+                units::duration(END_BOUND)
+            ),
+            help: "`mana logs control` shows what it is doing".into(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Holds on to a process, so that its end is seen and never mixed up with another's. `None`: it is gone already.
+pub(crate) fn hold(pid: u32) -> Option<OwnedFd> {
+    let pid = Pid::from_raw(i32::try_from(pid).ok()?)?;
+    pidfd_open(pid, PidfdFlags::empty()).ok()
 }

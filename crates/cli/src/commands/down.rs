@@ -1,5 +1,6 @@
 //! `mana down`.
 
+use mana_control::api::Status;
 use mana_control::client::{Client, ClientError};
 use mana_control::paths;
 use serde::Serialize;
@@ -49,37 +50,45 @@ struct Nothing {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let data = context.data()?;
     block_on(async {
-        let client = match Client::connect(&data).await {
-            Ok(client) => client,
+        let (client, started) = match Client::connect(&data).await {
             // No memory, so nothing was ever started here.
             Err(ClientError::NotRunning { .. }) if !paths::database(&data).exists() => return nothing(args, context),
-            Err(ClientError::NotRunning { .. }) => start::ensure(context, &data).await?.0,
-            Err(error) => return Err(context.failure(error)),
+            _ => start::ensure(context, &data).await?,
         };
+        let status = client.status().await.map_err(|error| context.failure(error))?;
+        let process = start::hold(status.control_pid);
         let events = client.down().await.map_err(|error| context.failure(error))?;
+        if started && !anything_runs(&status) {
+            progress::wait(events, context).await?;
+            start::wait_for_end(process)?;
+            return nothing(args, context);
+        }
         let mut output = context.output();
         match progress::follow_until_interrupted(events, args.json, &mut output, context).await? {
             Outcome::Settled(took) => {
+                start::wait_for_end(process)?;
                 if !args.json {
                     let done = output.style().paint(Tone::Strong, "everything is stopped");
                     output.line(&format!("{done}, after {}", units::duration(took)))?;
                 }
                 Ok(Exit::Ok)
             }
-            Outcome::Failed(reason) => Err(Failure::Failed {
-                what: reason,
-                help: format!(
-                    "ask again with `{}`; `{}` shows why",
-                    context.command("down"),
-                    context.command("logs control")
-                ),
-            }),
+            Outcome::Failed(reason) => Err(not_down(reason, context)),
             Outcome::Interrupted => {
                 report::note("stopping goes on in the background");
                 Ok(Exit::Interrupted)
             }
         }
     })
+}
+
+fn anything_runs(status: &Status) -> bool {
+    status.services.iter().flat_map(|service| &service.instances).any(|instance| instance.pid.is_some())
+}
+
+fn not_down(what: String, context: &Context) -> Failure {
+    let (down, logs) = (context.command("down"), context.command("logs control"));
+    Failure::Failed { what, help: format!("ask again with `{down}`; `{logs}` shows why") }
 }
 
 fn nothing(args: &Args, context: &Context) -> Result<Exit, Failure> {

@@ -11,6 +11,8 @@ use crate::context::{Context, block_on};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
+mod offline;
+
 const EXAMPLES: &str = "\
 Examples:
   mana run mana-core-auth -- grant --email ada@example.com --credits 100
@@ -37,24 +39,34 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let request = RunRequest { service: args.service.clone(), args: args.args.clone() };
     let data = context.data()?;
-    let spec = block_on(async {
+    let told = block_on(async {
         match Client::connect(&data).await {
             Ok(client) => client.run(&request).await.map(Some).map_err(|error| context.failure(error)),
             Err(ClientError::NotRunning { .. }) => Ok(None),
             Err(error) => Err(context.failure(error)),
         }
     })?;
-    become_program(spec.ok_or(Failure::Cut)?)
+    let spec = match told {
+        Some(spec) => spec,
+        None => offline::spec(context, &request)?,
+    };
+    become_program(&spec)
 }
 
+/// Taken over from this command's environment, for a person at a terminal; everything else is the service's own.
+const INHERITED: [&str; 8] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TERM", "COLORTERM", "NO_COLOR"];
+
 /// Replaces this process, so that input, output, signals and the exit code are the program's own.
-fn become_program(spec: RunSpec) -> Result<Exit, Failure> {
+fn become_program(spec: &RunSpec) -> Result<Exit, Failure> {
     let Some((program, arguments)) = spec.argv.split_first() else {
         return Err(Failure::Failed {
             what: "this service has no program".into(),
             help: "only a service with a `command` can be run".into(),
         });
     };
-    let source = Command::new(program).args(arguments).current_dir(&spec.cwd).env_clear().envs(&spec.env).exec();
+    let inherited = INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(&spec.cwd).env_clear().envs(inherited).envs(&spec.env);
+    let source = command.exec();
     Err(Failure::File { what: "run", path: PathBuf::from(program), source })
 }

@@ -70,14 +70,25 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         return foreground::run(args, context, &data, &apply);
     }
     block_on(async {
-        let (client, _) = start::ensure(context, &data).await?;
-        bring_up(&client, &apply, args, context).await
+        let (client, started) = start::ensure(context, &data).await?;
+        let done = bring_up(&client, &apply, args, context).await;
+        if let Err(Failure::Refused(_)) = &done
+            && started
+        {
+            // Nothing was started, so nothing stays, the control plane included.
+            let events = client.down().await.map_err(|error| context.failure(error))?;
+            progress::wait(events, context).await?;
+        }
+        done
     })
 }
 
 /// Provided secrets arrive as `MANA_SECRET_NAME`, so that they stand in no file and no process list.
 fn take_secrets(data: &Path, args: &Args) -> Result<(), Failure> {
-    let taken = secrets::take_from_environment(data, std::env::vars())?;
+    // What is not UTF-8 is no variable of ours; `std::env::vars` would panic over it.
+    let variables =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let taken = secrets::take_from_environment(data, variables)?;
     if !args.json && !taken.is_empty() {
         report::note(&format!("taken over from the environment: {}", taken.join(", ")));
     }
@@ -107,6 +118,7 @@ async fn bring_up(client: &Client, apply: &Apply, args: &Args, context: &Context
         return Ok(Exit::Interrupted);
     }
     let status = client.status().await.map_err(|error| context.failure(error))?;
+    note_other_version(&status, context);
     if args.json {
         let reason = if let Outcome::Failed(reason) = &outcome { Some(reason.as_str()) } else { None };
         output.json_line(&Summary { ok: reason.is_none(), reason, status: &status })?;
@@ -133,4 +145,16 @@ fn is_up(status: &Status, took: std::time::Duration, context: &Context, output: 
     output.line("")?;
     output.lines(&addresses::next_commands(&context.mana(), status, style))?;
     Ok(())
+}
+
+/// A control plane goes on with the binary it was started from, until it is stopped.
+fn note_other_version(status: &Status, context: &Context) {
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+    if status.version != VERSION {
+        let (down, up) = (context.command("down"), context.command("up"));
+        let version = &status.version;
+        report::note(&format!(
+            "the control plane is {version}, this binary {VERSION}: `{down}`, then `{up}` replace it"
+        ));
+    }
 }

@@ -24,10 +24,12 @@ pub(crate) fn pretty(line: &str, style: Style, zone: &TimeZone) -> String {
     }
 }
 
-/// When the line was written, if it says so.
+/// When the line was written, if it says so: in a field, or as the first word of plain text.
 pub(crate) fn written_at(line: &str) -> Option<Timestamp> {
-    let mut record: Map<String, Value> = serde_json::from_str(line).ok()?;
-    take(&mut record, &TIME_KEYS)?.as_str()?.parse().ok()
+    match serde_json::from_str::<Map<String, Value>>(line) {
+        Ok(mut record) => take(&mut record, &TIME_KEYS)?.as_str()?.parse().ok(),
+        Err(_) => line.split_ascii_whitespace().next()?.parse().ok(),
+    }
 }
 
 fn structured(mut record: Map<String, Value>, style: Style, zone: &TimeZone) -> String {

@@ -110,7 +110,8 @@ impl Progress {
             }
             None => self.services.push(Service { name: name.into(), state, detail: detail.into(), failed: false }),
         }
-        Some(line(name, tone(state), word(state), detail, elapsed, style))
+        let (word, detail) = said(state, detail);
+        Some(line(name, tone(state), word, detail, elapsed, style))
     }
 
     /// How it ended, once it has.
@@ -168,23 +169,25 @@ impl Progress {
 
 impl Service {
     fn settled(&self) -> bool {
-        matches!(self.state, ServiceState::Up | ServiceState::Stopped) && !self.failed
+        matches!(said(self.state, &self.detail).0, "up" | "stopped") && !self.failed
     }
 
     fn row(&self, spinner: &str) -> Vec<Cell> {
+        let (said_word, detail) = said(self.state, &self.detail);
         let (mark, mark_tone) = match self.state {
             _ if self.failed => ("✗", Tone::Bad),
+            _ if said_word == STOPPING => (spinner, Tone::Care),
             ServiceState::Up => ("✓", Tone::Good),
             ServiceState::Starting | ServiceState::Degraded => (spinner, Tone::Care),
             ServiceState::Down | ServiceState::Blocked => ("✗", Tone::Bad),
             ServiceState::Stopped => ("✓", Tone::Faint),
         };
-        let (word, word_tone) = if self.failed { ("failed", Tone::Bad) } else { (word(self.state), tone(self.state)) };
+        let (word, word_tone) = if self.failed { ("failed", Tone::Bad) } else { (said_word, tone(self.state)) };
         vec![
             Cell::toned(mark_tone, mark),
             self.name.as_str().into(),
             Cell::toned(word_tone, word),
-            Cell::toned(Tone::Faint, self.detail.as_str()),
+            Cell::toned(Tone::Faint, detail),
         ]
     }
 }
@@ -196,6 +199,24 @@ fn line(service: &str, tone: Tone, word: &str, detail: &str, elapsed: Duration, 
         format!("{elapsed}  {service}  {state}")
     } else {
         format!("{elapsed}  {service}  {state}: {detail}")
+    }
+}
+
+/// The word for what is on its way to being stopped; the control plane tells it as a detail.
+const STOPPING: &str = "stopping";
+
+/// The word for a state with what there is to say beyond it.
+fn said(state: ServiceState, detail: &str) -> (&'static str, &str) {
+    match (state, detail) {
+        (ServiceState::Stopped, STOPPING) => (STOPPING, ""),
+        (state, detail) => {
+            let word = word(state);
+            let beyond = detail.strip_prefix(word).map_or(Some(detail), |rest| match rest {
+                "" => Some(""),
+                rest => rest.strip_prefix(": "),
+            });
+            (word, beyond.unwrap_or(detail))
+        }
     }
 }
 
@@ -266,6 +287,21 @@ mod tests {
         let draw = |width, height| progress.draw(Duration::from_millis(600), Style::PLAIN, width, height).join("\n");
         insta::assert_snapshot!(draw(None, None));
         insta::assert_snapshot!(draw(Some(40), Some(5)));
+    }
+
+    #[test]
+    fn a_word_is_not_said_twice_and_stopping_is_not_stopped() {
+        let events = [
+            service("a", ServiceState::Starting, "starting: connection refused"),
+            service("a", ServiceState::Stopped, "stopping"),
+            service("a", ServiceState::Stopped, "stopped"),
+        ];
+        let (_, lines) = told(&events);
+        assert_eq!(
+            lines.join("\n"),
+            "  0.0 s  a  starting: connection refused\n  0.1 s  a  stopping\n  0.2 s  a  stopped"
+        );
+        assert!(!told(&events[..2]).0.services[0].settled());
     }
 
     #[test]

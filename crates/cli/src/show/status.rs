@@ -25,9 +25,11 @@ const COLUMNS: [Column; 11] = [
 /// Everything, differences last.
 pub(crate) fn lines(status: &Status, now: Timestamp, style: Style, width: Option<usize>) -> Vec<String> {
     let mut lines = vec![header(status, now, style, width), String::new()];
-    let rows: Vec<Vec<Cell>> = status.services.iter().flat_map(|service| rows(service, now)).collect();
-    lines.extend(table::lines(&COLUMNS, &rows, style, width));
-    lines.push(String::new());
+    if !status.services.is_empty() {
+        let rows: Vec<Vec<Cell>> = status.services.iter().flat_map(|service| rows(service, now)).collect();
+        lines.extend(table::lines(&COLUMNS, &rows, style, width));
+        lines.push(String::new());
+    }
     if status.differences.is_empty() {
         lines.push(
             style.paint(Tone::Good, &format!("✓ all {} as desired", units::count(status.services.len(), "service"))),
@@ -41,7 +43,11 @@ pub(crate) fn lines(status: &Status, now: Timestamp, style: Style, width: Option
 
 fn header(status: &Status, now: Timestamp, style: Style, width: Option<usize>) -> String {
     let up = units::since(&status.started_at, now).map_or_else(|| "?".to_owned(), units::duration);
-    let name = format!("{} in {}", status.ecosystem, status.environment);
+    let name = if status.ecosystem.is_empty() {
+        "nothing was applied yet".to_owned()
+    } else {
+        format!("{} in {}", status.ecosystem, status.environment)
+    };
     let plane = format!("   control plane {} (pid {}) since {up}", status.version, status.control_pid);
     let room = width.map_or(usize::MAX, |width| width.saturating_sub(name.chars().count()));
     format!("{}{}", style.paint(Tone::Strong, &name), style.paint(Tone::Faint, &table::cut(&plane, room)))
@@ -198,6 +204,18 @@ pub(crate) mod tests {
     #[test]
     fn differences_are_named() {
         insta::assert_snapshot!(lines(&unwell(), now(), Style::PLAIN, None).join("\n"));
+    }
+
+    #[test]
+    fn a_control_plane_without_an_ecosystem_says_so() {
+        let status = Status {
+            ecosystem: String::new(),
+            environment: String::new(),
+            services: Vec::new(),
+            differences: vec!["nothing was applied yet; `mana up` does".into()],
+            ..well()
+        };
+        insta::assert_snapshot!(lines(&status, now(), Style::PLAIN, None).join("\n"));
     }
 
     #[test]

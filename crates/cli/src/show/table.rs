@@ -1,6 +1,6 @@
 //! Text in columns, fitted to a width.
 //!
-//! Too narrow a terminal first loses whole columns, the least important first, then the end of the last column. Widths
+//! Too narrow a terminal first loses whole columns, empty ones and then the least important first, then the end of the last column. Widths
 //! count characters: names of services and states are ASCII, and a log line that is not may be cut a little early.
 
 use super::style::{Style, Tone};
@@ -66,14 +66,22 @@ pub(crate) fn lines(columns: &[Column], rows: &[Vec<Cell>], style: Style, width:
             cells.chain([columns[index].title.len()]).max().unwrap_or(0)
         })
         .collect();
-    let kept = fit(columns, &widths, width);
+    let empty = |index: usize| rows.iter().all(|row| row.get(index).is_none_or(|cell| cell.text.is_empty()));
+    let ranks: Vec<u8> = (0..columns.len())
+        .map(|index| match columns[index].rank {
+            0 => 0,
+            _ if empty(index) => u8::MAX,
+            rank => rank,
+        })
+        .collect();
+    let kept = fit(&ranks, &widths, width);
     let head: Vec<Cell> = columns.iter().map(|column| Cell::toned(Tone::Faint, column.title)).collect();
     std::iter::once(&head).chain(rows).map(|row| line(row, columns, &widths, &kept, style, width)).collect()
 }
 
-/// Which columns stay, by index. Empty ones go first of all.
-fn fit(columns: &[Column], widths: &[usize], width: Option<usize>) -> Vec<usize> {
-    let mut kept: Vec<usize> = (0..columns.len()).collect();
+/// Which columns stay, by index.
+fn fit(ranks: &[u8], widths: &[usize], width: Option<usize>) -> Vec<usize> {
+    let mut kept: Vec<usize> = (0..ranks.len()).collect();
     let Some(width) = width else { return kept };
     loop {
         let last = kept.last().copied();
@@ -81,9 +89,9 @@ fn fit(columns: &[Column], widths: &[usize], width: Option<usize>) -> Vec<usize>
             .iter()
             .map(|&index| if Some(index) == last { widths[index].min(LAST_MIN) } else { widths[index] + GAP.len() })
             .sum();
-        let dispensable = kept.iter().copied().max_by_key(|&index| columns[index].rank);
+        let dispensable = kept.iter().copied().max_by_key(|&index| ranks[index]);
         match dispensable {
-            Some(index) if needed > width && columns[index].rank > 0 => kept.retain(|&other| other != index),
+            Some(index) if needed > width && ranks[index] > 0 => kept.retain(|&other| other != index),
             _ => return kept,
         }
     }
@@ -170,6 +178,13 @@ mod tests {
                 assert!(line.chars().count() <= width, "{width}: {line}");
             }
         }
+    }
+
+    #[test]
+    fn an_empty_column_goes_before_a_more_important_one_with_content() {
+        let rows = [vec!["chat-backend".into(), "4711".into(), "".into(), "exit code 1".into()]];
+        let lines = lines(&COLUMNS, &rows, Style::PLAIN, Some(31));
+        assert_eq!(lines, ["SERVICE        PID  NOTE", "chat-backend  4711  exit code 1"]);
     }
 
     #[test]

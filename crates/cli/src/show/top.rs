@@ -88,7 +88,8 @@ pub(crate) fn lines(
 ) -> Vec<String> {
     /// The sum, the empty line, the headings, and the line that says how many are hidden.
     const OTHER_LINES: usize = 4;
-    let cpu: f64 = rows.iter().filter_map(|row| row.cpu).sum();
+    // Folded, since the sum of nothing is -0.0.
+    let cpu = rows.iter().filter_map(|row| row.cpu).fold(0.0, |sum, cpu| sum + cpu);
     let memory: u64 = rows.iter().filter_map(|row| row.memory_bytes).sum();
     let restarts: u32 = rows.iter().map(|row| row.restarts).sum();
     let sum = format!(

@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn lines_stand_in_the_order_of_time_and_never_leave_the_one_before() {
         let one = vec![at(1, "a"), "trace of a".to_owned(), at(5, "e")];
-        let other = vec!["start".to_owned(), at(2, "b"), at(1, "late"), at(3, "c")];
+        let other = vec!["start".to_owned(), "2026-01-02T03:04:02Z  INFO b".to_owned(), at(1, "late"), at(3, "c")];
         let merged = by_time(vec![(0, one.clone()), (1, other.clone())]);
         let lines: Vec<&str> = merged.iter().map(|(_, line)| line.as_str()).collect();
         assert_eq!(lines, [&other[0], &one[0], &one[1], &other[1], &other[2], &other[3], &one[2]]);

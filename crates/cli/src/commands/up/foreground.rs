@@ -33,7 +33,6 @@ enum End {
 }
 
 pub(super) fn run(args: &Args, context: &Context, data: &Path, apply: &Apply) -> Result<Exit, Failure> {
-    refuse_second(context, data)?;
     let options = Options { detach: false, log_to_stderr: true, ..Options::new(data.to_owned())? };
     thread::scope(|scope| {
         let (ended, control_ended) = oneshot::channel();
@@ -46,21 +45,6 @@ pub(super) fn run(args: &Args, context: &Context, data: &Path, apply: &Apply) ->
             ExitReason::Signal if end == End::Interrupted => down::run(&down::Args::in_words(), context),
             ExitReason::Signal | ExitReason::Down => Ok(Exit::Ok),
         }
-    })
-}
-
-fn refuse_second(context: &Context, data: &Path) -> Result<(), Failure> {
-    let running = block_on(async { Ok(Client::connect(data).await.is_ok()) })?;
-    if !running {
-        return Ok(());
-    }
-    Err(Failure::Failed {
-        what: format!("a control plane already runs in the background on {}", data.display()),
-        help: format!(
-            "apply the manifest to it with `{}`, or end it first with `{}`",
-            context.command("up"),
-            context.command("down")
-        ),
     })
 }
 
