@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::caller::Caller;
-use crate::failure::{Failure, ProblemBody};
+use crate::failure::Failure;
 use crate::ledger::Ledger;
 use crate::limits::BALANCE_TTL;
 
@@ -86,7 +86,7 @@ fn key(user: Uuid) -> String {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Balance {
     /// Credits, as far as is known without holding anything up: up to five minutes old.
-    #[schema(value_type = f64, example = 49)]
+    #[schema(example = 49)]
     credits: Credits,
 }
 
@@ -96,8 +96,8 @@ pub(crate) struct Balance {
     summary = "What the caller has",
     responses(
         (status = 200, description = "The balance", body = Balance),
-        (status = 401, description = "Not signed in", body = ProblemBody),
-        (status = 503, description = "The ledger does not answer", body = ProblemBody),
+        (status = 401, description = "Not signed in", body = kit::ProblemBody),
+        (status = 503, description = "The ledger does not answer", body = kit::ProblemBody),
     ),
     security(("token" = []))
 )]

@@ -5,31 +5,6 @@ use std::time::Duration;
 use axum::http::StatusCode;
 
 use kit::{FieldError, Problem};
-use serde::Deserialize;
-use utoipa::ToSchema;
-
-/// What [`kit::Problem`] looks like on the wire, for the API's description and for reading another service's problems.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[expect(dead_code, reason = "most of it is read by whoever reads the API's description")]
-pub(crate) struct ProblemBody {
-    /// A URN that names the kind of problem.
-    #[serde(rename = "type")]
-    kind: String,
-    /// What happened, the same for every occurrence.
-    title: String,
-    /// The HTTP status.
-    status: u16,
-    /// A stable word for machines.
-    pub(crate) code: String,
-    /// What happened here and what to do next.
-    pub(crate) detail: Option<String>,
-    /// The fields at fault.
-    #[serde(default)]
-    errors: Vec<FieldError>,
-    /// The request's id, as in the header and the logs.
-    request_id: Option<String>,
-}
 
 /// Why there is no answer. Whoever gets one of these pays nothing.
 #[derive(Debug, thiserror::Error)]

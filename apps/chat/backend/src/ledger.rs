@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use uuid::Uuid;
 
-use crate::failure::{Failure, ProblemBody};
+use crate::failure::Failure;
 use crate::ids::ReservationId;
-use crate::limits::LEDGER_PATIENCE;
+use crate::limits::{LEDGER_PATIENCE, RESERVATION_TTL};
 use crate::outbox::{Action, Instruction};
 
 /// Why the ledger did not do what it was asked.
@@ -54,6 +54,8 @@ struct ReserveBody {
     user_id: Uuid,
     amount: Credits,
     idempotency_key: String,
+    reason: &'static str,
+    ttl_seconds: u64,
 }
 
 #[derive(Deserialize)]
@@ -68,7 +70,9 @@ struct ReserveAnswer {
 struct ResolveBody {
     user_id: Uuid,
     reservation_id: Uuid,
-    idempotency_key: String,
+    /// For settling.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount: Option<Credits>,
 }
 
 #[derive(Deserialize)]
@@ -86,14 +90,21 @@ impl Ledger {
     pub(crate) async fn balance(&self, user: Uuid) -> Result<Credits, Failure> {
         let mut url = self.url("/api/internal/credits/balance");
         url.query_pairs_mut().append_pair("userId", &user.to_string());
-        let answer: Result<BalanceAnswer, _> = self.call("balance", self.http.get(url)).await;
+        let call = self.internal(self.http.get(url));
+        let answer: Result<BalanceAnswer, _> = self.call("balance", call).await;
         answer.map(|answer| answer.balance).map_err(|error| unavailable(&error))
     }
 
     /// Holds `price` back for one answer, or refuses: the one place where an answer is admitted.
     pub(crate) async fn reserve(&self, user: Uuid, price: Credits, key: Uuid) -> Result<Reserved, Failure> {
-        let body = ReserveBody { user_id: user, amount: price, idempotency_key: key.to_string() };
-        let call = self.http.post(self.url("/api/internal/credits/reserve")).json(&body);
+        let body = ReserveBody {
+            user_id: user,
+            amount: price,
+            idempotency_key: key.to_string(),
+            reason: "an answer in chat",
+            ttl_seconds: RESERVATION_TTL.as_secs(),
+        };
+        let call = self.internal(self.http.post(self.url("/api/internal/credits/reserve"))).json(&body);
         match self.call::<ReserveAnswer>("reserve", call).await {
             Ok(answer) => Ok(Reserved { id: ReservationId(answer.reservation_id), left: answer.balance }),
             Err(LedgerError::OutOfCredits) => Err(Failure::OutOfCredits { price }),
@@ -110,9 +121,9 @@ impl Ledger {
         let body = ResolveBody {
             user_id: instruction.user,
             reservation_id: instruction.reservation.0,
-            idempotency_key: format!("{name}:{}", instruction.reservation),
+            amount: (instruction.action == Action::Settle).then_some(instruction.amount),
         };
-        let answer: BalanceAnswer = self.call(name, self.http.post(self.url(path)).json(&body)).await?;
+        let answer: BalanceAnswer = self.call(name, self.internal(self.http.post(self.url(path))).json(&body)).await?;
         Ok(answer.balance)
     }
 
@@ -126,6 +137,11 @@ impl Ledger {
         }
     }
 
+    /// A call that only services may make.
+    fn internal(&self, call: RequestBuilder) -> RequestBuilder {
+        call.header(SERVICE_TOKEN_HEADER, self.service_token.expose_secret())
+    }
+
     fn url(&self, path: &str) -> Url {
         let mut url = self.base.clone();
         url.set_path(path);
@@ -135,8 +151,7 @@ impl Ledger {
     /// Makes a call and reads its answer, within [`LEDGER_PATIENCE`].
     async fn call<T: DeserializeOwned>(&self, name: &'static str, call: RequestBuilder) -> Result<T, LedgerError> {
         let started = Instant::now();
-        let call = call.in_context().timeout(LEDGER_PATIENCE);
-        let outcome = read(call.header(SERVICE_TOKEN_HEADER, self.service_token.expose_secret())).await;
+        let outcome = read(call.in_context().timeout(LEDGER_PATIENCE)).await;
         let label = match &outcome {
             Ok(_) => "ok",
             Err(LedgerError::OutOfCredits) => "out_of_credits",
@@ -149,7 +164,14 @@ impl Ledger {
 }
 
 async fn read<T: DeserializeOwned>(call: RequestBuilder) -> Result<T, LedgerError> {
-    let answer = call.send().await.map_err(|error| LedgerError::Unavailable(reason(&error)))?;
+    let again = call.try_clone();
+    let answer = match (call.send().await, again) {
+        // A connection that broke is tried once more: an instance that was replaced is the usual reason, and every call
+        // carries a key that makes it the same call. One that timed out is not: its time is up.
+        (Err(error), Some(again)) if !error.is_timeout() => again.send().await,
+        (answer, _) => answer,
+    };
+    let answer = answer.map_err(|error| LedgerError::Unavailable(reason(&error)))?;
     match answer.status() {
         status if status.is_success() => answer
             .json()
@@ -167,7 +189,7 @@ async fn read<T: DeserializeOwned>(call: RequestBuilder) -> Result<T, LedgerErro
 
 /// The `detail` of a problem, for the log.
 async fn detail(answer: reqwest::Response) -> String {
-    let body: ProblemBody = match answer.json().await {
+    let body: kit::ProblemBody = match answer.json().await {
         Ok(body) => body,
         Err(error) => return format!("without a problem that can be read ({})", reason(&error)),
     };

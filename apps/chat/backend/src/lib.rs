@@ -33,5 +33,5 @@ mod speech;
 mod telemetry;
 mod validate;
 
-pub use app::{MIGRATIONS, Running, start};
+pub use app::{MIGRATIONS, Rest, Running, start};
 pub use config::Config;

@@ -38,6 +38,10 @@ pub(crate) const PLACE_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the ledger may take. It answers in milliseconds; two seconds covers a restart of the instance behind the edge.
 pub(crate) const LEDGER_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long credits stay held back when nobody resolves the reservation: a settle that waits in the outbox must find it,
+/// so this is the longest outage of the ledger that costs nobody anything.
+pub(crate) const RESERVATION_TTL: Duration = Duration::from_hours(1);
+
 /// How long a balance is believed for display.
 pub(crate) const BALANCE_TTL: Duration = Duration::from_mins(5);
 

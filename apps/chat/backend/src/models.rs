@@ -9,7 +9,6 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::caller::Caller;
-use crate::failure::ProblemBody;
 use crate::limits::MODELS_TTL;
 
 /// The list's key in the cache.
@@ -23,7 +22,7 @@ pub(crate) struct Model {
     /// Who answers for it.
     pub(crate) provider: String,
     /// What a message to it costs.
-    #[schema(value_type = f64, example = 1)]
+    #[schema(example = 1)]
     credits: Credits,
     /// Whether it is asked when a call names none.
     default: bool,
@@ -41,7 +40,7 @@ pub(crate) struct ModelList {
     summary = "The models on offer, the default first",
     responses(
         (status = 200, description = "The models", body = ModelList),
-        (status = 401, description = "Not signed in", body = ProblemBody),
+        (status = 401, description = "Not signed in", body = kit::ProblemBody),
     ),
     security(("token" = []))
 )]

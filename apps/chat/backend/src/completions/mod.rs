@@ -17,6 +17,8 @@ use std::time::Duration;
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream};
+use kit::context;
+use tracing::Instrument;
 
 use crate::app::App;
 use crate::caller::Caller;
@@ -38,7 +40,12 @@ enum Beginning {
 /// Starts the lifecycle and waits until it is known whether there is an answer.
 async fn begin(app: &Arc<App>, caller: Caller, call: Call, streams: bool) -> Result<Beginning, Failure> {
     let (client, mut answer) = delivery::channel(streams);
-    app.tasks.spawn(lifecycle::run(app.clone(), caller, call, client));
+    // The task goes on being part of this request: its logs and its calls onward carry the request's id.
+    let work = lifecycle::run(app.clone(), caller, call, client).instrument(tracing::Span::current());
+    match context::current() {
+        Some(context) => app.tasks.spawn(context.scope(work)),
+        None => app.tasks.spawn(work),
+    };
     match answer.next().await {
         Some(Event::Text(text)) => Ok(Beginning::Stream(text, answer)),
         Some(Event::Done(answered)) => Ok(Beginning::Whole(answered)),

@@ -18,7 +18,6 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::conversations::Origin;
 use crate::delivery::Event;
-use crate::failure::ProblemBody;
 use crate::ids::{ConversationId, MessageId};
 use crate::lifecycle::{Answered, Call};
 use crate::validate::{Input, InputMessage};
@@ -57,7 +56,7 @@ pub(crate) struct CompletionAnswer {
     /// What the model said.
     message: String,
     /// What is left.
-    #[schema(value_type = f64, example = 49)]
+    #[schema(example = 49)]
     credits: kit::Credits,
     /// The conversation it is stored in.
     conversation_id: ConversationId,
@@ -88,17 +87,17 @@ impl From<Answered> for CompletionAnswer {
     request_body = CompletionRequest,
     responses(
         (status = 200, description = "The answer; with `stream` a `text/event-stream`", body = CompletionAnswer),
-        (status = 400, description = "The body is not JSON", body = ProblemBody),
-        (status = 401, description = "Not signed in", body = ProblemBody),
-        (status = 402, description = "Out of credits", body = ProblemBody),
-        (status = 404, description = "No such conversation", body = ProblemBody),
-        (status = 409, description = "The conversation was deleted meanwhile", body = ProblemBody),
-        (status = 413, description = "The body is too large", body = ProblemBody),
-        (status = 415, description = "The body is not application/json", body = ProblemBody),
-        (status = 422, description = "Fields are not valid", body = ProblemBody),
-        (status = 502, description = "The model failed", body = ProblemBody),
-        (status = 503, description = "Ledger, model or database do not answer, or too many answers are being written", body = ProblemBody),
-        (status = 504, description = "The model took too long", body = ProblemBody),
+        (status = 400, description = "The body is not JSON", body = kit::ProblemBody),
+        (status = 401, description = "Not signed in", body = kit::ProblemBody),
+        (status = 402, description = "Out of credits", body = kit::ProblemBody),
+        (status = 404, description = "No such conversation", body = kit::ProblemBody),
+        (status = 409, description = "The conversation was deleted meanwhile", body = kit::ProblemBody),
+        (status = 413, description = "The body is too large", body = kit::ProblemBody),
+        (status = 415, description = "The body is not application/json", body = kit::ProblemBody),
+        (status = 422, description = "Fields are not valid", body = kit::ProblemBody),
+        (status = 502, description = "The model failed", body = kit::ProblemBody),
+        (status = 503, description = "Ledger, model or database do not answer, or too many answers are being written", body = kit::ProblemBody),
+        (status = 504, description = "The model took too long", body = kit::ProblemBody),
     ),
     security(("token" = []))
 )]
@@ -117,7 +116,7 @@ pub(crate) async fn create(
     request_body = CompletionRequest,
     responses(
         (status = 200, description = "The answer; with `stream` a `text/event-stream`", body = CompletionAnswer),
-        (status = "default", description = "As at `/api/chat/completions`", body = ProblemBody),
+        (status = "default", description = "As at `/api/chat/completions`", body = kit::ProblemBody),
     ),
     security(("token" = []))
 )]
@@ -140,20 +139,29 @@ async fn answer(app: Arc<App>, caller: Caller, body: CompletionRequest) -> Resul
     };
     match begin(&app, caller, Call::new(input, Origin::App), streams).await {
         Ok(Beginning::Whole(answered)) => Ok(Json(CompletionAnswer::from(*answered)).into_response()),
-        Ok(Beginning::Stream(first, answer)) => Ok(respond(first, answer, Events)),
+        Ok(Beginning::Stream(first, answer)) => {
+            Ok(respond(first, answer, Events { request_id: kit::context::request_id() }))
+        }
         Err(failure) => Err(failure.problem()),
     }
 }
 
 /// The events of the native stream.
-struct Events;
+struct Events {
+    /// Written into problems; a stream is sent when its request is no longer at hand.
+    request_id: Option<String>,
+}
 
 impl Renderer for Events {
     fn render(&mut self, event: Event) -> Vec<SseEvent> {
         let (name, data) = match event {
             Event::Text(content) => ("delta", serde_json::json!({ "content": content }).to_string()),
             Event::Done(answered) => ("done", json_text(&CompletionAnswer::from(*answered))),
-            Event::Failed(failure) => ("error", json_text(&failure.problem().body())),
+            Event::Failed(failure) => {
+                let mut problem = failure.problem().body();
+                problem.request_id.clone_from(&self.request_id);
+                ("error", json_text(&problem))
+            }
         };
         vec![SseEvent::default().event(name).data(data)]
     }

@@ -241,7 +241,7 @@ pub(super) fn finish(finish: &str) -> &str {
 mod tests {
     use super::*;
 
-    fn check(body: Value, want: Result<&str, &str>) {
+    fn check(body: &Value, want: Result<&str, &str>) {
         let got = serde_json::from_value::<Body>(body.clone()).map_err(|e| e.to_string()).and_then(|body| {
             body.into_input().map(|input| input.messages[0].content.clone()).map_err(|refusal| refusal.message)
         });
@@ -259,17 +259,17 @@ mod tests {
             body[name] = value;
             body
         };
-        check(with("store", json!(true)), Ok("hi"));
-        check(with("n", json!(1)), Ok("hi"));
-        check(with("tools", json!([])), Ok("hi"));
-        check(with("logprobs", json!(false)), Ok("hi"));
-        check(with("response_format", json!({ "type": "text" })), Ok("hi"));
-        check(with("n", json!(2)), Err("one choice"));
-        check(with("tools", json!([{ "type": "function" }])), Err("tools"));
-        check(with("response_format", json!({ "type": "json_object" })), Err("response_format"));
-        check(json!({ "messages": [{ "role": "user", "content": [{ "type": "text", "text": "a" }] }] }), Ok("a"));
-        check(json!({ "messages": [{ "role": "user", "content": [{ "type": "image_url" }] }] }), Err("type text"));
-        check(json!({ "messages": [{ "content": "a" }] }), Err("role"));
+        check(&with("store", json!(true)), Ok("hi"));
+        check(&with("n", json!(1)), Ok("hi"));
+        check(&with("tools", json!([])), Ok("hi"));
+        check(&with("logprobs", json!(false)), Ok("hi"));
+        check(&with("response_format", json!({ "type": "text" })), Ok("hi"));
+        check(&with("n", json!(2)), Err("one choice"));
+        check(&with("tools", json!([{ "type": "function" }])), Err("tools"));
+        check(&with("response_format", json!({ "type": "json_object" })), Err("response_format"));
+        check(&json!({ "messages": [{ "role": "user", "content": [{ "type": "text", "text": "a" }] }] }), Ok("a"));
+        check(&json!({ "messages": [{ "role": "user", "content": [{ "type": "image_url" }] }] }), Err("type text"));
+        check(&json!({ "messages": [{ "content": "a" }] }), Err("role"));
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use jiff::Timestamp;
-use kit::{FieldError, Json, Problem, clock};
+use kit::{FieldError, Json, Problem, Query, clock};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -15,7 +15,6 @@ use super::store::{Origin, UNTITLED};
 use crate::app::App;
 use crate::caller::Caller;
 use crate::entity::{conversation, message};
-use crate::failure::ProblemBody;
 use crate::ids::{ConversationId, MessageId};
 use crate::limits::{MAX_TITLE_CHARS, PAGE_DEFAULT, PAGE_MAX};
 
@@ -113,16 +112,15 @@ impl PageQuery {
     params(PageQuery),
     responses(
         (status = 200, description = "A page", body = ConversationPage),
-        (status = 400, description = "The limit is no number", body = ProblemBody),
-        (status = 401, description = "Not signed in", body = ProblemBody),
-        (status = 422, description = "Cursor or limit are not valid", body = ProblemBody),
+        (status = 401, description = "Not signed in", body = kit::ProblemBody),
+        (status = 422, description = "Cursor or limit are not valid", body = kit::ProblemBody),
     ),
     security(("token" = []))
 )]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,
-    query: Query<PageQuery>,
+    Query(query): Query<PageQuery>,
 ) -> Result<Json<ConversationPage>, Problem> {
     let limit = query.limit()?;
     let after = match query.cursor.as_deref() {
@@ -146,8 +144,8 @@ pub(crate) async fn list(
     request_body = NewConversation,
     responses(
         (status = 201, description = "Made", body = Conversation),
-        (status = 401, description = "Not signed in", body = ProblemBody),
-        (status = 422, description = "The title is not valid", body = ProblemBody),
+        (status = 401, description = "Not signed in", body = kit::ProblemBody),
+        (status = 422, description = "The title is not valid", body = kit::ProblemBody),
     ),
     security(("token" = []))
 )]
@@ -177,9 +175,9 @@ pub(crate) async fn create(
     params(("id" = String, Path, description = "The conversation"), PageQuery),
     responses(
         (status = 200, description = "The conversation", body = ConversationWithMessages),
-        (status = 401, description = "Not signed in", body = ProblemBody),
-        (status = 404, description = "No such conversation", body = ProblemBody),
-        (status = 422, description = "Cursor or limit are not valid", body = ProblemBody),
+        (status = 401, description = "Not signed in", body = kit::ProblemBody),
+        (status = 404, description = "No such conversation", body = kit::ProblemBody),
+        (status = 422, description = "Cursor or limit are not valid", body = kit::ProblemBody),
     ),
     security(("token" = []))
 )]
@@ -187,7 +185,7 @@ pub(crate) async fn read(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(id): Path<String>,
-    query: Query<PageQuery>,
+    Query(query): Query<PageQuery>,
 ) -> Result<Json<ConversationWithMessages>, Problem> {
     let id = parse_id(&id)?;
     let limit = query.limit()?;
@@ -215,9 +213,9 @@ pub(crate) async fn read(
     request_body = ConversationChange,
     responses(
         (status = 200, description = "Renamed", body = Conversation),
-        (status = 401, description = "Not signed in", body = ProblemBody),
-        (status = 404, description = "No such conversation", body = ProblemBody),
-        (status = 422, description = "The title is not valid", body = ProblemBody),
+        (status = 401, description = "Not signed in", body = kit::ProblemBody),
+        (status = 404, description = "No such conversation", body = kit::ProblemBody),
+        (status = 422, description = "The title is not valid", body = kit::ProblemBody),
     ),
     security(("token" = []))
 )]
@@ -244,8 +242,8 @@ pub(crate) async fn rename(
     params(("id" = String, Path, description = "The conversation")),
     responses(
         (status = 204, description = "Deleted"),
-        (status = 401, description = "Not signed in", body = ProblemBody),
-        (status = 404, description = "No such conversation", body = ProblemBody),
+        (status = 401, description = "Not signed in", body = kit::ProblemBody),
+        (status = 404, description = "No such conversation", body = kit::ProblemBody),
     ),
     security(("token" = []))
 )]

@@ -1,0 +1,169 @@
+//! The request lifecycle, over HTTP, with the real ledger and a real model on the other side: what is paid, what is stored,
+//! and what is refused.
+
+use crate::support::{Fault, Store, World, parts, until};
+use reqwest::Method;
+use serde_json::json;
+
+async fn an_answer_costs_one_credit_and_is_stored(store: Store) {
+    let world = World::start(store).await;
+    let person = world.person("ada").await;
+    assert_eq!(world.get(&person, "/api/credits").await, json!({ "credits": 50 }));
+
+    let (status, answer) = parts(world.ask(&person, "Hello there").await).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(answer["message"], "You said: Hello there");
+    assert_eq!(answer["credits"], 49);
+    assert_eq!(answer["model"], "echo");
+    assert_eq!(world.ledger_balance(&person).await, 49);
+    assert_eq!(world.get(&person, "/api/credits").await, json!({ "credits": 49 }), "the cached 50 is forgotten");
+
+    let id = answer["conversationId"].as_str().unwrap();
+    let conversation = world.get(&person, &format!("/api/conversations/{id}")).await;
+    assert_eq!(conversation["title"], "Hello there");
+    let said: Vec<_> =
+        conversation["messages"].as_array().unwrap().iter().map(|m| (&m["role"], &m["content"])).collect();
+    assert_eq!(said, [(&json!("user"), &json!("Hello there")), (&json!("assistant"), &json!("You said: Hello there"))]);
+    assert_eq!(conversation["messages"][1]["id"], answer["messageId"]);
+    until("the outbox is empty", async || world.count("outbox").await == 0).await;
+}
+
+async fn the_short_address_is_the_same(store: Store) {
+    let world = World::start(store).await;
+    let person = world.person("ada").await;
+    let body = json!({ "messages": [{ "role": "user", "content": "hi" }] });
+    let (status, answer) = parts(world.call(&person, Method::POST, "/api/chat", Some(body)).await).await;
+    assert_eq!((status, &answer["credits"]), (200, &json!(49)));
+}
+
+async fn a_failed_model_call_costs_nothing_and_stores_nothing(store: Store) {
+    let world = World::start(store).await;
+    let person = world.person("ada").await;
+    for (says, status, code) in [
+        ("[fail=500]", 502, "model_failed"),
+        ("[fail=429]", 503, "model_rate_limited"),
+        ("[fail=400]", 422, "model_refused"),
+        ("[abort=2] a b", 502, "model_stream_broken"),
+        ("[garbage=2] a b", 502, "model_bad_answer"),
+    ] {
+        let (got, problem) = parts(world.ask(&person, says).await).await;
+        assert_eq!((got, problem["code"].as_str().unwrap()), (status, code), "{says}: {problem}");
+        assert_eq!(world.ledger_balance(&person).await, 50, "{says}");
+    }
+    assert_eq!(world.count("conversations").await, 0);
+    assert_eq!(world.count("messages").await, 0);
+    assert_eq!(world.count("outbox").await, 0);
+    assert_eq!(world.gate.seen("reserve"), 5);
+    assert_eq!(world.gate.seen("release"), 5);
+}
+
+async fn without_the_ledger_no_model_is_called(store: Store) {
+    let world = World::start(store).await;
+    let person = world.person("ada").await;
+    for fault in [Fault::Error, Fault::Break, Fault::LoseAnswer] {
+        for word in ["balance", "reserve"] {
+            world.cache.delete(&format!("credits:{}", person.id)).await.unwrap();
+            world.gate.fault(word, fault);
+            let (status, problem) = parts(world.ask(&person, "hi").await).await;
+            assert_eq!((status, &problem["code"]), (503, &json!("ledger_unavailable")), "{word} {fault:?}");
+            world.gate.heal();
+        }
+    }
+    assert_eq!(world.model_calls(), 0);
+    assert_eq!(world.count("messages").await, 0);
+}
+
+async fn without_credits_there_is_no_answer(store: Store) {
+    let world = World::start_with(store, &[("AI_PRICES", "echo=30,*=1")]).await;
+    let person = world.person("ada").await;
+    assert_eq!(parts(world.ask(&person, "one").await).await.1["credits"], 20);
+    let (status, problem) = parts(world.ask(&person, "two").await).await;
+    assert_eq!((status, &problem["code"]), (402, &json!("out_of_credits")));
+    assert_eq!(world.model_calls(), 1);
+    assert_eq!(world.ledger_balance(&person).await, 20);
+    let cheaper = json!({ "model": "echo-slow", "messages": [{ "role": "user", "content": "hi" }] });
+    assert_eq!(parts(world.complete(&person, cheaper).await).await.0, 200, "what a cheaper model costs is still there");
+}
+
+async fn a_cached_balance_neither_admits_nor_refuses(store: Store) {
+    let world = World::start_with(store, &[("AI_PRICES", "echo=50,*=1")]).await;
+    let (rich, poor) = (world.person("rich").await, world.person("poor").await);
+    assert_eq!(parts(world.ask(&poor, "spend it all").await).await.1["credits"], 0);
+    // The cache says the opposite of the truth for both.
+    for (person, lie) in [(&rich, "0"), (&poor, "50")] {
+        world.cache.set(&format!("credits:{}", person.id), lie, std::time::Duration::from_mins(5)).await.unwrap();
+    }
+    assert_eq!(world.get(&poor, "/api/credits").await, json!({ "credits": 50 }), "reads are answered from the cache");
+    assert_eq!(parts(world.ask(&rich, "hi").await).await.0, 200);
+    assert_eq!(parts(world.ask(&poor, "hi").await).await.0, 402);
+}
+
+async fn two_hundred_at_once_on_fifty_credits_make_exactly_fifty_answers(store: Store) {
+    let world = World::start(store).await;
+    let person = world.person("ada").await;
+    let asks = (0..200).map(|n| {
+        let (world, person) = (&world, &person);
+        async move { world.ask(person, &format!("question {n}")).await.status().as_u16() }
+    });
+    let statuses = futures_util::future::join_all(asks).await;
+    let count = |status| statuses.iter().filter(|s| **s == status).count();
+    assert_eq!((count(200), count(402)), (50, 150), "{statuses:?}");
+    assert_eq!(world.ledger_balance(&person).await, 0);
+    assert_eq!(world.model_calls(), 50);
+    assert_eq!(world.count("messages").await, 100);
+}
+
+async fn a_settle_that_fails_is_repeated_until_it_is_acknowledged_and_charges_once(store: Store) {
+    let world = World::start(store).await;
+    let person = world.person("ada").await;
+    for fault in [Fault::Error, Fault::LoseAnswer] {
+        world.gate.fault("settle", fault);
+        let before = world.ledger_balance(&person).await;
+        let (status, answer) = parts(world.ask(&person, "hi").await).await;
+        assert_eq!((status, &answer["credits"]), (200, &json!(before - 1)), "the answer is given all the same");
+        assert_eq!(world.count("outbox").await, 1);
+        let tried = world.gate.seen("settle");
+        until("the dispatcher has tried, too", async || world.gate.seen("settle") > tried).await;
+        world.gate.heal();
+        until("it is acknowledged", async || world.count("outbox").await == 0).await;
+        assert_eq!(world.ledger_balance(&person).await, before - 1);
+    }
+}
+
+async fn a_release_that_fails_is_repeated_until_it_is_acknowledged(store: Store) {
+    let world = World::start(store).await;
+    let person = world.person("ada").await;
+    world.gate.fault("release", Fault::Error);
+    assert_eq!(parts(world.ask(&person, "[fail=500]").await).await.0, 502);
+    assert_eq!(world.count("outbox").await, 1);
+    world.gate.heal();
+    until("it is acknowledged", async || world.count("outbox").await == 0).await;
+    assert_eq!(world.ledger_balance(&person).await, 50);
+}
+
+async fn what_a_stopping_service_has_begun_it_finishes(store: Store) {
+    let mut world = World::start(store).await;
+    let person = world.person("ada").await;
+    let answer = {
+        let call = world.http.post(world.url("/api/chat")).bearer_auth(&person.token);
+        let body = json!({ "messages": [{ "role": "user", "content": "[delay=20] [words=20]" }] });
+        tokio::spawn(call.json(&body).send())
+    };
+    until("the model is asked", async || world.model_calls() == 1).await;
+    world.stop().await;
+    assert_eq!(answer.await.unwrap().unwrap().status().as_u16(), 200);
+    assert_eq!(world.ledger_balance(&person).await, 49);
+}
+
+crate::support::on_both_stores!(
+    an_answer_costs_one_credit_and_is_stored,
+    the_short_address_is_the_same,
+    a_failed_model_call_costs_nothing_and_stores_nothing,
+    without_the_ledger_no_model_is_called,
+    without_credits_there_is_no_answer,
+    a_cached_balance_neither_admits_nor_refuses,
+    two_hundred_at_once_on_fifty_credits_make_exactly_fifty_answers,
+    a_settle_that_fails_is_repeated_until_it_is_acknowledged_and_charges_once,
+    a_release_that_fails_is_repeated_until_it_is_acknowledged,
+    what_a_stopping_service_has_begun_it_finishes,
+);

@@ -1,0 +1,117 @@
+//! `/v1` as OpenAI's own clients see it. What they parse is checked by themselves (`clients/openai.mjs`, `clients/openai_client.py`);
+//! here is what they do not show.
+
+use crate::support::{Events, Fault, Person, Store, World, parts};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+const PATH: &str = "/v1/chat/completions";
+
+async fn create(world: &World, person: &Person, changes: Value) -> reqwest::Response {
+    let mut body = json!({ "model": "echo", "messages": [{ "role": "user", "content": "hi" }] });
+    body.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    world.call(person, Method::POST, PATH, Some(body)).await
+}
+
+async fn it_runs_the_same_lifecycle(store: Store) {
+    let world = World::start(store).await;
+    let person = world.person("ada").await;
+    let (status, answer) = parts(create(&world, &person, json!({})).await).await;
+    assert_eq!((status, &answer["choices"][0]["message"]["content"]), (200, &json!("You said: hi")));
+    assert_eq!(answer["usage"], json!({ "prompt_tokens": 1, "completion_tokens": 3, "total_tokens": 4 }));
+    assert_eq!(world.ledger_balance(&person).await, 49);
+    assert_eq!((world.count("messages").await, world.count("conversations").await), (2, 1));
+    assert_eq!(world.get(&person, "/api/conversations").await["conversations"], json!([]), "not in a person's list");
+    world.gate.fault("reserve", Fault::Error);
+    let (status, refusal) = parts(create(&world, &person, json!({ "stream": true })).await).await;
+    assert_eq!((status, &refusal["error"]["code"]), (503, &json!("ledger_unavailable")));
+    assert_eq!(world.model_calls(), 1);
+}
+
+async fn a_stream_is_chunks_and_done(store: Store) {
+    let world = World::start(store).await;
+    let person = world.person("ada").await;
+    let answer = create(&world, &person, json!({ "stream": true, "stream_options": { "include_usage": true } })).await;
+    let events = Events::of(answer).collect().await;
+    let chunks: Vec<&Value> = events.iter().map(|(name, data)| (assert_eq!(name, ""), data).1).collect();
+    assert_eq!(chunks.last().unwrap(), &&json!("[DONE]"));
+    let deltas: Vec<_> = chunks.iter().filter_map(|c| c["choices"].get(0)).map(|c| &c["delta"]).collect();
+    assert_eq!(
+        deltas,
+        [
+            &json!({ "role": "assistant", "content": "" }),
+            &json!({ "content": "You" }),
+            &json!({ "content": " said:" }),
+            &json!({ "content": " hi" }),
+            &json!({}),
+        ]
+    );
+    let usage = chunks[chunks.len() - 2];
+    assert_eq!((&usage["choices"], &usage["usage"]["total_tokens"]), (&json!([]), &json!(4)));
+    assert_eq!(world.ledger_balance(&person).await, 49);
+}
+
+async fn a_broken_stream_is_an_error_without_done(store: Store) {
+    let world = World::start(store).await;
+    let person = world.person("ada").await;
+    let events =
+        Events::of(create(&world, &person, json!({ "model": "echo-abort", "stream": true })).await).collect().await;
+    let last = &events.last().unwrap().1;
+    assert_eq!(
+        (&last["error"]["code"], &last["error"]["type"]),
+        (&json!("model_stream_broken"), &json!("provider_error"))
+    );
+    assert!(events.iter().all(|(_, data)| data != &json!("[DONE]")));
+    assert_eq!((world.ledger_balance(&person).await, world.count("messages").await), (50, 0));
+}
+
+async fn errors_have_the_status_and_code_that_clients_look_for(store: Store) {
+    let world = World::start_with(store, &[("AI_PRICES", "echo=50,*=1")]).await;
+    let person = world.person("ada").await;
+    let stranger = Person { id: String::new(), token: "sk-wrong".into() };
+    assert_eq!(parts(create(&world, &person, json!({})).await).await.0, 200);
+    for (who, changes, status, code) in [
+        (&stranger, json!({}), 401, "invalid_api_key"),
+        (&person, json!({}), 402, "insufficient_quota"),
+        (&person, json!({ "stream": true }), 402, "insufficient_quota"),
+        (&person, json!({ "messages": [] }), 400, "invalid_value"),
+        (&person, json!({ "messages": 7 }), 400, "invalid_json"),
+        (&person, json!({ "model": "gpt-0" }), 404, "model_not_found"),
+        (&person, json!({ "n": 2 }), 400, "unsupported_parameter"),
+        (&person, json!({ "tools": [{}] }), 400, "unsupported_parameter"),
+    ] {
+        let (got, refusal) = parts(create(&world, who, changes.clone()).await).await;
+        assert_eq!((got, &refusal["error"]["code"]), (status, &json!(code)), "{changes}: {refusal}");
+        assert!(refusal["error"]["message"].is_string() && refusal["error"]["type"].is_string(), "{refusal}");
+    }
+    let (status, refusal) = parts(world.call(&stranger, Method::GET, "/v1/models", None).await).await;
+    assert_eq!((status, &refusal["error"]["code"]), (401, &json!("invalid_api_key")));
+}
+
+crate::support::on_both_stores!(
+    it_runs_the_same_lifecycle,
+    a_stream_is_chunks_and_done,
+    a_broken_stream_is_an_error_without_done,
+    errors_have_the_status_and_code_that_clients_look_for,
+);
+
+/// The official clients themselves: `npm ci` in `clients/` (and `pip install -r requirements.txt`) make them available; where
+/// they are not, this says so instead of passing in silence.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_official_client_works_with_base_url_and_key_changed() {
+    let clients = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
+    if !std::path::Path::new(clients).join("node_modules/openai").exists() {
+        let install = std::process::Command::new("npm").arg("ci").current_dir(clients).output().unwrap();
+        assert!(install.status.success(), "npm ci in {clients}: {}", String::from_utf8_lossy(&install.stderr));
+    }
+    let world = World::start_with(Store::Sqlite, &[]).await;
+    let (person, broke) = (world.person("ada").await, world.person("broke").await);
+    for _ in 0..50 {
+        assert_eq!(world.ask(&broke, "spend").await.status(), 200);
+    }
+    let mut command = tokio::process::Command::new("node");
+    command.args(["openai.mjs", &world.url("/v1"), &person.token, &broke.token]).current_dir(clients);
+    let output = command.output().await.unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+}

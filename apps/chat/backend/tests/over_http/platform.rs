@@ -1,0 +1,132 @@
+//! The service as the platform sees it: ready only with its schema, described in full, configured or not started at all.
+
+use crate::support::{Fault, Store, World};
+use chat_backend::{Config, start};
+use kit::cache::Cache;
+use kit::config::Env;
+use kit::testing::{Running, TestDatabase};
+use sea_orm::ConnectionTrait;
+use serde_json::Value;
+
+async fn an_empty_schema_is_unready_and_a_missing_table_too(store: Store) {
+    let test_database = TestDatabase::create(store).await;
+    let database = test_database.connect().await;
+    let config = Config::read(&environment()).unwrap();
+    let (service, _rest) = start(config, &database, Cache::in_process()).split();
+    let chat = Running::start(service.into_router()).await;
+    let ready = async || reqwest::get(format!("{}/api/health/ready", chat.url)).await.unwrap();
+
+    assert_eq!(ready().await.status(), 503);
+    assert_eq!(reqwest::get(format!("{}/api/health", chat.url)).await.unwrap().status(), 200, "but it lives");
+    chat_backend::MIGRATIONS.run(&database).await.unwrap();
+    let answer = ready().await;
+    assert_eq!(answer.status(), 200);
+    let report: Value = answer.json().await.unwrap();
+    let down = |name: &str| {
+        let part = report["dependencies"].as_array().unwrap().iter().find(|part| part["name"] == name);
+        part.unwrap()["status"] == "down"
+    };
+    assert!(down("mana-core-auth") && down("model") && !down("cache"), "reported, but ready all the same: {report}");
+
+    database.execute_unprepared("DROP TABLE messages; DROP TABLE conversations").await.unwrap();
+    assert_eq!(ready().await.status(), 503, "a history without its tables is not ready");
+}
+
+async fn dependencies_are_reported_by_name(store: Store) {
+    let world = World::start(store).await;
+    let report = async || -> Value {
+        world.http.get(world.url("/api/health/ready")).send().await.unwrap().json().await.unwrap()
+    };
+    let all_up = report().await;
+    assert!(all_up["dependencies"].as_array().unwrap().iter().all(|part| part["status"] == "up"), "{all_up}");
+    world.gate.fault("ready", Fault::Error);
+    crate::support::until("the ledger is reported down", async || {
+        report().await["dependencies"].as_array().unwrap().iter().any(|part| part["status"] == "down")
+    })
+    .await;
+    assert_eq!(report().await["status"], "ready", "reads go on");
+}
+
+async fn what_happens_is_counted(store: Store) {
+    let world = World::start(store).await;
+    let person = world.person("ada").await;
+    world.ask(&person, "one two").await;
+    world.ask(&person, "[fail=500]").await;
+    let metrics = world.http.get(world.url("/metrics")).send().await.unwrap().text().await.unwrap();
+    for series in [
+        "chat_answers_total{outcome=\"ok\"}",
+        "chat_answers_total{outcome=\"model_failed\"}",
+        "chat_model_failures_total{model=\"echo\",provider=\"echo\",code=\"model_failed\"}",
+        "chat_model_tokens_total{model=\"echo\",kind=\"completion\"}",
+        "chat_model_seconds_bucket{model=\"echo\",provider=\"echo\",outcome=\"stop\"",
+        "chat_credits_charged_total",
+        "chat_outbox_depth",
+        "chat_ledger_seconds_bucket{call=\"reserve\",outcome=\"ok\"",
+    ] {
+        assert!(metrics.contains(series), "{series} is missing in\n{metrics}");
+    }
+}
+
+async fn the_description_covers_every_route(store: Store) {
+    let world = World::start(store).await;
+    let document: Value = world.http.get(world.url("/api/openapi.json")).send().await.unwrap().json().await.unwrap();
+    let mut paths: Vec<_> = document["paths"].as_object().unwrap().keys().cloned().collect();
+    paths.sort();
+    assert_eq!(
+        paths,
+        [
+            "/api/chat",
+            "/api/chat/completions",
+            "/api/conversations",
+            "/api/conversations/{id}",
+            "/api/credits",
+            "/api/models",
+            "/v1/chat/completions",
+            "/v1/models",
+            "/v1/models/{model}",
+        ]
+    );
+    let problem = &document["components"]["schemas"]["ProblemBody"];
+    assert!(problem["properties"]["errors"].is_object(), "{problem}");
+}
+
+#[test]
+fn wrong_configuration_is_found_before_anything_starts() {
+    for (change, says) in [
+        (("SERVICE_TOKEN", ""), "SERVICE_TOKEN"),
+        (("MANA_CORE_AUTH_URL", "nowhere"), "MANA_CORE_AUTH_URL"),
+        (("TOKEN_ISSUER", ""), "TOKEN_ISSUER"),
+        (("AI_PROVIDERS", "ecko"), "known are azure, openai and echo"),
+        (("AI_PRICES", "*=-1"), "more than nothing"),
+        (("CHAT_MODEL_PLACES", "0"), "CHAT_MODEL_PLACES"),
+    ] {
+        let mut table = variables();
+        table.retain(|(name, _)| *name != change.0);
+        table.push(change);
+        let error = Config::read(&Env::table(table)).err().map(|e| e.to_string()).unwrap_or_default();
+        assert!(error.contains(says), "{change:?}: {error}");
+    }
+}
+
+fn environment() -> Env {
+    Env::table(variables())
+}
+
+/// Addresses at which nothing answers.
+fn variables() -> Vec<(&'static str, &'static str)> {
+    vec![
+        ("PORT", "0"),
+        ("MANA_CORE_AUTH_URL", "http://127.0.0.1:1"),
+        ("SERVICE_TOKEN", "token"),
+        ("TOKEN_ISSUER", "http://auth.localhost:8080"),
+        ("AI_PROVIDERS", "echo"),
+        ("AI_ECHO_URL", "http://127.0.0.1:1"),
+    ]
+}
+
+crate::support::on_both_stores!(
+    an_empty_schema_is_unready_and_a_missing_table_too,
+    dependencies_are_reported_by_name,
+    what_happens_is_counted,
+    the_description_covers_every_route,
+);

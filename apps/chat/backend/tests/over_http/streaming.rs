@@ -1,0 +1,116 @@
+//! Streams: they come word by word, and whoever leaves or breaks off, the written rule of `lifecycle.rs` holds.
+
+use std::time::Instant;
+
+use crate::support::{Events, Fault, Store, World, parts, until};
+use reqwest::Method;
+use serde_json::json;
+
+async fn words_come_as_they_are_written(store: Store) {
+    let world = World::start(store).await;
+    let person = world.person("ada").await;
+    let started = Instant::now();
+    let mut events = Events::of(world.ask_streaming(&person, "[delay=100] one two three").await);
+    let (name, first) = events.next().await.unwrap();
+    let first_after = started.elapsed();
+    assert_eq!((name.as_str(), &first), ("delta", &json!({ "content": "You" })));
+    let rest = events.collect().await;
+    assert!(first_after.as_millis() < 400 && started.elapsed().as_millis() >= 500, "in pieces, not at once");
+    let deltas: String = rest.iter().filter(|e| e.0 == "delta").map(|e| e.1["content"].as_str().unwrap()).collect();
+    assert_eq!(deltas, " said: one two three");
+    let (name, done) = rest.last().unwrap();
+    assert_eq!(name, "done");
+    assert_eq!(
+        (&done["message"], &done["credits"], &done["model"]),
+        (&json!("You said: one two three"), &json!(49), &json!("echo"))
+    );
+    let stored = world.get(&person, &format!("/api/conversations/{}", done["conversationId"].as_str().unwrap())).await;
+    assert_eq!(stored["messages"][1]["id"], done["messageId"]);
+    assert_eq!(stored["messages"][1]["content"], "You said: one two three");
+    assert_eq!(stored["messages"][1]["finish"], "stop");
+    assert_eq!(world.ledger_balance(&person).await, 49);
+}
+
+async fn what_fails_before_the_first_word_is_an_ordinary_error(store: Store) {
+    let world = World::start(store).await;
+    let person = world.person("ada").await;
+    for (says, status, code) in [
+        ("[fail=500]", 502, "model_failed"),
+        ("[abort=0]", 502, "model_stream_broken"),
+        ("[stall=0] [delay=0]", 504, "model_timed_out"),
+    ] {
+        let (got, problem) = parts(world.ask_streaming(&person, says).await).await;
+        assert_eq!((got, problem["code"].as_str().unwrap()), (status, code), "{says}: {problem}");
+    }
+    world.gate.fault("reserve", Fault::Error);
+    assert_eq!(parts(world.ask_streaming(&person, "hi").await).await.0, 503);
+    world.gate.heal();
+    assert_eq!(world.ledger_balance(&person).await, 50);
+}
+
+async fn a_stream_that_breaks_ends_with_an_error_and_costs_nothing(store: Store) {
+    let world = World::start(store).await;
+    let person = world.person("ada").await;
+    for (says, code) in [
+        ("[abort=3] a b c", "model_stream_broken"),
+        ("[end=3] a b c", "model_stream_broken"),
+        ("[garbage=3] a b c", "model_bad_answer"),
+        ("[stall=3] a b c", "model_timed_out"),
+    ] {
+        let events = Events::of(world.ask_streaming(&person, says).await).collect().await;
+        let names: Vec<_> = events.iter().map(|e| e.0.as_str()).collect();
+        assert_eq!(names, ["delta", "delta", "delta", "error"], "{says}");
+        let problem = &events[3].1;
+        assert_eq!(problem["code"], code, "{problem}");
+        assert!(problem["requestId"].is_string(), "{problem}");
+        assert_eq!(world.ledger_balance(&person).await, 50, "{says}");
+    }
+    assert_eq!(world.count("messages").await, 0);
+    assert_eq!(world.count("outbox").await, 0);
+}
+
+async fn who_leaves_after_some_words_pays_for_them_and_finds_them(store: Store) {
+    let world = World::start(store).await;
+    let person = world.person("ada").await;
+    let mut events = Events::of(world.ask_streaming(&person, "[delay=30] [words=1000]").await);
+    for _ in 0..3 {
+        assert_eq!(events.next().await.unwrap().0, "delta");
+    }
+    drop(events);
+    until("the model call is cancelled", async || world.calls.count().cancelled == 1).await;
+    until("the exchange is stored", async || world.count("messages").await == 2).await;
+    let list = world.get(&person, "/api/conversations").await;
+    let id = list["conversations"][0]["id"].as_str().unwrap();
+    let stored = world.get(&person, &format!("/api/conversations/{id}")).await;
+    let answer = &stored["messages"][1];
+    assert!(answer["content"].as_str().unwrap().starts_with("word1 word2 word3"), "{answer}");
+    assert!(answer["content"].as_str().unwrap().len() < 1000, "only what was delivered");
+    assert_eq!(answer["finish"], "cancelled");
+    until("it is charged", async || world.ledger_balance(&person).await == 49).await;
+}
+
+async fn who_leaves_before_the_first_word_pays_nothing(store: Store) {
+    let world = World::start(store).await;
+    let person = world.person("ada").await;
+    for stream in [true, false] {
+        let body = json!({ "messages": [{ "role": "user", "content": "[delay=60000] hi" }], "stream": stream });
+        let call =
+            world.http.request(Method::POST, world.url("/api/chat")).bearer_auth(&person.token).json(&body).send();
+        let before = world.calls.count();
+        let call = tokio::spawn(call);
+        until("the model is asked", async || world.calls.count().started > before.started).await;
+        call.abort();
+        until("the model call is cancelled", async || world.calls.count().cancelled > before.cancelled).await;
+        until("the reservation is released", async || world.ledger_balance(&person).await == 50).await;
+    }
+    assert_eq!(world.gate.seen("release"), 2);
+    assert_eq!(world.count("messages").await, 0);
+}
+
+crate::support::on_both_stores!(
+    words_come_as_they_are_written,
+    what_fails_before_the_first_word_is_an_ordinary_error,
+    a_stream_that_breaks_ends_with_an_error_and_costs_nothing,
+    who_leaves_after_some_words_pays_for_them_and_finds_them,
+    who_leaves_before_the_first_word_pays_nothing,
+);

@@ -1,0 +1,101 @@
+//! A proxy between chat-backend and the real ledger that a test can close: everything passes until told otherwise.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use kit::testing::Running;
+
+/// What happens to calls whose path ends in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// 500 without reaching the ledger.
+    Error,
+    /// The connection breaks without reaching the ledger.
+    Break,
+    /// The ledger does it, but its answer is lost.
+    LoseAnswer,
+}
+
+#[derive(Default)]
+struct Inner {
+    faults: Vec<(String, Fault)>,
+    seen: Vec<String>,
+}
+
+/// The proxy.
+pub(crate) struct Gate {
+    inner: Arc<Mutex<Inner>>,
+    running: Running,
+}
+
+#[derive(Clone)]
+struct Through {
+    inner: Arc<Mutex<Inner>>,
+    target: String,
+    http: reqwest::Client,
+}
+
+impl Gate {
+    pub(crate) async fn before(target: &str) -> Self {
+        let inner = Arc::<Mutex<Inner>>::default();
+        let through = Through { inner: inner.clone(), target: target.to_owned(), http: reqwest::Client::new() };
+        let running = Running::start(Router::new().fallback(pass).with_state(through)).await;
+        Self { inner, running }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.running.url
+    }
+
+    /// From now on, calls to paths ending in `word` meet `fault`.
+    pub(crate) fn fault(&self, word: &str, fault: Fault) {
+        self.inner.lock().unwrap().faults.push((word.to_owned(), fault));
+    }
+
+    /// Everything passes again.
+    pub(crate) fn heal(&self) {
+        self.inner.lock().unwrap().faults.clear();
+    }
+
+    /// How many calls came to paths ending in `word`, passed or not.
+    pub(crate) fn seen(&self, word: &str) -> usize {
+        self.inner.lock().unwrap().seen.iter().filter(|path| path.ends_with(word)).count()
+    }
+}
+
+async fn pass(State(through): State<Through>, request: Request) -> Response {
+    let path = request.uri().path().to_owned();
+    let fault = {
+        let mut inner = through.inner.lock().unwrap();
+        inner.seen.push(path.clone());
+        inner.faults.iter().find(|(word, _)| path.ends_with(word.as_str())).map(|(_, fault)| *fault)
+    };
+    match fault {
+        Some(Fault::Error) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Some(Fault::Break) => return broken(),
+        Some(Fault::LoseAnswer) | None => {}
+    }
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap();
+    let url = format!("{}{}", through.target, parts.uri);
+    let answer = through.http.request(parts.method, url).headers(parts.headers).body(body).send().await;
+    let Ok(answer) = answer else { return StatusCode::BAD_GATEWAY.into_response() };
+    let (status, headers) = (answer.status(), answer.headers().clone());
+    let body = answer.bytes().await.unwrap();
+    if fault == Some(Fault::LoseAnswer) {
+        return broken();
+    }
+    let mut response = (status, body).into_response();
+    *response.headers_mut() = headers;
+    response
+}
+
+/// An answer whose body breaks off at once.
+fn broken() -> Response {
+    let body = futures_util::stream::once(async { Err::<axum::body::Bytes, _>(std::io::Error::other("broken")) });
+    Response::new(Body::from_stream(body))
+}
