@@ -190,6 +190,9 @@ impl http_body::Body for RequestBody {
             return Poll::Pending;
         }
         let frame = match Pin::new(&mut *incoming).poll_frame(cx) {
+            Poll::Pending if upload.state.ambiguous.get() => {
+                return Poll::Ready(Some(Err(upload.fail(Fault::BadBody))));
+            }
             Poll::Pending => {
                 upload.starved.set(true);
                 return Poll::Pending;

@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::conn_state::ConnState;
+use crate::framing::Framing;
 use crate::ticker::Millis;
 
 /// How long and how much is read from a client whose body was refused. A socket closed with unread input sends RST,
@@ -20,6 +21,7 @@ const LINGER_BYTES: usize = 16 * 1024 * 1024;
 pub(crate) struct ClientSocket {
     socket: TcpStream,
     state: Rc<ConnState>,
+    framing: Framing,
     linger: Option<Linger>,
 }
 
@@ -30,13 +32,22 @@ struct Linger {
 
 impl ClientSocket {
     pub(crate) fn new(socket: TcpStream, state: Rc<ConnState>) -> Self {
-        Self { socket, state, linger: None }
+        Self { socket, state, framing: Framing::default(), linger: None }
     }
 
-    /// Says a few last bytes, if the client takes them at once.
-    pub(crate) fn say_last(self, bytes: &[u8]) {
-        // A client that does not was too slow before and learns it from the close.
+    /// Says a few last bytes, if the client takes them at once, and closes so that they arrive.
+    pub(crate) async fn say_last(mut self, bytes: &[u8]) {
+        // A client that does not take a hundred bytes learns it from the close.
         let _sent = self.socket.try_write(bytes);
+        self.state.unread.set(true);
+        self.state.tunnelling.set(true);
+        let watched = Rc::clone(&self.state);
+        let until = watched.ticker.after(LINGER);
+        let _closed = std::future::poll_fn(|cx| {
+            watched.wake_at(until, cx);
+            Pin::new(&mut self).poll_shutdown(cx)
+        })
+        .await;
     }
 
     fn note(&self, written: &Poll<io::Result<usize>>) {
@@ -68,12 +79,28 @@ impl ClientSocket {
 
 impl AsyncRead for ClientSocket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.state.ambiguous.get() {
+            // Nothing more is to be read; the driver looks at the flag after each of its polls.
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
-        if buf.filled().len() > before {
-            self.state.did_read();
+        if buf.filled().len() == before {
+            return Poll::Ready(Ok(()));
         }
-        Poll::Ready(Ok(()))
+        self.state.did_read();
+        if self.state.tunnelling.get() {
+            return Poll::Ready(Ok(()));
+        }
+        match self.framing.feed(&buf.filled()[before..]) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(clear) => {
+                self.state.ambiguous.set(true);
+                buf.set_filled(before + clear);
+                // No bytes at all would mean the end.
+                if clear == 0 { Poll::Pending } else { Poll::Ready(Ok(())) }
+            }
+        }
     }
 }
 

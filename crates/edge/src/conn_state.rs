@@ -27,6 +27,10 @@ pub(crate) struct ConnState {
     pub(crate) tunnel: RefCell<Option<Tunnel>>,
     /// The connection shall end after the request in progress.
     pub(crate) closing: Cell<bool>,
+    /// What came last can be read in two ways: nothing more is read.
+    pub(crate) ambiguous: Cell<bool>,
+    /// HTTP is over on this connection.
+    pub(crate) tunnelling: Cell<bool>,
     /// A request's body was not read to its end: closing must not reset the answer away.
     pub(crate) unread: Cell<bool>,
     pub(crate) ticker: Rc<Ticker>,
@@ -81,6 +85,8 @@ impl ConnState {
             standing: Cell::new(Standing { epoch: 0, role: Role::Gone, trusted: false }),
             tunnel: RefCell::default(),
             closing: Cell::new(false),
+            ambiguous: Cell::new(false),
+            tunnelling: Cell::new(false),
             unread: Cell::new(false),
             ticker: Rc::clone(ticker),
             stage: Cell::new(Stage::Idle),

@@ -28,6 +28,9 @@ const MIN_BUFFER_BYTES: usize = 64 * 1024;
 /// To a client whose head did not arrive in time.
 const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
+/// To a client whose request can be read in two ways.
+const AMBIGUOUS: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
 /// To a client that is one too many.
 const TOO_MANY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
@@ -36,6 +39,7 @@ const TOO_MANY: &[u8] =
 enum End {
     Done,
     Malformed,
+    Ambiguous,
     Overdue,
 }
 
@@ -70,6 +74,10 @@ pub(crate) async fn drive(
             Poll::Ready(_) => return Poll::Ready(End::Done),
             Poll::Pending => {}
         }
+        // In the middle of a body the request itself is answered so, and the connection is closing.
+        if state.ambiguous.get() && state.stage() == Stage::Idle && !state.unread.get() {
+            return Poll::Ready(End::Ambiguous);
+        }
         let due = state.due(limits.header_timeout, limits.idle_timeout);
         if due <= worker.ticker.now() {
             return Poll::Ready(End::Overdue);
@@ -89,10 +97,14 @@ pub(crate) async fn drive(
             }
         }
         End::Malformed => worker.registry.thread.refuse(Refused::BadRequest),
+        End::Ambiguous => {
+            worker.registry.thread.refuse(Refused::BadRequest);
+            http.into_parts().io.into_inner().say_last(AMBIGUOUS).await;
+        }
         End::Overdue => {
             worker.registry.thread.refuse(Refused::Timeout);
             if state.stage() == Stage::Idle && state.is_in_head() {
-                http.into_parts().io.into_inner().say_last(TOO_SLOW);
+                http.into_parts().io.into_inner().say_last(TOO_SLOW).await;
             }
         }
     }

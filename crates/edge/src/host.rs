@@ -70,12 +70,6 @@ pub(crate) fn has_dot_segments(path: &str) -> bool {
     })
 }
 
-/// Whether `prefix` (without trailing slash; empty for the root) covers `path`, at a segment border.
-#[cfg(test)]
-pub(crate) fn covers(prefix: &str, path: &str) -> bool {
-    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

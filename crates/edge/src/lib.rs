@@ -8,10 +8,13 @@ mod cidr;
 mod client_socket;
 mod clock;
 mod compile;
+#[cfg(test)]
+mod compile_tests;
 mod conn_state;
 mod connection;
 mod control;
 mod error;
+mod framing;
 mod headers;
 mod host;
 mod listen;
@@ -20,6 +23,8 @@ mod options;
 mod persist;
 mod pick;
 mod pool;
+#[cfg(test)]
+mod properties;
 mod proxy;
 mod record;
 mod run;

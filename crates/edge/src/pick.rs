@@ -36,7 +36,10 @@ fn least_busy(view: &RouteView, slot: usize, except: Option<&Rc<Upstream>>) -> O
         return Some(Choice { slot, upstream: Rc::clone(only) });
     }
     let turn = slot_view.turn.get();
-    slot_view.turn.set(turn.wrapping_add(1));
+    if except.is_none() {
+        // Only first choices take turns: a second one would else put the next request on the failed instance again.
+        slot_view.turn.set(turn.wrapping_add(1));
+    }
     let (before, from) = upstreams.split_at(turn % upstreams.len().max(1));
     from.iter()
         .chain(before)

@@ -44,8 +44,9 @@ pub(crate) struct Upstream {
 /// A connection to an instance.
 pub(crate) struct Link {
     pub(crate) sender: http1::SendRequest<RequestBody>,
-    http: http1::Connection<TokioIo<TcpStream>, RequestBody>,
-    /// The connection has ended and must not be polled again.
+    /// `None` once it has ended and what is left of it is of no use.
+    http: Option<http1::Connection<TokioIo<TcpStream>, RequestBody>>,
+    /// It has ended and must not be polled again.
     ended: bool,
     idle_since: Millis,
 }
@@ -98,7 +99,7 @@ impl Upstream {
             .handshake(TokioIo::new(socket))
             .await
             .map_err(io::Error::other)?;
-        Ok(Box::new(Link { sender, http, ended: false, idle_since: 0 }))
+        Ok(Box::new(Link { sender, http: Some(http), ended: false, idle_since: 0 }))
     }
 
     /// Closes what lay idle too long, or what the instance closed. Returns how many connections stay.
@@ -121,17 +122,22 @@ impl Upstream {
 impl Link {
     /// Moves the connection on; ready when it has ended.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.ended {
+        if let Some(http) = self.http.as_mut().filter(|_| !self.ended) {
             // An error is told to the request too, where it is handled.
-            self.ended = Pin::new(&mut self.http).poll(cx).is_ready();
+            self.ended = Pin::new(http).poll(cx).is_ready();
         }
         if self.ended { Poll::Ready(()) } else { Poll::Pending }
     }
 
+    /// Gives up a connection that has ended. A request that still waits in it is given back to its sender only now.
+    pub(crate) fn discard(&mut self) {
+        self.http = None;
+    }
+
     /// The bare socket after an upgrade, and what was read beyond HTTP.
-    pub(crate) fn into_parts(self) -> (TcpStream, bytes::Bytes) {
-        let parts = self.http.into_parts();
-        (parts.io.into_inner(), parts.read_buf)
+    pub(crate) fn into_parts(self) -> Option<(TcpStream, bytes::Bytes)> {
+        let parts = self.http?.into_parts();
+        Some((parts.io.into_inner(), parts.read_buf))
     }
 }
 

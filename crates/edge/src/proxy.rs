@@ -1,8 +1,8 @@
 //! One request to an instance and its answer back: connections, retries, timeouts.
 //!
-//! When a request is sent again. Nothing of it was sent: always, on another connection or instance. All of it was sent
-//! on a kept connection that then turned out closed: only if it has no body and repeating it is harmless by definition
-//! (RFC 9110, 9.2.2). Never once a byte of an answer came. Each of the two happens at most once.
+//! When a request is sent again: if nothing of it was sent, or if it has no body and repeating it is harmless by
+//! definition (RFC 9110, 9.2.2); and never once an answer has begun. After a kept connection turned out closed it goes
+//! to the same instance on a new one, after a new one failed to another instance. Each of the two happens at most once.
 
 use std::pin::pin;
 use std::rc::Rc;
@@ -86,20 +86,18 @@ pub(crate) async fn pass(
                 }
             },
         };
-        let spare = (reused && repeatable).then(|| copy(&request));
+        let spare = repeatable.then(|| copy(&request));
         match exchange.run(&mut link, request).await {
             Ok(response) => return back(response, link, lease, upgrade.is_some(), &exchange).await,
             Err(Failure::Fault(fault)) => return Err(fault),
             Err(Failure::Closed(unsent)) => {
-                let fresh_and_unsent = !reused && unsent.is_some();
                 request = unsent.map(|unsent| *unsent).or(spare).ok_or(Fault::BrokenOff)?;
                 if reused {
+                    // The connection was old, not the instance broken: it gets the request on a new one.
                     sent_again = true;
                     record.retry();
-                } else if fresh_and_unsent {
-                    choice = elsewhere(slots, record, &choice, &mut went_elsewhere).ok_or(Fault::BrokenOff)?;
                 } else {
-                    return Err(Fault::BrokenOff);
+                    choice = elsewhere(slots, record, &choice, &mut went_elsewhere).ok_or(Fault::BrokenOff)?;
                 }
             }
         }
@@ -201,13 +199,17 @@ impl Exchange<'_> {
         let mut answer = pin!(tokio::task::unconstrained(link.sender.try_send_request(request)));
         std::future::poll_fn(|cx| {
             loop {
-                let _ended = link.poll(cx);
+                let ended = link.poll(cx).is_ready();
                 match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                     Poll::Ready(Ok(response)) => return Poll::Ready(Ok(response)),
                     Poll::Ready(Err(mut error)) => {
                         let fault = self.upload.as_ref().and_then(|upload| upload.fault.get());
                         let unsent = error.take_message().map(Box::new);
                         return Poll::Ready(Err(fault.map_or(Failure::Closed(unsent), Failure::Fault)));
+                    }
+                    Poll::Pending if ended => {
+                        link.discard();
+                        continue;
                     }
                     Poll::Pending => {}
                 }
@@ -267,7 +269,7 @@ async fn back(
         if tokio::time::timeout(exchange.limits.connect_timeout, ended).await.is_err() {
             return Err(Fault::BrokenOff);
         }
-        let (socket, early) = link.into_parts();
+        let (socket, early) = link.into_parts().ok_or(Fault::BrokenOff)?;
         let silence = exchange.limits.body_idle_timeout;
         *state.tunnel.borrow_mut() = Some(Tunnel { socket, early, silence, record: None, _lease: lease });
         return Ok(Response::from_parts(parts, Body::empty()));
@@ -281,6 +283,7 @@ async fn back(
         lease,
         state: Rc::clone(state),
         silence: exchange.limits.body_idle_timeout,
+        failed: None,
     };
     let body = match streamed.read_ahead() {
         Some(whole) => Body::full(whole),

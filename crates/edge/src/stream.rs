@@ -25,6 +25,8 @@ pub(crate) struct Streamed {
     pub(crate) state: Rc<ConnState>,
     /// Longest time without anything moving.
     pub(crate) silence: Duration,
+    /// Why it ends early, told one poll later than it was known.
+    pub(crate) failed: Option<BodyError>,
 }
 
 impl Streamed {
@@ -32,16 +34,30 @@ impl Streamed {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(Ok(first)));
         }
+        if let Some(failed) = self.failed.take() {
+            return Poll::Ready(Some(Err(failed)));
+        }
         let frame = match self.poll_incoming(cx) {
-            Poll::Ready(frame) => frame,
+            Poll::Ready(frame) => frame.transpose(),
             Poll::Pending if self.is_silent() => return Poll::Ready(Some(Err(BodyError::Silent))),
             Poll::Pending => return Poll::Pending,
         };
-        self.state.touch();
-        if frame.is_none() || self.incoming.is_end_stream() {
-            self.give_back();
+        match frame {
+            Ok(frame) => {
+                self.state.touch();
+                if frame.is_none() || self.incoming.is_end_stream() {
+                    self.give_back();
+                }
+                Poll::Ready(frame.map(Ok))
+            }
+            Err(error) => {
+                // An error drops what hyper has not written yet. Told a poll later, the client gets what there was, and
+                // sees a cut answer rather than none, which it would take for leave to ask again.
+                self.failed = Some(BodyError::BrokenOff(error));
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(BodyError::BrokenOff)))
     }
 
     fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {

@@ -1,4 +1,4 @@
-//! What follows a 101 answer: bytes both ways, until one side is done.
+//! What follows a 101 answer: bytes both ways, until the instance is done.
 //!
 //! A quiet tunnel holds no buffer: bytes are read into one scratch buffer a thread has, and only what the other side
 //! does not take at once is kept.
@@ -37,16 +37,17 @@ pub(crate) struct Tunnel {
 }
 
 impl Tunnel {
-    /// Carries bytes until both sides have closed, one fails, or nothing moves for too long.
+    /// Carries bytes until the instance closes, a side fails, or nothing moves for too long.
     pub(crate) async fn run(mut self, mut client: ClientSocket, early: Bytes, state: Rc<ConnState>) {
+        state.tunnelling.set(true);
         state.set_stage(Stage::Streaming { silence: self.silence });
         let mut up = Half::new(early);
         let mut down = Half::new(std::mem::take(&mut self.early));
         // How a tunnel ends is nobody's error: WebSockets end with a reset every day. Bytes and time are in the log.
         let _ended: io::Result<()> = std::future::poll_fn(|cx| {
-            let to_instance = up.poll(&mut client, &mut self.socket, cx)?;
-            let to_client = down.poll(&mut self.socket, &mut client, cx)?;
-            if to_instance.is_ready() && to_client.is_ready() {
+            // A client that only closes its sending half is passed on as that; an instance that closes is done.
+            let _half_closed = up.poll(&mut client, &mut self.socket, cx)?;
+            if down.poll(&mut self.socket, &mut client, cx)?.is_ready() {
                 return Poll::Ready(Ok(()));
             }
             let due = state.due(self.silence, self.silence);
@@ -67,12 +68,13 @@ impl Tunnel {
 struct Half {
     rest: BytesMut,
     ended: bool,
+    shut: bool,
     carried: u64,
 }
 
 impl Half {
     fn new(early: Bytes) -> Self {
-        Self { carried: early.len() as u64, rest: early.into(), ended: false }
+        Self { carried: early.len() as u64, rest: early.into(), ended: false, shut: false }
     }
 
     fn poll<R, W>(&mut self, from: &mut R, to: &mut W, cx: &mut Context<'_>) -> Poll<io::Result<()>>
@@ -87,7 +89,11 @@ impl Half {
                     self.rest.advance(written);
                 }
                 if self.ended {
-                    return Pin::new(&mut *to).poll_shutdown(cx);
+                    if !self.shut {
+                        ready!(Pin::new(&mut *to).poll_shutdown(cx))?;
+                        self.shut = true;
+                    }
+                    return Poll::Ready(Ok(()));
                 }
                 self.rest = BytesMut::new();
                 let mut buf = ReadBuf::new(scratch);

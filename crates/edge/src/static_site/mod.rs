@@ -43,6 +43,8 @@ pub(crate) async fn serve(site: &Site, below: &str, parts: &Parts) -> Result<Res
     })?;
     let Some(name) = path::file_name(below) else { return not_found(site, &root, parts) };
     match file::find(&root, &name) {
+        // A file has nothing below it, and links in it would lead elsewhere than its author meant.
+        Some(Found::File(_)) if parts.uri.path().ends_with('/') => not_found(site, &root, parts),
         Some(Found::File(file)) => send(&root, &name, file, parts),
         Some(Found::Folder) if !parts.uri.path().ends_with('/') => Ok(to_folder(parts)),
         Some(Found::Folder) => {

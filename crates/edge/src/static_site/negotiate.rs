@@ -129,7 +129,12 @@ fn thousandths(parameters: &str) -> u32 {
 
 /// The type by the name's extension, text with its charset.
 pub(super) fn content_type(name: &Path) -> HeaderValue {
-    let guess = mime_guess::from_path(name).first_raw().unwrap_or("application/octet-stream");
+    let guess = match mime_guess::from_path(name).first_raw() {
+        // The one name of it since RFC 9239.
+        Some("application/javascript") => "text/javascript",
+        Some(guess) => guess,
+        None => "application/octet-stream",
+    };
     if !is_text(guess) {
         return HeaderValue::from_static(guess);
     }

@@ -1,0 +1,193 @@
+//! What holds for any snapshot and any request, against models too simple to be wrong.
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use crate::metrics::Registry;
+use crate::pick;
+use crate::snapshot::{Instance, Limits, Route, RouteLimits, Slot, Snapshot, Target};
+use crate::table::{self, Found, Table};
+use crate::view::View;
+
+/// Few names, so that they meet often.
+fn segment() -> impl Strategy<Value = String> {
+    prop::sample::select(vec!["a", "b", "api", "v1", "x.y"]).prop_map(Into::into)
+}
+
+fn path() -> impl Strategy<Value = String> {
+    (prop::collection::vec(segment(), 0..4), any::<bool>()).prop_map(|(segments, slash)| {
+        let path = format!("/{}", segments.join("/"));
+        if slash && path != "/" { path + "/" } else { path }
+    })
+}
+
+fn host() -> impl Strategy<Value = String> {
+    prop::sample::select(vec!["one.localhost", "two.localhost", "three.localhost"]).prop_map(Into::into)
+}
+
+fn slots() -> impl Strategy<Value = Vec<Slot>> {
+    prop::collection::vec((0_u32..4, prop::collection::vec(1_u16..6, 0..4)), 0..4).prop_map(|slots| {
+        let named = slots.into_iter().enumerate();
+        named
+            .map(|(index, (weight, ports))| Slot {
+                name: format!("s{index}"),
+                release: "v1".into(),
+                weight,
+                instances: ports
+                    .into_iter()
+                    .enumerate()
+                    .map(|(place, port)| Instance {
+                        id: format!("s{index}-{place}"),
+                        address: SocketAddr::from(([127, 0, 0, 1], port)),
+                    })
+                    .collect(),
+            })
+            .collect()
+    })
+}
+
+fn snapshot() -> impl Strategy<Value = Snapshot> {
+    prop::collection::vec((host(), path(), slots()), 0..12).prop_map(|routes| {
+        let mut taken = HashSet::new();
+        let routes = routes.into_iter().enumerate().filter_map(|(index, (host, path, slots))| {
+            let unique = taken.insert((host.clone(), path.trim_end_matches('/').to_owned()));
+            let some_weight = slots.is_empty() || slots.iter().any(|slot| slot.weight > 0);
+            (unique && some_weight).then(|| Route {
+                name: format!("r{index}"),
+                hosts: vec![host],
+                path,
+                target: Target::Slots(slots),
+                response_headers: BTreeMap::new(),
+                limits: RouteLimits::default(),
+            })
+        });
+        Snapshot {
+            generation: 1,
+            listeners: Vec::new(),
+            routes: routes.collect(),
+            limits: Limits::default(),
+            trusted_proxies: Vec::new(),
+        }
+    })
+}
+
+/// The longest prefix, segment by segment, found by looking at every route.
+fn expected<'a>(snapshot: &'a Snapshot, host: &str, path: &str) -> Option<&'a Route> {
+    let segments =
+        |path: &str| path.trim_end_matches('/').split('/').skip(1).map(ToOwned::to_owned).collect::<Vec<_>>();
+    let asked: Vec<_> = path.split('/').skip(1).map(ToOwned::to_owned).collect();
+    let matching = snapshot.routes.iter().filter(|route| route.hosts.iter().any(|known| known == host));
+    matching.filter(|route| asked.starts_with(&segments(&route.path))).max_by_key(|route| segments(&route.path).len())
+}
+
+fn slots_of(table: &Table, route: usize) -> &table::Slots {
+    match &table.routes[route].target {
+        table::Target::Slots(slots) => slots,
+        _ => panic!("only slots are made here"),
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_longest_prefix_wins(snapshot in snapshot(), host in host(), path in path()) {
+        let table = snapshot.compile().unwrap();
+        let found = match table.find(&host, &path) {
+            Found::Route(route) => Some(&*table.routes[route].name),
+            Found::NoHost | Found::NoPath => None,
+        };
+        prop_assert_eq!(found, expected(&snapshot, &host, &path).map(|route| route.name.as_str()));
+    }
+
+    #[test]
+    fn no_sequence_of_snapshots_leads_to_an_instance_outside_of_the_current_one(
+        snapshots in prop::collection::vec(snapshot(), 1..5),
+        requests in prop::collection::vec((host(), path()), 1..20),
+    ) {
+        let registry = Registry::default();
+        let mut before: Option<(View, Arc<Table>)> = None;
+        for (epoch, snapshot) in (1..).zip(&snapshots) {
+            let mut table = snapshot.compile().unwrap();
+            if let Some((_, earlier)) = &before {
+                table.go_on_from(earlier);
+            }
+            let table = Arc::new(table);
+            let view = View::new(epoch, Arc::clone(&table), before.as_ref().map(|(view, _)| view), &registry);
+            for (host, path) in &requests {
+                let Found::Route(route) = table.find(host, path) else { continue };
+                let Target::Slots(declared) = &snapshot.routes[route].target else { continue };
+                let slots = slots_of(&table, route);
+                let allowed = |choice: &pick::Choice| {
+                    let slot = &declared[choice.slot];
+                    slot.weight > 0 && slot.instances.iter().any(|instance| {
+                        *instance.id == *choice.upstream.id && instance.address == choice.upstream.address
+                    })
+                };
+                let any = declared.iter().any(|slot| slot.weight > 0 && !slot.instances.is_empty());
+                let first = pick::first(slots, &view.routes[route]);
+                prop_assert_eq!(first.is_some(), any);
+                let Some(first) = first else { continue };
+                prop_assert!(allowed(&first));
+                let several = declared.iter().filter(|slot| slot.weight > 0).map(|slot| slot.instances.len()).sum::<usize>() > 1;
+                let other = pick::other(slots, &view.routes[route], &first);
+                prop_assert_eq!(other.is_some(), several);
+                if let Some(other) = other {
+                    prop_assert!(allowed(&other) && other.upstream.id != first.upstream.id);
+                }
+            }
+            before = Some((view, table));
+        }
+    }
+
+    #[test]
+    fn shares_are_within_one_request_of_exact(snapshot in snapshot()) {
+        let table = snapshot.compile().unwrap();
+        for (route, declared) in snapshot.routes.iter().enumerate() {
+            let Target::Slots(declared) = &declared.target else { continue };
+            let slots = slots_of(&table, route);
+            let weights: Vec<_> = declared.iter().map(|slot| if slot.instances.is_empty() { 0 } else { slot.weight }).collect();
+            let sum: u32 = weights.iter().sum();
+            let mut counts = vec![0_u32; weights.len()];
+            for turn in 1..=100_u32 {
+                match slots.sequence.next() {
+                    Some(slot) => counts[usize::from(slot)] += 1,
+                    None => prop_assert_eq!(sum, 0),
+                }
+                for (count, weight) in counts.iter().zip(&weights).filter(|_| sum > 0) {
+                    let exact = f64::from(turn * weight) / f64::from(sum);
+                    prop_assert!((f64::from(*count) - exact).abs() <= 1.0 + 1e-9, "{:?} of {:?}", counts, weights);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_text_makes_reading_a_snapshot_panic(text in "\\PC{0,200}") {
+        if let Ok(snapshot) = serde_json::from_str::<Snapshot>(&text) {
+            let _either = snapshot.compile();
+        }
+    }
+
+    #[test]
+    fn no_name_makes_compiling_panic(name in "\\PC{0,40}", host in "\\PC{0,40}", path in "\\PC{0,40}", to in "\\PC{0,40}") {
+        let redirect = crate::snapshot::Redirect { to: to.clone(), status: 302, keep_path: true };
+        let route = Route {
+            name,
+            hosts: vec![host],
+            path,
+            target: Target::Redirect(redirect),
+            response_headers: BTreeMap::from([(to.clone(), to)]),
+            limits: RouteLimits::default(),
+        };
+        let snapshot = Snapshot {
+            generation: 1,
+            listeners: Vec::new(),
+            routes: vec![route],
+            limits: Limits::default(),
+            trusted_proxies: Vec::new(),
+        };
+        let _either = snapshot.compile();
+    }
+}

@@ -1,0 +1,177 @@
+//! Instances that do not answer as they should.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use mana_edge::snapshot::Target;
+use tokio::io::AsyncWriteExt;
+
+use crate::support::{Raw, Service, TestEdge, get, read_head, route, send, slot, slots, snapshot};
+
+const GET: &str = "GET / HTTP/1.1\r\nhost: chat.localhost\r\n\r\n";
+const POST: &str = "POST / HTTP/1.1\r\nhost: chat.localhost\r\ncontent-length: 4\r\n\r\nbody";
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+#[tokio::test]
+async fn a_dead_instance_is_passed_over() {
+    let alive = Service::saying("alive");
+    let edge = TestEdge::with_threads(&snapshot(vec![route("chat", slots(&[Service::nobody(), alive.address]))]), 1);
+    for request in [GET, POST] {
+        for _ in 0..10 {
+            assert_eq!(send(edge.address(), request).await.text(), "alive");
+        }
+    }
+    let labels = "{route=\"chat\",slot=\"blue\",release=\"blue-1\"}";
+    assert_eq!(edge.metric(&format!("mana_edge_connect_failures_total{labels}")).await, Some(10.0));
+    assert_eq!(edge.metric(&format!("mana_edge_retries_total{labels}")).await, Some(10.0));
+}
+
+#[tokio::test]
+async fn a_dead_slot_is_passed_over_but_counted() {
+    let blue = Service::saying("blue");
+    let target = Target::Slots(vec![slot("blue", 50, &[blue.address]), slot("green", 50, &[Service::nobody()])]);
+    let edge = TestEdge::start(&snapshot(vec![route("chat", target)]));
+    for _ in 0..10 {
+        assert_eq!(get(edge.address(), "chat.localhost", "/").await.text(), "blue");
+    }
+    let series =
+        |name: &str, slot: &str| format!("mana_edge_{name}{{route=\"chat\",slot=\"{slot}\",release=\"{slot}-1\"");
+    assert_eq!(edge.metric(&format!("{}}}", series("connect_failures_total", "green"))).await, Some(5.0));
+    assert_eq!(edge.metric(&format!("{}}}", series("requests_in_flight", "green"))).await, Some(0.0));
+    assert_eq!(edge.metric(&format!("{},class=\"2xx\"}}", series("requests_total", "blue"))).await, Some(10.0));
+}
+
+#[tokio::test]
+async fn when_nobody_listens_it_is_502() {
+    let edge = TestEdge::start(&snapshot(vec![route(
+        "chat",
+        slots(&[Service::nobody(), Service::nobody(), Service::nobody()]),
+    )]));
+    for request in [GET, POST] {
+        let answer = send(edge.address(), request).await;
+        assert_eq!((answer.status, answer.title().as_str()), (502, "Instance unreachable"));
+    }
+}
+
+/// Answers the first request of each connection and closes without a word after reading the second.
+fn closing_at_the_second(connections: &Arc<AtomicUsize>) -> Service {
+    let connections = Arc::clone(connections);
+    Service::raw(move |mut socket| {
+        connections.fetch_add(1, Ordering::Relaxed);
+        async move {
+            read_head(&mut socket).await;
+            socket.write_all(OK).await.unwrap();
+            read_head(&mut socket).await;
+        }
+    })
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_closes_before_it_answers_does_not_show() {
+    let connections = Arc::default();
+    let service = closing_at_the_second(&connections);
+    let edge = TestEdge::with_threads(&snapshot(vec![route("chat", slots(&[service.address]))]), 1);
+    let mut client = Raw::connect(edge.address()).await;
+    for _ in 0..10 {
+        assert_eq!(client.ask(GET).await.text(), "ok");
+    }
+    assert_eq!(connections.load(Ordering::Relaxed), 10);
+}
+
+#[tokio::test]
+async fn what_may_have_had_an_effect_is_not_sent_twice() {
+    let connections = Arc::default();
+    let service = closing_at_the_second(&connections);
+    let edge = TestEdge::with_threads(&snapshot(vec![route("chat", slots(&[service.address]))]), 1);
+    for request in [POST, "POST / HTTP/1.1\r\nhost: chat.localhost\r\ncontent-length: 0\r\n\r\n"] {
+        assert_eq!(send(edge.address(), GET).await.text(), "ok");
+        let answer = send(edge.address(), request).await;
+        assert_eq!((answer.status, answer.title().as_str()), (502, "Instance broke off"));
+    }
+    assert_eq!(connections.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_closed_meanwhile_is_noticed_before_anything_is_sent() {
+    let closed = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&closed);
+    let service = Service::raw(move |mut socket| {
+        let count = Arc::clone(&count);
+        async move {
+            if let Some(head) = read_head(&mut socket).await {
+                if head.starts_with("POST") {
+                    tokio::io::AsyncReadExt::read_exact(&mut socket, &mut [0; 4]).await.unwrap();
+                }
+                socket.write_all(OK).await.unwrap();
+                drop(socket);
+                count.fetch_add(1, Ordering::Release);
+            }
+        }
+    });
+    let edge = TestEdge::with_threads(&snapshot(vec![route("chat", slots(&[service.address]))]), 1);
+    for turn in 1..=20 {
+        // POST too: nothing of it was sent, so sending it elsewhere is safe.
+        assert_eq!(send(edge.address(), POST).await.text(), "ok");
+        crate::support::until("the service has closed", async || closed.load(Ordering::Acquire) == turn).await;
+    }
+}
+
+#[tokio::test]
+async fn an_instance_that_breaks_off_before_its_answer_is_502() {
+    for said in [&b""[..], b"HTTP/1.1 200 OK\r\ncontent-", b"not http\r\n\r\n", b"HTTP/1.1 101 Switching\r\n\r\n"] {
+        let service = Service::raw(move |mut socket| async move {
+            read_head(&mut socket).await;
+            socket.write_all(said).await.unwrap();
+        });
+        let edge = TestEdge::start(&snapshot(vec![route("chat", slots(&[service.address]))]));
+        let answer = send(edge.address(), GET).await;
+        assert_eq!(
+            (answer.status, answer.title().as_str()),
+            (502, "Instance broke off"),
+            "{:?}",
+            String::from_utf8_lossy(said)
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_instance_that_breaks_off_in_its_answer_cuts_the_clients_connection() {
+    for (head, body) in [("content-length: 10", "half"), ("transfer-encoding: chunked", "4\r\nhalf\r\n")] {
+        let service = Service::raw(move |mut socket| async move {
+            read_head(&mut socket).await;
+            socket.write_all(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{body}").as_bytes()).await.unwrap();
+        });
+        let edge = TestEdge::start(&snapshot(vec![route("chat", slots(&[service.address]))]));
+        let mut client = Raw::connect(edge.address()).await;
+        client.write(GET).await;
+        assert_eq!(client.head().await.status, 200);
+        let rest = client.rest().await;
+        assert!(!rest.ends_with(b"0\r\n\r\n"), "the end must not look like one");
+        assert!(rest.windows(4).any(|window| window == b"half"));
+    }
+}
+
+#[tokio::test]
+async fn an_instance_that_is_killed_under_load_costs_only_what_it_was_answering() {
+    let (doomed, alive) = (Service::saying("ok"), Service::saying("ok"));
+    let edge = TestEdge::start(&snapshot(vec![route("chat", slots(&[doomed.address, alive.address]))]));
+    let address = edge.address();
+    let clients: Vec<_> = (0..8)
+        .map(|_| {
+            tokio::spawn(async move {
+                let mut client = Raw::connect(address).await;
+                let mut statuses = Vec::new();
+                for _ in 0..200 {
+                    statuses.push(client.ask(GET).await.status);
+                }
+                statuses
+            })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    drop(doomed);
+    for client in clients {
+        let statuses = client.await.unwrap();
+        assert!(statuses.iter().all(|status| *status == 200), "GET is repeated elsewhere: {statuses:?}");
+    }
+}

@@ -1,0 +1,14 @@
+//! The edge as its clients, services and operators meet it: real sockets, real files, a whole edge in each test.
+
+mod admin;
+mod failures;
+mod framing;
+mod limits;
+mod metrics;
+mod proxying;
+mod routing;
+mod static_site;
+mod stopping;
+mod streaming;
+mod support;
+mod swaps;

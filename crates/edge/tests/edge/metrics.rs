@@ -1,0 +1,86 @@
+//! What is counted, and what is not.
+
+use crate::support::{Raw, Service, TestEdge, get, route, send, site, slots, snapshot, until};
+
+#[tokio::test]
+async fn requests_are_counted_per_route_slot_and_release() {
+    let service = Service::saying("12345");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("index.html"), "home").unwrap();
+    let edge = TestEdge::start(&snapshot(vec![
+        route("chat", slots(&[service.address])),
+        route("none", slots(&[])),
+        route("site", site(folder.path())),
+    ]));
+    let address = edge.address();
+    let mut client = Raw::connect(address).await;
+    for _ in 0..7 {
+        client.ask("POST / HTTP/1.1\r\nhost: chat.localhost\r\ncontent-length: 3\r\n\r\nabc").await;
+    }
+    get(address, "none.localhost", "/").await;
+    get(address, "site.localhost", "/").await;
+    get(address, "site.localhost", "/missing").await;
+    get(address, "nobody.localhost", "/").await;
+    send(address, "GET / HTTP/1.1\r\n\r\n").await;
+    for _ in 0..3 {
+        get(address, "chat.localhost", "/api/health/ready").await;
+    }
+    let blue = "route=\"chat\",slot=\"blue\",release=\"blue-1\"";
+    let requests = format!("mana_edge_requests_total{{{blue},class=\"2xx\"}}");
+    until("all are counted", async || edge.metric(&requests).await == Some(7.0)).await;
+    for (series, value) in [
+        (format!("mana_edge_requests_total{{{blue},class=\"5xx\"}}"), 0.0),
+        (format!("mana_edge_received_bytes_total{{{blue}}}"), 21.0),
+        (format!("mana_edge_sent_bytes_total{{{blue}}}"), 35.0),
+        (format!("mana_edge_requests_in_flight{{{blue}}}"), 0.0),
+        (format!("mana_edge_request_seconds_count{{{blue}}}"), 7.0),
+        (format!("mana_edge_request_seconds_bucket{{{blue},le=\"+Inf\"}}"), 7.0),
+        ("mana_edge_requests_total{route=\"none\",slot=\"\",release=\"\",class=\"5xx\"}".into(), 1.0),
+        ("mana_edge_requests_total{route=\"site\",slot=\"\",release=\"\",class=\"2xx\"}".into(), 1.0),
+        ("mana_edge_requests_total{route=\"site\",slot=\"\",release=\"\",class=\"4xx\"}".into(), 1.0),
+        ("mana_edge_refused_total{reason=\"unknown_host\"}".into(), 1.0),
+        ("mana_edge_refused_total{reason=\"bad_request\"}".into(), 1.0),
+        ("mana_edge_probes_total".into(), 3.0),
+        ("mana_edge_generation".into(), 1.0),
+        ("mana_edge_threads".into(), 2.0),
+    ] {
+        assert_eq!(edge.metric(&series).await, Some(value), "{series}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_slot_counted_stays_when_the_snapshot_changes() {
+    let service = Service::saying("ok");
+    let mut given = snapshot(vec![route("chat", slots(&[service.address]))]);
+    let edge = TestEdge::start(&given);
+    get(edge.address(), "chat.localhost", "/").await;
+    given.generation = 2;
+    given.routes.clear();
+    edge.admin().put(&given).await.unwrap();
+    let series = "mana_edge_requests_total{route=\"chat\",slot=\"blue\",release=\"blue-1\",class=\"2xx\"}";
+    assert_eq!(edge.metric(series).await, Some(1.0));
+    assert_eq!(edge.metric("mana_edge_generation").await, Some(2.0));
+}
+
+#[tokio::test]
+async fn every_line_of_the_page_is_prometheus_text() {
+    let service = Service::saying("ok");
+    let edge = TestEdge::start(&snapshot(vec![route("chat", slots(&[service.address]))]));
+    get(edge.address(), "chat.localhost", "/").await;
+    let page = edge.admin().metrics().await.unwrap();
+    let mut declared = std::collections::HashSet::new();
+    for line in page.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            assert!(declared.insert(rest.split(' ').next().unwrap().to_owned()), "declared twice: {line}");
+            continue;
+        }
+        if line.starts_with("# HELP ") {
+            continue;
+        }
+        let (series, value) = line.rsplit_once(' ').unwrap();
+        assert!(value.parse::<f64>().is_ok(), "{line}");
+        let name = series.split('{').next().unwrap();
+        let family = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
+        assert!(declared.contains(family) || declared.contains(name), "not declared: {line}");
+    }
+}

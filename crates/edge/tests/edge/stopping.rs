@@ -1,0 +1,186 @@
+//! How an edge ends: through its real program where signals and exit codes matter.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use mana_edge::admin::{Client, Status};
+use mana_edge::snapshot::Snapshot;
+use tempfile::TempDir;
+use tokio::sync::Notify;
+
+use crate::support::{Raw, SOON, Service, get, route, slots, snapshot, text, until};
+
+/// The example program: the edge as its own process.
+fn program() -> PathBuf {
+    let mut path = std::env::current_exe().unwrap();
+    path.pop();
+    if path.ends_with("deps") {
+        path.pop();
+    }
+    path.join("examples/edge")
+}
+
+struct Process {
+    child: Child,
+    folder: TempDir,
+}
+
+impl Process {
+    fn start(snapshot: &Snapshot) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("edge.json");
+        std::fs::write(&config, serde_json::to_vec(snapshot).unwrap()).unwrap();
+        let child = Command::new(program())
+            .arg("--config")
+            .arg(config)
+            .arg("--admin")
+            .arg(folder.path().join("edge.sock"))
+            .args(["--threads", "2", "--log"])
+            .arg(folder.path().join("access.log"))
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self { child, folder }
+    }
+
+    fn admin(&self) -> Client {
+        Client::new(self.folder.path().join("edge.sock"))
+    }
+
+    async fn address(&self) -> std::net::SocketAddr {
+        until("it serves", async || self.admin().health().await.is_ok()).await;
+        self.admin().health().await.unwrap().addresses[0]
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().unwrap();
+        assert!(sent.success());
+    }
+
+    async fn ended(&mut self) -> i32 {
+        let mut code = None;
+        until("it ends", async || {
+            code = self.child.try_wait().unwrap();
+            code.is_some()
+        })
+        .await;
+        code.and_then(|code| code.code()).unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Already gone in most tests.
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+/// Answers when told to.
+fn held() -> (Service, Arc<Notify>, Arc<Notify>) {
+    let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (begin, wait) = (Arc::clone(&begun), Arc::clone(&go_on));
+    let service = Service::http(move |_| {
+        let (begin, wait) = (Arc::clone(&begin), Arc::clone(&wait));
+        async move {
+            begin.notify_one();
+            wait.notified().await;
+            text("finished")
+        }
+    });
+    (service, begun, go_on)
+}
+
+const ASK: &str = "GET / HTTP/1.1\r\nhost: chat.localhost\r\n\r\n";
+
+#[tokio::test]
+async fn on_sigterm_requests_finish_idle_connections_close_and_the_exit_code_is_0() {
+    let (service, begun, go_on) = held();
+    let mut process = Process::start(&snapshot(vec![route("chat", slots(&[service.address]))]));
+    let address = process.address().await;
+    let mut idle = Raw::connect(address).await;
+    let mut busy = Raw::connect(address).await;
+    busy.write(ASK).await;
+    begun.notified().await;
+    process.signal("TERM");
+    assert!(idle.is_closed().await, "an idle connection closes at once");
+    until("nobody accepts any more", async || tokio::net::TcpStream::connect(address).await.is_err()).await;
+    assert_eq!(process.admin().health().await.unwrap().status, Status::Draining);
+    assert!(process.child.try_wait().unwrap().is_none(), "it waits for the request");
+    go_on.notify_one();
+    let answer = busy.answer().await;
+    assert_eq!((answer.status, answer.text()), (200, "finished"));
+    assert!(busy.is_closed().await);
+    assert_eq!(process.ended().await, 0);
+    assert!(!process.folder.path().join("edge.sock").exists(), "nothing is left behind");
+    let log = std::fs::read_to_string(process.folder.path().join("access.log")).unwrap();
+    assert!(log.contains("\"status\":200,\"route\":\"chat\",\"slot\":\"blue\",\"release\":\"blue-1\""), "{log}");
+    for line in log.lines() {
+        serde_json::from_str::<serde_json::Value>(line).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_does_not_end_is_cut_at_the_drain_timeout() {
+    let (service, begun, _go_on) = held();
+    let mut given = snapshot(vec![route("chat", slots(&[service.address]))]);
+    given.limits.drain_timeout_ms = 200;
+    let mut process = Process::start(&given);
+    let mut busy = Raw::connect(process.address().await).await;
+    busy.write(ASK).await;
+    begun.notified().await;
+    process.signal("INT");
+    assert_eq!(process.ended().await, 0);
+    assert!(busy.is_closed().await);
+}
+
+#[tokio::test]
+async fn draining_can_be_asked_for_on_the_admin_socket() {
+    let service = Service::saying("ok");
+    let mut process = Process::start(&snapshot(vec![route("chat", slots(&[service.address]))]));
+    assert_eq!(get(process.address().await, "chat.localhost", "/").await.status, 200);
+    process.admin().drain().await.unwrap();
+    assert_eq!(process.ended().await, 0);
+}
+
+#[tokio::test]
+async fn a_broken_snapshot_ends_it_with_64_and_says_why() {
+    let mut wrong = snapshot(vec![route("chat", slots(&[]))]);
+    wrong.routes[0].hosts = vec!["Upper.Case".into()];
+    let mut process = Process::start(&wrong);
+    assert_eq!(process.ended().await, 64);
+    let mut said = String::new();
+    std::io::Read::read_to_string(process.child.stderr.as_mut().unwrap(), &mut said).unwrap();
+    assert!(said.contains("route `chat`: host `Upper.Case` must be a host name in lower case"), "{said}");
+}
+
+#[tokio::test]
+async fn an_edge_that_was_killed_serves_its_last_snapshot_again() {
+    let (one, two) = (Service::saying("one"), Service::saying("two"));
+    let mut given = snapshot(vec![route("chat", slots(&[one.address]))]);
+    let mut process = Process::start(&given);
+    process.address().await;
+    given.generation = 2;
+    given.routes = vec![route("chat", slots(&[two.address]))];
+    process.admin().put(&given).await.unwrap();
+    process.signal("KILL");
+    tokio::time::timeout(SOON, async {
+        while process.child.try_wait().unwrap().is_none() {
+            tokio::task::yield_now().await
+        }
+    })
+    .await
+    .unwrap();
+    let folder = process.folder.path().to_owned();
+    process.child = Command::new(program())
+        .arg("--config")
+        .arg(folder.join("edge.json"))
+        .arg("--admin")
+        .arg(folder.join("edge.sock"))
+        .spawn()
+        .unwrap();
+    let address = process.address().await;
+    assert_eq!(get(address, "chat.localhost", "/").await.text(), "two");
+    assert_eq!(process.admin().get().await.unwrap(), given);
+}
