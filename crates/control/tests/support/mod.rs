@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Empty};
@@ -311,4 +313,47 @@ pub(crate) async fn get(port: u16, path: &str) -> Result<(u16, String), String> 
     let status = answer.status().as_u16();
     let body = answer.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
     Ok((status, String::from_utf8_lossy(&body).into_owned()))
+}
+
+/// Asks a service again and again, on several connections at once, and counts what went wrong.
+pub(crate) struct Load {
+    stop: Arc<AtomicBool>,
+    tasks: Vec<tokio::task::JoinHandle<(u64, Vec<String>)>>,
+}
+
+impl Load {
+    pub(crate) fn on(ecosystem: &Ecosystem, service: &str, path: &'static str) -> Self {
+        let port = ecosystem.ports.iter().find(|(name, _)| *name == service).expect("known").1;
+        let stop = Arc::new(AtomicBool::new(false));
+        let tasks = (0..4)
+            .map(|_| {
+                let stop = Arc::clone(&stop);
+                tokio::spawn(async move {
+                    let (mut good, mut bad) = (0, Vec::new());
+                    while !stop.load(Ordering::Relaxed) {
+                        match get(port, path).await {
+                            Ok((200, _)) => good += 1,
+                            other => bad.push(format!("{other:?}")),
+                        }
+                    }
+                    (good, bad)
+                })
+            })
+            .collect();
+        Self { stop, tasks }
+    }
+
+    /// Ends it; answers the number of good answers, after checking that there were no others.
+    pub(crate) async fn end(self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        let (mut good, mut bad) = (0, Vec::new());
+        for task in self.tasks {
+            let (more_good, more_bad) = task.await.expect("no panic");
+            good += more_good;
+            bad.extend(more_bad);
+        }
+        assert!(bad.is_empty(), "{} of {} requests failed: {:#?}", bad.len(), good, &bad[..bad.len().min(5)]);
+        assert!(good > 0, "there was no load");
+        good
+    }
 }

@@ -1,0 +1,111 @@
+//! Changes and restarts under load: a new instance beside the old one, traffic over, then the old one away.
+
+mod support;
+
+use std::time::Duration;
+
+use mana_control::api::{Event, ServiceState};
+use support::{Ecosystem, Load, Service, all, runs, until};
+
+#[tokio::test]
+async fn a_restart_loses_no_request() {
+    let mut ecosystem = Ecosystem::start().await;
+    ecosystem.up(&[Service::new("a"), Service::new("b").needs("a")]).await;
+    let (old, b) = (ecosystem.pid("a").await, ecosystem.pid("b").await);
+    let (quick, slow) = (Load::on(&ecosystem, "a", "/"), Load::on(&ecosystem, "a", "/slow/300"));
+    for _ in 0..3 {
+        let before = ecosystem.pid("a").await;
+        let events = ecosystem.restart("a").await;
+        assert!(matches!(events.last(), Some(Event::Settled { .. })), "{events:#?}");
+        assert_ne!(ecosystem.pid("a").await, before);
+        assert!(!runs(before), "settled only when the old one is gone");
+    }
+    quick.end().await;
+    slow.end().await;
+    assert!(!runs(old));
+    assert_eq!(ecosystem.pid("b").await, b);
+    ecosystem.down().await;
+}
+
+#[tokio::test]
+async fn an_apply_replaces_what_changed_and_nothing_else() {
+    let mut ecosystem = Ecosystem::start().await;
+    ecosystem.up(&[Service::new("a"), Service::new("b")]).await;
+    let pids = ecosystem.pids().await;
+    ecosystem.up(&[Service::new("a"), Service::new("b")]).await;
+    assert_eq!(ecosystem.pids().await, pids, "nothing changed");
+
+    let (a, b) = (ecosystem.pid("a").await, ecosystem.pid("b").await);
+    let load = Load::on(&ecosystem, "b", "/");
+    ecosystem.up(&[Service::new("a"), Service::new("b").env("COLOUR", "green")]).await;
+    load.end().await;
+    assert_eq!(ecosystem.pid("a").await, a);
+    assert_ne!(ecosystem.pid("b").await, b);
+    assert_eq!(ecosystem.get("b", "/env/COLOUR").await.expect("answers"), (200, "green".into()));
+
+    ecosystem.up(&[Service::new("b").env("COLOUR", "green"), Service::new("c")]).await;
+    assert!(!runs(a), "what the manifest names no more is stopped");
+    assert_eq!(ecosystem.get("c", "/").await.expect("answers").0, 200);
+    ecosystem.down().await;
+}
+
+#[tokio::test]
+async fn a_new_version_that_does_not_come_up_leaves_the_old_one_serving() {
+    let mut ecosystem = Ecosystem::start().await;
+    ecosystem.up(&[Service::new("a")]).await;
+    let old = ecosystem.pid("a").await;
+    let load = Load::on(&ecosystem, "a", "/");
+    let events = all(ecosystem.apply(&[Service::new("a").env("CRASH_AT_START", "1")]).await).await;
+    assert!(matches!(events.last(), Some(Event::Failed { .. })), "{events:#?}");
+    assert!(runs(old));
+    assert_eq!(ecosystem.state("a").await, ServiceState::Degraded);
+    ecosystem.up(&[Service::new("a").env("COLOUR", "green")]).await;
+    load.end().await;
+    assert!(!runs(old));
+    ecosystem.down().await;
+}
+
+#[tokio::test]
+async fn a_change_of_instances_adds_and_removes_them_under_load() {
+    let mut ecosystem = Ecosystem::start().await;
+    ecosystem.up(&[Service::new("a")]).await;
+    let load = Load::on(&ecosystem, "a", "/");
+    ecosystem.up(&[Service::new("a").with("instances = 3")]).await;
+    assert_eq!(ecosystem.service("a").await.ready, 3);
+    ecosystem.up(&[Service::new("a")]).await;
+    until("one is left", async || (ecosystem.service("a").await.instances.len() == 1).then_some(())).await;
+    load.end().await;
+    ecosystem.down().await;
+}
+
+#[tokio::test]
+async fn an_instance_over_its_memory_limit_is_replaced_beside_the_old_one() {
+    let mut ecosystem = Ecosystem::start().await;
+    ecosystem.up(&[Service::new("a").with("memory = \"64MiB\"")]).await;
+    let instance = ecosystem.instance("a").await;
+    let load = Load::on(&ecosystem, "a", "/");
+    support::get(instance.port.expect("a port"), "/take/70").await.expect("told");
+    until("another one took over", async || (ecosystem.instance("a").await.pid? != instance.pid?).then_some(())).await;
+    load.end().await;
+    let now = ecosystem.instance("a").await;
+    let why = now.last_exit.expect("it says why");
+    assert!(why.contains("memory") && why.contains("limit"), "{why}");
+    assert_eq!(now.restarts, 1);
+    ecosystem.down().await;
+}
+
+#[tokio::test]
+async fn a_crashed_edge_is_back_and_serves_the_same() {
+    let mut ecosystem = Ecosystem::start().await;
+    ecosystem.up(&[Service::new("a")]).await;
+    let (edge, a) = (ecosystem.pid("edge").await, ecosystem.pid("a").await);
+    support::kill(edge, rustix::process::Signal::KILL);
+    let began = std::time::Instant::now();
+    until("it answers", async || (ecosystem.get("a", "/").await.ok()?.0 == 200).then_some(())).await;
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert_eq!(ecosystem.pid("a").await, a);
+    let events = ecosystem.restart("edge").await;
+    assert!(matches!(events.last(), Some(Event::Settled { .. })), "{events:#?}");
+    assert_eq!(ecosystem.get("a", "/").await.expect("answers").0, 200);
+    ecosystem.down().await;
+}
