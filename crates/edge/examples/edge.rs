@@ -36,7 +36,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
             "--config" => config = Some(value),
             "--admin" => admin = Some(value),
             "--threads" => {
-                threads = Some(value.parse().map_err(|_| format!("--threads {value}: a positive number is needed"))?)
+                threads = Some(value.parse().map_err(|_| format!("--threads {value}: a positive number is needed"))?);
             }
             "--log" if value == "-" => log = AccessLog::Stdout,
             "--log" => log = AccessLog::File(value.into()),

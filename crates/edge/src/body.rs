@@ -85,8 +85,10 @@ impl http_body::Body for Body {
             Kind::File(file) => ready!(file.poll_frame(cx)).map(|read| read.map(Frame::data).map_err(BodyError::File)),
             Kind::Streamed(streamed) => ready!(streamed.poll_frame(cx)),
         };
-        if let (Some(Ok(frame)), Some(record)) = (&frame, &mut this.record) {
-            record.sent(frame.data_ref().map_or(0, Bytes::len));
+        match (&frame, &mut this.record) {
+            (Some(Ok(frame)), Some(record)) => record.sent(frame.data_ref().map_or(0, Bytes::len)),
+            (Some(Err(_)), Some(record)) => record.broke_off(),
+            _ => {}
         }
         Poll::Ready(frame)
     }

@@ -49,18 +49,17 @@ impl Framing {
             let taken = match self.at {
                 At::Body { left } => self.skip(left, rest, |left| At::Body { left }, At::RequestLine),
                 At::Chunk { left } => self.skip(left, rest, |left| At::Chunk { left }, At::ChunkEnd),
-                _ => match rest.iter().position(|byte| *byte == b'\n') {
-                    Some(end) => {
+                _ => {
+                    if let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
                         if self.line(&rest[..end]).is_err() {
                             return Err(bytes.len() - rest.len());
                         }
                         end + 1
-                    }
-                    None => {
+                    } else {
                         self.keep(rest);
                         rest.len()
                     }
-                },
+                }
             };
             rest = &rest[taken..];
         }
@@ -100,7 +99,7 @@ impl Framing {
         let Some((b'\r', line)) = line.split_last() else { return Err(Ambiguous) };
         self.at = match self.at {
             // Empty lines before a request are to be ignored (RFC 9112, 2.2).
-            At::RequestLine if line.is_empty() => At::RequestLine,
+            At::RequestLine | At::Trailer if line.is_empty() => At::RequestLine,
             At::RequestLine => {
                 self.content_length = None;
                 self.chunked = false;
@@ -116,7 +115,6 @@ impl Framing {
                 left => At::Chunk { left },
             },
             At::ChunkEnd if line.is_empty() => At::ChunkSize,
-            At::Trailer if line.is_empty() => At::RequestLine,
             At::Trailer if !is_folded(line) => At::Trailer,
             At::ChunkEnd | At::Trailer | At::Body { .. } | At::Chunk { .. } => return Err(Ambiguous),
         };

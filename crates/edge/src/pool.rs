@@ -35,6 +35,7 @@ pub(crate) struct Upstream {
     pub(crate) id: Box<str>,
     pub(crate) address: SocketAddr,
     /// The last used is at the end and is used next, so that the others can be closed when the load goes down.
+    #[expect(clippy::vec_box, reason = "links move between pool, request and body; a pointer is cheaper to move")]
     idle: RefCell<Vec<Box<Link>>>,
     outstanding: Cell<u32>,
     /// Not in the table any more: nothing is kept for it.

@@ -114,7 +114,7 @@ proptest! {
                 table.go_on_from(earlier);
             }
             let table = Arc::new(table);
-            let view = View::new(epoch, Arc::clone(&table), before.as_ref().map(|(view, _)| view), &registry);
+            let view = View::new(epoch, &table, before.as_ref().map(|(view, _)| view), &registry);
             for (host, path) in &requests {
                 let Found::Route(route) = table.find(host, path) else { continue };
                 let Target::Slots(declared) = &snapshot.routes[route].target else { continue };
@@ -151,9 +151,10 @@ proptest! {
             let sum: u32 = weights.iter().sum();
             let mut counts = vec![0_u32; weights.len()];
             for turn in 1..=100_u32 {
-                match slots.sequence.next() {
-                    Some(slot) => counts[usize::from(slot)] += 1,
-                    None => prop_assert_eq!(sum, 0),
+                let slot = slots.sequence.next();
+                prop_assert_eq!(slot.is_some(), sum > 0);
+                if let Some(slot) = slot {
+                    counts[usize::from(slot)] += 1;
                 }
                 for (count, weight) in counts.iter().zip(&weights).filter(|_| sum > 0) {
                     let exact = f64::from(turn * weight) / f64::from(sum);

@@ -75,16 +75,14 @@ pub(crate) async fn pass(
         let lease = choice.upstream.lease();
         let kept = if sent_again { None } else { choice.upstream.take() };
         let reused = kept.is_some();
-        let mut link = match kept {
-            Some(link) => link,
-            None => match open(&choice, limits).await {
-                Some(link) => link,
-                None => {
-                    record.connect_failed();
-                    choice = elsewhere(slots, record, &choice, &mut went_elsewhere).ok_or(Fault::Unreachable)?;
-                    continue;
-                }
-            },
+        let link = match kept {
+            Some(link) => Some(link),
+            None => open(&choice, limits).await,
+        };
+        let Some(mut link) = link else {
+            record.connect_failed();
+            choice = elsewhere(slots, record, &choice, &mut went_elsewhere).ok_or(Fault::Unreachable)?;
+            continue;
         };
         let spare = repeatable.then(|| copy(&request));
         match exchange.run(&mut link, request).await {

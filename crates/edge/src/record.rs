@@ -127,6 +127,13 @@ impl Record {
         self.sent_bytes += bytes as u64;
     }
 
+    /// The answer had begun and does not go on.
+    pub(crate) fn broke_off(&mut self) {
+        if let Some(cells) = self.cells() {
+            cells.broken_off.add(1);
+        }
+    }
+
     /// A tunnel has ended.
     pub(crate) fn tunnelled(&mut self, received_bytes: u64, sent_bytes: u64) {
         self.received_bytes += received_bytes;

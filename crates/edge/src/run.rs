@@ -173,9 +173,12 @@ impl Prepared {
 }
 
 fn join(workers: Vec<JoinHandle<()>>) -> Result<(), Error> {
-    let panicked = workers.into_iter().enumerate().filter_map(|(index, worker)| worker.join().err().map(|_| index));
     // All are joined, whichever panicked.
-    panicked.fold(Ok(()), |result, index| result.and(Err(Error::Worker { index })))
+    let ends: Vec<_> = workers.into_iter().map(JoinHandle::join).collect();
+    match ends.iter().position(Result::is_err) {
+        Some(index) => Err(Error::Worker { index }),
+        None => Ok(()),
+    }
 }
 
 /// Starts a worker thread. `ended` is dropped when the thread ends, however it ends.

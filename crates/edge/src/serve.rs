@@ -122,7 +122,7 @@ async fn target(
 ) -> Result<Response<Body>, Fault> {
     match &route.target {
         Target::Slots(slots) => proxy::pass(parts, incoming, slots, &route.limits, trusted, record).await,
-        Target::Static(site) => static_site::serve(site, below(route, &parts), &parts).await,
+        Target::Static(site) => static_site::serve(site, below(route, &parts), &parts),
         Target::Redirect(redirect) => Ok(redirected(redirect, below(route, &parts), &parts)),
     }
 }

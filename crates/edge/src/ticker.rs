@@ -62,16 +62,13 @@ impl Ticker {
             self.advance();
             self.begin.notify_one();
         }
-        let key = match self.free.borrow_mut().pop() {
-            Some(key) => {
-                self.watched.borrow_mut()[key] = Some(Rc::clone(state));
-                key
-            }
-            None => {
-                self.watched.borrow_mut().push(Some(Rc::clone(state)));
-                self.watched.borrow().len() - 1
-            }
-        };
+        let mut watched = self.watched.borrow_mut();
+        let key = self.free.borrow_mut().pop().unwrap_or(watched.len());
+        if key == watched.len() {
+            watched.push(None);
+        }
+        watched[key] = Some(Rc::clone(state));
+        drop(watched);
         Watch { ticker: Rc::clone(self), key }
     }
 

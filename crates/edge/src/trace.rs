@@ -76,8 +76,8 @@ fn new_traceparent() -> HeaderValue {
 
 fn hex(number: u64, into: &mut [u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for (index, digit) in into.iter_mut().enumerate() {
-        *digit = DIGITS[(number >> (60 - 4 * index)) as usize & 15];
+    for (pair, byte) in into.chunks_exact_mut(2).zip(number.to_be_bytes()) {
+        pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
     }
 }
 

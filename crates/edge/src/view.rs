@@ -36,9 +36,9 @@ pub(crate) struct SlotView {
 
 impl View {
     /// Takes over a table. Connections to instances that stay are kept, those to others are closed when idle.
-    pub(crate) fn new(epoch: u64, table: Arc<Table>, before: Option<&Self>, registry: &Registry) -> Self {
+    pub(crate) fn new(epoch: u64, table: &Arc<Table>, before: Option<&Self>, registry: &Registry) -> Self {
         registry.begin();
-        let mut view = Self { epoch, routes: Vec::new(), upstreams: HashMap::new(), table: Arc::clone(&table) };
+        let mut view = Self { epoch, routes: Vec::new(), upstreams: HashMap::new(), table: Arc::clone(table) };
         view.routes = table.routes.iter().map(|route| view.route(route, before, registry)).collect();
         registry.end();
         if let Some(before) = before {
@@ -128,8 +128,8 @@ mod tests {
     #[test]
     fn an_instance_that_stays_keeps_its_connections_and_a_restarted_one_does_not() {
         let registry = Registry::default();
-        let first = View::new(1, table(&[("a", 1), ("b", 2)]), None, &registry);
-        let second = View::new(2, table(&[("a", 1), ("c", 2)]), Some(&first), &registry);
+        let first = View::new(1, &table(&[("a", 1), ("b", 2)]), None, &registry);
+        let second = View::new(2, &table(&[("a", 1), ("c", 2)]), Some(&first), &registry);
         let upstreams = |view: &View| view.routes[0].slots[0].upstreams.clone();
         assert!(Rc::ptr_eq(&upstreams(&first)[0], &upstreams(&second)[0]));
         assert!(!Rc::ptr_eq(&upstreams(&first)[1], &upstreams(&second)[1]), "same port, other process");

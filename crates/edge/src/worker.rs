@@ -18,6 +18,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::access_log::LogBuffer;
+use crate::conn_state::ConnState;
 use crate::metrics::{Refused, Registry};
 use crate::record::Record;
 use crate::table::Table;
@@ -81,7 +82,7 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn new(shared: Arc<Shared>, registry: Arc<Registry>, log: Option<LogBuffer>) -> Rc<Self> {
         let epoch = shared.epoch.load(Ordering::Acquire);
-        let view = View::new(epoch, shared.table(), None, &registry);
+        let view = View::new(epoch, &shared.table(), None, &registry);
         Rc::new(Self {
             view: RefCell::new(Rc::new(view)),
             shared,
@@ -98,7 +99,7 @@ impl Worker {
         let epoch = self.shared.epoch.load(Ordering::Acquire);
         let mut view = self.view.borrow_mut();
         if view.epoch != epoch {
-            *view = Rc::new(View::new(epoch, self.shared.table(), Some(&view), &self.registry));
+            *view = Rc::new(View::new(epoch, &self.shared.table(), Some(&view), &self.registry));
         }
         Rc::clone(&view)
     }
@@ -173,7 +174,7 @@ impl Worker {
 
     async fn drain(&self, within: Duration) {
         self.draining.set(true);
-        self.ticker.for_each(|state| state.wake());
+        self.ticker.for_each(ConnState::wake);
         let all_closed = async {
             while self.ticker.len() > 0 {
                 self.closed.notified().await;
@@ -274,14 +275,11 @@ async fn accept(worker: Rc<Worker>, declared: SocketAddr, socket: TcpListener, s
 }
 
 fn begin(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, declared: SocketAddr) {
-    match worker.admit() {
-        Some(admission) => {
-            tokio::task::spawn_local(connection::drive(Rc::clone(worker), stream, peer, declared, admission));
-        }
-        None => {
-            worker.registry.thread.refuse(Refused::Connection);
-            connection::turn_away(&stream);
-        }
+    if let Some(admission) = worker.admit() {
+        tokio::task::spawn_local(connection::drive(Rc::clone(worker), stream, peer, declared, admission));
+    } else {
+        worker.registry.thread.refuse(Refused::Connection);
+        connection::turn_away(&stream);
     }
 }
 

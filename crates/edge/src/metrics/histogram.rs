@@ -56,9 +56,9 @@ fn bucket(took: Duration) -> usize {
         return 0;
     }
     let octave = units.ilog2();
-    let sub = (units >> (octave - SUB_LOG2)) as usize & (SUB - 1);
-    let index = (octave - lowest) as usize * SUB + sub;
-    index.min(BUCKETS)
+    let sub = (units >> (octave - SUB_LOG2)) & (SUB as u64 - 1);
+    let index = u64::from(octave - lowest) * SUB as u64 + sub;
+    usize::try_from(index).unwrap_or(BUCKETS).min(BUCKETS)
 }
 
 /// Several threads' histograms, added up.

@@ -26,6 +26,7 @@ struct Total {
     sent_bytes: u64,
     connect_failures: u64,
     retries: u64,
+    broken_off: u64,
     seconds: Sum,
 }
 
@@ -41,6 +42,7 @@ impl Total {
         self.sent_bytes += cells.sent_bytes.get();
         self.connect_failures += cells.connect_failures.get();
         self.retries += cells.retries.get();
+        self.broken_off += cells.broken_off.get();
         self.seconds.add(&cells.seconds);
     }
 
@@ -72,6 +74,9 @@ pub(crate) fn render(threads: &[Arc<Registry>], facts: Facts) -> String {
     page.text
 }
 
+/// Name, type, help and value of a number per slot.
+type Column = (&'static str, &'static str, &'static str, fn(&Total) -> u64);
+
 fn slots(page: &mut Page, totals: &BTreeMap<Key, Total>) {
     page.family(
         "requests_total",
@@ -86,8 +91,7 @@ fn slots(page: &mut Page, totals: &BTreeMap<Key, Total>) {
             }
         }
     }
-    type Column = (&'static str, &'static str, &'static str, fn(&Total) -> u64);
-    let columns: [Column; 5] = [
+    let columns: [Column; 6] = [
         ("requests_in_flight", "gauge", "Requests being answered.", Total::in_flight),
         ("received_bytes_total", "counter", "Bytes of request bodies.", |total| total.received_bytes),
         ("sent_bytes_total", "counter", "Bytes of answers' bodies.", |total| total.sent_bytes),
@@ -97,6 +101,12 @@ fn slots(page: &mut Page, totals: &BTreeMap<Key, Total>) {
         ("retries_total", "counter", "Requests sent again, since nothing of them had been answered.", |total| {
             total.retries
         }),
+        (
+            "broken_off_total",
+            "counter",
+            "Answers that had begun and were cut, since the instance broke off or fell silent.",
+            |total| total.broken_off,
+        ),
     ];
     for (name, kind, help, value) in columns {
         page.family(name, kind, help);
@@ -193,9 +203,8 @@ mod tests {
             thread.thread.closed.add(1);
         }
         let page = render(&threads, Facts { generation: 7, started_seconds: 1_700_000_000, admin_refused: 0 });
-        let shown: String =
-            page.lines().filter(|line| !line.contains("_bucket")).map(|line| format!("{line}\n")).collect();
-        insta::assert_snapshot!(shown);
+        let shown: Vec<_> = page.lines().filter(|line| !line.contains("_bucket")).collect();
+        insta::assert_snapshot!(shown.join("\n"));
         assert!(page.contains("release=\"v1\",le=\"0.00390625\"} 3\n"), "{page}");
         assert!(page.contains("release=\"v1\",le=\"+Inf\"} 4\n"), "{page}");
     }

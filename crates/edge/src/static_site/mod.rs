@@ -33,7 +33,7 @@ pub(crate) use file::FileBody;
 const MAX_INLINE_BYTES: u64 = 64 * 1024;
 
 /// Answers with a file. `below` is the request's path below the route's prefix.
-pub(crate) async fn serve(site: &Site, below: &str, parts: &Parts) -> Result<Response<Body>, Fault> {
+pub(crate) fn serve(site: &Site, below: &str, parts: &Parts) -> Result<Response<Body>, Fault> {
     if parts.method != Method::GET && parts.method != Method::HEAD {
         return Err(Fault::MethodNotAllowed);
     }

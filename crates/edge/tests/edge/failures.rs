@@ -148,6 +148,8 @@ async fn an_instance_that_breaks_off_in_its_answer_cuts_the_clients_connection()
         let rest = client.rest().await;
         assert!(!rest.ends_with(b"0\r\n\r\n"), "the end must not look like one");
         assert!(rest.windows(4).any(|window| window == b"half"));
+        let series = "mana_edge_broken_off_total{route=\"chat\",slot=\"blue\",release=\"blue-1\"}";
+        assert_eq!(edge.metric(series).await, Some(1.0));
     }
 }
 

@@ -69,11 +69,11 @@ async fn a_client_that_goes_on_sending_what_was_refused_still_reads_the_answer()
 async fn too_many_or_too_long_headers_are_refused() {
     let service = counting();
     let edge = TestEdge::start(&short(&service));
-    let many: String = (0..30).map(|index| format!("x-{index}: 1\r\n")).collect();
+    let many: String = "x: 1\r\n".repeat(30);
     let answer = send(edge.address(), &format!("GET / HTTP/1.1\r\nhost: chat.localhost\r\n{many}\r\n")).await;
     assert_eq!((answer.status, answer.title().as_str()), (431, "Too many request headers"));
 
-    let hundreds: String = (0..300).map(|index| format!("x-{index}: 1\r\n")).collect();
+    let hundreds: String = "x: 1\r\n".repeat(300);
     assert_eq!(
         send(edge.address(), &format!("GET / HTTP/1.1\r\nhost: chat.localhost\r\n{hundreds}\r\n")).await.status,
         431

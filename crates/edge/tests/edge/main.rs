@@ -1,5 +1,7 @@
 //! The edge as its clients, services and operators meet it: real sockets, real files, a whole edge in each test.
 
+#![expect(clippy::unwrap_used, reason = "what a test stands on may fail it too")]
+
 mod admin;
 mod failures;
 mod framing;

@@ -222,9 +222,9 @@ async fn requests_sent_ahead_are_answered_in_order() {
     let service = Service::http(async |request| text(request.uri().path().to_owned()));
     let edge = TestEdge::start(&snapshot(vec![route("chat", slots(&[service.address]))]));
     let mut client = Raw::connect(edge.address()).await;
-    let requests: String =
+    let requests: Vec<_> =
         (0..50).map(|turn| format!("GET /{turn} HTTP/1.1\r\nhost: chat.localhost\r\n\r\n")).collect();
-    client.write(requests).await;
+    client.write(requests.concat()).await;
     for turn in 0..50 {
         assert_eq!(client.answer().await.text(), format!("/{turn}"));
     }

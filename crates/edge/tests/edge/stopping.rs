@@ -80,11 +80,11 @@ impl Drop for Process {
 /// Answers when told to.
 fn held() -> (Service, Arc<Notify>, Arc<Notify>) {
     let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (begin, wait) = (Arc::clone(&begun), Arc::clone(&go_on));
+    let (signal, wait) = (Arc::clone(&begun), Arc::clone(&go_on));
     let service = Service::http(move |_| {
-        let (begin, wait) = (Arc::clone(&begin), Arc::clone(&wait));
+        let (signal, wait) = (Arc::clone(&signal), Arc::clone(&wait));
         async move {
-            begin.notify_one();
+            signal.notify_one();
             wait.notified().await;
             text("finished")
         }
@@ -167,7 +167,7 @@ async fn an_edge_that_was_killed_serves_its_last_snapshot_again() {
     process.signal("KILL");
     tokio::time::timeout(SOON, async {
         while process.child.try_wait().unwrap().is_none() {
-            tokio::task::yield_now().await
+            tokio::task::yield_now().await;
         }
     })
     .await

@@ -75,12 +75,12 @@ async fn each_chunk_of_an_upload_passes_before_the_next_is_sent() {
 #[tokio::test]
 async fn a_client_that_goes_away_cancels_the_work_at_the_service() {
     let (begun, cancelled) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (begin, cancel) = (Arc::clone(&begun), Arc::clone(&cancelled));
+    let (signal, cancel) = (Arc::clone(&begun), Arc::clone(&cancelled));
     let service = Service::raw(move |mut socket| {
-        let (begin, cancel) = (Arc::clone(&begin), Arc::clone(&cancel));
+        let (signal, cancel) = (Arc::clone(&signal), Arc::clone(&cancel));
         async move {
             read_head(&mut socket).await;
-            begin.notify_one();
+            signal.notify_one();
             // The edge closes the connection: that is all a service can see, and all it needs.
             assert_eq!(socket.read(&mut [0; 16]).await.unwrap_or(0), 0);
             cancel.notify_one();

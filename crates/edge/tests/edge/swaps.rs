@@ -74,11 +74,11 @@ async fn two_hundred_switches_under_load_fail_no_request() {
 async fn requests_in_progress_end_on_the_instance_that_is_gone() {
     let begun = Arc::new(tokio::sync::Notify::new());
     let go_on = Arc::new(tokio::sync::Notify::new());
-    let (begin, wait) = (Arc::clone(&begun), Arc::clone(&go_on));
+    let (signal, wait) = (Arc::clone(&begun), Arc::clone(&go_on));
     let slow = Service::http(move |_| {
-        let (begin, wait) = (Arc::clone(&begin), Arc::clone(&wait));
+        let (signal, wait) = (Arc::clone(&signal), Arc::clone(&wait));
         async move {
-            begin.notify_one();
+            signal.notify_one();
             wait.notified().await;
             crate::support::text("old")
         }
