@@ -51,6 +51,25 @@ pub enum Environment {
     Production,
 }
 
+impl Environment {
+    /// All three.
+    pub const ALL: [Self; 3] = [Self::Development, Self::Staging, Self::Production];
+
+    /// Its name, as written in the manifest.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Development => "development",
+            Self::Staging => "staging",
+            Self::Production => "production",
+        }
+    }
+
+    /// The environment of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|environment| environment.as_str() == name)
+    }
+}
+
 /// How a secret comes to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SecretRule {
@@ -106,6 +125,22 @@ pub enum Kind {
     Landing,
     /// The public status page, host `status.DOMAIN`.
     Status,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Auth, Self::Backend, Self::Web, Self::Landing, Self::Status];
+
+    /// Its name, as written in the manifest.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auth => "auth",
+            Self::Backend => "backend",
+            Self::Web => "web",
+            Self::Landing => "landing",
+            Self::Status => "status",
+        }
+    }
 }
 
 /// How a service answers.

@@ -1,0 +1,310 @@
+//! What stands in a manifest, typed, each with its place. Reading is lenient: what does not conform is left out here and
+//! reported by [`crate::conform`].
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::time::Duration;
+
+use toml_edit::{Item, TableLike, Value};
+
+use crate::conform::port_range;
+use crate::plan::{Environment, Kind};
+use crate::units;
+
+/// A value and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Spanned<T> {
+    pub(crate) value: T,
+    pub(crate) span: Option<Range<usize>>,
+}
+
+pub(crate) type Text = Spanned<String>;
+
+/// The whole file.
+#[derive(Debug, Default)]
+pub(crate) struct Document {
+    pub(crate) name: Option<Text>,
+    pub(crate) domain: Option<Text>,
+    pub(crate) environments: BTreeMap<Environment, EnvironmentTable>,
+    pub(crate) secrets: Vec<(Text, SecretTable)>,
+    pub(crate) projects: Vec<(Text, Option<Text>)>,
+    pub(crate) services: Vec<ServiceTable>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct EnvironmentTable {
+    pub(crate) domain: Option<Text>,
+    pub(crate) listen: Option<Spanned<SocketAddr>>,
+    pub(crate) scheme: Option<Text>,
+    pub(crate) public_port: Option<Spanned<i64>>,
+    pub(crate) data: Option<Text>,
+    pub(crate) port_offset: Option<Spanned<i64>>,
+    pub(crate) instance_ports: Option<Spanned<(u16, u16)>>,
+    pub(crate) database: Option<Text>,
+    pub(crate) cache: Option<Text>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct SecretTable {
+    pub(crate) generate: Option<Spanned<i64>>,
+    pub(crate) environments: Option<Vec<Text>>,
+    pub(crate) about: Option<Text>,
+}
+
+#[derive(Debug)]
+pub(crate) struct ServiceTable {
+    pub(crate) name: Text,
+    pub(crate) kind: Option<Spanned<Kind>>,
+    pub(crate) project: Option<Text>,
+    pub(crate) environments: Option<Vec<Text>>,
+    pub(crate) keys: ServiceKeys,
+    pub(crate) in_environment: BTreeMap<Environment, ServiceKeys>,
+}
+
+/// What a service's table and its tables per environment have in common.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ServiceKeys {
+    pub(crate) command: Option<Spanned<Vec<String>>>,
+    pub(crate) cwd: Option<Text>,
+    pub(crate) folder: Option<Text>,
+    pub(crate) not_found: Option<Text>,
+    pub(crate) port: Option<Spanned<i64>>,
+    pub(crate) database: Option<Text>,
+    pub(crate) cache: Option<Spanned<bool>>,
+    pub(crate) needs: Option<Vec<Text>>,
+    pub(crate) env: Vec<(Text, Text)>,
+    pub(crate) secrets: Option<Vec<Text>>,
+    pub(crate) migrate: Option<Vec<Text>>,
+    pub(crate) instances: Option<Spanned<i64>>,
+    pub(crate) start_timeout: Option<Spanned<Duration>>,
+    pub(crate) stop_timeout: Option<Spanned<Duration>>,
+    pub(crate) live: Option<Text>,
+    pub(crate) ready: Option<Text>,
+    pub(crate) memory: Option<Spanned<u64>>,
+    pub(crate) body: Option<Spanned<u64>>,
+    pub(crate) response_timeout: Option<Spanned<Duration>>,
+    pub(crate) public: Option<Spanned<bool>>,
+    pub(crate) hosts: Option<Vec<Text>>,
+    pub(crate) redirects: Vec<(Text, Text)>,
+}
+
+impl ServiceKeys {
+    /// These keys with those of an environment over them. Variables and redirects are merged by name.
+    pub(crate) fn with(&self, over: Option<&Self>) -> Self {
+        let Some(over) = over else { return self.clone() };
+        let (mut base, over) = (self.clone(), over.clone());
+        // A command replaces a folder and the other way round.
+        if over.command.is_some() {
+            base.folder = None;
+        } else if over.folder.is_some() {
+            base.command = None;
+        }
+        Self {
+            command: over.command.or(base.command),
+            cwd: over.cwd.or(base.cwd),
+            folder: over.folder.or(base.folder),
+            not_found: over.not_found.or(base.not_found),
+            port: over.port.or(base.port),
+            database: over.database.or(base.database),
+            cache: over.cache.or(base.cache),
+            needs: over.needs.or(base.needs),
+            env: merged(base.env, over.env),
+            secrets: over.secrets.or(base.secrets),
+            migrate: over.migrate.or(base.migrate),
+            instances: over.instances.or(base.instances),
+            start_timeout: over.start_timeout.or(base.start_timeout),
+            stop_timeout: over.stop_timeout.or(base.stop_timeout),
+            live: over.live.or(base.live),
+            ready: over.ready.or(base.ready),
+            memory: over.memory.or(base.memory),
+            body: over.body.or(base.body),
+            response_timeout: over.response_timeout.or(base.response_timeout),
+            public: over.public.or(base.public),
+            hosts: over.hosts.or(base.hosts),
+            redirects: merged(base.redirects, over.redirects),
+        }
+    }
+}
+
+fn merged(base: Vec<(Text, Text)>, over: Vec<(Text, Text)>) -> Vec<(Text, Text)> {
+    let replaced = |name: &str| over.iter().any(|(other, _)| other.value == name);
+    let kept: Vec<_> = base.into_iter().filter(|(name, _)| !replaced(&name.value)).collect();
+    kept.into_iter().chain(over).collect()
+}
+
+/// Reads a parsed file.
+pub(crate) fn read(root: &dyn TableLike) -> Document {
+    let environments = entries(root, "environments")
+        .into_iter()
+        .filter_map(|(name, item)| Some((Environment::from_name(&name.value)?, environment(item.as_table_like()?))));
+    let secrets = entries(root, "secrets").into_iter().filter_map(|(name, item)| {
+        let table = item.as_table_like()?;
+        let secret = SecretTable {
+            generate: integer(table, "generate"),
+            environments: texts(table, "environments"),
+            about: text(table, "about"),
+        };
+        Some((name, secret))
+    });
+    let projects = entries(root, "projects")
+        .into_iter()
+        .filter_map(|(name, item)| Some((name, text(item.as_table_like()?, "about"))));
+    let services =
+        entries(root, "services").into_iter().filter_map(|(name, item)| Some(service(name, item.as_table_like()?)));
+    Document {
+        name: text(root, "name"),
+        domain: text(root, "domain"),
+        environments: environments.collect(),
+        secrets: secrets.collect(),
+        projects: projects.collect(),
+        services: services.collect(),
+    }
+}
+
+fn environment(table: &dyn TableLike) -> EnvironmentTable {
+    EnvironmentTable {
+        domain: text(table, "domain"),
+        listen: parsed(table, "listen", |text| text.parse().ok()),
+        scheme: text(table, "scheme"),
+        public_port: integer(table, "public_port"),
+        data: text(table, "data"),
+        port_offset: integer(table, "port_offset"),
+        instance_ports: parsed(table, "instance_ports", port_range),
+        database: text(table, "database"),
+        cache: text(table, "cache"),
+    }
+}
+
+fn service(name: Text, table: &dyn TableLike) -> ServiceTable {
+    let in_environment = Environment::ALL.into_iter().filter_map(|environment| {
+        let keys = table.get(environment.as_str())?.as_table_like()?;
+        Some((environment, service_keys(keys)))
+    });
+    ServiceTable {
+        name,
+        kind: parsed(table, "kind", |text| Kind::ALL.into_iter().find(|kind| kind.as_str() == text)),
+        project: text(table, "project"),
+        environments: texts(table, "environments"),
+        keys: service_keys(table),
+        in_environment: in_environment.collect(),
+    }
+}
+
+fn service_keys(table: &dyn TableLike) -> ServiceKeys {
+    let inner = |name: &str| table.get(name).and_then(Item::as_table_like);
+    let (health, limits) = (inner("health"), inner("limits"));
+    ServiceKeys {
+        command: command(table),
+        cwd: text(table, "cwd"),
+        folder: text(table, "folder"),
+        not_found: text(table, "not_found"),
+        port: integer(table, "port"),
+        database: text(table, "database"),
+        cache: boolean(table, "cache"),
+        needs: texts(table, "needs"),
+        env: pairs(table, "env"),
+        secrets: texts(table, "secrets"),
+        migrate: texts(table, "migrate"),
+        instances: integer(table, "instances"),
+        start_timeout: parsed(table, "start_timeout", units::duration),
+        stop_timeout: parsed(table, "stop_timeout", units::duration),
+        live: health.and_then(|health| text(health, "live")),
+        ready: health.and_then(|health| text(health, "ready")),
+        memory: limits.and_then(|limits| parsed(limits, "memory", units::size)),
+        body: limits.and_then(|limits| parsed(limits, "body", units::size)),
+        response_timeout: limits.and_then(|limits| parsed(limits, "response_timeout", units::duration)),
+        public: boolean(table, "public"),
+        hosts: texts(table, "hosts").or_else(|| text(table, "host").map(|host| vec![host])),
+        redirects: pairs(table, "redirects"),
+    }
+}
+
+fn command(table: &dyn TableLike) -> Option<Spanned<Vec<String>>> {
+    let item = table.get("command")?;
+    let value = match item.as_str() {
+        Some(text) => words(text),
+        None => item.as_array()?.iter().map(|value| value.as_str().map(str::to_owned)).collect::<Option<_>>()?,
+    };
+    (!value.is_empty()).then_some(Spanned { value, span: item.span() })
+}
+
+/// A command line's words: split at spaces, quotes keep them together. No variables, no patterns: there is no shell.
+fn words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    for letter in text.chars() {
+        match quote {
+            Some(open) if letter == open => quote = None,
+            Some(_) => word.get_or_insert_default().push(letter),
+            None if letter == '\'' || letter == '"' => {
+                word.get_or_insert_default();
+                quote = Some(letter);
+            }
+            None if letter.is_whitespace() => words.extend(word.take()),
+            None => word.get_or_insert_default().push(letter),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+fn entries<'a>(table: &'a dyn TableLike, name: &str) -> Vec<(Text, &'a Item)> {
+    let Some(table) = table.get(name).and_then(Item::as_table_like) else { return Vec::new() };
+    table
+        .iter()
+        .map(|(key, item)| {
+            (Spanned { value: key.to_owned(), span: table.key(key).and_then(toml_edit::Key::span) }, item)
+        })
+        .collect()
+}
+
+fn pairs(table: &dyn TableLike, name: &str) -> Vec<(Text, Text)> {
+    entries(table, name)
+        .into_iter()
+        .filter_map(|(key, item)| Some((key, Spanned { value: item.as_str()?.to_owned(), span: item.span() })))
+        .collect()
+}
+
+fn text(table: &dyn TableLike, name: &str) -> Option<Text> {
+    parsed(table, name, |text| Some(text.to_owned()))
+}
+
+fn parsed<T>(table: &dyn TableLike, name: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<Spanned<T>> {
+    let item = table.get(name)?;
+    Some(Spanned { value: parse(item.as_str()?)?, span: item.span() })
+}
+
+fn integer(table: &dyn TableLike, name: &str) -> Option<Spanned<i64>> {
+    let item = table.get(name)?;
+    Some(Spanned { value: item.as_integer()?, span: item.span() })
+}
+
+fn boolean(table: &dyn TableLike, name: &str) -> Option<Spanned<bool>> {
+    let item = table.get(name)?;
+    Some(Spanned { value: item.as_bool()?, span: item.span() })
+}
+
+fn texts(table: &dyn TableLike, name: &str) -> Option<Vec<Text>> {
+    let list = table.get(name)?.as_array()?;
+    let texts =
+        list.iter().filter_map(|value: &Value| Some(Spanned { value: value.as_str()?.to_owned(), span: value.span() }));
+    Some(texts.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn command_lines_are_split_without_a_shell() {
+        for (text, expected) in [
+            ("app --flag value", vec!["app", "--flag", "value"]),
+            ("  app   x ", vec!["app", "x"]),
+            ("app 'two words' \"$HOME\" a'b'c", vec!["app", "two words", "$HOME", "abc"]),
+            ("app ''", vec!["app", ""]),
+            ("", vec![]),
+        ] {
+            assert_eq!(super::words(text), expected, "{text}");
+        }
+    }
+}

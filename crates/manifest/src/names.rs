@@ -1,0 +1,93 @@
+//! What things may be called.
+
+/// Longest label of a host name (RFC 1035).
+const MAX_LABEL_BYTES: usize = 63;
+
+/// Longest host name (RFC 1035).
+const MAX_HOST_BYTES: usize = 253;
+
+/// Longest name of a service, so that `staging-api-NAME` is a label still.
+const MAX_NAME_BYTES: usize = 40;
+
+/// What a name of a service or project looks like, for messages.
+pub(crate) const NAME: &str = "1 to 40 of a-z, 0-9 and -, beginning with a letter and not ending with -";
+
+/// What a variable looks like, for messages.
+pub(crate) const VARIABLE: &str = "A-Z, 0-9 and _, not beginning with a digit";
+
+/// What a database's name looks like, for messages.
+pub(crate) const DATABASE: &str = "1 to 40 of a-z, 0-9 and _, beginning with a letter";
+
+/// Whether a service or project may be called so.
+pub(crate) fn is_name(text: &str) -> bool {
+    text.len() <= MAX_NAME_BYTES && text.starts_with(|first: char| first.is_ascii_lowercase()) && is_label(text)
+}
+
+/// Whether an environment variable or secret may be called so.
+pub(crate) fn is_variable(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    !text.is_empty() && text.bytes().all(allowed) && !text.starts_with(|first: char| first.is_ascii_digit())
+}
+
+/// Whether a database may be called so.
+pub(crate) fn is_database(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    text.len() <= MAX_NAME_BYTES
+        && text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text.bytes().all(allowed)
+}
+
+/// Whether it is a host name, in lower case, without a port.
+pub(crate) fn is_host(text: &str) -> bool {
+    text.len() <= MAX_HOST_BYTES && text.split('.').all(is_label)
+}
+
+/// The variable that carries a service's address: `chat-backend` → `CHAT_BACKEND`.
+pub(crate) fn variable_of(service: &str) -> String {
+    service.to_uppercase().replace('-', "_")
+}
+
+fn is_label(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !text.is_empty()
+        && text.len() <= MAX_LABEL_BYTES
+        && text.bytes().all(allowed)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_hosts_and_variables() {
+        for (name, good) in [
+            ("chat-backend", true),
+            ("a", true),
+            ("", false),
+            ("1a", false),
+            ("a-", false),
+            ("A", false),
+            ("a_b", false),
+            ("é", false),
+        ] {
+            assert_eq!(is_name(name), good, "{name}");
+        }
+        for (host, good) in [
+            ("a.b.example", true),
+            ("localhost", true),
+            ("a..b", false),
+            ("-a.b", false),
+            ("a.b.", false),
+            ("*.b", false),
+        ] {
+            assert_eq!(is_host(host), good, "{host}");
+        }
+        assert!(!is_host(&format!("{}.example", "a".repeat(64))));
+        for (variable, good) in [("A_1", true), ("_A", true), ("1A", false), ("a", false), ("", false), ("A-B", false)]
+        {
+            assert_eq!(is_variable(variable), good, "{variable}");
+        }
+    }
+}

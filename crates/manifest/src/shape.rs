@@ -1,0 +1,259 @@
+//! Which keys a manifest has, of which shape, and what they mean: the one table from which checking and schema come.
+
+use crate::plan::{Environment, Kind};
+
+/// What a value looks like.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Shape {
+    /// Any text.
+    Text,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// `256MB`.
+    Size,
+    /// `30s`.
+    Duration,
+    /// `127.0.0.1:8080`.
+    Address,
+    /// `20000-29999`.
+    PortRange,
+    /// A host name.
+    Host,
+    /// A path that begins with `/`.
+    UrlPath,
+    /// The name of a database.
+    Database,
+    /// A whole number within bounds.
+    Integer(i64, i64),
+    /// `true` or `false`.
+    Boolean,
+    /// A program and its arguments, as one text or a list.
+    Command,
+    /// A list.
+    List(&'static Shape),
+    /// A table with these keys.
+    Table(&'static [Key]),
+    /// A table whose keys a person chooses.
+    Map(Names, &'static Shape),
+}
+
+/// What the keys of a [`Shape::Map`] may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// Names of services and projects.
+    Name,
+    /// Environment variables and secrets.
+    Variable,
+    /// Paths of a URL.
+    UrlPath,
+}
+
+/// A key.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) shape: Shape,
+    pub(crate) about: &'static str,
+}
+
+const fn key(name: &'static str, shape: Shape, about: &'static str) -> Key {
+    Key { name, shape, about }
+}
+
+const KINDS: &[&str] = &["auth", "backend", "web", "landing", "status"];
+const ENVIRONMENTS: &[&str] = &["development", "staging", "production"];
+
+// The lists above are constants of text, since the shapes are; these keep them true.
+const _: () = assert!(KINDS.len() == Kind::ALL.len());
+const _: () = assert!(ENVIRONMENTS.len() == Environment::ALL.len());
+
+/// The whole file.
+pub(crate) const ROOT: &[Key] = &[
+    key("name", Shape::Text, "Name of the ecosystem."),
+    key(
+        "domain",
+        Shape::Host,
+        "Domain of production; staging prefixes hosts with `staging-`, development uses `localhost`.",
+    ),
+    key("environments", Shape::Table(ENVIRONMENT_TABLES), "What differs between environments."),
+    key(
+        "secrets",
+        Shape::Map(Names::Variable, &Shape::Table(SECRET)),
+        "Secrets by name; services ask for them with `secrets`.",
+    ),
+    key("projects", Shape::Map(Names::Name, &Shape::Table(PROJECT)), "Products, for people."),
+    key(
+        "services",
+        Shape::Map(Names::Name, &Shape::Table(SERVICE)),
+        "Everything that is deployed, by name. A name that ends in -backend, -web or -landing tells project and kind.",
+    ),
+];
+
+const ENVIRONMENT_TABLES: &[Key] = &[
+    key("development", Shape::Table(ENVIRONMENT), "A person's own machine."),
+    key("staging", Shape::Table(ENVIRONMENT), "The rehearsal."),
+    key("production", Shape::Table(ENVIRONMENT), "The real thing."),
+];
+
+const ENVIRONMENT: &[Key] = &[
+    key("domain", Shape::Host, "Domain of this environment's hosts."),
+    key("listen", Shape::Address, "Where the edge accepts public traffic."),
+    key("scheme", Shape::Word(&["http", "https"]), "Scheme as seen from outside; http in development, else https."),
+    key(
+        "public_port",
+        Shape::Integer(1, 65_535),
+        "Port as seen from outside, where it is neither the scheme's own nor `listen`'s.",
+    ),
+    key("data", Shape::Text, "Data folder; `.mana/ENVIRONMENT` where absent."),
+    key(
+        "port_offset",
+        Shape::Integer(0, 60_000),
+        "Added to the port of every service; 1000 in staging, so that it can share a machine with production.",
+    ),
+    key("instance_ports", Shape::PortRange, "Ports that instances get; 20000-29999 where absent."),
+    key(
+        "database",
+        Shape::Text,
+        "DATABASE_URL of services with a `database`; `{database}` stands for its name. SQLite in the data folder where absent.",
+    ),
+    key("cache", Shape::Text, "REDIS_URL of services with `cache = true`. A cache in each process where absent."),
+];
+
+const SECRET: &[Key] = &[
+    key(
+        "generate",
+        Shape::Integer(16, 1024),
+        "Random bytes to generate at first start (written in hexadecimal). Absent: a person provides it with `mana secret set`.",
+    ),
+    key("environments", Shape::List(&Shape::Word(ENVIRONMENTS)), "Where it exists; everywhere where absent."),
+    key("about", Shape::Text, "What it is for, shown when it is missing."),
+];
+
+const PROJECT: &[Key] = &[key("about", Shape::Text, "One line for people.")];
+
+const HEALTH: &[Key] = &[
+    key("live", Shape::UrlPath, "Path of the live probe; /api/health where absent."),
+    key("ready", Shape::UrlPath, "Path of the ready probe; /api/health/ready where absent."),
+];
+
+const LIMITS: &[Key] = &[
+    key("memory", Shape::Size, "Resident memory an instance may take before it is restarted."),
+    key("body", Shape::Size, "Largest request body; 10MB where absent."),
+    key("response_timeout", Shape::Duration, "Longest time to the beginning of an answer; 60s where absent."),
+];
+
+/// A service's keys, and its tables per environment.
+pub(crate) const SERVICE: &[Key] = &[
+    KIND,
+    PROJECT_NAME,
+    EXISTS_IN,
+    COMMAND,
+    CWD,
+    FOLDER,
+    NOT_FOUND,
+    PORT,
+    DATABASE,
+    CACHE,
+    NEEDS,
+    ENV,
+    SECRETS,
+    MIGRATE,
+    INSTANCES,
+    START_TIMEOUT,
+    STOP_TIMEOUT,
+    HEALTH_PATHS,
+    LIMITS_TABLE,
+    PUBLIC,
+    HOST,
+    HOSTS,
+    REDIRECTS,
+    key("development", Shape::Table(SERVICE_IN_ENVIRONMENT), "What is different in development."),
+    key("staging", Shape::Table(SERVICE_IN_ENVIRONMENT), "What is different in staging."),
+    key("production", Shape::Table(SERVICE_IN_ENVIRONMENT), "What is different in production."),
+];
+
+const SERVICE_IN_ENVIRONMENT: &[Key] = &[
+    COMMAND,
+    CWD,
+    FOLDER,
+    NOT_FOUND,
+    PORT,
+    DATABASE,
+    CACHE,
+    NEEDS,
+    ENV,
+    SECRETS,
+    MIGRATE,
+    INSTANCES,
+    START_TIMEOUT,
+    STOP_TIMEOUT,
+    HEALTH_PATHS,
+    LIMITS_TABLE,
+    PUBLIC,
+    HOST,
+    HOSTS,
+    REDIRECTS,
+];
+
+const KIND: Key = key(
+    "kind",
+    Shape::Word(KINDS),
+    "What it is; brings its host and other defaults. Told by the name's ending where absent.",
+);
+const PROJECT_NAME: Key = key("project", Shape::Text, "The project it belongs to. Told by the name where absent.");
+const EXISTS_IN: Key =
+    key("environments", Shape::List(&Shape::Word(ENVIRONMENTS)), "Where it exists; everywhere where absent.");
+const COMMAND: Key =
+    key("command", Shape::Command, "The program that listens on $PORT, and its arguments. Not run by a shell.");
+const CWD: Key = key("cwd", Shape::Text, "Folder it starts in; the manifest's where absent.");
+const FOLDER: Key = key("folder", Shape::Text, "Folder that the edge serves, in place of a command.");
+const NOT_FOUND: Key =
+    key("not_found", Shape::Text, "File of the folder answered with 404; 404.html where there is one.");
+const PORT: Key = key(
+    "port",
+    Shape::Integer(1024, 65_535),
+    "Stable internal address 127.0.0.1:PORT, answered by the edge. Instances get ports of their own.",
+);
+const DATABASE: Key = key("database", Shape::Database, "Name of its database; it gets DATABASE_URL.");
+const CACHE: Key = key("cache", Shape::Boolean, "Whether it gets REDIS_URL where the environment has a cache.");
+const NEEDS: Key =
+    key("needs", Shape::List(&Shape::Text), "Services that must be up before it; it gets their addresses as NAME_URL.");
+const ENV: Key = key(
+    "env",
+    Shape::Map(Names::Variable, &Shape::Text),
+    "Environment variables. ${secret.NAME}, ${services.NAME.url}, ${services.NAME.public_url}, ${environment} and ${domain} are filled in.",
+);
+const SECRETS: Key = key(
+    "secrets",
+    Shape::List(&Shape::Text),
+    "Secrets without which it is never started; it gets them as environment variables.",
+);
+const MIGRATE: Key = key(
+    "migrate",
+    Shape::List(&Shape::Text),
+    "Arguments of the command that bring its database up to date; [\"migrate\"] where it has a database, [] for none.",
+);
+const INSTANCES: Key = key("instances", Shape::Integer(1, 64), "Instances that run; 1 where absent.");
+const START_TIMEOUT: Key =
+    key("start_timeout", Shape::Duration, "Longest time from its start to being ready; 30s where absent.");
+const STOP_TIMEOUT: Key =
+    key("stop_timeout", Shape::Duration, "Longest time from the stop signal to the kill; 30s where absent.");
+const HEALTH_PATHS: Key = key("health", Shape::Table(HEALTH), "Paths of its probes.");
+const LIMITS_TABLE: Key = key("limits", Shape::Table(LIMITS), "Bounds.");
+const PUBLIC: Key = key("public", Shape::Boolean, "Whether it has a public host; true where absent.");
+const HOST: Key =
+    key("host", Shape::Host, "Its public host: a name below the domain, or (with a dot) a whole host name.");
+const HOSTS: Key = key("hosts", Shape::List(&Shape::Host), "Its public hosts, the first one the main one.");
+const REDIRECTS: Key =
+    key("redirects", Shape::Map(Names::UrlPath, &Shape::Text), "Path of its host → URL, answered with 308.");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_those_of_the_plan() {
+        assert_eq!(KINDS.to_vec(), Kind::ALL.map(Kind::as_str));
+        assert_eq!(ENVIRONMENTS.to_vec(), Environment::ALL.map(Environment::as_str));
+    }
+}
