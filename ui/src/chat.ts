@@ -1,0 +1,41 @@
+// What chat-web's pages need. Each works without it: forms post and pages load; this makes answers stream.
+import "htmx.org";
+import { Composer } from "./chat/composer";
+import { Credits } from "./chat/credits";
+import { Messages } from "./chat/messages";
+import { startThemeSwitch } from "./theme";
+
+function find<T extends HTMLElement>(id: string): T {
+  const element = document.getElementById(id);
+  if (element === null) throw new Error(`the page has no #${id}`);
+  return element as T;
+}
+
+function startChat(form: HTMLFormElement): void {
+  const scroller = find("thread");
+  const messages = new Messages(find("messages"), scroller, find<HTMLTemplateElement>("message-template"));
+  const credits = new Credits(find("credits"), find("out-of-credits"), find<HTMLSelectElement>("model"));
+  const composer = new Composer(
+    {
+      form,
+      prompt: find<HTMLTextAreaElement>("prompt"),
+      send: find<HTMLButtonElement>("send"),
+      stop: find<HTMLButtonElement>("stop"),
+      conversation: find<HTMLInputElement>("conversation"),
+      status: find("status"),
+      problem: find("problem"),
+      welcome: document.getElementById("welcome"),
+    },
+    messages,
+    credits,
+  );
+  composer.start();
+  for (const idea of document.querySelectorAll<HTMLButtonElement>(".ideas button")) {
+    idea.addEventListener("click", () => composer.fill(idea.textContent?.trim() ?? ""));
+  }
+  messages.toEnd();
+}
+
+startThemeSwitch();
+const form = document.getElementById("composer");
+if (form instanceof HTMLFormElement) startChat(form);
