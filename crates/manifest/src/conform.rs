@@ -21,15 +21,14 @@ fn check_table(table: &dyn TableLike, keys: &'static [Key], path: &str, problems
     for (name, item) in table.iter() {
         let span = key_span(table.key(name));
         let here = join(path, name);
-        match keys.iter().find(|key| key.name == name) {
-            Some(key) => check(item, key.shape, &here, span, problems),
-            None => {
-                let known = keys.iter().map(|key| key.name);
-                let all = known.clone().collect::<Vec<_>>().join(", ");
-                let place = if path.is_empty() { "here".to_owned() } else { format!("in [{path}]") };
-                let problem = Problem::error(span, format!("unknown key \"{name}\""));
-                problems.push(problem.suggest(name, known, &format!("{place} there may be: {all}")));
-            }
+        if let Some(key) = keys.iter().find(|key| key.name == name) {
+            check(item, key.shape, &here, span, problems);
+        } else {
+            let known = keys.iter().map(|key| key.name);
+            let all = known.clone().collect::<Vec<_>>().join(", ");
+            let place = if path.is_empty() { "here".to_owned() } else { format!("in [{path}]") };
+            let problem = Problem::error(span, format!("unknown key \"{name}\""));
+            problems.push(problem.suggest(name, known, &format!("{place} there may be: {all}")));
         }
     }
 }

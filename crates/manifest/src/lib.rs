@@ -145,11 +145,13 @@ impl Manifest {
             Some(one) => vec![one.clone()],
             None => Environment::ALL.iter().map(|environment| environment.as_str().to_owned()).collect(),
         };
-        let found = environments.into_iter().flat_map(|environment| {
+        let mut found: Vec<Problem> = Vec::new();
+        for environment in environments {
             let overrides = Overrides { environment: Some(environment), ..overrides.clone() };
-            self.resolve(&overrides, facts).1
-        });
-        self.problems(found.collect())
+            let new = without_known_places(self.resolve(&overrides, facts).1, &found);
+            found.extend(new);
+        }
+        self.problems(found)
     }
 
     /// The data folder in the environment that `overrides` names, however wrong the rest of the manifest is.
@@ -163,6 +165,7 @@ impl Manifest {
             Ok(environment) => resolve::plan(&self.document, environment, overrides, facts, &self.root()),
             Err(problem) => (None, vec![problem]),
         };
+        let found = without_known_places(found, &self.problems);
         (plan, self.problems.iter().cloned().chain(found).collect())
     }
 
@@ -174,6 +177,12 @@ impl Manifest {
     fn problems(&self, list: Vec<Problem>) -> Problems {
         Problems::new(&self.path, &self.text, list)
     }
+}
+
+/// The problems that are not about a place something was said about already: what does not conform makes no sense either,
+/// and what is wrong in one environment is as a rule wrong in the next.
+fn without_known_places(problems: Vec<Problem>, known: &[Problem]) -> Vec<Problem> {
+    problems.into_iter().filter(|problem| !known.iter().any(|known| known.same_place(problem))).collect()
 }
 
 /// Secrets that a service of the plan requires, that nobody can generate, and that are not `available`: with their services.

@@ -223,7 +223,7 @@ impl Value {
     ///
     /// # Errors
     /// The name of the first secret that `lookup` does not know.
-    pub fn reveal<'a>(&'a self, lookup: impl Fn(&str) -> Option<String>) -> Result<String, &'a str> {
+    pub fn reveal(&self, lookup: impl Fn(&str) -> Option<String>) -> Result<String, &str> {
         self.0
             .iter()
             .map(|part| match part {

@@ -65,6 +65,11 @@ impl Problem {
         }
     }
 
+    /// Whether it is about the same place as another one.
+    pub(crate) fn same_place(&self, other: &Self) -> bool {
+        self.span.is_some() && self.span == other.span
+    }
+
     fn placed(mut self, source: &str) -> Self {
         if let Some(span) = &self.span {
             let start = floor(source, span.start);
@@ -92,7 +97,7 @@ fn floor(source: &str, index: usize) -> usize {
 fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Longer words may differ in more letters before they are another word.
     let allowed = (word.chars().count() / 3).clamp(1, 3);
-    let distance = |known: &&str| strsim::damerau_levenshtein(&word.to_lowercase(), known);
+    let distance = |known: &&str| strsim::damerau_levenshtein(&word.to_lowercase(), &known.to_lowercase());
     let best = known.into_iter().min_by_key(distance)?;
     (distance(&best) <= allowed).then_some(best)
 }

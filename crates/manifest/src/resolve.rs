@@ -276,8 +276,12 @@ fn conflicts(candidates: &[Candidate], setting: &Setting, problems: &mut Vec<Pro
 }
 
 fn port_conflict(port: u16, setting: &Setting, taken: &BTreeMap<u16, &str>) -> Option<(String, String)> {
-    let free =
-        || format!("write another port, such as {}", (port..).find(|port| !taken.contains_key(port)).unwrap_or(port));
+    let free = || {
+        format!(
+            "write another port, such as {}",
+            (port..=u16::MAX).find(|port| !taken.contains_key(port)).unwrap_or(port)
+        )
+    };
     if let Some(other) = taken.get(&port) {
         return Some((format!("port {port} belongs to {other} already"), free()));
     }

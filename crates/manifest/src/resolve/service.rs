@@ -20,7 +20,7 @@ const DEFAULT_START_TIMEOUT: Duration = Duration::from_secs(30);
 const DEFAULT_STOP_TIMEOUT: Duration = Duration::from_secs(30);
 const DEFAULT_BODY_BYTES: u64 = 10_000_000;
 /// Above the longest model call, so that its own error is what users get.
-const DEFAULT_RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
+const DEFAULT_RESPONSE_TIMEOUT: Duration = Duration::from_mins(1);
 const DEFAULT_MIGRATE: &str = "migrate";
 
 /// Variables that the platform sets; a manifest that set them would be overruled.

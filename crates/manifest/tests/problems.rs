@@ -1,0 +1,164 @@
+//! Wrong manifests, each with what is said about it.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use mana_manifest::{Facts, Manifest, Overrides, Problems};
+
+const GOOD: &str = r#"name = "shop"
+domain = "shop.example"
+
+[secrets]
+TOKEN = { generate = 32 }
+
+[services.shop-backend]
+command = "bin/shop"
+port = 4000
+secrets = ["TOKEN"]
+"#;
+
+fn problems(text: &str) -> Problems {
+    match Manifest::parse(Path::new("mana.toml"), text) {
+        Ok(manifest) => manifest.check(&Overrides::default(), &Facts::assumed()),
+        Err(problems) => problems,
+    }
+}
+
+/// The good manifest with lines added at its end.
+fn with(lines: &str) -> String {
+    format!("{GOOD}{lines}")
+}
+
+#[test]
+fn the_good_one_is_good() {
+    assert!(problems(GOOD).list().is_empty(), "{}", problems(GOOD));
+}
+
+#[test]
+fn every_wrong_one_says_where_what_and_what_instead() {
+    let service = |lines: &str| with(&format!("\n[services.x-web]\n{lines}\n"));
+    let ok = "command = \"bin/x\"\nport = 4001\n";
+    let cases = [
+        ("not TOML", "name = \"x".to_owned()),
+        ("twice the same key", GOOD.replace("port = 4000", "port = 4000\nport = 4001")),
+        ("nothing", String::new()),
+        ("unknown key", GOOD.replace("command", "comand")),
+        ("unknown key at the top", format!("nmae = \"x\"\n{GOOD}")),
+        ("unknown key in an environment", with("[environments.production]\nlisten_on = \"0.0.0.0:80\"\n")),
+        ("unknown environment", with("[environments.prodution]\n")),
+        ("unknown key in limits", service(&format!("{ok}limits = {{ memroy = \"1MB\" }}"))),
+        ("wrong type", GOOD.replace("port = 4000", "port = \"4000\"")),
+        (
+            "wrong type of a table",
+            with("[services]\nx-web = 3\n").replace("[services.shop-backend]", "[services.y-backend]"),
+        ),
+        ("wrong type in a list", service(&format!("{ok}needs = [1]"))),
+        ("unknown kind", service(&format!("{ok}kind = \"bakend\""))),
+        ("no kind", with("\n[services.shop]\ncommand = \"x\"\nport = 4001\n")),
+        ("duplicate port", service("command = \"bin/x\"\nport = 4000")),
+        ("privileged port", service("command = \"bin/x\"\nport = 80")),
+        ("port too large", service("command = \"bin/x\"\nport = 70000")),
+        ("reserved port", service("command = \"bin/x\"\nport = 5432")),
+        ("public port", service("command = \"bin/x\"\nport = 8080")),
+        ("instance port", service("command = \"bin/x\"\nport = 20001")),
+        ("no port", service("command = \"bin/x\"")),
+        ("neither command nor folder", service("port = 4001")),
+        ("both command and folder", service(&format!("{ok}folder = \"site\""))),
+        ("folder with a port", service("folder = \"site\"\nport = 4001")),
+        ("duplicate host", service(&format!("{ok}host = \"api-shop\""))),
+        ("invalid host", service(&format!("{ok}host = \"Shop_1\""))),
+        ("unknown dependency", service(&format!("{ok}needs = [\"shop-bakend\"]"))),
+        (
+            "dependency on a folder",
+            service(&format!("{ok}needs = [\"y-landing\"]\n\n[services.y-landing]\nfolder = \"site\"")),
+        ),
+        (
+            "cycle",
+            service(&format!(
+                "{ok}needs = [\"y-web\"]\n\n[services.y-web]\ncommand = \"bin/y\"\nport = 4002\nneeds = [\"x-web\"]"
+            )),
+        ),
+        ("cycle with itself", service(&format!("{ok}needs = [\"x-web\"]"))),
+        ("unknown secret", service(&format!("{ok}secrets = [\"TOKN\"]"))),
+        (
+            "secret of another environment",
+            service(&format!("{ok}secrets = [\"KEY\"]"))
+                .replace("[secrets]", "[secrets]\nKEY = { environments = [\"production\"] }"),
+        ),
+        ("secret too short", GOOD.replace("generate = 32", "generate = 4")),
+        ("invalid secret name", GOOD.replace("TOKEN", "token")),
+        ("invalid service name", with("\n[services.Shop-web]\ncommand = \"x\"\nport = 4001\n")),
+        ("invalid ecosystem name", GOOD.replace("\"shop\"", "\"My Shop\"")),
+        ("invalid domain", GOOD.replace("shop.example", "https://shop.example")),
+        ("invalid size", service(&format!("{ok}limits = {{ memory = \"256\" }}"))),
+        ("invalid duration", service(&format!("{ok}start_timeout = \"30\""))),
+        ("duration as a number", service(&format!("{ok}start_timeout = 30"))),
+        ("invalid listen", with("[environments.development]\nlisten = \"localhost\"\n")),
+        ("invalid instance ports", with("[environments.development]\ninstance_ports = \"3000\"\n")),
+        ("invalid probe path", service(&format!("{ok}health = {{ ready = \"ready\" }}"))),
+        ("unknown reference", service(&format!("{ok}env = {{ X = \"${{service.shop}}\" }}"))),
+        ("reference to no service", service(&format!("{ok}env = {{ X = \"${{services.nothing.url}}\" }}"))),
+        ("reference to no secret", service(&format!("{ok}env = {{ X = \"${{secret.TOKE}}\" }}"))),
+        ("reference never closed", service(&format!("{ok}env = {{ X = \"${{domain\" }}"))),
+        ("reserved variable", service(&format!("{ok}env = {{ PORT = \"1\" }}"))),
+        ("invalid variable", service(&format!("{ok}env = {{ path = \"1\" }}"))),
+        ("redirect to nowhere", service(&format!("{ok}redirects = {{ \"/a\" = \"b\" }}"))),
+        ("redirect from nowhere", service(&format!("{ok}redirects = {{ \"a\" = \"http://b.example\" }}"))),
+        (
+            "database without its name",
+            service(&format!("{ok}database = \"x\"\n[environments.production]\ndatabase = \"postgres://host/fixed\"")),
+        ),
+        ("project without a service", with("[projects]\nshopp = {}\n")),
+        ("empty command", service("command = \"\"\nport = 4001")),
+        ("control character", service(&format!("{ok}cwd = \"a\\u0007b\""))),
+        ("several at once", service("comand = \"x\"\nport = 4000\nneeds = [\"nobody\"]\nsecrets = [\"NONE\"]")),
+    ];
+    let mut report = String::new();
+    for (name, text) in cases {
+        let problems = problems(&text);
+        assert!(problems.any_error(), "{name} is not refused:\n{text}");
+        assert!(problems.list().iter().all(|problem| problem.help.is_some() && problem.line > 0), "{name}: {problems}");
+        writeln!(report, "## {name}\n{problems}\n").unwrap();
+    }
+    insta::assert_snapshot!("messages", report);
+}
+
+#[test]
+fn too_large_a_file_is_not_read() {
+    let text = format!("{GOOD}# {}", "x".repeat(mana_manifest::MAX_BYTES));
+    assert!(problems(&text).to_string().contains("at most 1048576"));
+}
+
+#[test]
+fn what_is_missing_on_disk_is_said() {
+    let text = with("\n[services.x-landing]\nfolder = \"site\"\n");
+    let manifest = Manifest::parse(Path::new("/srv/mana.toml"), &text).unwrap();
+    let problems = manifest.check(&Overrides::default(), &Facts { exists: &|_| false });
+    let shown = problems.to_string();
+    assert!(shown.contains("warning: the program /srv/bin/shop is not there"), "{shown}");
+    assert!(shown.contains("the folder /srv/site is not there"), "{shown}");
+}
+
+#[test]
+fn a_problem_is_drawn_with_its_line() {
+    let problems = problems(&GOOD.replace("command", "comand"));
+    let diagnostic = problems.diagnostics().next().unwrap();
+    let mut drawn = String::new();
+    miette::GraphicalReportHandler::new_themed(miette::GraphicalTheme::none())
+        .render_report(&mut drawn, diagnostic)
+        .unwrap();
+    insta::assert_snapshot!("drawn", drawn);
+    insta::assert_snapshot!("json", serde_json::to_string_pretty(&problems).unwrap());
+}
+
+#[test]
+fn secrets_that_only_a_person_can_give_are_named_with_their_services() {
+    let text = with("\n[services.x-web]\ncommand = \"bin/x\"\nport = 4001\nsecrets = [\"GIVEN\", \"TOKEN\"]\n")
+        .replace("[secrets]", "[secrets]\nGIVEN = {}\nUNUSED = {}");
+    let manifest = Manifest::parse(Path::new("mana.toml"), &text).unwrap();
+    let plan = manifest.plan(&Overrides::default(), &Facts::assumed()).unwrap();
+    let missing = mana_manifest::missing_secrets(&plan, &BTreeSet::new());
+    assert_eq!(missing, [("GIVEN".to_owned(), vec!["x-web".to_owned()])]);
+    assert!(mana_manifest::missing_secrets(&plan, &BTreeSet::from(["GIVEN".to_owned()])).is_empty());
+}
