@@ -1,0 +1,42 @@
+//! The limit on everything a browser may send or hold, and on every wait, each with its reason.
+
+use std::time::Duration;
+
+/// Bytes of one form: the longest question chat-backend takes (32 000 characters of four bytes), each byte written as `%XX`.
+pub(crate) const MAX_FORM_BYTES: usize = 400_000;
+
+/// Bytes of one answer of another service: a page of messages, each of the longest kind, stays far below.
+pub(crate) const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
+/// How long a sign-in lasts at the most. The refresh token ends it earlier when unused for a week.
+pub(crate) const SESSION_AGE: Duration = Duration::from_hours(30 * 24);
+
+/// An access token is exchanged this long before it expires, so that none expires on its way.
+pub(crate) const FRESH_FOR: Duration = Duration::from_mins(1);
+
+/// How long one instance alone may take to exchange tokens; longer than the call to mana-core-auth can take.
+pub(crate) const REFRESH_LEASE: Duration = Duration::from_secs(15);
+
+/// How long a request waits for another one's exchange; as long as that one may take.
+pub(crate) const REFRESH_PATIENCE: Duration = REFRESH_LEASE;
+
+/// How often a waiting request looks whether the exchange is done: a quarter of what the exchange takes as a rule.
+pub(crate) const REFRESH_LOOK: Duration = Duration::from_millis(25);
+
+/// How long mana-core-auth may take for one call. Hashing a password under load takes the longest.
+pub(crate) const AUTH_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long chat-backend may take for one call that asks no model.
+pub(crate) const BACKEND_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the first word may take; above what chat-backend itself allows its models.
+pub(crate) const FIRST_WORD_PATIENCE: Duration = Duration::from_secs(110);
+
+/// Silence after which a stream counts as broken: chat-backend sends a sign of life every ten seconds.
+pub(crate) const STREAM_SILENCE: Duration = Duration::from_secs(30);
+
+/// Bytes of one unfinished event of a stream: the `done` event repeats the whole answer.
+pub(crate) const MAX_EVENT_BYTES: usize = 4 * 1024 * 1024;
+
+/// Conversations of one page of the list: what fits a tall screen.
+pub(crate) const CONVERSATIONS_A_PAGE: usize = 30;
