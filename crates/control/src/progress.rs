@@ -136,7 +136,7 @@ impl Watcher {
             return Some(Event::Failed { reason: format!("not up after {minutes} minutes: {}", names(&open)) });
         }
         // Whoever only waits will wait for ever when all that move are stuck.
-        let moves = |report: &&&&Report| !report.judgement.stuck && !report.judgement.detail.starts_with("waiting");
+        let moves = |report: &&&&Report| !report.judgement.stuck && !report.judgement.waits;
         let stuck: Vec<&&Report> = open.iter().copied().filter(|report| report.judgement.stuck).collect();
         if stuck.is_empty() || self.scope == Scope::Down || open.iter().any(|report| moves(&report)) {
             return None;
@@ -150,7 +150,8 @@ mod tests {
     use super::*;
 
     fn report(service: &str, state: ServiceState, detail: &str, stuck: bool) -> Report {
-        let judgement = Judgement { state, ready: 0, detail: detail.into(), stuck };
+        let waits = detail.starts_with("waiting");
+        let judgement = Judgement { state, ready: 0, detail: detail.into(), stuck, waits };
         Report { service: service.into(), judgement }
     }
 

@@ -160,3 +160,37 @@ async fn a_control_plane_that_starts_after_a_down_starts_nothing() {
     assert!(status.differences[0].contains("switched off"), "{:?}", status.differences);
     ecosystem.stop_control().await;
 }
+
+#[tokio::test]
+async fn a_control_plane_killed_at_any_moment_loses_and_doubles_no_process() {
+    let mut ecosystem = Ecosystem::start().await;
+    let services = [Service::new("a"), Service::new("b").needs("a"), Service::new("c").needs("b")];
+    ecosystem.write(&services);
+    let (mut moment, mut applied) = (0_u64, 0);
+    while moment < 220 {
+        let data = ecosystem.data();
+        let manifest = ecosystem.manifest();
+        let asked = tokio::spawn(async move {
+            let client = mana_control::client::Client::connect(&data).await.ok()?;
+            let overrides = mana_control::api::Overrides { data: Some(data), ..Default::default() };
+            let events = client.apply(&mana_control::api::Apply { manifest, overrides }).await.ok()?;
+            for service in ["a", "edge", "b"] {
+                let _ = client.restart(&mana_control::api::Restart { service: service.into() }).await;
+            }
+            Some(events)
+        });
+        tokio::time::sleep(std::time::Duration::from_millis(moment)).await;
+        ecosystem.kill_control();
+        applied += u32::from(asked.await.expect("no panic").is_some());
+        ecosystem.start_control().await;
+        moment += 11;
+    }
+    assert!(applied > 3, "most kills came in the middle of the work");
+    ready_again(&ecosystem).await;
+    let known: std::collections::BTreeSet<u32> =
+        ecosystem.pids().await.into_iter().flat_map(|(_, pids)| pids).collect();
+    assert_eq!(known.len(), 4);
+    until("nothing runs that is not known", async || (ecosystem.processes() == known).then_some(())).await;
+    ecosystem.down().await;
+    assert!(ecosystem.processes().is_empty());
+}

@@ -144,3 +144,34 @@ async fn everything_in_the_data_folder_is_its_owners_alone() {
     ecosystem.down().await;
     assert!(!paths::control_socket(&data).exists());
 }
+
+#[tokio::test]
+async fn a_port_that_somebody_else_uses_is_said_by_name() {
+    let mut ecosystem = Ecosystem::start().await;
+    let listener = std::net::TcpListener::bind(("127.0.0.1", ecosystem.listen)).expect("bind");
+    let events = all(ecosystem.apply(&[Service::new("a"), Service::new("b").needs("a")]).await).await;
+    let Some(Event::Failed { reason }) = events.last() else { panic!("{events:#?}") };
+    assert_eq!(reason, "not up: edge");
+    let said = events.iter().any(|event| {
+        let Event::ServiceFailed { service, log_tail, .. } = event else { return false };
+        service == "edge" && log_tail.iter().any(|line| line.contains("in use"))
+    });
+    assert!(said, "{events:#?}");
+    drop(listener);
+    ecosystem.apply_as_is().await.expect("applied");
+    until("all is up", async || ecosystem.status().await.differences.is_empty().then_some(())).await;
+    ecosystem.down().await;
+}
+
+#[test]
+fn a_folder_that_holds_other_things_is_not_taken_over() {
+    let folder = tempfile::tempdir().expect("folder");
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).expect("chmod");
+    std::fs::write(folder.path().join("letter"), "dear").expect("write");
+    let mut options = mana_control::daemon::Options::new(folder.path().to_owned()).expect("options");
+    options.detach = false;
+    let error = mana_control::daemon::run(options).expect_err("refused");
+    assert!(error.to_string().contains("holds other things"), "{error}");
+    let left: Vec<_> = std::fs::read_dir(folder.path()).expect("folder").collect();
+    assert_eq!(left.len(), 1);
+}

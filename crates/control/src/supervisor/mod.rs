@@ -129,6 +129,8 @@ pub(crate) struct Supervisor {
     sampler: Sampler,
     next_sample: Time,
     next_rotation: Option<Time>,
+    /// Something changed since the consequences were last worked out.
+    changed: bool,
     ended: Option<ExitReason>,
 }
 
@@ -158,6 +160,7 @@ impl Supervisor {
             sampler: Sampler::default(),
             next_sample: Time::default(),
             next_rotation: Some(Time::default()),
+            changed: true,
             ended: None,
         }
     }
@@ -170,7 +173,9 @@ impl Supervisor {
     /// Works until it is told to end.
     pub(crate) async fn run(mut self) -> ExitReason {
         loop {
-            self.settle();
+            if std::mem::take(&mut self.changed) {
+                self.settle();
+            }
             if let Some(reason) = self.ended {
                 return reason;
             }
@@ -185,12 +190,17 @@ impl Supervisor {
                         self.handle(message);
                     }
                 }
-                () = tokio::time::sleep_until(due) => self.tick(),
+                () = tokio::time::sleep_until(due) => {
+                    self.changed = true;
+                    self.tick();
+                }
             }
         }
     }
 
     fn handle(&mut self, message: Message) {
+        // Most messages say that a healthy instance is healthy: `step` knows whether one changed anything.
+        self.changed |= !matches!(message, Message::Life { .. });
         match message {
             Message::Life { key, what } => self.step(key, what),
             Message::Spawned { key, run, result } => self.spawned(key, run, result),
@@ -233,8 +243,11 @@ impl Supervisor {
         let (at, jitter) = (self.clock.now(), clock::chance());
         let Some(place) = self.places.get_mut(&key) else { return };
         let before = place.life.phase().name();
+        let reason = place.life.reason().map(str::to_owned);
         let effects = place.life.step(lifecycle::Event { at, jitter, what });
         place.set_pace();
+        self.changed |= before != place.life.phase().name() || reason.as_deref() != place.life.reason();
+        self.changed |= !effects.is_empty();
         self.note_phase(key, before);
         for effect in effects {
             self.carry_out(key, effect);

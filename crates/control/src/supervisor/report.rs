@@ -81,7 +81,7 @@ impl Supervisor {
         } else {
             (ServiceState::Blocked, format!("the folder {folder} is not there; build it, or correct `folder`"), true)
         };
-        Judgement { state, ready: 0, detail, stuck }
+        Judgement { state, ready: 0, detail, stuck, waits: false }
     }
 
     /// A ready service that the edge does not send requests to is not up for anybody; a ready edge that refuses what it
@@ -110,6 +110,7 @@ impl Supervisor {
         if !all_served {
             judgement.state = ServiceState::Starting;
             judgement.detail = String::from("ready, waiting for the edge to send requests");
+            judgement.waits = true;
         }
     }
 

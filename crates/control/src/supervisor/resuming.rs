@@ -43,10 +43,6 @@ impl Supervisor {
                 }
             }
         }
-        if routed_ids.is_empty() {
-            // No edge runs. What it served last was ready then; probes say whether it still is.
-            tracing::debug!("no running edge was found");
-        }
         self.next_sample = self.clock.now().after(upkeep::FIRST_SAMPLE);
         Ok(())
     }

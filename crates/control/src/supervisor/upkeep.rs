@@ -1,7 +1,8 @@
 //! What is done at intervals: usage of instances, their memory limits, rotation of their logs.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mana_runtime::lifecycle::{Time, What};
@@ -19,6 +20,8 @@ pub(super) const ROTATION_INTERVAL: Duration = Duration::from_secs(2);
 /// Over its memory limit an instance is replaced by a new one beside it, without a lost request. Over this many times
 /// the limit it is ended at once: the machine is in danger.
 const MEMORY_EMERGENCY: u64 = 2;
+/// Unit in which the system counts a file's blocks.
+const STAT_BLOCK_BYTES: u64 = 512;
 
 impl Supervisor {
     pub(super) fn upkeep(&mut self, now: Time) {
@@ -28,9 +31,7 @@ impl Supervisor {
             self.check_memory();
         }
         if self.next_rotation.is_some_and(|due| due <= now) {
-            // Comes back with `Rotated`.
-            self.next_rotation = None;
-            self.rotate_logs();
+            self.rotate_logs(now);
         }
     }
 
@@ -81,30 +82,42 @@ impl Supervisor {
         }
     }
 
-    fn rotate_logs(&self) {
-        let paths: BTreeSet<PathBuf> = self.places.values().map(|place| place.log_file.clone()).collect();
+    /// Rotates the logs that are too large; looking costs one `stat` each, only rotating takes a thread.
+    fn rotate_logs(&mut self, now: Time) {
+        let limits = logs::Limits::default();
+        let paths: BTreeSet<&PathBuf> = self.places.values().map(|place| &place.log_file).collect();
+        let large: Vec<PathBuf> =
+            paths.into_iter().filter(|path| held_bytes(path) > limits.max_bytes).cloned().collect();
+        if large.is_empty() {
+            self.next_rotation = Some(now.after(ROTATION_INTERVAL));
+            return;
+        }
+        // Comes back with `Rotated`.
+        self.next_rotation = None;
         let mailbox = self.mailbox();
         tokio::spawn(async move {
-            let work = tokio::task::spawn_blocking(move || {
-                for path in paths {
-                    match logs::rotate(&path, logs::Limits::default()) {
-                        Ok(Some(done)) => {
-                            let how = done.how;
-                            tracing::info!(path = %path.display(), bytes = done.bytes, ?how, "rotated");
-                        }
-                        Ok(None) => {}
-                        Err(error) => {
-                            let source = std::error::Error::source(&error).map(ToString::to_string);
-                            tracing::error!(%error, source, "a log goes on growing");
-                        }
-                    }
-                }
-            });
+            let work = tokio::task::spawn_blocking(move || large.iter().for_each(|path| rotate(path, limits)));
             if let Err(error) = work.await {
                 tracing::error!(%error, "rotation of logs broke off");
             }
             // The owner is gone only when the process ends.
             let _ = mailbox.send(Message::Rotated).await;
         });
+    }
+}
+
+/// What a log takes on disk; holes of earlier rotations take nothing. One that is not there yet takes nothing either.
+fn held_bytes(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |meta| meta.blocks().saturating_mul(STAT_BLOCK_BYTES).min(meta.len()))
+}
+
+fn rotate(path: &Path, limits: logs::Limits) {
+    match logs::rotate(path, limits) {
+        Ok(Some(done)) => tracing::info!(path = %path.display(), bytes = done.bytes, how = ?done.how, "rotated"),
+        Ok(None) => {}
+        Err(error) => {
+            let source = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::error!(%error, source, "a log goes on growing");
+        }
     }
 }

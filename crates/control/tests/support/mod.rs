@@ -2,6 +2,7 @@
 
 #![expect(dead_code, reason = "each test file uses its own part")]
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -251,6 +252,16 @@ impl Ecosystem {
         get(port, path).await
     }
 
+    /// Every instance that writes into this ecosystem's logs, whoever knows of it.
+    pub(crate) fn processes(&self) -> BTreeSet<u32> {
+        let logs = paths::logs(&self.data());
+        let processes = std::fs::read_dir("/proc").expect("readable").flatten();
+        processes
+            .filter(|entry| std::fs::read_link(entry.path().join("fd/1")).is_ok_and(|output| output.starts_with(&logs)))
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .collect()
+    }
+
     pub(crate) async fn journal_kinds(&self, service: &str) -> Vec<String> {
         let mut entries = self.client().await.journal(1_000).await.expect("journal");
         entries.reverse();
@@ -270,19 +281,8 @@ impl Drop for Ecosystem {
         {
             eprintln!("--- control.log ---\n{log}");
         }
-        let Ok(processes) = std::fs::read_dir("/proc") else { return };
-        for entry in processes.flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-            let own = std::fs::read_link(entry.path().join("fd/1"))
-                .is_ok_and(|output| output.starts_with(self.folder.path()));
-            if own
-                && pid != std::process::id()
-                && std::fs::read_link(entry.path().join("exe"))
-                    .is_ok_and(|exe| exe.starts_with(example("").parent().expect("folder")))
-            {
-                let pid = rustix::process::Pid::from_raw(pid.cast_signed()).expect("a pid");
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-            }
+        for pid in self.processes() {
+            kill(pid, rustix::process::Signal::KILL);
         }
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::rotate::{KEEP_FILES, data_start};
+use super::rotate::data_start;
 use super::tail::{last_lines, open};
 use super::{MAX_LINE_BYTES, rotated, text};
 
@@ -29,8 +29,8 @@ pub struct Follow {
     file: Option<(u64, u64)>,
     /// Where the next byte is in it.
     offset: u64,
-    /// Inode of the newest rotated file at the last look.
-    newest: Option<u64>,
+    /// The newest rotated file at the last look.
+    newest: Option<Rotated>,
     /// The beginning of a line whose end has not come yet.
     partial: Vec<u8>,
 }
@@ -48,7 +48,7 @@ impl Follow {
         let meta = log.metadata()?;
         follow.file = Some((meta.dev(), meta.ino()));
         follow.offset = meta.len();
-        follow.newest = inode(&rotated(path, 1))?;
+        follow.newest = identify(&rotated(path, 1))?;
         Ok((last, follow))
     }
 
@@ -82,7 +82,7 @@ impl Follow {
             // Another file under the same name: from its beginning.
             self.file = file;
             self.offset = 0;
-            self.newest = inode(&rotated(&self.path, 1))?;
+            self.newest = identify(&rotated(&self.path, 1))?;
         }
         if meta.len() < self.offset {
             // Somebody emptied it by hand.
@@ -98,25 +98,32 @@ impl Follow {
 
     /// Finds the place again after rotations; what was not read yet and was rotated away comes into `bytes`.
     fn catch_up(&mut self, log: &File, bytes: &mut Vec<u8>) -> io::Result<()> {
-        let newest = inode(&rotated(&self.path, 1))?;
+        let newest = identify(&rotated(&self.path, 1))?;
         if newest == self.newest {
             return Ok(());
         }
         // All rotated files since the last look, from the oldest.
         let mut fresh = Vec::new();
-        for number in 1..KEEP_FILES {
+        let mut known = None;
+        for number in 1.. {
             let path = rotated(&self.path, number);
-            match inode(&path)? {
-                Some(inode) if Some(inode) != self.newest => fresh.insert(0, path),
-                _ => break,
+            known = identify(&path)?;
+            if known.is_none() || known == self.newest {
+                break;
             }
+            fresh.insert(0, path);
         }
+        let gap = self.newest.is_some() && known.is_none();
         self.newest = newest;
         let start = data_start(log)?;
         let sizes = fresh.iter().map(|path| Ok(fs::metadata(path)?.len())).collect::<io::Result<Vec<u64>>>()?;
         let taken: u64 = sizes.iter().sum();
         // Where the bytes of the oldest fresh file began, in the coordinates of our offset.
         let mut begin = if start > 0 { start.saturating_sub(taken) } else { 0 };
+        if gap {
+            bytes.extend(b"[lines were rotated away before they could be read here]\n");
+            self.offset = begin;
+        }
         for (path, size) in fresh.iter().zip(sizes) {
             let end = begin + size;
             if self.offset < end {
@@ -136,24 +143,38 @@ impl Follow {
     fn split(&mut self, bytes: Vec<u8>) -> Vec<String> {
         self.partial.extend(bytes);
         let mut lines = Vec::new();
-        let mut rest = std::mem::take(&mut self.partial);
-        while let Some(end) = rest.iter().position(|byte| *byte == b'\n').or_else(|| too_long(&rest)) {
-            let tail = rest.split_off(end + 1);
-            lines.push(text(&rest));
+        let mut rest = self.partial.as_slice();
+        while let Some(end) =
+            rest.iter().take(MAX_LINE_BYTES).position(|byte| *byte == b'\n').or_else(|| too_long(rest))
+        {
+            let (line, tail) = rest.split_at(end + 1);
+            lines.push(text(line));
             rest = tail;
         }
-        self.partial = rest;
+        self.partial = rest.to_vec();
         lines
     }
 }
 
 fn too_long(bytes: &[u8]) -> Option<usize> {
-    (bytes.len() > MAX_LINE_BYTES).then_some(MAX_LINE_BYTES - 1)
+    (bytes.len() >= MAX_LINE_BYTES).then_some(MAX_LINE_BYTES - 1)
 }
 
-fn inode(path: &Path) -> io::Result<Option<u64>> {
+/// What tells one rotated file from another. They do not change any more; an inode alone would not do, since the system
+/// gives it to a new file as soon as the old one is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Rotated {
+    inode: u64,
+    bytes: u64,
+    changed: (i64, i64),
+}
+
+fn identify(path: &Path) -> io::Result<Option<Rotated>> {
     match fs::metadata(path) {
-        Ok(meta) => Ok(Some(meta.ino())),
+        Ok(meta) => {
+            let changed = (meta.mtime(), meta.mtime_nsec());
+            Ok(Some(Rotated { inode: meta.ino(), bytes: meta.len(), changed }))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
@@ -202,6 +223,31 @@ mod tests {
     }
 
     #[test]
+    fn a_reader_that_comes_too_late_is_told_so_and_goes_on_with_what_is_left() {
+        for folder in test_folders() {
+            let path = folder.path().join("a.log");
+            let limits = Limits { max_bytes: 8 * 1024, keep_files: 3 };
+            let mut writer = OpenOptions::new().append(true).create(true).open(&path).expect("open");
+            let mut write = |from: u32, to: u32| {
+                for line in from..to {
+                    writeln!(writer, "line {line}").expect("write");
+                }
+                rotate(&path, limits).expect("rotate");
+            };
+            write(0, 2_000);
+            let (_, mut follow) = Follow::open(&path, 0).expect("open");
+            write(2_000, 20_000);
+            let first = follow.poll().expect("poll");
+            assert!(first[0].starts_with("[lines were rotated away"), "{}", first[0]);
+            let mut last = first.last().cloned();
+            while let Some(line) = follow.poll().expect("poll").pop() {
+                last = Some(line);
+            }
+            assert_eq!(last.as_deref(), Some("line 19999"));
+        }
+    }
+
+    #[test]
     fn half_a_line_waits_for_its_end_and_an_endless_one_comes_in_pieces() {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("a.log");
@@ -212,7 +258,7 @@ mod tests {
         writeln!(writer, "lf").expect("write");
         assert_eq!(follow.poll().expect("poll"), ["half"]);
         writer.write_all(&vec![b'x'; MAX_LINE_BYTES + 10]).expect("write");
-        assert_eq!(follow.poll().expect("poll")[0].len(), MAX_LINE_BYTES);
+        assert_eq!(follow.poll().expect("poll"), ["x".repeat(MAX_LINE_BYTES)]);
     }
 
     #[tokio::test]

@@ -183,11 +183,13 @@ fn take_away(log: &File, start: u64, cut: u64, copy: &mut File) -> Result<How, S
 
 /// `NAME.3` → `NAME.4`, …, the fresh copy (`NAME.0`) → `NAME.1`. The oldest is overwritten.
 fn shift(path: &Path, keep_files: usize) -> io::Result<()> {
-    for number in (0..keep_files.max(2) - 1).rev() {
-        match fs::rename(rotated(path, number), rotated(path, number + 1)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+    let last = keep_files.max(2) - 1;
+    let mut to = 1;
+    while to < last && rotated(path, to).exists() {
+        to += 1;
+    }
+    for number in (0..to).rev() {
+        fs::rename(rotated(path, number), rotated(path, number + 1))?;
     }
     Ok(())
 }
