@@ -5,7 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use fantoccini::{Client, ClientBuilder};
-use serde_json::json;
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::wait;
@@ -17,6 +18,7 @@ const START_BOUND: Duration = Duration::from_secs(30);
 pub struct Browser {
     /// What drives it.
     pub client: Client,
+    address: String,
     driver: Child,
     _profile: TempDir,
 }
@@ -41,13 +43,29 @@ impl Browser {
         let capabilities = options.as_object().expect("an object").clone();
         let address = format!("http://127.0.0.1:{port}");
         let client = wait::until("a browser session", START_BOUND, || {
-            let mut builder = ClientBuilder::new(hyper_util_connector());
+            let mut builder = ClientBuilder::new(HttpConnector::new());
             builder.capabilities(capabilities.clone());
             let address = address.clone();
             async move { builder.connect(&address).await.ok() }
         })
         .await;
-        Self { client, driver, _profile: profile }
+        Self { client, address, driver, _profile: profile }
+    }
+
+    /// What the browser's console complained about so far: failed scripts and requests, violations of the page's policies.
+    pub async fn console_errors(&self) -> Vec<String> {
+        let session = self.client.session_id().await.expect("the session is there").expect("the session has an id");
+        let url = format!("{}/session/{session}/se/log", self.address);
+        let answer = reqwest::Client::new()
+            .post(url)
+            .json(&json!({ "type": "browser" }))
+            .send()
+            .await
+            .expect("the driver answers");
+        let log: Value = answer.json().await.expect("JSON");
+        let entries = log["value"].as_array().unwrap_or_else(|| panic!("no log in {log}"));
+        let severe = entries.iter().filter(|entry| entry["level"] == "SEVERE");
+        severe.map(|entry| entry["message"].to_string()).collect()
     }
 
     /// Ends the session and the driver.
@@ -56,8 +74,4 @@ impl Browser {
         self.driver.kill().expect("the driver ends");
         self.driver.wait().expect("the driver is reaped");
     }
-}
-
-fn hyper_util_connector() -> hyper_util::client::legacy::connect::HttpConnector {
-    hyper_util::client::legacy::connect::HttpConnector::new()
 }

@@ -52,7 +52,8 @@ async fn a_service_against_an_empty_schema_is_unready_and_gets_no_traffic() {
 async fn a_wrong_manifest_starts_nothing_and_says_what_is_wrong() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("mana.toml");
-    fs::write(&path, "name = \"x\"\ndomain = \"x.example\"\n\n[services.a-backend]\ncomand = \"true\"\nport = 3001\n").expect("written");
+    fs::write(&path, "name = \"x\"\ndomain = \"x.example\"\n\n[services.a-backend]\ncomand = \"true\"\nport = 3001\n")
+        .expect("written");
     let ecosystem = Ecosystem::new().with_manifest(path);
     let up = ecosystem.mana(["up"]);
     assert_eq!(up.status.code(), Some(64), "{}", text(&up));

@@ -27,7 +27,8 @@ impl Load {
     fn start(ecosystem: &Ecosystem, token: &str) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let answered = Arc::new(AtomicU64::new(0));
-        let targets = [("api-chat.localhost", "/api/conversations"), ("app-chat.localhost", "/login"), ("chat.localhost", "/")];
+        let targets =
+            [("api-chat.localhost", "/api/conversations"), ("app-chat.localhost", "/login"), ("chat.localhost", "/")];
         let clients = targets.map(|(host, path)| {
             let (stop, answered) = (Arc::clone(&stop), Arc::clone(&answered));
             let (client, token, url) = (ecosystem.client(), token.to_owned(), format!("{}{path}", ecosystem.url(host)));
