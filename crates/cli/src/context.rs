@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use mana_control::api::Overrides;
-use mana_control::client::{Client, ClientError};
+use mana_control::client::ClientError;
+use mana_manifest::Facts;
 use mana_manifest::plan::Plan;
 
 use crate::args::Global;
 use crate::ecosystem;
-use crate::failure::Failure;
+use crate::failure::{Failure, MissingSecret};
+use crate::running::{self, Running};
 use crate::terminal::Output;
 
 /// The global flags and what follows from them, found out when a command asks for it.
@@ -50,12 +52,12 @@ impl Context {
         })
     }
 
-    /// What the manifest means in the environment asked for. Problems are shown when they are found.
+    /// What the manifest means in the environment asked for. What it names need not exist on disk.
     pub(crate) fn plan(&self) -> Result<&Plan, Failure> {
         if let Some(plan) = self.plan.get() {
             return Ok(plan);
         }
-        let plan = ecosystem::plan(&self.manifest()?, &self.overrides()?, self.global.color)?;
+        let plan = ecosystem::plan(&self.manifest()?, &self.overrides()?, &Facts::assumed())?;
         Ok(self.plan.get_or_init(|| plan))
     }
 
@@ -69,8 +71,8 @@ impl Context {
     }
 
     /// The control plane of this data folder, which must run.
-    pub(crate) async fn client(&self) -> Result<Client, Failure> {
-        Client::connect(&self.data()?).await.map_err(|error| self.failure(error))
+    pub(crate) async fn running(&self) -> Result<Running, Failure> {
+        running::find(&self.data()?).await.map_err(|error| self.failure(error))
     }
 
     /// What a failed call means to a person.
@@ -80,6 +82,13 @@ impl Context {
             ClientError::Refused(problem) => Failure::Refused(problem),
             other => Failure::Talk(other),
         }
+    }
+
+    /// Refuses where one of these secrets is missing.
+    pub(crate) fn refuse_missing(&self, plan: &Plan, missing: Vec<MissingSecret>) -> Result<(), Failure> {
+        let Some(first) = missing.first() else { return Ok(()) };
+        let set = self.command(&format!("secret set {}", first.name));
+        Err(Failure::MissingSecrets { environment: plan.environment.as_str().to_owned(), missing, set })
     }
 
     /// The command line that does `what` to this ecosystem, to be typed or pasted.

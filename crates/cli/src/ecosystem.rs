@@ -1,12 +1,14 @@
-//! The manifest and what it means: finding it, reading it, telling what is wrong with it.
+//! The manifest and what it means: finding it, reading it, planning with it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use mana_control::api::Overrides;
+use mana_control::secrets::ENVIRONMENT_PREFIX;
+use mana_control::{api, secrets};
 use mana_manifest::plan::Plan;
+use mana_manifest::{Facts, LoadError, Manifest, Overrides, missing_secrets};
 
-use crate::failure::Failure;
-use crate::terminal::ColorChoice;
+use crate::failure::{Failure, MissingSecret};
 
 /// Name of a manifest.
 const NAME: &str = "mana.toml";
@@ -21,14 +23,46 @@ pub(crate) fn find(given: Option<&Path>) -> Result<PathBuf, Failure> {
     found.ok_or(Failure::NoManifest { from: folder })
 }
 
-/// Placeholder until the manifest can be read.
-pub(crate) fn plan(manifest: &Path, _overrides: &Overrides, _color: ColorChoice) -> Result<Plan, Failure> {
-    Err(Failure::Manifest { path: manifest.to_owned(), problems: 0 })
+/// Reads a manifest.
+pub(crate) fn load(path: &Path) -> Result<Manifest, Failure> {
+    mana_manifest::load(path).map_err(|error| match error {
+        LoadError::Problems(problems) => Failure::manifest(problems),
+        LoadError::Read { path, source } => Failure::ManifestUnreadable { path, source },
+    })
 }
 
-/// Placeholder until the manifest can be read.
-#[expect(clippy::unnecessary_wraps, reason = "the manifest may be wrong")]
-pub(crate) fn data(manifest: &Path, overrides: &Overrides) -> Result<PathBuf, Failure> {
-    let environment = overrides.environment.as_deref().unwrap_or("development");
-    Ok(manifest.with_file_name(".mana").join(environment))
+/// What the manifest means in the environment of `overrides`, or all that is wrong with it.
+pub(crate) fn plan(path: &Path, overrides: &api::Overrides, facts: &Facts) -> Result<Plan, Failure> {
+    load(path)?.plan(&of(overrides), facts).map_err(Failure::manifest)
+}
+
+/// The data folder. It does not depend on the rest of the manifest being right, nor on its being TOML at all (then only
+/// what the manifest says about the folder itself is missed): an ecosystem can be asked for and stopped at any time.
+pub(crate) fn data(path: &Path, overrides: &api::Overrides) -> Result<PathBuf, Failure> {
+    let overrides = of(overrides);
+    let manifest = match load(path) {
+        Ok(manifest) => manifest,
+        Err(Failure::Manifest { .. }) => Manifest::parse(path, "").map_err(Failure::manifest)?,
+        Err(other) => return Err(other),
+    };
+    manifest.data(&overrides).map_err(Failure::manifest)
+}
+
+/// The flags in the manifest's own words.
+pub(crate) fn of(overrides: &api::Overrides) -> Overrides {
+    let api::Overrides { environment, data, listen, port_offset } = overrides.clone();
+    Overrides { environment, data, listen, port_offset }
+}
+
+/// Secrets that only a person can provide and nobody has, neither before nor with this command's environment.
+pub(crate) fn missing(plan: &Plan) -> Result<Vec<MissingSecret>, Failure> {
+    let mut available: BTreeSet<String> = secrets::names(&plan.data)?.into_iter().collect();
+    let given = std::env::vars_os().filter(|(_, value)| !value.is_empty());
+    let given = given.filter_map(|(name, _)| name.to_str()?.strip_prefix(ENVIRONMENT_PREFIX).map(str::to_owned));
+    available.extend(given);
+    let describe = |(name, users): (String, Vec<String>)| {
+        let about = plan.secrets.get(&name).and_then(|rule| rule.about.clone());
+        MissingSecret { name, about, users }
+    };
+    Ok(missing_secrets(plan, &available).into_iter().map(describe).collect())
 }

@@ -6,9 +6,12 @@ use std::path::PathBuf;
 use mana_control::api::Problem;
 use mana_control::client::ClientError;
 use mana_control::secrets::SecretsError;
+use mana_manifest::{Problems, Severity};
 use miette::Diagnostic;
+use serde::Serialize;
 
 use crate::exit::Exit;
+use crate::show::units;
 
 /// Why a command did not succeed.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -20,14 +23,32 @@ pub(crate) enum Failure {
         /// Where the search began.
         from: PathBuf,
     },
-    /// The manifest is wrong. The problems themselves were shown above.
-    #[error("{} has {}; nothing was started or changed", path.display(), crate::show::units::count(*problems, "problem"))]
-    #[diagnostic(help("correct the places shown above, then ask again with `mana check`"))]
-    Manifest {
+    /// The manifest cannot be read.
+    #[error("the manifest {} cannot be read", path.display())]
+    #[diagnostic(help("name another one with --manifest FILE (or MANA_MANIFEST)"))]
+    ManifestUnreadable {
         /// The file.
         path: PathBuf,
-        /// How many.
-        problems: usize,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The manifest is wrong. Each problem is shown with its place before this is.
+    #[error("{} has {}; nothing was started or changed", problems.path().display(), count_errors(problems))]
+    #[diagnostic(help("correct the places shown above, then ask again with `mana check`"))]
+    Manifest {
+        /// All of them.
+        problems: Box<Problems>,
+    },
+    /// Secrets that only a person can provide.
+    #[error("{} in {environment}:\n{}", units::count(missing.len(), "missing secret"), list(missing))]
+    #[diagnostic(help("`{set}` takes a value; so does MANA_SECRET_{} in the environment of `mana up`", missing[0].name))]
+    MissingSecrets {
+        /// The environment.
+        environment: String,
+        /// All of them; never empty.
+        missing: Vec<MissingSecret>,
+        /// The command that provides the first.
+        set: String,
     },
     /// A file or folder cannot be used.
     #[error("cannot {what} {}", path.display())]
@@ -126,6 +147,30 @@ pub(crate) enum Failure {
     Stream(#[from] io::Error),
 }
 
+/// A secret that nobody provided yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct MissingSecret {
+    /// Its name.
+    pub(crate) name: String,
+    /// What it is for.
+    pub(crate) about: Option<String>,
+    /// Services that are not started without it.
+    pub(crate) users: Vec<String>,
+}
+
+fn list(missing: &[MissingSecret]) -> String {
+    let line = |secret: &MissingSecret| {
+        let about = secret.about.as_ref().map(|about| format!(" ({about})")).unwrap_or_default();
+        format!("- {}{about}, needed by {}", secret.name, secret.users.join(", "))
+    };
+    missing.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn count_errors(problems: &Problems) -> String {
+    let errors = problems.list().iter().filter(|problem| problem.severity == Severity::Error).count();
+    units::count(errors, "problem")
+}
+
 fn problem_text(problem: &Problem) -> String {
     let mut text = problem.title.clone();
     if !problem.detail.is_empty() {
@@ -148,7 +193,10 @@ impl Failure {
     /// The exit code that goes with it.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::NoManifest { .. } | Self::Manifest { .. } => Exit::BadConfiguration,
+            Self::NoManifest { .. }
+            | Self::ManifestUnreadable { .. }
+            | Self::Manifest { .. }
+            | Self::MissingSecrets { .. } => Exit::BadConfiguration,
             Self::Refused(problem) if problem.status == UNPROCESSABLE => Exit::BadConfiguration,
             Self::Edge(error) if error.is_configuration() => Exit::BadConfiguration,
             Self::Refused(problem) if problem.status == NOT_FOUND => Exit::Usage,
@@ -166,6 +214,19 @@ impl Failure {
             | Self::Daemon(_)
             | Self::Edge(_)
             | Self::Stream(_) => Exit::Failed,
+        }
+    }
+
+    /// A wrong manifest.
+    pub(crate) fn manifest(problems: Problems) -> Self {
+        Self::Manifest { problems: Box::new(problems) }
+    }
+
+    /// What is shown before this failure itself: each problem of a manifest with its place.
+    pub(crate) fn details(&self) -> Vec<&(dyn Diagnostic + Send + Sync)> {
+        match self {
+            Self::Manifest { problems } => problems.diagnostics().collect(),
+            _ => Vec::new(),
         }
     }
 
@@ -202,11 +263,16 @@ mod tests {
         Failure::Refused(Problem { title: "x".into(), status, detail: String::new(), problems: Vec::new() })
     }
 
+    fn wrong_manifest() -> Failure {
+        let parsed = mana_manifest::Manifest::parse("mana.toml".as_ref(), "name =");
+        Failure::manifest(parsed.expect_err("not TOML"))
+    }
+
     #[test]
     fn every_failure_has_the_documented_exit_code() {
         let cases = [
             (Failure::NoManifest { from: "/".into() }, Exit::BadConfiguration),
-            (Failure::Manifest { path: "mana.toml".into(), problems: 2 }, Exit::BadConfiguration),
+            (wrong_manifest(), Exit::BadConfiguration),
             (refused(422), Exit::BadConfiguration),
             (refused(404), Exit::Usage),
             (refused(409), Exit::Failed),

@@ -14,6 +14,7 @@ mod hidden_input;
 mod last_known;
 mod progress;
 mod report;
+mod running;
 mod show;
 mod start;
 mod terminal;

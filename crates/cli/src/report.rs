@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, ThemeStyles};
 
+use crate::failure::Failure;
 use crate::show::style::Style;
 use crate::terminal::{self, Abilities, ColorChoice};
 
@@ -27,13 +28,25 @@ pub(crate) fn render(diagnostic: &dyn Diagnostic, painted: bool, width: usize) -
     }
 }
 
-/// Shows the diagnostic on standard error.
-pub(crate) fn show(diagnostic: &dyn Diagnostic, choice: ColorChoice) {
-    let abilities = Abilities::of(&io::stderr(), choice);
+/// Shows a failure on standard error, its details before it.
+pub(crate) fn show(failure: &Failure, choice: ColorChoice) {
+    details(failure.details().into_iter(), choice);
+    one(failure, choice);
+}
+
+/// Shows diagnostics on standard error, an empty line after each.
+pub(crate) fn details<'a>(diagnostics: impl Iterator<Item = &'a (dyn Diagnostic + Send + Sync)>, choice: ColorChoice) {
+    for diagnostic in diagnostics {
+        one(diagnostic, choice);
+        write("\n");
+    }
+}
+
+fn one(diagnostic: &dyn Diagnostic, choice: ColorChoice) {
+    let painted = Abilities::of(&io::stderr(), choice).painted;
     let width = io::stderr().is_terminal().then(|| terminal::size(io::stderr())).flatten();
     let width = width.map_or(PLAIN_WIDTH, |(columns, _)| columns.min(MAX_WIDTH));
-    let text = render(diagnostic, abilities.painted, width);
-    write(text.trim_start_matches('\n'));
+    write(render(diagnostic, painted, width).trim_start_matches('\n'));
 }
 
 /// Shows lines on standard error, an empty one before them.

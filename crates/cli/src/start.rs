@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use mana_control::client::{Client, ClientError};
+use mana_control::client::ClientError;
 use mana_control::{logs, paths, secrets};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -16,6 +16,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::running::{self, Running};
 use crate::show::units;
 
 /// Longest wait for the new control plane's socket. It adopts what runs before it answers; that takes milliseconds.
@@ -28,20 +29,20 @@ const TRY_EVERY: Duration = Duration::from_millis(100);
 const TAIL_LINES: usize = 15;
 
 /// The control plane of this data folder, started if none runs. Also says whether it was.
-pub(crate) async fn ensure(context: &Context, data: &Path) -> Result<(Client, bool), Failure> {
-    match Client::connect(data).await {
-        Ok(client) => Ok((client, false)),
+pub(crate) async fn ensure(context: &Context, data: &Path) -> Result<(Running, bool), Failure> {
+    match running::find(data).await {
+        Ok(running) => Ok((running, false)),
         Err(ClientError::NotRunning { .. }) => Ok((start(context, data).await?, true)),
         Err(error) => Err(context.failure(error)),
     }
 }
 
-async fn start(context: &Context, data: &Path) -> Result<Client, Failure> {
+async fn start(context: &Context, data: &Path) -> Result<Running, Failure> {
     let mut child = spawn(data)?;
     let began = Instant::now();
     loop {
-        match Client::connect(data).await {
-            Ok(client) => return Ok(client),
+        match running::find(data).await {
+            Ok(running) => return Ok(running),
             Err(ClientError::NotRunning { .. }) => {}
             Err(error) => return Err(context.failure(error)),
         }

@@ -15,14 +15,20 @@ domain = "small.example"
 shop = { about = "A shop" }
 
 [secrets]
-API_KEY = { about = "from the provider" }
 SIGNING_SEED = { generate = 32 }
 
 [services.shop-backend]
 command = "/bin/echo"
 port = 3001
-secrets = ["API_KEY", "SIGNING_SEED"]
+secrets = ["SIGNING_SEED"]
 "#;
+
+/// The same with a secret that a person provides.
+fn with_provided_secret() -> String {
+    MANIFEST
+        .replace("[secrets]", "[secrets]\nAPI_KEY = { about = \"from the provider\" }")
+        .replace("[\"SIGNING_SEED\"]", "[\"API_KEY\", \"SIGNING_SEED\"]")
+}
 
 struct Place(TempDir);
 
@@ -126,6 +132,18 @@ fn a_right_manifest_is_checked_and_planned() {
 }
 
 #[test]
+fn a_missing_secret_is_found_before_anything_starts() {
+    let place = Place::with(&with_provided_secret());
+    for command in ["check", "up"] {
+        place.check(&[command], 64, "", "API_KEY (from the provider), needed by shop-backend");
+    }
+    place.check(&["check", "--json"], 64, "\"name\": \"API_KEY\"", "");
+    assert!(!place.path().join(".mana").exists());
+    let checked = place.command(&["check"]).env("MANA_SECRET_API_KEY", "value").output().expect("mana starts");
+    assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stderr));
+}
+
+#[test]
 fn a_wrong_manifest_ends_with_64_and_starts_nothing() {
     let place = Place::with(
         "name = \"small\"\ndomain = \"small.example\"\n\n[services.shop-backend]\ncomand = \"x\"\nport = 3001\n",
@@ -199,7 +217,7 @@ fn logs_are_read_from_the_files() {
 #[test]
 fn a_secret_is_set_from_a_pipe_and_never_shown() {
     const VALUE: &str = "s3cr3t-value";
-    let place = Place::with(MANIFEST);
+    let place = Place::with(&with_provided_secret());
     place.check(&["secret", "list"], 0, "missing", "");
     place.check(&["secret", "set", "API_KAY"], 2, "", "did you mean `API_KEY`?");
     place.check(&["secret", "set", "API_KEY"], 2, "", "it is empty");

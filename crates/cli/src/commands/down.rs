@@ -1,7 +1,7 @@
 //! `mana down`.
 
 use mana_control::api::Status;
-use mana_control::client::{Client, ClientError};
+use mana_control::client::ClientError;
 use mana_control::paths;
 use serde::Serialize;
 
@@ -10,6 +10,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::progress::{self, Outcome};
 use crate::report;
+use crate::running::{self, Running};
 use crate::show::style::Tone;
 use crate::show::units;
 use crate::start;
@@ -50,12 +51,11 @@ struct Nothing {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let data = context.data()?;
     block_on(async {
-        let (client, started) = match Client::connect(&data).await {
+        let (Running { client, status }, started) = match running::find(&data).await {
             // No memory, so nothing was ever started here.
             Err(ClientError::NotRunning { .. }) if !paths::database(&data).exists() => return nothing(args, context),
             _ => start::ensure(context, &data).await?,
         };
-        let status = client.status().await.map_err(|error| context.failure(error))?;
         let process = start::hold(status.control_pid);
         let events = client.down().await.map_err(|error| context.failure(error))?;
         if started && !anything_runs(&status) {

@@ -42,7 +42,7 @@ struct Address<'a> {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
-    let status = block_on(async { context.client().await?.status().await.map_err(|error| context.failure(error)) })?;
+    let status = block_on(context.running())?.status;
     let (service, url) = choose(&status, args.service.as_deref())?;
     let mut output = context.output();
     if args.json {

@@ -24,8 +24,11 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let plan = context.plan()?;
+    let mut output = context.output();
     if args.json {
-        context.output().json(plan)?;
+        output.json(plan)?;
+    } else {
+        output.text(&mana_manifest::render(plan))?;
     }
     Ok(Exit::Ok)
 }

@@ -6,6 +6,7 @@ use crate::context::{Context, block_on};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::progress::{self, Outcome};
+use crate::running::Running;
 use crate::report;
 use crate::show::style::Tone;
 use crate::show::units;
@@ -32,8 +33,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     block_on(async {
-        let client = context.client().await?;
-        let status = client.status().await.map_err(|error| context.failure(error))?;
+        let Running { client, status } = context.running().await?;
         if !status.services.iter().any(|service| service.name == args.service) {
             let known = status.services.iter().map(|service| service.name.as_str());
             return Err(Failure::unknown("service", &args.service, known));

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use mana_control::api::{RunRequest, RunSpec};
-use mana_control::client::{Client, ClientError};
+use mana_control::client::ClientError;
 
 use crate::context::{Context, block_on};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::running;
 
 mod offline;
 
@@ -40,8 +41,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let request = RunRequest { service: args.service.clone(), args: args.args.clone() };
     let data = context.data()?;
     let told = block_on(async {
-        match Client::connect(&data).await {
-            Ok(client) => client.run(&request).await.map(Some).map_err(|error| context.failure(error)),
+        match running::find(&data).await {
+            Ok(running) => running.client.run(&request).await.map(Some).map_err(|error| context.failure(error)),
             Err(ClientError::NotRunning { .. }) => Ok(None),
             Err(error) => Err(context.failure(error)),
         }

@@ -15,6 +15,6 @@ Examples:
 pub(crate) struct Args {}
 
 pub(crate) fn run(context: &Context) -> Result<Exit, Failure> {
-    context.output().json(&"stub")?;
+    context.output().json(&mana_manifest::schema())?;
     Ok(Exit::Ok)
 }

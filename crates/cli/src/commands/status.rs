@@ -10,6 +10,7 @@ use crate::context::{Context, block_on};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::last_known::{self, LastKnown};
+use crate::running::Running;
 use crate::show;
 use crate::watch;
 
@@ -48,7 +49,7 @@ struct NotRunning<'a> {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     block_on(async {
-        let client = match context.client().await {
+        let Running { client, status } = match context.running().await {
             Err(failure @ Failure::NotRunning { .. }) => return not_running(args, context, failure).await,
             other => other?,
         };
@@ -61,7 +62,6 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
             })
             .await;
         }
-        let status = client.status().await.map_err(|error| context.failure(error))?;
         if args.json {
             output.json(&status)?;
         } else {

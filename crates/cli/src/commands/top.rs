@@ -40,7 +40,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     block_on(async {
-        let client = context.client().await?;
+        let client = context.running().await?.client;
         let mut output = context.output();
         let rows = async || {
             let status = client.status().await.map_err(|error| context.failure(error))?;

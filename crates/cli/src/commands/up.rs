@@ -5,13 +5,16 @@ use std::path::Path;
 use mana_control::api::{Apply, Status};
 use mana_control::client::Client;
 use mana_control::secrets;
+use mana_manifest::Facts;
 use serde::Serialize;
 
 use crate::context::{Context, block_on};
+use crate::ecosystem;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::progress::{self, Outcome};
 use crate::report;
+use crate::running::Running;
 use crate::show::style::Tone;
 use crate::show::{addresses, units};
 use crate::start;
@@ -61,8 +64,9 @@ struct Summary<'a> {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     // The manifest is read and checked first: with a wrong one not even a control plane is started.
-    let plan = context.plan()?;
-    let data = plan.data.clone();
+    let plan = ecosystem::plan(&context.manifest()?, &context.overrides()?, &Facts::of_disk())?;
+    context.refuse_missing(&plan, ecosystem::missing(&plan)?)?;
+    let data = plan.data;
     start::make_data_folder(&data).map_err(|source| Failure::File { what: "make", path: data.clone(), source })?;
     take_secrets(&data, args)?;
     let apply = Apply { manifest: context.manifest()?, overrides: context.overrides()? };
@@ -70,7 +74,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         return foreground::run(args, context, &data, &apply);
     }
     block_on(async {
-        let (client, started) = start::ensure(context, &data).await?;
+        let (Running { client, status }, started) = start::ensure(context, &data).await?;
+        note_other_version(&status, context);
         let done = bring_up(&client, &apply, args, context).await;
         if let Err(Failure::Refused(_)) = &done
             && started
@@ -118,7 +123,6 @@ async fn bring_up(client: &Client, apply: &Apply, args: &Args, context: &Context
         return Ok(Exit::Interrupted);
     }
     let status = client.status().await.map_err(|error| context.failure(error))?;
-    note_other_version(&status, context);
     if args.json {
         let reason = if let Outcome::Failed(reason) = &outcome { Some(reason.as_str()) } else { None };
         output.json_line(&Summary { ok: reason.is_none(), reason, status: &status })?;

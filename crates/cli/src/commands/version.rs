@@ -31,14 +31,11 @@ struct Versions {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     // Outside an ecosystem, or with nothing running, this binary's version is still the answer.
-    let control_plane = block_on(async {
-        let status = context.client().await?.status().await.map_err(|error| context.failure(error))?;
-        Ok(status.version)
-    });
+    let running = block_on(context.running()).ok();
     let versions = Versions {
         mana: env!("CARGO_PKG_VERSION"),
         platform: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
-        control_plane: control_plane.ok(),
+        control_plane: running.map(|running| running.status.version),
     };
     let mut output = context.output();
     if args.json {
