@@ -8,6 +8,7 @@ use axum::Router;
 use kit::cache::Cache;
 use kit::database::{Database, Migration, Migrations};
 use kit::service::Service;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use utoipa::OpenApi;
@@ -29,8 +30,9 @@ use crate::places::Places;
 pub const MIGRATIONS: Migrations =
     Migrations(&[Migration::shared(1, "conversations", include_str!("../migrations/0001_conversations.sql"))]);
 
-/// How long answers whose client has left may take to settle or release after the last connection is closed.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long answers that are under way when the last connection is closed may still take; and, after that, how long they
+/// have for releasing what they reserved. With the 25 s for connections it stays below the 30 s after which platforms kill.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// What every handler can reach.
 pub(crate) struct App {
@@ -43,14 +45,15 @@ pub(crate) struct App {
     pub(crate) places: Places,
     /// Lifecycles under way, with or without a client.
     pub(crate) tasks: TaskTracker,
+    /// Cancelled when answers under way can no longer be waited for.
+    pub(crate) cut: CancellationToken,
 }
 
 /// A service that is put together: what to serve, and what runs beside it.
 pub struct Running {
     /// The routes with health, metrics and the rest around them.
     pub service: Service,
-    tasks: TaskTracker,
-    stop: CancellationToken,
+    rest: Rest,
 }
 
 /// Puts the service together and starts what runs beside it (the outbox's dispatcher).
@@ -58,7 +61,7 @@ pub fn start(config: Config, database: &Database, cache: Cache) -> Running {
     let ledger = Ledger::new(config.ledger_url, config.service_token);
     let balance_cache = BalanceCache::new(cache.clone());
     let outbox = Arc::new(Outbox::new(database.clone(), ledger.clone(), balance_cache.clone()));
-    let tasks = TaskTracker::new();
+    let (tasks, cut) = (TaskTracker::new(), CancellationToken::new());
     let app = Arc::new(App {
         catalog: config.catalog,
         cache: cache.clone(),
@@ -68,6 +71,7 @@ pub fn start(config: Config, database: &Database, cache: Cache) -> Running {
         outbox: outbox.clone(),
         places: Places::new(config.places),
         tasks: tasks.clone(),
+        cut: cut.clone(),
     });
     let stop = CancellationToken::new();
     tasks.spawn(outbox.run(stop.clone().cancelled_owned()));
@@ -89,29 +93,36 @@ pub fn start(config: Config, database: &Database, cache: Cache) -> Running {
             let cache = cache.clone();
             async move { cache.ping().await.map_err(|error| error.to_string()) }
         });
-    Running { service, tasks, stop }
+    Running { service, rest: Rest { tasks, stop, cut } }
 }
 
 impl Running {
     /// Takes the service apart from what runs beside it, so that it can be served.
     pub fn split(self) -> (Service, Rest) {
-        (self.service, Rest { tasks: self.tasks, stop: self.stop })
+        (self.service, self.rest)
     }
 }
 
 /// What runs beside the connections.
 pub struct Rest {
     tasks: TaskTracker,
+    /// Stops the outbox's dispatcher.
     stop: CancellationToken,
+    cut: CancellationToken,
 }
 
 impl Rest {
-    /// Ends it: lifecycles may say their last word to the ledger, within a bound. What does not make it is in the outbox,
-    /// or expires at the ledger.
+    /// Ends it: answers under way may finish, then they are cut off and release what they reserved, each within a bound.
+    /// What does not make it even so is in the outbox, or expires at the ledger.
     pub async fn finish(self) {
         self.stop.cancel();
         self.tasks.close();
-        if tokio::time::timeout(LAST_WORDS, self.tasks.wait()).await.is_err() {
+        if timeout(LAST_WORDS, self.tasks.wait()).await.is_ok() {
+            return;
+        }
+        tracing::warn!(left = self.tasks.len(), "cutting off the answers still under way");
+        self.cut.cancel();
+        if timeout(LAST_WORDS, self.tasks.wait()).await.is_err() {
             tracing::warn!(left = self.tasks.len(), "stopped with answers still being settled");
         }
     }

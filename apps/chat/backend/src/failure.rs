@@ -30,6 +30,8 @@ pub(crate) enum Failure {
     Storage,
     #[error("the client left before the answer began; nothing was charged")]
     ClientGone,
+    #[error("this instance of the service stops and could not wait for the answer; nothing was charged; ask again")]
+    Stopping,
 }
 
 impl Failure {
@@ -38,7 +40,7 @@ impl Failure {
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NoConversation => StatusCode::NOT_FOUND,
             Self::OutOfCredits { .. } => StatusCode::PAYMENT_REQUIRED,
-            Self::LedgerUnavailable | Self::Busy | Self::Storage => StatusCode::SERVICE_UNAVAILABLE,
+            Self::LedgerUnavailable | Self::Busy | Self::Storage | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::Model(error) => error.status(),
             Self::ConversationGone => StatusCode::CONFLICT,
             // Nobody reads it; logs do. The number is the one proxies use for a client that closed the request.
@@ -58,6 +60,7 @@ impl Failure {
             Self::ConversationGone => "conversation_deleted",
             Self::Storage => "storage_unavailable",
             Self::ClientGone => "client_gone",
+            Self::Stopping => "stopping",
         }
     }
 
@@ -66,20 +69,27 @@ impl Failure {
         let title = match self {
             Self::Invalid(errors) => return Problem::invalid(errors.clone()),
             Self::NoConversation => return Problem::not_found("conversation"),
-            Self::OutOfCredits { .. } => return Problem::out_of_credits(self.to_string()),
-            Self::LedgerUnavailable | Self::Busy | Self::Storage => "Not available at the moment",
+            Self::OutOfCredits { .. } => return Problem::out_of_credits(self.sentence()),
+            Self::LedgerUnavailable | Self::Busy | Self::Storage | Self::Stopping => "Not available at the moment",
             Self::Model(_) => "The model gave no answer",
             Self::ConversationGone => "Conflict",
             Self::ClientGone => "The client left",
         };
-        let problem = Problem::new(self.status(), self.code(), title).detail(self.to_string());
+        let problem = Problem::new(self.status(), self.code(), title).detail(self.sentence());
         Problem { retry_after_seconds: self.retry_after().map(|after| after.as_secs()), ..problem }
+    }
+
+    /// What is told to people.
+    fn sentence(&self) -> String {
+        let text = self.to_string();
+        let mut letters = text.chars();
+        letters.next().map(|first| format!("{}{}.", first.to_uppercase(), letters.as_str())).unwrap_or_default()
     }
 
     /// When to try again.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::LedgerUnavailable | Self::Busy | Self::Storage => Some(Duration::from_secs(1)),
+            Self::LedgerUnavailable | Self::Busy | Self::Storage | Self::Stopping => Some(Duration::from_secs(1)),
             Self::Model(error) => error.retry_after(),
             _ => None,
         }

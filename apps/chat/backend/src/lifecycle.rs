@@ -11,6 +11,7 @@
 //!   `finish` = `cancelled`, and charged: a started answer costs what a whole one does. (A plain answer is given whole,
 //!   so for it only the rule above applies; once the model has answered it is stored and charged, and the person finds
 //!   it in the conversation.)
+//! - The process must end before the model has finished: as if the model had failed.
 //! - The answer cannot be stored: the reservation is released. If it is unknown whether it was stored (the commit itself
 //!   failed), the reservation is left alone: the outbox settles it if it was, it expires if it was not.
 //! - The settle cannot be delivered: the answer is given all the same; the outbox repeats the settle until it is.
@@ -88,7 +89,11 @@ async fn answer(app: &Arc<App>, caller: &Caller, call: Call, client: &Client) ->
     let question = prepare(app, caller, &call).await?;
     let _place = app.places.take().await?;
     let held = Held::reserve(app, caller, question.valid.offer.price).await?;
-    let said = match speech::speak(&question.valid.offer, &question.request, client).await {
+    let said = tokio::select! {
+        said = speech::speak(&question.valid.offer, &question.request, client) => said,
+        () = app.cut.cancelled() => Err(Failure::Stopping),
+    };
+    let said = match said {
         Ok(said) => said,
         Err(failure) => {
             held.release().await;

@@ -33,6 +33,9 @@ const MAX_PAUSE: Duration = Duration::from_mins(1);
 /// How often the dispatcher looks. Everything it finds has failed or been orphaned before, so nobody waits for it.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// How long it waits when the database does not answer: no need to say so every second.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
 /// Instructions taken at a time: at a millisecond each the dispatcher stays responsive to shutdown.
 const BATCH: u64 = 50;
 
@@ -137,12 +140,14 @@ impl Outbox {
     pub(crate) async fn run(self: Arc<Self>, stop: impl Future<Output = ()>) {
         tokio::pin!(stop);
         loop {
+            let mut pause = LOOK_EVERY;
             if let Err(error) = self.dispatch_due().await {
                 metrics::counter!("chat_outbox_errors_total").increment(1);
                 tracing::error!(error = %chain(&error), "the outbox cannot be read");
+                pause = LOOK_AGAIN;
             }
             tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = tokio::time::sleep(pause) => {}
                 () = &mut stop => return,
             }
         }

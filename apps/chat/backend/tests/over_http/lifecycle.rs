@@ -1,7 +1,7 @@
 //! The request lifecycle, over HTTP, with the real ledger and a real model on the other side: what is paid, what is stored,
 //! and what is refused.
 
-use crate::support::{Fault, Store, World, parts, until};
+use crate::support::{Events, Fault, Store, World, parts, until};
 use reqwest::Method;
 use serde_json::json;
 
@@ -141,6 +141,34 @@ async fn a_release_that_fails_is_repeated_until_it_is_acknowledged(store: Store)
     assert_eq!(world.ledger_balance(&person).await, 50);
 }
 
+async fn a_charge_repeated_fifty_times_at_once_is_one_debit(store: Store) {
+    let world = World::start(store).await;
+    let person = world.person("ada").await;
+    world.gate.fault("settle", Fault::Error);
+    assert_eq!(world.ask(&person, "hi").await.status(), 200);
+    // The settle is written down, but not delivered. Fifty deliver it at once, and then the dispatcher does, too.
+    let settle = json!({ "userId": person.id, "reservationId": world.outbox_reservation().await, "amount": 1 });
+    let retries = (0..50).map(|_| world.settle_at_the_ledger(&settle));
+    let answers = futures_util::future::join_all(retries).await;
+    assert_eq!(answers, vec![(200, json!({ "balance": 49 })); 50]);
+    world.gate.heal();
+    until("the dispatcher's is acknowledged as well", async || world.count("outbox").await == 0).await;
+    assert_eq!(world.ledger_balance(&person).await, 49);
+    assert_eq!(world.auth.ledger_findings().await, Vec::<String>::new());
+}
+
+async fn what_cannot_be_waited_for_is_cut_off_and_costs_nothing(store: Store) {
+    let mut world = World::start(store).await;
+    let person = world.person("ada").await;
+    let mut events = Events::of(world.ask_streaming(&person, "[delay=100] [words=1000]").await);
+    assert_eq!(events.next().await.unwrap().0, "delta");
+    world.stop().await;
+    let last = events.collect().await.pop().unwrap();
+    assert_eq!((last.0.as_str(), &last.1["code"]), ("error", &json!("stopping")));
+    assert_eq!((world.ledger_balance(&person).await, world.count("messages").await), (50, 0));
+    until("the model call is cancelled", async || world.calls.count().cancelled == 1).await;
+}
+
 async fn what_a_stopping_service_has_begun_it_finishes(store: Store) {
     let mut world = World::start(store).await;
     let person = world.person("ada").await;
@@ -165,5 +193,7 @@ crate::support::on_both_stores!(
     two_hundred_at_once_on_fifty_credits_make_exactly_fifty_answers,
     a_settle_that_fails_is_repeated_until_it_is_acknowledged_and_charges_once,
     a_release_that_fails_is_repeated_until_it_is_acknowledged,
+    a_charge_repeated_fifty_times_at_once_is_one_debit,
+    what_cannot_be_waited_for_is_cut_off_and_costs_nothing,
     what_a_stopping_service_has_begun_it_finishes,
 );

@@ -72,20 +72,7 @@ impl World {
         let gate = Gate::before(&auth.url).await;
         let (routes, _, calls) = ai::echo::service(Settings::default());
         let echo = Running::start(Service::new(routes).into_router()).await;
-        let mut table: Vec<(String, String)> = [
-            ("PORT", "0"),
-            ("MANA_CORE_AUTH_URL", gate.url()),
-            ("SERVICE_TOKEN", SERVICE_TOKEN),
-            ("TOKEN_ISSUER", mana_core_auth::testing::ISSUER),
-            ("AI_PROVIDERS", "echo"),
-            ("AI_ECHO_URL", &echo.url),
-            ("AI_TIMEOUT_FIRST_BYTE_MS", "3000"),
-            ("AI_TIMEOUT_BETWEEN_TOKENS_MS", "500"),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .to_vec();
-        table.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        let config = Config::read(&Env::table(table)).unwrap();
+        let config = Config::read(&environment(gate.url(), &echo.url, variables)).unwrap();
         let database = test_database.connect().await;
         MIGRATIONS.run(&database).await.unwrap();
         let cache = Cache::connect(test_database.redis_url.as_ref()).unwrap();
@@ -183,12 +170,41 @@ impl World {
         self.calls.count().started
     }
 
+    /// The reservation that the one row of the outbox is about.
+    pub(crate) async fn outbox_reservation(&self) -> uuid::Uuid {
+        use sea_orm::{ConnectionTrait, Statement};
+        let query = Statement::from_string(self.database.engine(), "SELECT reservation_id FROM outbox");
+        self.database.query_one_raw(query).await.unwrap().unwrap().try_get("", "reservation_id").unwrap()
+    }
+
+    /// Settles past the gate, as chat-backend would.
+    pub(crate) async fn settle_at_the_ledger(&self, body: &Value) -> (u16, Value) {
+        let url = format!("{}/api/internal/credits/settle", self.auth.url);
+        parts(self.http.post(url).header("x-service-token", SERVICE_TOKEN).json(body).send().await.unwrap()).await
+    }
+
     /// Stops the service as SIGTERM does, and waits for its last words.
     pub(crate) async fn stop(&mut self) {
         if let Some(rest) = self.rest.take() {
             rest.finish().await;
         }
     }
+}
+
+/// chat-backend's environment: the usual one, with `further` variables.
+fn environment(gate: &str, echo: &str, further: &[(&str, &str)]) -> Env {
+    let usual = [
+        ("PORT", "0"),
+        ("MANA_CORE_AUTH_URL", gate),
+        ("SERVICE_TOKEN", SERVICE_TOKEN),
+        ("TOKEN_ISSUER", mana_core_auth::testing::ISSUER),
+        ("AI_PROVIDERS", "echo"),
+        ("AI_ECHO_URL", echo),
+        ("AI_TIMEOUT_FIRST_BYTE_MS", "3000"),
+        ("AI_TIMEOUT_BETWEEN_TOKENS_MS", "500"),
+    ];
+    // The later of two entries counts.
+    Env::table(usual.iter().chain(further).copied())
 }
 
 /// Waits until something holds, up to ten seconds.
