@@ -12,7 +12,7 @@ use crate::exit::Exit;
 use crate::terminal::ColorChoice;
 
 /// Widest help text: longer lines are hard to read, however wide the screen.
-const HELP_WIDTH: usize = 100;
+pub(crate) const HELP_WIDTH: usize = 100;
 
 /// Runs a whole ecosystem of apps on your own server
 ///
@@ -74,7 +74,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, env = "MANA_PORT_OFFSET", value_name = "N", hide_env_values = true)]
     pub(crate) port_offset: Option<u16>,
 
-    /// When to use colours; NO_COLOR is honoured
+    /// When to use colours: auto, always or never; NO_COLOR is honoured
     #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN", hide_possible_values = true)]
     pub(crate) color: ColorChoice,
 }

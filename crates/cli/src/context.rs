@@ -6,7 +6,6 @@ use std::sync::OnceLock;
 
 use mana_control::api::Overrides;
 use mana_control::client::ClientError;
-use mana_manifest::Facts;
 use mana_manifest::plan::Plan;
 
 use crate::args::Global;
@@ -52,12 +51,12 @@ impl Context {
         })
     }
 
-    /// What the manifest means in the environment asked for. What it names need not exist on disk.
+    /// What the manifest means in the environment asked for.
     pub(crate) fn plan(&self) -> Result<&Plan, Failure> {
         if let Some(plan) = self.plan.get() {
             return Ok(plan);
         }
-        let plan = ecosystem::plan(&self.manifest()?, &self.overrides()?, &Facts::assumed())?;
+        let plan = ecosystem::plan(&self.manifest()?, &self.overrides()?)?;
         Ok(self.plan.get_or_init(|| plan))
     }
 

@@ -31,9 +31,9 @@ pub(crate) fn load(path: &Path) -> Result<Manifest, Failure> {
     })
 }
 
-/// What the manifest means in the environment of `overrides`, or all that is wrong with it.
-pub(crate) fn plan(path: &Path, overrides: &api::Overrides, facts: &Facts) -> Result<Plan, Failure> {
-    load(path)?.plan(&of(overrides), facts).map_err(Failure::manifest)
+/// What the manifest means in the environment of `overrides`, or all that is wrong with it. What it names need not exist.
+pub(crate) fn plan(path: &Path, overrides: &api::Overrides) -> Result<Plan, Failure> {
+    load(path)?.plan(&of(overrides), &Facts::assumed()).map_err(Failure::manifest)
 }
 
 /// The data folder. It does not depend on the rest of the manifest being right, nor on its being TOML at all (then only

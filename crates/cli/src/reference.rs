@@ -6,7 +6,7 @@ use std::path::Path;
 
 use clap::{Arg, Command, CommandFactory};
 
-use crate::args::Cli;
+use crate::args::{Cli, HELP_WIDTH};
 use crate::exit::Exit;
 
 const HEAD: &str = "\
@@ -75,7 +75,7 @@ fn arguments<'a>(page: &mut String, arguments: impl Iterator<Item = &'a Arg>) {
             let _ = write!(help, " (`{}`)", variable.to_string_lossy());
         }
         let possible: Vec<_> = argument.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
-        if possible.len() > 1 && argument.get_action().takes_values() {
+        if possible.len() > 1 && argument.get_action().takes_values() && !argument.is_hide_possible_values_set() {
             let _ = write!(help, ": {}", possible.join(", "));
         }
         let default: Vec<_> = argument.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
@@ -122,6 +122,9 @@ fn every_command_has_examples() {
         for command in visible(command) {
             let help = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.starts_with("Examples:\n  "), "{} has no examples", command.get_name());
+            let examples = help.split("\n\n").next().unwrap_or_default();
+            let wrapped = examples.lines().find(|line| line.chars().count() > HELP_WIDTH);
+            assert_eq!(wrapped, None, "an example of {} is too wide to stay on its line", command.get_name());
             check(command);
         }
     }

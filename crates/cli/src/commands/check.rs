@@ -20,7 +20,7 @@ Examples:
   mana -e production check         only this one
   mana -m other/mana.toml check --json | jq -r '.problems[].message'
 
-Reports every problem at once with file, line, column and what to write instead. Ends with 0 when there is none, else 64;
+Reports every problem at once with file, line, column and what to write instead. Ends with 0 when there is none, else 64; \
 warnings alone end with 0. Required secrets are looked for in the environment that would be started. Starts nothing.";
 
 /// Checks the manifest, all of it, before anything starts

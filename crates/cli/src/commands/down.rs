@@ -21,8 +21,8 @@ Examples:
   mana -e staging down             the same for staging
   mana down --json | jq .          every step as one line of JSON
 
-Only what this ecosystem started is stopped. Requests in flight may finish first. Data, logs and secrets stay.
-When nothing runs it says so and ends with 0. When the control plane was killed, it is started once more so that it can
+Only what this ecosystem started is stopped. Requests in flight may finish first. Data, logs and secrets stay. \
+When nothing runs it says so and ends with 0. When the control plane was killed, it is started once more so that it can \
 find and stop what it had started.";
 
 /// Stops everything that was started, and the control plane

@@ -15,7 +15,7 @@ Examples:
   mana edge --config edge.json --admin /run/edge.sock --access-log -
   kill -TERM PID                   stop accepting, finish what is in flight, end
 
-An edge needs no control plane and no manifest: docs/EDGE.md describes the snapshot. `mana up` runs one by itself.
+An edge needs no control plane and no manifest: docs/EDGE.md describes the snapshot. `mana up` runs one by itself. \
 It logs to standard output as JSON lines. A snapshot that cannot be served ends it with 64 before any port is opened.";
 
 /// Runs an edge alone: a reverse proxy that serves one snapshot

@@ -29,7 +29,7 @@ Examples:
   mana logs control                the control plane; `edge` is the edge
   mana logs chat-backend --raw | jq -r 'select(.level == \"ERROR\")'
 
-The log files are read, across rotations, so this works whether or not anything runs. On a terminal JSON lines are shown as
+The log files are read, across rotations, so this works whether or not anything runs. On a terminal JSON lines are shown as \
 time, level, message and fields; --raw, a pipe or a file gets them as they were written.";
 
 /// Lines shown where `--tail` does not say otherwise: a screen or two.

@@ -6,14 +6,14 @@ use crate::context::{Context, block_on};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::progress::{self, Outcome};
-use crate::running::Running;
 use crate::report;
+use crate::running::Running;
 use crate::show::style::Tone;
 use crate::show::units;
 
 const EXAMPLES: &str = "\
 Examples:
-  mana restart chat-backend        replace its instances; the old ones finish what they are doing
+  mana restart chat-backend        replace its instances; the old ones finish first
   mana restart edge                the edge itself
   mana restart chat-web --json     every step as one line of JSON
 

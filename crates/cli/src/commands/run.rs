@@ -22,7 +22,7 @@ Examples:
   mana run chat-backend -- migrate           bring its database up to date
   mana run chat-backend -- --help            which commands it has
 
-The program gets the environment of the running service, its secrets and database included, but no port. Its input and
+The program gets the environment of the running service, its secrets and database included, but no port. Its input and \
 output are this command's, and so is its exit code. It works whether or not anything runs.";
 
 /// Runs a one-off command of a service, in the service's environment

@@ -6,8 +6,9 @@ use crate::failure::Failure;
 
 const EXAMPLES: &str = "\
 Examples:
-  mana schema > docs/mana.schema.json        then `#:schema ./docs/mana.schema.json` as the first line of mana.toml
-                                             lets editors complete and check it";
+  mana schema > docs/mana.schema.json
+
+With `#:schema ./docs/mana.schema.json` as the first line of mana.toml editors complete and check it.";
 
 /// Prints the JSON Schema of mana.toml, for editors
 #[derive(Debug, clap::Args)]

@@ -17,13 +17,13 @@ use crate::start;
 
 const EXAMPLES: &str = "\
 Examples:
-  mana secret list                           which there are and which are missing; never a value
+  mana secret list                           which there are and which are missing
   mana -e production secret set AZURE_OPENAI_API_KEY
                                              asks for the value without showing it
   pass show azure | mana -e production secret set AZURE_OPENAI_API_KEY
                                              takes it from a pipe
 
-Values lie in secrets.json in the data folder, which only its owner can read. Those that the manifest says are generated
+Values lie in secrets.json in the data folder, which only its owner can read. Those that the manifest says are generated \
 come into being with the first `mana up`. A value never stands in an argument, where every process could read it.";
 
 /// Lists secrets, or gives one its value

@@ -5,7 +5,8 @@ use std::path::Path;
 use mana_control::api::{Apply, Status};
 use mana_control::client::Client;
 use mana_control::secrets;
-use mana_manifest::Facts;
+use mana_manifest::plan::Plan;
+use mana_manifest::{Facts, Overrides};
 use serde::Serialize;
 
 use crate::context::{Context, block_on};
@@ -24,15 +25,15 @@ mod foreground;
 
 const EXAMPLES: &str = "\
 Examples:
-  mana up                          start everything in development, or bring it to what mana.toml says now
+  mana up                          start everything, or bring it to what mana.toml says now
   mana up --json | jq .            every step as one line of JSON, a summary last
   mana --port-offset 100 --data /tmp/second up
                                    a second ecosystem beside the first
   MANA_SECRET_AZURE_OPENAI_API_KEY=… mana -e production up
                                    take over a secret that a person provides
-  mana up --foreground             stay: Ctrl-C stops everything; SIGTERM ends only the control plane
+  mana up --foreground             stay here: Ctrl-C stops everything again
 
-What is already as desired is left alone; a changed service is replaced beside the running one, so no request is lost.
+What is already as desired is left alone; a changed service is replaced beside the running one, so no request is lost. \
 Everything that was started lives on when this command, its terminal or the control plane ends.";
 
 /// Starts everything, or brings it to what the manifest says now
@@ -64,7 +65,7 @@ struct Summary<'a> {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     // The manifest is read and checked first: with a wrong one not even a control plane is started.
-    let plan = ecosystem::plan(&context.manifest()?, &context.overrides()?, &Facts::of_disk())?;
+    let plan = checked_plan(args, context)?;
     context.refuse_missing(&plan, ecosystem::missing(&plan)?)?;
     let data = plan.data;
     start::make_data_folder(&data).map_err(|source| Failure::File { what: "make", path: data.clone(), source })?;
@@ -86,6 +87,19 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         }
         done
     })
+}
+
+/// The plan of a manifest without errors, its warnings shown.
+fn checked_plan(args: &Args, context: &Context) -> Result<Plan, Failure> {
+    let manifest = ecosystem::load(&context.manifest()?)?;
+    let overrides = ecosystem::of(&context.overrides()?);
+    let plan = manifest.plan(&overrides, &Facts::of_disk()).map_err(Failure::manifest)?;
+    if !args.json {
+        let environment = Some(plan.environment.as_str().to_owned());
+        let warnings = manifest.check(&Overrides { environment, ..overrides }, &Facts::of_disk());
+        report::details(warnings.diagnostics(), context.global().color);
+    }
+    Ok(plan)
 }
 
 /// Provided secrets arrive as `MANA_SECRET_NAME`, so that they stand in no file and no process list.
