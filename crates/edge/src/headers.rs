@@ -1,7 +1,7 @@
 //! Headers that must not pass a proxy, and those it must set.
 //!
 //! One walk over the names finds what is to be removed, since most requests have nothing of the kind; only then is
-//! anything looked up. A header to strip is one more row in [`is_hop_by_hop`] or [`is_claim`].
+//! anything looked up. A header to strip is one more row in [`HOP_BY_HOP`] or [`is_claim`].
 
 use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
 
@@ -22,21 +22,29 @@ pub(crate) struct Origin<'a> {
     pub(crate) scheme: &'static str,
 }
 
-/// Whether a header is about one connection, not about the message.
-fn is_hop_by_hop(name: &HeaderName) -> bool {
-    name == header::CONNECTION
-        || name == header::TRANSFER_ENCODING
-        || name == header::TE
-        || name == header::UPGRADE
-        || name == header::PROXY_AUTHENTICATE
-        || name == header::PROXY_AUTHORIZATION
-        || name == KEEP_ALIVE
-        || name == PROXY_CONNECTION
+/// Headers about one connection, not about the message.
+const HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    KEEP_ALIVE,
+    header::UPGRADE,
+    header::TRANSFER_ENCODING,
+    header::TE,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    PROXY_CONNECTION,
+];
+
+/// Bit `n` for each `HOP_BY_HOP[n]` that is there.
+fn hop_by_hop(headers: &HeaderMap) -> u8 {
+    headers.keys().fold(0, |present, name| match HOP_BY_HOP.iter().position(|known| known == name) {
+        Some(place) => present | 1 << place,
+        None => present,
+    })
 }
 
 /// Whether a route may not set this header on its answers, because the framing depends on it.
 pub(crate) fn is_framing(name: &HeaderName) -> bool {
-    is_hop_by_hop(name) || name == header::CONTENT_LENGTH || name == header::TRAILER
+    HOP_BY_HOP.contains(name) || name == header::CONTENT_LENGTH || name == header::TRAILER
 }
 
 /// Whether a header claims something about earlier hops, which only a trusted peer may do.
@@ -47,30 +55,32 @@ fn is_claim(name: &HeaderName) -> bool {
 /// Removes what is about the connection only, the names listed in `Connection` included. `te: trailers` stays, since
 /// it says something about the client (gRPC depends on it).
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if !headers.keys().any(is_hop_by_hop) {
+    let present = hop_by_hop(headers);
+    if present == 0 {
         return;
     }
-    if headers.contains_key(header::CONNECTION) {
+    let trailers = headers.get_all(header::TE).iter().any(|value| has_token(value, "trailers"));
+    if names_others(headers) {
         for name in connection_options(headers) {
             headers.remove(name);
         }
     }
-    let trailers = headers.get_all(header::TE).iter().any(|value| has_token(value, "trailers"));
-    for name in [
-        header::CONNECTION,
-        header::TRANSFER_ENCODING,
-        header::TE,
-        header::UPGRADE,
-        header::PROXY_AUTHENTICATE,
-        header::PROXY_AUTHORIZATION,
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-    ] {
-        headers.remove(name);
+    for (place, name) in HOP_BY_HOP.iter().enumerate() {
+        if present & (1 << place) != 0 {
+            headers.remove(name);
+        }
     }
     if trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
+}
+
+/// Whether `Connection` says anything but the two words it nearly always says.
+fn names_others(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(header::CONNECTION).iter();
+    values.any(|value| {
+        !value.as_bytes().eq_ignore_ascii_case(b"keep-alive") && !value.as_bytes().eq_ignore_ascii_case(b"close")
+    })
 }
 
 /// The headers that `Connection` names, but for those that are never one hop's business: a client could else make the

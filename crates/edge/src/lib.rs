@@ -7,6 +7,7 @@ mod body;
 mod cidr;
 mod client_socket;
 mod clock;
+mod coalesce;
 mod compile;
 #[cfg(test)]
 mod compile_tests;
@@ -37,6 +38,7 @@ mod table;
 mod ticker;
 mod trace;
 mod upgrade;
+mod upstream_socket;
 mod view;
 mod worker;
 

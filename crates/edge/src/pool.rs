@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 
 use crate::body::RequestBody;
 use crate::ticker::{Millis, Ticker};
+use crate::upstream_socket::UpstreamSocket;
 
 /// How long a connection may lie idle. Below the 5 s after which Node's servers (and many like them) close, so that a
 /// request seldom meets a connection that the instance is closing at this moment.
@@ -46,7 +47,7 @@ pub(crate) struct Upstream {
 pub(crate) struct Link {
     pub(crate) sender: http1::SendRequest<RequestBody>,
     /// `None` once it has ended and what is left of it is of no use.
-    http: Option<http1::Connection<TokioIo<TcpStream>, RequestBody>>,
+    http: Option<http1::Connection<TokioIo<UpstreamSocket>, RequestBody>>,
     /// It has ended and must not be polled again.
     ended: bool,
     idle_since: Millis,
@@ -97,7 +98,7 @@ impl Upstream {
         socket.set_nodelay(true)?;
         let (sender, http) = http1::Builder::new()
             .max_buf_size(MAX_ANSWER_HEAD_BYTES)
-            .handshake(TokioIo::new(socket))
+            .handshake(TokioIo::new(UpstreamSocket(socket)))
             .await
             .map_err(io::Error::other)?;
         Ok(Box::new(Link { sender, http: Some(http), ended: false, idle_since: 0 }))
@@ -138,7 +139,7 @@ impl Link {
     /// The bare socket after an upgrade, and what was read beyond HTTP.
     pub(crate) fn into_parts(self) -> Option<(TcpStream, bytes::Bytes)> {
         let parts = self.http?.into_parts();
-        Some((parts.io.into_inner(), parts.read_buf))
+        Some((parts.io.into_inner().0, parts.read_buf))
     }
 }
 

@@ -35,6 +35,9 @@ use crate::upgrade::Tunnel;
 /// of it. RFC 9110 leaves the time open; curl waits as long.
 const EXPECT_WAIT: Duration = Duration::from_secs(1);
 
+/// Headers that a request may gain here: room for them is made once.
+const ADDED_HEADERS: usize = 8;
+
 /// Passes a request on and its answer back.
 pub(crate) async fn pass(
     mut parts: Parts,
@@ -130,6 +133,7 @@ async fn open(choice: &Choice, limits: &RouteLimits) -> Option<Box<Link>> {
 /// Makes a client's request the edge's own.
 fn prepare(parts: &mut Parts, origin: &Origin<'_>, upgrade: Option<&HeaderValue>, request_id: &HeaderValue) {
     let host = parts.headers.get(header::HOST).cloned();
+    parts.headers.reserve(ADDED_HEADERS);
     headers::strip_hop_by_hop(&mut parts.headers);
     if let Some(protocol) = upgrade {
         parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
