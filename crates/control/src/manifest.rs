@@ -1,102 +1,90 @@
-//! TEMPORARY reader until `mana-manifest` has one.
+//! From an apply to a plan: reads the manifest through `mana-manifest`, and makes sure that it is about this data folder.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
-use mana_manifest::plan::{
-    Command, Environment, Kind, Part, Plan, Project, Run, SecretRule, Service, ServiceLimits, Value,
-};
+use mana_manifest::plan::Plan;
+use mana_manifest::{Facts, Manifest, Overrides, Problems, Severity};
 
 use crate::api::Apply;
 
-/// Reads and checks a manifest; every problem at once.
+/// Reads and checks a manifest; every problem at once, with its place.
 pub(crate) fn parse(text: &str, request: &Apply, data: &Path) -> Result<Plan, Vec<String>> {
-    let doc: toml_edit::DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| vec![error.to_string()])?;
-    let root = request.manifest.parent().unwrap_or(Path::new("/")).to_owned();
-    let strings = |item: Option<&toml_edit::Item>| -> Vec<String> {
-        item.and_then(|item| item.as_array())
-            .map(|array| array.iter().filter_map(|value| value.as_str()).map(str::to_owned).collect())
-            .unwrap_or_default()
+    let plan = read(text, request, &Facts::of_disk())?;
+    if real(&plan.data) != real(data) {
+        return Err(vec![format!(
+            "the data folder would be {}, this control plane owns {}; give the same --data, or start another one",
+            plan.data.display(),
+            data.display()
+        )]);
+    }
+    Ok(plan)
+}
+
+/// Reads again what was applied before. Whatever has become of files it names since: it was right then.
+pub(crate) fn recall(text: &str, request: &Apply) -> Result<Plan, Vec<String>> {
+    read(text, request, &Facts::of_disk()).or_else(|_| read(text, request, &Facts::assumed()))
+}
+
+fn read(text: &str, request: &Apply, facts: &Facts<'_>) -> Result<Plan, Vec<String>> {
+    let moved = &request.overrides;
+    let overrides = Overrides {
+        environment: moved.environment.clone(),
+        data: moved.data.clone(),
+        listen: moved.listen.clone(),
+        port_offset: moved.port_offset,
     };
-    let listen: std::net::SocketAddr = doc["environments"]["development"]["listen"]
-        .as_str()
-        .ok_or(vec!["listen".to_owned()])?
-        .parse()
-        .map_err(|_| vec!["listen".to_owned()])?;
-    let mut services = Vec::new();
-    let mut secrets = BTreeMap::new();
-    if let Some(table) = doc.get("secrets").and_then(|item| item.as_table()) {
-        for (name, item) in table {
-            let generate =
-                item.get("generate").and_then(toml_edit::Item::as_integer).and_then(|n| u16::try_from(n).ok());
-            secrets.insert(name.to_owned(), SecretRule { generate_bytes: generate, about: None });
-        }
+    Manifest::parse(&request.manifest, text)
+        .and_then(|manifest| manifest.plan(&overrides, facts))
+        .map_err(|problems| lines(&problems))
+}
+
+/// One line for each error; warnings stop nothing.
+fn lines(problems: &Problems) -> Vec<String> {
+    let errors = problems.list().iter().filter(|problem| problem.severity == Severity::Error);
+    errors
+        .map(|problem| {
+            let place = if problem.line > 0 {
+                format!("{}:{}:{}: ", problems.path().display(), problem.line, problem.column)
+            } else {
+                String::new()
+            };
+            let help = problem.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
+            format!("{place}{}{help}", problem.message)
+        })
+        .collect()
+}
+
+/// The path without links and detours, as far as it exists.
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Overrides as Moved;
+
+    const MANIFEST: &str = "name = \"a\"\ndomain = \"a.example\"\n[projects]\nb = {}\n[services.b-backend]\n\
+                            command = \"sleep 1\"\nport = 3001\n";
+
+    fn request(data: &str) -> Apply {
+        let overrides = Moved { data: Some(data.into()), ..Moved::default() };
+        Apply { manifest: "/somewhere/mana.toml".into(), overrides }
     }
-    for (name, item) in doc["services"].as_table().ok_or(vec!["services".to_owned()])? {
-        let get = |key: &str| item.get(key);
-        let run = if let Some(folder) = get("folder").and_then(|f| f.as_str()) {
-            Run::Static { folder: root.join(folder), not_found: None }
-        } else {
-            let command = get("command").and_then(|c| c.as_str()).ok_or(vec![format!("{name}: command")])?;
-            let port = get("port").and_then(toml_edit::Item::as_integer).ok_or(vec![format!("{name}: port")])?;
-            let mut env: BTreeMap<String, Value> = BTreeMap::new();
-            env.insert("HOST".into(), Value::text("127.0.0.1"));
-            for secret in strings(get("secrets")) {
-                env.insert(secret.clone(), Value(vec![Part::Secret(secret)]));
-            }
-            if let Some(table) = get("env").and_then(|e| e.as_inline_table()) {
-                for (key, value) in table {
-                    env.insert(key.to_owned(), Value::text(value.as_str().unwrap_or_default()));
-                }
-            }
-            Run::Command(Command {
-                argv: command.split_whitespace().map(str::to_owned).collect(),
-                cwd: root.clone(),
-                migrate: strings(get("migrate")),
-                internal: ([127, 0, 0, 1], u16::try_from(port).unwrap_or(0)).into(),
-                env,
-                live: "/api/health".into(),
-                ready: "/api/health/ready".into(),
-                instances: get("instances")
-                    .and_then(toml_edit::Item::as_integer)
-                    .and_then(|n| u16::try_from(n).ok())
-                    .unwrap_or(1),
-                start_timeout: Duration::from_secs(
-                    get("start_timeout").and_then(toml_edit::Item::as_integer).unwrap_or(10).unsigned_abs(),
-                ),
-                stop_timeout: Duration::from_secs(3),
-            })
-        };
-        services.push(Service {
-            name: name.to_owned(),
-            project: "test".into(),
-            kind: Kind::Backend,
-            hosts: vec![format!("{name}.localhost")],
-            public_url: Some(format!("http://{name}.localhost:{}", listen.port())),
-            redirects: BTreeMap::new(),
-            run,
-            needs: strings(get("needs")),
-            secrets: strings(get("secrets")),
-            limits: ServiceLimits {
-                memory_bytes: get("memory").map(|_| 64 * 1024 * 1024),
-                max_body_bytes: 1024 * 1024,
-                response_timeout: Duration::from_secs(30),
-            },
-        });
+
+    #[test]
+    fn a_plan_is_for_the_data_folder_of_this_control_plane() {
+        let plan = parse(MANIFEST, &request("/data"), Path::new("/data")).expect("valid");
+        assert_eq!(plan.services[0].name, "b-backend");
+        let problems = parse(MANIFEST, &request("/data"), Path::new("/other")).expect_err("another folder");
+        assert!(problems[0].contains("/data") && problems[0].contains("/other"), "{problems:?}");
     }
-    Ok(Plan {
-        ecosystem: doc["name"].as_str().unwrap_or_default().to_owned(),
-        domain: "localhost".into(),
-        environment: Environment::Development,
-        root,
-        data: data.to_owned(),
-        listen,
-        public_scheme: "http".into(),
-        public_port: Some(listen.port()),
-        instance_ports: (20_000, 20_999),
-        secrets,
-        projects: BTreeMap::from([("test".to_owned(), Project { about: None })]),
-        services,
-    })
+
+    #[test]
+    fn every_problem_has_its_place() {
+        let text = MANIFEST.replace("port = 3001", "port = 3001\ncolour = \"red\"\nneeds = [\"c\"]");
+        let problems = parse(&text, &request("/data"), Path::new("/data")).expect_err("invalid");
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(problems.iter().all(|problem| problem.starts_with("/somewhere/mana.toml:")), "{problems:?}");
+    }
 }

@@ -81,7 +81,7 @@ async fn a_change_of_instances_adds_and_removes_them_under_load() {
 #[tokio::test]
 async fn an_instance_over_its_memory_limit_is_replaced_beside_the_old_one() {
     let mut ecosystem = Ecosystem::start().await;
-    ecosystem.up(&[Service::new("a").with("memory = \"64MiB\"")]).await;
+    ecosystem.up(&[Service::new("a").with("limits = { memory = \"64MiB\" }")]).await;
     let instance = ecosystem.instance("a").await;
     let load = Load::on(&ecosystem, "a", "/");
     support::get(instance.port.expect("a port"), "/take/70").await.expect("told");

@@ -88,9 +88,12 @@ impl Supervisor {
             && (&present.ecosystem, present.environment) != (&plan.ecosystem, plan.environment)
         {
             return Err(conflict(format!(
-                "this data folder runs {} ({:?}), the manifest describes {} ({:?}); give it another data folder \
+                "this data folder runs {} ({}), the manifest describes {} ({}); give it another data folder \
                  (--data), or `mana down` first",
-                present.ecosystem, present.environment, plan.ecosystem, plan.environment
+                present.ecosystem,
+                present.environment.as_str(),
+                plan.ecosystem,
+                plan.environment.as_str()
             )));
         }
         let made = secrets::generate(&self.data, &plan.secrets).map_err(|error| internal(&error))?;

@@ -1,6 +1,6 @@
 //! The status, and what the streams of progress are told: both from the same judgement.
 
-use mana_manifest::plan::{Kind, Plan, Run, Service};
+use mana_manifest::plan::{Plan, Run, Service};
 use mana_runtime::logs;
 
 use super::Supervisor;
@@ -156,7 +156,7 @@ impl Supervisor {
         differences.extend(self.names().iter().filter_map(|name| self.difference(name)));
         Status {
             ecosystem: self.plan().map(|plan| plan.ecosystem.clone()).unwrap_or_default(),
-            environment: self.plan().map(environment).unwrap_or_default(),
+            environment: self.plan().map(|plan| plan.environment.as_str().to_owned()).unwrap_or_default(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             control_pid: std::process::id(),
             started_at: self.started_at.clone(),
@@ -204,7 +204,7 @@ impl Supervisor {
         ServiceStatus {
             name: name.to_owned(),
             project: planned.map(|service| service.project.clone()).unwrap_or_default(),
-            kind: planned.map_or(EDGE, |service| kind(service.kind)).to_owned(),
+            kind: planned.map_or(EDGE, |service| service.kind.as_str()).to_owned(),
             state: judgement.state,
             public_url: planned.and_then(|service| service.public_url.clone()),
             internal_url,
@@ -212,25 +212,5 @@ impl Supervisor {
             ready: judgement.ready,
             instances,
         }
-    }
-}
-
-fn environment(plan: &Plan) -> String {
-    use mana_manifest::plan::Environment::{Development, Production, Staging};
-    match plan.environment {
-        Development => "development",
-        Staging => "staging",
-        Production => "production",
-    }
-    .to_owned()
-}
-
-fn kind(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Auth => "auth",
-        Kind::Backend => "backend",
-        Kind::Web => "web",
-        Kind::Landing => "landing",
-        Kind::Status => "status",
     }
 }

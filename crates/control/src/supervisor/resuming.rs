@@ -77,7 +77,7 @@ impl Supervisor {
         let Some(applied) = self.store.applied()? else { return Ok(()) };
         let rows = self.store.services()?;
         self.running = rows.values().any(|row| row.running);
-        let plan = match manifest::parse(&applied.manifest, &applied.request, &self.data) {
+        let plan = match manifest::recall(&applied.manifest, &applied.request) {
             Ok(plan) => plan,
             Err(problems) => {
                 let why = problems.join("; ");

@@ -160,7 +160,9 @@ impl Supervisor {
     fn missing_secret(&self, name: &str) -> String {
         let rule = self.desired.as_ref().and_then(|desired| desired.plan.secrets.get(name));
         let about = rule.and_then(|rule| rule.about.as_ref()).map(|about| format!(" ({about})")).unwrap_or_default();
-        format!("the secret {name}{about} is missing; provide it with `MANA_SECRET_{name}=… mana up`")
+        format!(
+            "the secret {name}{about} is missing; give it with `mana secret set {name}` or `MANA_SECRET_{name}=… mana up`"
+        )
     }
 
     pub(super) fn spawned(&mut self, key: Key, run: u64, result: Result<Arc<dyn Handle>, StartError>) {
