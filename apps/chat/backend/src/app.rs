@@ -20,6 +20,7 @@ use crate::completions::{native, openai};
 use crate::config::Config;
 use crate::conversations::{self, Store};
 use crate::credits::{self, BalanceCache, Balances};
+use crate::keys;
 use crate::ledger::Ledger;
 use crate::limits::MAX_BODY_BYTES;
 use crate::models;
@@ -27,8 +28,10 @@ use crate::outbox::Outbox;
 use crate::places::Places;
 
 /// The schema, step by step.
-pub const MIGRATIONS: Migrations =
-    Migrations(&[Migration::shared(1, "conversations", include_str!("../migrations/0001_conversations.sql"))]);
+pub const MIGRATIONS: Migrations = Migrations(&[
+    Migration::shared(1, "conversations", include_str!("../migrations/0001_conversations.sql")),
+    Migration::shared(2, "api keys", include_str!("../migrations/0002_api_keys.sql")),
+]);
 
 /// How long answers that are under way when the last connection is closed may still take; and, after that, how long they
 /// have for releasing what they reserved. With the 25 s for connections it stays below the 30 s after which platforms kill.
@@ -41,6 +44,7 @@ pub(crate) struct App {
     pub(crate) balances: Balances,
     pub(crate) ledger: Ledger,
     pub(crate) conversations: Store,
+    pub(crate) keys: keys::Store,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) places: Places,
     /// Lifecycles under way, with or without a client.
@@ -68,6 +72,7 @@ pub fn start(config: Config, database: &Database, cache: Cache) -> Running {
         balances: Balances::new(balance_cache, ledger.clone()),
         ledger: ledger.clone(),
         conversations: Store::new(database.clone()),
+        keys: keys::Store::new(database.clone()),
         outbox: outbox.clone(),
         places: Places::new(config.places),
         tasks: tasks.clone(),
@@ -136,6 +141,8 @@ fn router(app: Arc<App>) -> (Router, utoipa::openapi::OpenApi) {
         .routes(routes!(conversations::routes::list, conversations::routes::create))
         .routes(routes!(conversations::routes::read, conversations::routes::rename, conversations::routes::delete))
         .routes(routes!(models::handler))
+        .routes(routes!(keys::routes::list, keys::routes::create))
+        .routes(routes!(keys::routes::revoke))
         .routes(routes!(credits::handler))
         .routes(routes!(openai::create))
         .routes(routes!(openai::models))
@@ -151,6 +158,7 @@ fn router(app: Arc<App>) -> (Router, utoipa::openapi::OpenApi) {
     tags(
         (name = "chat", description = "Ask a model"),
         (name = "conversations", description = "What was said"),
+        (name = "keys", description = "API keys for the protocol below"),
         (name = "openai", description = "The same in OpenAI's protocol"),
     )
 )]

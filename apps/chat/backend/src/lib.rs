@@ -23,6 +23,7 @@ mod delivery;
 mod entity;
 mod failure;
 mod ids;
+mod keys;
 mod ledger;
 mod lifecycle;
 mod limits;
@@ -31,6 +32,7 @@ mod outbox;
 mod places;
 mod speech;
 mod telemetry;
+mod time;
 mod validate;
 
 pub use app::{MIGRATIONS, Rest, Running, start};

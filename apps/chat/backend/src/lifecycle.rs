@@ -31,6 +31,7 @@ use crate::ids::{ConversationId, MessageId};
 use crate::limits::{MAX_HISTORY_CHARS, MAX_HISTORY_MESSAGES};
 use crate::outbox::{Action, Instruction};
 use crate::speech::{self, Said};
+use crate::time::now_ms;
 use crate::validate::{self, Input, Valid};
 
 /// A call as a protocol hands it over.
@@ -53,7 +54,7 @@ impl Call {
             origin,
             question_id: MessageId(clock::new_id()),
             answer_id: MessageId(clock::new_id()),
-            created_at: clock::now().as_millisecond(),
+            created_at: now_ms(),
         }
     }
 }
@@ -102,7 +103,7 @@ async fn answer(app: &Arc<App>, caller: &Caller, call: Call, client: &Client) ->
     };
 
     // [4] Save: both messages and the instruction to settle, in one transaction; then settle, then forget the balance.
-    let exchange = exchange(caller, &call, question, said, &held, clock::now().as_millisecond());
+    let exchange = exchange(caller, &call, question, said, &held, now_ms());
     match app.conversations.record(&exchange).await {
         Ok(()) => {}
         Err(error @ RecordError::Unknown(_)) => {

@@ -7,8 +7,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use kit::Credits;
 use kit::database::Database;
-use kit::{Credits, clock};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
     QuerySelect,
@@ -20,6 +20,7 @@ use crate::entity::outbox as row;
 use crate::ids::ReservationId;
 use crate::ledger::{Ledger, LedgerError};
 use crate::lifecycle::chain;
+use crate::time::now_ms;
 
 /// How long the lifecycle's own attempt has before the dispatcher takes over.
 const HEAD_START: Duration = Duration::from_secs(5);
@@ -249,11 +250,6 @@ fn pause(reservation: Uuid, attempts: i64) -> Duration {
     let pause = FIRST_PAUSE.saturating_mul(1 << doublings).min(MAX_PAUSE);
     let spread = u32::from(reservation.as_bytes()[15]);
     pause + pause.mul_f64(0.25) * spread / 255
-}
-
-/// Milliseconds since 1970, as the tables have them.
-fn now_ms() -> i64 {
-    clock::now().as_millisecond()
 }
 
 fn millis(duration: Duration) -> i64 {

@@ -12,7 +12,8 @@
 //! | `chat_balance_reads_total` | `source` (`cache`, `ledger`) | where balances came from |
 //! | `chat_outbox_depth` | | instructions the ledger has not acknowledged |
 //! | `chat_outbox_refused_total` | `action` | instructions the ledger refused for good |
-//! | `chat_outbox_errors_total`, `chat_release_lost_total`, `chat_cache_errors_total` | | what went wrong without anyone being told |
+//! | `chat_keys_refused_total` | | API keys that are unknown or revoked |
+//! | `chat_outbox_errors_total`, `chat_release_lost_total` | | what went wrong without anyone being told |
 
 use std::time::{Duration, Instant};
 

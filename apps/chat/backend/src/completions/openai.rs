@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::openai_wire::{self as wire, Body, Refusal};
 use super::{Beginning, Renderer, begin, respond};
 use crate::app::App;
-use crate::caller::Caller;
+use crate::caller::KeyCaller;
 use crate::conversations::Origin;
 use crate::delivery::Event;
 use crate::failure::Failure;
@@ -50,7 +50,7 @@ fn refuse(failure: &Failure) -> Response {
 #[utoipa::path(
     post, path = "/v1/chat/completions", tag = "openai", operation_id = "openaiCreateCompletion",
     summary = "An answer, in OpenAI's protocol",
-    description = "As OpenAI documents it, with an access token as API key. Runs the same lifecycle as `/api/chat/completions`: \
+    description = "As OpenAI documents it, with an API key of `/api/keys` (or an access token) as API key. Runs the same lifecycle as `/api/chat/completions`: \
         one message is one charge; the exchange is stored. Out of credits is 402 with code `insufficient_quota`.",
     request_body = serde_json::Value,
     responses(
@@ -67,11 +67,11 @@ fn refuse(failure: &Failure) -> Response {
 )]
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
-    caller: Result<Caller, Problem>,
+    caller: Result<KeyCaller, Problem>,
     body: Result<Json<Body>, JsonRejection>,
 ) -> Response {
     let caller = match caller {
-        Ok(caller) => caller,
+        Ok(KeyCaller(caller)) => caller,
         Err(problem) => return stranger(&problem),
     };
     let body = match body {
@@ -167,7 +167,7 @@ fn data(value: &Value) -> SseEvent {
     ),
     security(("token" = []))
 )]
-pub(crate) async fn models(State(app): State<Arc<App>>, caller: Result<Caller, Problem>) -> Response {
+pub(crate) async fn models(State(app): State<Arc<App>>, caller: Result<KeyCaller, Problem>) -> Response {
     if let Err(problem) = caller {
         return stranger(&problem);
     }
@@ -189,7 +189,7 @@ pub(crate) async fn models(State(app): State<Arc<App>>, caller: Result<Caller, P
 )]
 pub(crate) async fn model(
     State(app): State<Arc<App>>,
-    caller: Result<Caller, Problem>,
+    caller: Result<KeyCaller, Problem>,
     Path(id): Path<String>,
 ) -> Response {
     if let Err(problem) = caller {

@@ -140,7 +140,7 @@ impl Refusal {
     pub(super) fn unauthenticated() -> Self {
         Self {
             status: 401,
-            message: "the API key is missing, expired or wrong; use an access token of this account as API key".into(),
+            message: "the API key is missing, expired or wrong; make one at /api/keys, or use an access token".into(),
             kind: "invalid_request_error",
             param: None,
             code: "invalid_api_key",

@@ -17,6 +17,7 @@ use crate::caller::Caller;
 use crate::entity::{conversation, message};
 use crate::ids::{ConversationId, MessageId};
 use crate::limits::{MAX_TITLE_CHARS, PAGE_DEFAULT, PAGE_MAX};
+use crate::time::{now_ms, timestamp};
 
 /// A conversation.
 #[derive(Debug, Serialize, ToSchema)]
@@ -129,8 +130,7 @@ pub(crate) async fn list(
             Some(Cursor::parse(text).ok_or_else(|| invalid("cursor", "must be the nextCursor of a page".into()))?)
         }
     };
-    let rows =
-        app.conversations.list(caller.user, Origin::App, after, limit).await.map_err(|e| Problem::internal(&e))?;
+    let rows = app.conversations.list(caller.user, Origin::App, after, limit).await?;
     let (rows, more) = page(rows, limit);
     let next_cursor =
         rows.last().filter(|_| more).map(|row| Cursor { updated_at: row.updated_at, id: row.id }.to_string());
@@ -155,7 +155,7 @@ pub(crate) async fn create(
     Json(body): Json<NewConversation>,
 ) -> Result<(StatusCode, Json<Conversation>), Problem> {
     let title = body.title.map_or_else(|| Ok(UNTITLED.to_owned()), |title| checked_title(&title))?;
-    let now = clock::now().as_millisecond();
+    let now = now_ms();
     let row = conversation::Model {
         id: clock::new_id(),
         user_id: caller.user,
@@ -164,7 +164,7 @@ pub(crate) async fn create(
         created_at: now,
         updated_at: now,
     };
-    app.conversations.create(row.clone()).await.map_err(|e| Problem::internal(&e))?;
+    app.conversations.create(row.clone()).await?;
     Ok((StatusCode::CREATED, Json(row.into())))
 }
 
@@ -195,9 +195,9 @@ pub(crate) async fn read(
             Some(Uuid::parse_str(text).map_err(|_| invalid("cursor", "must be the nextCursor of a page".into()))?)
         }
     };
-    let found = app.conversations.find(caller.user, id).await.map_err(|e| Problem::internal(&e))?;
+    let found = app.conversations.find(caller.user, id).await?;
     let conversation = Conversation::from(found.ok_or_else(no_conversation)?);
-    let rows = app.conversations.messages(id, before, limit).await.map_err(|e| Problem::internal(&e))?;
+    let rows = app.conversations.messages(id, before, limit).await?;
     let (mut rows, more) = page(rows, limit);
     let next_cursor = rows.last().filter(|_| more).map(|row| row.id.to_string());
     rows.reverse();
@@ -227,11 +227,11 @@ pub(crate) async fn rename(
 ) -> Result<Json<Conversation>, Problem> {
     let id = parse_id(&id)?;
     let title = checked_title(&body.title)?;
-    let renamed = app.conversations.rename(caller.user, id, &title).await.map_err(|e| Problem::internal(&e))?;
+    let renamed = app.conversations.rename(caller.user, id, &title).await?;
     if !renamed {
         return Err(no_conversation());
     }
-    let found = app.conversations.find(caller.user, id).await.map_err(|e| Problem::internal(&e))?;
+    let found = app.conversations.find(caller.user, id).await?;
     Ok(Json(found.ok_or_else(no_conversation)?.into()))
 }
 
@@ -253,7 +253,7 @@ pub(crate) async fn delete(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let id = parse_id(&id)?;
-    let deleted = app.conversations.delete(caller.user, id).await.map_err(|e| Problem::internal(&e))?;
+    let deleted = app.conversations.delete(caller.user, id).await?;
     if deleted { Ok(StatusCode::NO_CONTENT) } else { Err(no_conversation()) }
 }
 
@@ -290,18 +290,13 @@ fn page<T>(mut rows: Vec<T>, limit: u64) -> (Vec<T>, bool) {
     (rows, more)
 }
 
-/// Times are written by us, so one out of range would be a fault of ours; it shows as 1970 rather than as an error.
-fn time(ms: i64) -> Timestamp {
-    Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH)
-}
-
 impl From<conversation::Model> for Conversation {
     fn from(row: conversation::Model) -> Self {
         Self {
             id: ConversationId(row.id),
             title: row.title,
-            created_at: time(row.created_at),
-            updated_at: time(row.updated_at),
+            created_at: timestamp(row.created_at),
+            updated_at: timestamp(row.updated_at),
         }
     }
 }
@@ -314,7 +309,7 @@ impl From<message::Model> for Message {
             content: row.content,
             model: row.model,
             finish: row.finish,
-            created_at: time(row.created_at),
+            created_at: timestamp(row.created_at),
         }
     }
 }

@@ -1,5 +1,6 @@
-//! The rows of the three tables. Nothing outside the stores sees them.
+//! The rows of the tables. Nothing outside the stores sees them.
 
+pub(crate) mod api_key;
 pub(crate) mod conversation;
 pub(crate) mod message;
 pub(crate) mod outbox;

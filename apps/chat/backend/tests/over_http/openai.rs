@@ -88,11 +88,61 @@ async fn errors_have_the_status_and_code_that_clients_look_for(store: Store) {
     assert_eq!((status, &refusal["error"]["code"]), (401, &json!("invalid_api_key")));
 }
 
+async fn a_key_speaks_for_its_maker_at_v1_alone_until_it_is_revoked(store: Store) {
+    let world = World::start(store).await;
+    let (ada, eve) = (world.person("ada").await, world.person("eve").await);
+    let (status, made) =
+        parts(world.call(&ada, Method::POST, "/api/keys", Some(json!({ "name": " laptop " }))).await).await;
+    assert_eq!((status, &made["name"]), (201, &json!("laptop")));
+    let text = made["key"].as_str().unwrap().to_owned();
+    assert!(text.starts_with(made["prefix"].as_str().unwrap()));
+    let program = Person { id: String::new(), token: text.clone() };
+
+    assert_eq!(parts(create(&world, &program, json!({})).await).await.0, 200);
+    assert_eq!(world.ledger_balance(&ada).await, 49);
+    for (method, path) in [(Method::GET, "/api/conversations"), (Method::GET, "/api/keys"), (Method::POST, "/api/chat")]
+    {
+        assert_eq!(world.call(&program, method, path, Some(json!({}))).await.status(), 401, "{path} is for people");
+    }
+    let list = world.get(&ada, "/api/keys").await;
+    assert_eq!(list["keys"][0]["id"], made["id"]);
+    assert!(list["keys"][0]["lastUsedAt"].is_string() && !list.to_string().contains(&text));
+    assert_eq!(world.get(&eve, "/api/keys").await, json!({ "keys": [] }));
+
+    let path = format!("/api/keys/{}", made["id"].as_str().unwrap());
+    assert_eq!(world.call(&eve, Method::DELETE, &path, None).await.status(), 404);
+    assert_eq!(world.call(&ada, Method::DELETE, &path, None).await.status(), 204);
+    assert_eq!(world.call(&ada, Method::DELETE, &path, None).await.status(), 404);
+    let (status, refusal) = parts(create(&world, &program, json!({})).await).await;
+    assert_eq!((status, &refusal["error"]["code"]), (401, &json!("invalid_api_key")));
+    assert_eq!(world.get(&ada, "/api/keys").await, json!({ "keys": [] }));
+}
+
+async fn a_person_has_twenty_keys_at_most(store: Store) {
+    let world = World::start(store).await;
+    let person = world.person("ada").await;
+    let asks = (0..25).map(|n| {
+        let (world, person) = (&world, &person);
+        async move {
+            let body = json!({ "name": format!("key {n}") });
+            world.call(person, Method::POST, "/api/keys", Some(body)).await.status().as_u16()
+        }
+    });
+    let statuses = futures_util::future::join_all(asks).await;
+    let made = statuses.iter().filter(|status| **status == 201).count();
+    assert!(statuses.iter().all(|status| [201, 409].contains(status)), "{statuses:?}");
+    assert!((20..=25).contains(&made), "{statuses:?}");
+    assert_eq!(world.call(&person, Method::POST, "/api/keys", Some(json!({ "name": "one more" }))).await.status(), 409);
+    assert_eq!(world.call(&person, Method::POST, "/api/keys", Some(json!({ "name": "" }))).await.status(), 422);
+}
+
 crate::support::on_both_stores!(
     it_runs_the_same_lifecycle,
     a_stream_is_chunks_and_done,
     a_broken_stream_is_an_error_without_done,
     errors_have_the_status_and_code_that_clients_look_for,
+    a_key_speaks_for_its_maker_at_v1_alone_until_it_is_revoked,
+    a_person_has_twenty_keys_at_most,
 );
 
 /// The official clients themselves: `npm ci` in `clients/` (and `pip install -r requirements.txt`) make them available; where

@@ -80,6 +80,8 @@ async fn the_description_covers_every_route(store: Store) {
             "/api/conversations",
             "/api/conversations/{id}",
             "/api/credits",
+            "/api/keys",
+            "/api/keys/{id}",
             "/api/models",
             "/v1/chat/completions",
             "/v1/models",
