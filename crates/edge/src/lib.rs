@@ -1,4 +1,38 @@
 //! The edge: a reverse proxy that serves one [`snapshot::Snapshot`] at a time.
+//!
+//! It exists so that traffic never waits for whoever decides where it goes. An edge is a process of its own, reads its
+//! snapshot from a file, takes newer ones over a unix socket ([`admin`]), and serves on whatever happens to their sender.
+//! It knows no manifest, no service and no control plane, and is usable alone; `docs/EDGE.md` is its reference.
+//!
+//! # How it is built
+//! One thread a core (`worker`), each with its own listeners, connections, upstream pools and counters; nothing is
+//! shared on the way of a request but one read of a counter that says whether there is a new table. A request is one
+//! task: the client's connection, the work and the instance's connection are driven together, so that dropping one end
+//! drops the other.
+//!
+//! # The walk of a request
+//! `connection` (hyper, timeouts) → `serve` (who asks, which route) → `pick` (slot by weight, instance by load) → `proxy`
+//! (headers, retries) over `pool` (kept connections) → `stream` (the answer's body) → `record` (metrics and access log,
+//! at its end). Beside it: `static_site` for files, `answer` for everything the edge says itself, `upgrade` for what
+//! follows a 101.
+//!
+//! # The walk of a snapshot
+//! `admin` → `control` → `compile` (all problems at once) → `listen` (new addresses) → `persist` (on disk) →
+//! `worker::Shared::swap` → each worker's `view`.
+//!
+//! # Invariants
+//! - A snapshot is in effect as a whole or not at all; its generation only grows.
+//! - A request goes to an instance that stands in the table it began under, in a slot with a positive weight, or nowhere.
+//! - Nothing a stranger says about who it is reaches a service.
+//! - A request with two readings reaches nobody (`framing`).
+//! - No request is sent twice that may have had an effect.
+//! - Nothing outside a site's folder is opened.
+//! - Every wait, buffer, queue and body has a bound with a name.
+//!
+//! # How to add to it
+//! A policy of a route: a field in [`snapshot`], its check in `compile`, its form in `table`, a file of its own for what
+//! it does, and its call in `serve` (before an instance is picked) or `serve::finish` (on every answer). A number: see
+//! `metrics`. A fault: see `answer`.
 
 mod access_log;
 pub mod admin;

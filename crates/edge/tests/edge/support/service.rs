@@ -82,9 +82,13 @@ impl Service {
         Self { address, task }
     }
 
-    /// An address nobody listens on.
+    /// An address nobody listens on, and nobody will: it is bound for as long as the test runs.
     pub(crate) fn nobody() -> SocketAddr {
-        std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        std::mem::forget(socket);
+        address
     }
 }
 
