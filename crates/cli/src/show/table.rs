@@ -8,7 +8,7 @@ use super::style::{Style, Tone};
 /// Between two columns.
 const GAP: &str = "  ";
 /// The last column is not cut shorter than this; other columns go before that.
-const LAST_MIN: usize = 12;
+const LAST_MIN: usize = 32;
 
 /// A column.
 #[derive(Debug, Clone, Copy)]
