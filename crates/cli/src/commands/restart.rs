@@ -14,12 +14,13 @@ use crate::show::units;
 const EXAMPLES: &str = "\
 Examples:
   mana restart chat-backend        replace its instances; the old ones finish first
-  mana restart edge                the edge itself
+  mana restart edge                the edge itself, with a short gap
   mana restart chat-web --json     every step as one line of JSON
 
-New instances are ready before the old ones are stopped, so no request is lost.";
+New instances are ready before the old ones are stopped, so no request is lost. Only the edge ends before its successor \
+begins, since both need the same ports: what is in flight finishes, new connections are refused for a moment.";
 
-/// Replaces the instances of a service, without a lost request
+/// Replaces the instances of a service beside the running ones
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Args {
