@@ -57,6 +57,27 @@ pub(super) async fn models() -> Json<serde_json::Value> {
     Json(json!({ "object": "list", "data": data }))
 }
 
+/// `GET /openai/models`, which is how Azure is asked whether it is there.
+#[utoipa::path(
+    get, path = "/openai/models", tag = "echo",
+    params(("api-version" = String, Query), ("api-key" = String, Header)),
+    responses((status = 200, description = "The models", body = serde_json::Value), (status = "default", description = "An error in OpenAI's shape", body = serde_json::Value))
+)]
+pub(super) async fn azure_models(Query(query): Query<AzureQuery>, headers: HeaderMap) -> Response {
+    match azure_refuses(&query, &headers) {
+        Some(refusal) => refusal,
+        None => models().await.into_response(),
+    }
+}
+
+/// What Azure insists on.
+fn azure_refuses(query: &AzureQuery, headers: &HeaderMap) -> Option<Response> {
+    if headers.get("api-key").is_none_or(HeaderValue::is_empty) {
+        return Some(speak::error(401, "Access denied due to missing subscription key", "401"));
+    }
+    query.api_version.is_none().then(|| speak::error(404, "Resource not found", "404"))
+}
+
 /// `GET /echo/calls`
 #[utoipa::path(
     get, path = "/echo/calls", tag = "echo",
@@ -102,11 +123,8 @@ pub(super) async fn azure(
     headers: HeaderMap,
     body: Result<Json<Body>, JsonRejection>,
 ) -> Response {
-    if headers.get("api-key").is_none_or(HeaderValue::is_empty) {
-        return speak::error(401, "Access denied due to missing subscription key", "401");
-    }
-    if query.api_version.is_none() {
-        return speak::error(404, "Resource not found", "404");
+    if let Some(refusal) = azure_refuses(&query, &headers) {
+        return refusal;
     }
     match body {
         Err(rejection) => speak::error(400, &rejection.body_text(), "invalid_json"),

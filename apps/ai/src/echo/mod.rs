@@ -67,6 +67,7 @@ pub fn service(settings: Settings) -> (Router, utoipa::openapi::OpenApi, Arc<Cal
         .routes(routes!(chat::models))
         .routes(routes!(chat::openai))
         .routes(routes!(chat::azure))
+        .routes(routes!(chat::azure_models))
         .routes(routes!(chat::calls))
         .with_state(echo)
         .split_for_parts();

@@ -40,12 +40,21 @@ impl Address {
         }
     }
 
-    /// Where the models are listed; Azure offers no such list to a resource key.
-    pub(super) fn models(&self) -> Option<Url> {
+    /// Where the models are listed.
+    pub(super) fn models(&self) -> Url {
         match self {
-            Self::Compatible { base, .. } => Some(below(base, &["models"])),
-            Self::Azure { .. } => None,
+            Self::Compatible { base, .. } => below(base, &["models"]),
+            Self::Azure { endpoint, api_version, .. } => {
+                let mut url = below(endpoint, &["openai", "models"]);
+                url.query_pairs_mut().append_pair("api-version", api_version);
+                url
+            }
         }
+    }
+
+    /// Whether that list names what can be called. Azure's names the models that could be deployed, not the deployments.
+    pub(super) fn lists_what_it_serves(&self) -> bool {
+        matches!(self, Self::Compatible { .. })
     }
 
     /// Adds the credentials.

@@ -134,12 +134,9 @@ impl Client {
     }
 
     async fn models(&self) -> Result<Vec<String>, Error> {
-        let Some(url) = self.setup.address.models() else {
-            return Ok(self.setup.models.clone());
-        };
         let limit = self.setup.timeouts.first_byte;
         let deadline = Instant::now() + limit;
-        let call: RequestBuilder = self.setup.address.authorize(self.http.get(url));
+        let call: RequestBuilder = self.setup.address.authorize(self.http.get(self.setup.address.models()));
         let response = timeout_at(deadline, call.send())
             .await
             .map_err(|_| self.timed_out(Phase::FirstByte, limit))?
@@ -149,6 +146,10 @@ impl Client {
             .await
             .map_err(|_| self.timed_out(Phase::FirstByte, limit))?
             .map_err(|e| self.body_error(e))?;
+        if !self.setup.address.lists_what_it_serves() {
+            // It answered and took our key: what is configured is there as far as can be known.
+            return Ok(self.setup.models.clone());
+        }
         let list: wire::Models =
             serde_json::from_slice(&body).map_err(|e| self.bad(format!("not a list of models: {e}")))?;
         let served = |id: &String| list.data.iter().any(|entry| entry.id == *id);

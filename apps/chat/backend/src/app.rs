@@ -23,7 +23,7 @@ use crate::credits::{self, BalanceCache, Balances};
 use crate::keys;
 use crate::ledger::Ledger;
 use crate::limits::MAX_BODY_BYTES;
-use crate::models;
+use crate::models::{self, ProviderCheck};
 use crate::outbox::Outbox;
 use crate::places::Places;
 
@@ -81,7 +81,8 @@ pub fn start(config: Config, database: &Database, cache: Cache) -> Running {
     let stop = CancellationToken::new();
     tasks.spawn(outbox.run(stop.clone().cancelled_owned()));
     let (router, openapi) = router(app.clone());
-    let service = Service::new(router)
+    let checks: Vec<_> = app.catalog.providers().into_iter().map(|p| Arc::new(ProviderCheck::new(p))).collect();
+    let mut service = Service::new(router)
         .openapi(&openapi)
         .verifier(config.verifier)
         .body_limit(MAX_BODY_BYTES)
@@ -90,14 +91,16 @@ pub fn start(config: Config, database: &Database, cache: Cache) -> Running {
             let ledger = ledger.clone();
             async move { ledger.ping().await }
         })
-        .dependency("model", move || {
-            let app = app.clone();
-            async move { models::answer(&app).await }
-        })
         .dependency("cache", move || {
             let cache = cache.clone();
             async move { cache.ping().await.map_err(|error| error.to_string()) }
         });
+    for check in checks {
+        service = service.dependency(check.name(), move || {
+            let check = check.clone();
+            async move { check.check().await }
+        });
+    }
     Running { service, rest: Rest { tasks, stop, cut } }
 }
 

@@ -1,10 +1,13 @@
 //! `GET /api/models`: what can be asked, and what it costs. Cached for an hour under `models:list`.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use ai::Provider;
 use axum::extract::State;
 use kit::{Credits, Json, Problem};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
 use crate::app::App;
@@ -94,14 +97,40 @@ async fn ask(app: &App) -> (Vec<Model>, bool) {
     (models.collect(), complete)
 }
 
-/// Whether some provider answers; for the report of readiness.
-pub(crate) async fn answer(app: &App) -> Result<(), String> {
-    let mut problems = Vec::new();
-    for provider in app.catalog.providers() {
-        match provider.models().await {
-            Ok(_) => return Ok(()),
-            Err(error) => problems.push(error.to_string()),
+/// How long a provider that answered counts as there: readiness is asked every few seconds, which is no reason to ask a
+/// provider on the internet as often.
+const CHECK_AGE: Duration = Duration::from_secs(30);
+
+/// Whether a provider answers, for the report of readiness.
+pub(crate) struct ProviderCheck {
+    provider: Arc<dyn Provider>,
+    answered: Mutex<Option<Instant>>,
+}
+
+impl ProviderCheck {
+    pub(crate) fn new(provider: Arc<dyn Provider>) -> Self {
+        Self { provider, answered: Mutex::new(None) }
+    }
+
+    /// Its name in the report.
+    pub(crate) fn name(&self) -> &'static str {
+        match self.provider.name() {
+            "azure" => "model:azure",
+            "openai" => "model:openai",
+            "echo" => "model:echo",
+            _ => "model",
         }
     }
-    Err(problems.join("; "))
+
+    /// Asks it, unless it answered a short while ago.
+    pub(crate) async fn check(&self) -> Result<(), String> {
+        let mut answered = self.answered.lock().await;
+        if answered.is_some_and(|at| at.elapsed() < CHECK_AGE) {
+            return Ok(());
+        }
+        *answered = None;
+        self.provider.models().await.map_err(|error| error.to_string())?;
+        *answered = Some(Instant::now());
+        Ok(())
+    }
 }

@@ -202,13 +202,15 @@ impl Outbox {
     /// Strikes off what was acknowledged.
     async fn strike_off(&self) -> Result<(), DbErr> {
         let done = std::mem::take(&mut *self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner));
-        for part in done.chunks(STRIKE_AT_ONCE) {
-            row::Entity::delete_many()
-                .filter(row::Column::ReservationId.is_in(part.iter().copied()))
-                .exec(&*self.db)
-                .await?;
+        if done.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let transaction = self.db.begin_write().await?;
+        for part in done.chunks(STRIKE_AT_ONCE) {
+            let theirs = row::Column::ReservationId.is_in(part.iter().copied());
+            row::Entity::delete_many().filter(theirs).exec(&*transaction).await?;
+        }
+        transaction.commit().await
     }
 
     /// The ledger will never do it (the reservation expired or was resolved otherwise): repeating is useless, forgetting

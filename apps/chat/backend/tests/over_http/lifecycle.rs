@@ -3,6 +3,7 @@
 
 use crate::support::{Events, Fault, Store, World, parts, until};
 use reqwest::Method;
+use sea_orm::ConnectionTrait;
 use serde_json::json;
 
 async fn an_answer_costs_one_credit_and_is_stored(store: Store) {
@@ -55,6 +56,16 @@ async fn a_failed_model_call_costs_nothing_and_stores_nothing(store: Store) {
     assert_eq!(world.count("outbox").await, 0);
     assert_eq!(world.gate.seen("reserve"), 5);
     assert_eq!(world.gate.seen("release"), 5);
+}
+
+async fn an_answer_that_cannot_be_stored_in_full_is_not_stored_at_all(store: Store) {
+    let world = World::start(store).await;
+    let person = world.person("ada").await;
+    world.database.execute_unprepared("ALTER TABLE outbox RENAME TO elsewhere").await.unwrap();
+    let (status, problem) = parts(world.ask(&person, "hi").await).await;
+    assert_eq!((status, &problem["code"]), (503, &json!("storage_unavailable")));
+    assert_eq!((world.count("conversations").await, world.count("messages").await), (0, 0));
+    assert_eq!(world.ledger_balance(&person).await, 50);
 }
 
 async fn without_the_ledger_no_model_is_called(store: Store) {
@@ -187,6 +198,7 @@ crate::support::on_both_stores!(
     an_answer_costs_one_credit_and_is_stored,
     the_short_address_is_the_same,
     a_failed_model_call_costs_nothing_and_stores_nothing,
+    an_answer_that_cannot_be_stored_in_full_is_not_stored_at_all,
     without_the_ledger_no_model_is_called,
     without_credits_there_is_no_answer,
     a_cached_balance_neither_admits_nor_refuses,

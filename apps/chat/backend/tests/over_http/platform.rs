@@ -26,7 +26,10 @@ async fn an_empty_schema_is_unready_and_a_missing_table_too(store: Store) {
         let part = report["dependencies"].as_array().unwrap().iter().find(|part| part["name"] == name);
         part.unwrap()["status"] == "down"
     };
-    assert!(down("mana-core-auth") && down("model") && !down("cache"), "reported, but ready all the same: {report}");
+    assert!(
+        down("mana-core-auth") && down("model:echo") && !down("cache"),
+        "reported, but ready all the same: {report}"
+    );
 
     database.execute_unprepared("DROP TABLE messages; DROP TABLE conversations").await.unwrap();
     assert_eq!(ready().await.status(), 503, "a history without its tables is not ready");
