@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mana_edge::admin::socket;
 use mana_runtime::process::ProcessDriver;
@@ -22,6 +22,9 @@ use crate::{log, paths};
 /// Threads for work that blocks (rotation of logs, reading a manifest). Idle ones end soon: memory counts.
 const MAX_BLOCKING_THREADS: usize = 2;
 const BLOCKING_KEEP_ALIVE: Duration = Duration::from_secs(1);
+/// How long a control plane that holds the folder is given to end, and how often that is looked at.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_RETRY: Duration = Duration::from_millis(10);
 /// Time for the last event of a stream to reach its reader.
 const LAST_WORDS: Duration = Duration::from_millis(50);
 
@@ -174,16 +177,21 @@ fn take_folder(data: &Path) -> Result<File, Error> {
         .mode(0o600)
         .open(&path)
         .map_err(folder(&path, "the lock cannot be opened"))?;
-    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(Errno::WOULDBLOCK) => {
-            let mut pid = String::new();
-            // Without the number the message is still true.
-            let _ = lock.read_to_string(&mut pid);
-            let pid = if pid.trim().is_empty() { "unknown".to_owned() } else { pid.trim().to_owned() };
-            return Err(Error::AlreadyRunning { data: data.to_owned(), pid });
+    let began = Instant::now();
+    loop {
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => break,
+            // One that is just ending (`mana down`, then `mana up`) is waited for.
+            Err(Errno::WOULDBLOCK) if began.elapsed() < LOCK_PATIENCE => std::thread::sleep(LOCK_RETRY),
+            Err(Errno::WOULDBLOCK) => {
+                let mut pid = String::new();
+                // Without the number the message is still true.
+                let _ = lock.read_to_string(&mut pid);
+                let pid = if pid.trim().is_empty() { "unknown".to_owned() } else { pid.trim().to_owned() };
+                return Err(Error::AlreadyRunning { data: data.to_owned(), pid });
+            }
+            Err(error) => return Err(folder(&path, "the lock cannot be taken")(error.into())),
         }
-        Err(error) => return Err(folder(&path, "the lock cannot be taken")(error.into())),
     }
     let write = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
     write.map_err(folder(&path, "the lock cannot be written"))?;
