@@ -17,7 +17,7 @@ const { metafile } = await build({
   bundle: true,
   minify: true,
   format: "iife",
-  target: ["chrome120", "firefox121", "safari17"],
+  target: ["chrome123", "firefox125", "safari17.5"],
   legalComments: "none",
   metafile: true,
   logLevel: "warning",

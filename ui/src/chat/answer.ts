@@ -6,7 +6,7 @@ export type AnswerEvent =
   | { kind: "start"; conversationId: string }
   | { kind: "delta"; content: string }
   | { kind: "done"; credits: number; model: string }
-  | { kind: "failed"; code: string; message: string };
+  | { kind: "failed"; code: string; message: string; kept?: boolean };
 
 /** Silence after which a stream counts as broken; the server sends a sign of life every ten seconds. */
 const MAX_SILENCE_MS = 30_000;

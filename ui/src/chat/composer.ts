@@ -3,6 +3,8 @@ import { ask, type AnswerEvent } from "./answer";
 import type { Credits } from "./credits";
 import type { Message, Messages } from "./messages";
 
+type Failure = Extract<AnswerEvent, { kind: "failed" }>;
+
 /** When to look at the balance after a stop: the server settles what was delivered a moment later. */
 const AFTER_STOP_MS = [400, 1_500];
 
@@ -14,7 +16,9 @@ export interface Parts {
   conversation: HTMLInputElement;
   status: HTMLElement;
   problem: HTMLElement;
-  welcome: HTMLElement | null;
+  welcome: HTMLElement;
+  /** Rename and delete, once there is a conversation. */
+  options: HTMLElement;
 }
 
 export class Composer {
@@ -75,7 +79,7 @@ export class Composer {
     const running = new AbortController();
     this.#running = running;
     problem.hidden = true;
-    if (welcome) welcome.hidden = true;
+    welcome.hidden = true;
     const asked = this.#messages.add("user", question);
     const answer = this.#messages.add("assistant", "");
     answer.writing = true;
@@ -118,19 +122,29 @@ export class Composer {
     if (conversation.value === id) return;
     conversation.value = id;
     history.replaceState(null, "", `/c/${id}`);
-    document.body.classList.add("opened");
+    this.#parts.options.hidden = false;
+    for (const form of this.#parts.options.querySelectorAll<HTMLFormElement>("form[data-does]")) {
+      form.action = `/c/${id}/${form.dataset["does"]}`;
+    }
   }
 
-  #failed({ code, message }: { code: string; message: string }, question: string, asked: Message, answer: Message): void {
-    const { prompt, problem, status, welcome } = this.#parts;
+  #failed(failure: Failure, question: string, asked: Message, answer: Message): void {
+    const { prompt, problem, status, welcome, conversation, options } = this.#parts;
+    const { code, message, kept } = failure;
     if (code === "signed_out") return location.assign("/login?ended");
     if (code === "out_of_credits") void this.#credits.refresh().then(() => this.update());
+    if (kept === false) {
+      // Made for this question alone, and gone with it.
+      conversation.value = "";
+      history.replaceState(null, "", "/");
+      options.hidden = true;
+    }
+    if (prompt.value === "") prompt.value = question;
     if (answer.text === "") {
       // Nothing was said, so nothing is kept: the question goes back to where it can be sent again.
       answer.remove();
       asked.remove();
-      prompt.value = question;
-      if (welcome) welcome.hidden = !this.#messages.isEmpty();
+      welcome.hidden = !this.#messages.isEmpty();
     } else {
       answer.note(message);
     }

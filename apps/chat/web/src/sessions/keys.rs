@@ -104,11 +104,8 @@ mod tests {
     #[test]
     fn tokens_open_only_with_the_same_key_for_the_same_session_unchanged() {
         let (id, other) = (BrowserId::random(), BrowserId::random());
-        let tokens = Tokens {
-            access: "access".into(),
-            refresh: "refresh".into(),
-            access_expires_at: Timestamp::UNIX_EPOCH,
-        };
+        let tokens =
+            Tokens { access: "access".into(), refresh: "refresh".into(), access_expires_at: Timestamp::UNIX_EPOCH };
         let sealed = keys(1).seal(&id, &tokens);
         assert!(!sealed.contains("access"));
         assert_ne!(sealed, keys(1).seal(&id, &tokens), "a nonce is used once");

@@ -11,7 +11,6 @@ use tracing::Instrument;
 
 use super::{BrowserId, Session, SessionError, Sessions, Tokens, entity, later};
 use crate::limits::{FRESH_FOR, REFRESH_LEASE, REFRESH_LOOK, REFRESH_PATIENCE};
-use crate::upstream::Failure;
 
 /// What an attempt to exchange came to.
 enum Exchanged {
@@ -95,7 +94,7 @@ impl Sessions {
                 // Signed out while the exchange was on its way: mana-core-auth has ended that session too.
                 Err(SessionError::SignedOut)
             }
-            Err(Failure::Refused(refusal)) if refusal.is_about_the_token() => {
+            Err(failure) if failure.is_about_the_token() => {
                 metrics::counter!("sessions_refused_total").increment(1);
                 tracing::info!("mana-core-auth has ended a session; its browser is signed out");
                 self.store.remove(&row.id_hash).await?;

@@ -1,0 +1,78 @@
+//! The composition root: what the service is made of, and which address leads where.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware;
+use axum::routing::{get, post};
+use kit::database::{Database, Migration, Migrations};
+use kit::service::Service;
+
+use crate::config::{Config, Site};
+use crate::limits::MAX_FORM_BYTES;
+use crate::pages::{self, account, chat, conversations};
+use crate::sessions::{Keys, Sessions};
+use crate::upstream::{Auth, Backend};
+use crate::{answers, assets, error, guard, headers};
+
+/// The schema, step by step.
+pub const MIGRATIONS: Migrations =
+    Migrations(&[Migration::shared(1, "sessions", include_str!("../migrations/0001_sessions.sql"))]);
+
+/// What every handler can reach.
+pub(crate) struct App {
+    pub(crate) site: Site,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) sessions: Sessions,
+    pub(crate) auth: Auth,
+    pub(crate) backend: Backend,
+}
+
+/// How handlers get it.
+pub(crate) type Shared = Arc<App>;
+
+/// Puts the service together.
+pub fn service(config: &Config, database: &Database) -> Service {
+    let keys = Arc::new(Keys::new(&config.session_key));
+    let auth = Auth::new(config.auth_url.clone());
+    let backend = Backend::new(config.backend_url.clone());
+    let sessions = Sessions::new(database.clone(), keys.clone(), auth.clone());
+    let app = Arc::new(App { site: config.site.clone(), keys, sessions, auth, backend });
+    let (auth, backend) = (app.auth.clone(), app.backend.clone());
+    Service::new(router(app))
+        .body_limit(MAX_FORM_BYTES)
+        .database(database.clone(), MIGRATIONS, "web_sessions")
+        .dependency("mana-core-auth", move || {
+            let auth = auth.clone();
+            async move { auth.ping().await }
+        })
+        .dependency("chat-backend", move || {
+            let backend = backend.clone();
+            async move { backend.ping().await }
+        })
+}
+
+/// All addresses. Outermost first: headers → the form of errors → the guard of what changes something → handlers.
+fn router(app: Shared) -> Router {
+    Router::new()
+        .route("/", get(chat::new))
+        .route("/c/{id}", get(chat::open))
+        .route("/c/{id}/older", get(chat::older))
+        .route("/c/{id}/rename", post(conversations::rename))
+        .route("/c/{id}/delete", post(conversations::delete))
+        .route("/conversations", get(conversations::list))
+        .route("/credits", get(chat::balance))
+        .route("/ask", post(answers::ask))
+        .route("/login", get(account::login_form).post(account::login))
+        .route("/register", get(account::register_form).post(account::register))
+        .route("/logout", post(account::logout))
+        .route("/theme", post(pages::choose_theme))
+        .route("/assets/{name}", get(assets::serve))
+        .route("/favicon.svg", get(assets::icon))
+        .route("/favicon.ico", get(assets::icon))
+        .route("/{*path}", get(async || pages::not_found()))
+        .layer(middleware::from_fn_with_state(app.clone(), guard::check))
+        .layer(middleware::from_fn_with_state(app.clone(), error::present))
+        .layer(middleware::from_fn(headers::add))
+        .with_state(app)
+}

@@ -1,0 +1,180 @@
+//! `/` and `/c/{id}`: a conversation, new or old, with the form to go on.
+
+use askama::Template;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use kit::Credits;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::conversations::List;
+use super::{Shell, credits, html};
+use crate::app::{App, Shared};
+use crate::error::Error;
+use crate::person::Person;
+use crate::upstream::{Message, Model, Thread};
+use crate::words::Words;
+
+#[derive(Template)]
+#[template(path = "chat.html")]
+struct ChatPage {
+    shell: Shell,
+    name: String,
+    email: String,
+    list: List,
+    thread: Option<Thread>,
+    models: Vec<Model>,
+    /// The model to go on with.
+    chosen: Option<String>,
+    credits: Option<Credits>,
+    /// A question that was not answered, to be sent again.
+    prompt: String,
+    problem: Option<String>,
+}
+
+impl ChatPage {
+    fn title(&self) -> &str {
+        self.thread.as_ref().map_or("New chat", |thread| &thread.conversation.title)
+    }
+
+    /// The id of the conversation, in addresses and in the form; empty before there is one.
+    fn place(&self) -> String {
+        self.thread.as_ref().map_or_else(String::new, |thread| thread.conversation.id.to_string())
+    }
+
+    fn is_chosen(&self, model: &Model) -> bool {
+        self.chosen.as_ref().map_or(model.default, |chosen| *chosen == model.id)
+    }
+
+    /// Whether what is left does not cover the chosen model; unknown counts as covered, since the ledger decides.
+    fn is_out_of_credits(&self) -> bool {
+        let price = self.models.iter().find(|model| self.is_chosen(model)).map_or(Credits::ZERO, |model| model.credits);
+        self.credits.is_some_and(|left| left < price || left <= Credits::ZERO)
+    }
+
+    fn credits_in_words(&self) -> String {
+        self.credits.map_or_else(|| "Credits unknown".to_owned(), credits)
+    }
+}
+
+/// What happened to a question that this page is the answer to.
+pub(crate) struct Unanswered<'a> {
+    pub(crate) prompt: String,
+    pub(crate) model: Option<String>,
+    pub(crate) words: &'a Words,
+}
+
+/// `GET /`
+pub(crate) async fn new(State(app): State<Shared>, person: Person) -> Result<Response, Error> {
+    page(&app, &person, Place::default(), None).await
+}
+
+/// `GET /c/{id}`
+pub(crate) async fn open(
+    State(app): State<Shared>,
+    person: Person,
+    Path(id): Path<String>,
+    Query(before): Query<Before>,
+) -> Result<Response, Error> {
+    let Ok(id) = Uuid::parse_str(&id) else { return Ok(super::not_found()) };
+    page(&app, &person, Place { conversation: Some(id), before: before.cursor.as_deref() }, None).await
+}
+
+/// What a page shows.
+#[derive(Default)]
+pub(crate) struct Place<'a> {
+    /// `None` for a conversation that is yet to begin.
+    pub(crate) conversation: Option<Uuid>,
+    /// Messages before this cursor, for browsers without scripts; otherwise the newest.
+    pub(crate) before: Option<&'a str>,
+}
+
+/// The page of a conversation. Each part that cannot be had leaves its place empty and says so once, so that a service that
+/// is away takes only its own part with it.
+pub(crate) async fn page(
+    app: &App,
+    person: &Person,
+    place: Place<'_>,
+    unanswered: Option<Unanswered<'_>>,
+) -> Result<Response, Error> {
+    let (backend, auth) = (&app.backend, &app.auth);
+    let thread = async {
+        let Some(id) = place.conversation else { return Ok(None) };
+        let before = place.before;
+        person.call(app, |access| async move { backend.thread(&access, id, before).await }).await.map(Some)
+    };
+    let list = person.call(app, |access| async move { backend.conversations(&access, None).await });
+    let models = person.call(app, |access| async move { backend.models(&access).await });
+    let balance = person.call(app, |access| async move { auth.balance(&access).await });
+    let (thread, list, models, balance) = tokio::join!(thread, list, models, balance);
+    let thread = thread?;
+
+    let mut problem = unanswered.as_ref().map(|unanswered| unanswered.words.text.clone());
+    let page = part(list, &mut problem)?.unwrap_or_default();
+    let models = part(models, &mut problem)?.unwrap_or_default();
+    let credits = part(balance, &mut problem)?;
+    let status = unanswered.as_ref().map_or(StatusCode::OK, |unanswered| unanswered.words.status);
+    let (prompt, asked_for) = unanswered.map(|it| (it.prompt, it.model)).unwrap_or_default();
+    let last =
+        thread.as_ref().and_then(|thread| thread.messages.iter().rev().find_map(|message| message.model.clone()));
+    let chosen = asked_for.or(last).filter(|chosen| models.iter().any(|model| model.id == *chosen));
+    let page = ChatPage {
+        shell: person.shell(app),
+        name: person.session.name.clone(),
+        email: person.session.email.clone(),
+        list: List { page, open: place.conversation, first: true },
+        thread,
+        models,
+        chosen,
+        credits,
+        prompt,
+        problem,
+    };
+    Ok(html(status, &page))
+}
+
+/// A part of the page, or what to say about its absence. Being signed out is no matter of parts.
+fn part<T>(result: Result<T, Error>, problem: &mut Option<String>) -> Result<Option<T>, Error> {
+    match result {
+        Ok(part) => Ok(Some(part)),
+        Err(Error::SignedOut) => Err(Error::SignedOut),
+        Err(error) => {
+            problem.get_or_insert_with(|| error.words().text);
+            Ok(None)
+        }
+    }
+}
+
+/// Messages before those of the page, for htmx.
+#[derive(Template)]
+#[template(path = "older.html")]
+struct Older {
+    id: Uuid,
+    messages: Vec<Message>,
+    next_cursor: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Before {
+    cursor: Option<String>,
+}
+
+/// `GET /c/{id}/older`
+pub(crate) async fn older(
+    State(app): State<Shared>,
+    person: Person,
+    Path(id): Path<Uuid>,
+    Query(before): Query<Before>,
+) -> Result<Response, Error> {
+    let (backend, cursor) = (&app.backend, before.cursor.as_deref());
+    let thread = person.call(&app, |access| async move { backend.thread(&access, id, cursor).await }).await?;
+    Ok(html(StatusCode::OK, &Older { id, messages: thread.messages, next_cursor: thread.next_cursor }))
+}
+
+/// `GET /credits`: what is left, for the script.
+pub(crate) async fn balance(State(app): State<Shared>, person: Person) -> Result<axum::Json<serde_json::Value>, Error> {
+    let auth = &app.auth;
+    let left = person.call(&app, |access| async move { auth.balance(&access).await }).await?;
+    Ok(axum::Json(serde_json::json!({ "credits": left })))
+}
