@@ -84,16 +84,17 @@ async fn two_hundred_parallel_requests_at_fifty_credits_make_exactly_fifty_answe
 async fn the_official_openai_client_works_with_only_url_and_key_changed() {
     let ecosystem = Ecosystem::up();
     let person = Person::register(&ecosystem).await;
-    let folder = system_tests::ecosystem::repository().join("tests/clients");
+    let folder = system_tests::ecosystem::repository().join("apps/chat/backend/tests/clients");
     let install = std::process::Command::new("npm")
         .args(["ci", "--no-audit", "--no-fund", "--silent"])
         .current_dir(&folder)
         .status()
         .expect("npm starts");
-    assert!(install.success(), "npm ci in tests/clients failed");
+    assert!(install.success(), "npm ci in {} failed", folder.display());
     // Node's resolver does not know `*.localhost` everywhere, so the stable internal address stands in for the host.
+    let base = format!("{}/v1", ecosystem.internal(3002));
     let output = tokio::process::Command::new("node")
-        .args(["openai.mjs", &ecosystem.internal(3002), &person.token])
+        .args(["openai.mjs", &base, &person.token])
         .current_dir(&folder)
         .output()
         .await

@@ -25,6 +25,7 @@ function startChat(form: HTMLFormElement): void {
       status: find("status"),
       problem: find("problem"),
       welcome: find("welcome"),
+      heading: find("heading"),
       options: find("options"),
     },
     messages,

@@ -17,6 +17,7 @@ export interface Parts {
   status: HTMLElement;
   problem: HTMLElement;
   welcome: HTMLElement;
+  heading: HTMLElement;
   /** Rename and delete, once there is a conversation. */
   options: HTMLElement;
 }
@@ -102,7 +103,7 @@ export class Composer {
     const { status } = this.#parts;
     switch (event.kind) {
       case "start":
-        return this.#opened(event.conversationId);
+        return this.#opened(event.conversationId, question);
       case "delta":
         return answer.append(event.content);
       case "done":
@@ -117,10 +118,11 @@ export class Composer {
   }
 
   /** A new conversation has an address now; reloading the page shows it. */
-  #opened(id: string): void {
-    const { conversation } = this.#parts;
+  #opened(id: string, question: string): void {
+    const { conversation, heading } = this.#parts;
     if (conversation.value === id) return;
     conversation.value = id;
+    heading.textContent = question;
     history.replaceState(null, "", `/c/${id}`);
     this.#parts.options.hidden = false;
     for (const form of this.#parts.options.querySelectorAll<HTMLFormElement>("form[data-does]")) {

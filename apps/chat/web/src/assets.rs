@@ -50,7 +50,8 @@ fn takes_brotli(headers: &HeaderMap) -> bool {
     let mut codings = listed.flat_map(|list| list.split(','));
     codings.any(|coding| {
         let mut parts = coding.split(';').map(str::trim);
-        parts.next() == Some("br") && parts.next().is_none_or(|quality| !quality.starts_with("q=0"))
+        let quality = |text: &str| text.strip_prefix("q=").and_then(|value| value.parse::<f32>().ok());
+        parts.next() == Some("br") && parts.next().is_none_or(|text| quality(text).is_some_and(|value| value > 0.0))
     })
 }
 

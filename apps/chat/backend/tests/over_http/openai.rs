@@ -145,8 +145,7 @@ crate::support::on_both_stores!(
     a_person_has_twenty_keys_at_most,
 );
 
-/// The official clients themselves: `npm ci` in `clients/` (and `pip install -r requirements.txt`) make them available; where
-/// they are not, this says so instead of passing in silence.
+/// The official client itself, installed when it is not there. `clients/openai_client.py` is the same for Python, by hand.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_official_client_works_with_base_url_and_key_changed() {
     let clients = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");

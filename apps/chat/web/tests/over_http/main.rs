@@ -1,0 +1,8 @@
+//! chat-web as a browser sees it, on both stores, with the real mana-core-auth, chat-backend and echo behind it.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod account;
+mod chat;
+mod pages;
+mod sessions;
+mod support;

@@ -1,0 +1,236 @@
+//! The services, and a browser that keeps cookies, sends forms, and never follows a redirect by itself.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use ai::echo::Settings;
+use chat_web::{Config, MIGRATIONS};
+use kit::cache::Cache;
+use kit::config::Env;
+use kit::database::Database;
+use kit::service::Service;
+pub(crate) use kit::testing::Store;
+use kit::testing::{Running, TestDatabase};
+use mana_core_auth::testing::{Auth, ISSUER, SERVICE_TOKEN};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, COOKIE, HeaderMap, LOCATION, ORIGIN, SET_COOKIE};
+use reqwest::{Client, Method, RequestBuilder, StatusCode, redirect};
+use sea_orm::{ConnectionTrait, Statement};
+use serde_json::Value;
+
+pub(crate) const ORIGIN_OF_THE_SITE: &str = "http://chat.test";
+
+/// Runs each test on SQLite, and on PostgreSQL with Redis.
+macro_rules! on_both_stores {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name($crate::support::World::start($crate::support::Store::Sqlite).await).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name($crate::support::World::start($crate::support::Store::Postgres).await).await;
+            })*
+        }
+    };
+}
+pub(crate) use on_both_stores;
+
+/// Everything, running.
+pub(crate) struct World {
+    pub(crate) auth: Auth,
+    pub(crate) database: Database,
+    backend: Option<Running>,
+    web: Running,
+    _echo: Running,
+    _databases: [TestDatabase; 2],
+}
+
+impl World {
+    pub(crate) async fn start(store: Store) -> Self {
+        let auth = Auth::start(store).await;
+        let (routes, _, _) = ai::echo::service(Settings::default());
+        let echo = Running::start(Service::new(routes).into_router()).await;
+        let theirs = TestDatabase::create(store).await;
+        let backend = backend(&auth, &echo, &theirs).await;
+        let ours = TestDatabase::create(store).await;
+        let database = ours.connect().await;
+        MIGRATIONS.run(&database).await.unwrap();
+        let key = "07".repeat(32);
+        let config = Config::read(&Env::table([
+            ("PORT", "0"),
+            ("MANA_CORE_AUTH_URL", auth.url.as_str()),
+            ("CHAT_BACKEND_URL", &backend.url),
+            ("PUBLIC_URL", ORIGIN_OF_THE_SITE),
+            ("SESSION_KEY", &key),
+        ]));
+        let web = Running::start(chat_web::service(&config.unwrap(), &database).into_router()).await;
+        Self { auth, database, backend: Some(backend), web, _echo: echo, _databases: [theirs, ours] }
+    }
+
+    pub(crate) fn browser(&self) -> Browser {
+        let http = Client::builder().redirect(redirect::Policy::none()).timeout(Duration::from_secs(30)).build();
+        Browser { url: self.web.url.clone(), http: http.unwrap(), cookies: Mutex::default() }
+    }
+
+    /// A browser on which somebody new has just signed in.
+    pub(crate) async fn person(&self, name: &str) -> Browser {
+        let browser = self.browser();
+        let email = format!("{name}@example.org");
+        let fields = [("email", email.as_str()), ("password", PASSWORD), ("name", name)];
+        let answer = browser.send_form("/register", "/register", &fields).await;
+        assert_eq!(
+            (answer.status, answer.location().as_deref()),
+            (StatusCode::SEE_OTHER, Some("/")),
+            "{}",
+            answer.text
+        );
+        browser
+    }
+
+    /// chat-backend goes away.
+    pub(crate) fn stop_the_backend(&mut self) {
+        self.backend = None;
+    }
+
+    /// The one number that a query on chat-web's or another database gives.
+    pub(crate) async fn number(database: &Database, query: &str) -> i64 {
+        let query = Statement::from_string(database.engine(), query);
+        database.query_one_raw(query).await.unwrap().unwrap().try_get_by_index(0).unwrap()
+    }
+}
+
+pub(crate) const PASSWORD: &str = "correct horse battery";
+
+async fn backend(auth: &Auth, echo: &Running, test_database: &TestDatabase) -> Running {
+    let config = chat_backend::Config::read(&Env::table([
+        ("PORT", "0"),
+        ("MANA_CORE_AUTH_URL", auth.url.as_str()),
+        ("SERVICE_TOKEN", SERVICE_TOKEN),
+        ("TOKEN_ISSUER", ISSUER),
+        ("AI_PROVIDERS", "echo"),
+        ("AI_ECHO_URL", &echo.url),
+    ]));
+    let database = test_database.connect().await;
+    chat_backend::MIGRATIONS.run(&database).await.unwrap();
+    let cache = Cache::connect(test_database.redis_url.as_ref()).unwrap();
+    // Its background work ends with the runtime of the test.
+    let (service, _rest) = chat_backend::start(config.unwrap(), &database, cache).split();
+    Running::start(service.into_router()).await
+}
+
+/// Writes fields as a browser does.
+pub(crate) fn with_form(request: RequestBuilder, fields: &[(&str, &str)]) -> RequestBuilder {
+    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body)
+}
+
+/// A browser.
+pub(crate) struct Browser {
+    url: String,
+    http: Client,
+    cookies: Mutex<BTreeMap<String, String>>,
+}
+
+/// What it got.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn location(&self) -> Option<String> {
+        self.headers.get(LOCATION).map(|value| value.to_str().unwrap().to_owned())
+    }
+
+    /// All that the browser was told.
+    pub(crate) fn everything(&self) -> String {
+        format!("{:?}{}", self.headers, self.text)
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    /// What stands between two marks.
+    pub(crate) fn between(&self, before: &str, after: &str) -> Option<&str> {
+        let (_, rest) = self.text.split_once(before)?;
+        rest.split_once(after).map(|(value, _)| value)
+    }
+
+    /// The token of the forms of this page.
+    pub(crate) fn csrf(&self) -> String {
+        self.between(r#"name="csrf" value=""#, "\"").unwrap_or_default().to_owned()
+    }
+
+    /// The events of a stream.
+    pub(crate) fn events(&self) -> Vec<(String, Value)> {
+        let blocks = self.text.split("\n\n").filter(|block| !block.trim().is_empty() && !block.starts_with(':'));
+        let field = |block: &str, name: &str| {
+            block.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned()
+        };
+        blocks.map(|block| (field(block, "event:"), serde_json::from_str(&field(block, "data:")).unwrap())).collect()
+    }
+}
+
+impl Browser {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(self.request(Method::GET, path).header(ACCEPT, "text/html")).await
+    }
+
+    /// Loads the page at `page` and sends its form to `path`.
+    pub(crate) async fn send_form(&self, page: &str, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let csrf = self.get(page).await.csrf();
+        self.post(path, &csrf, "text/html", fields).await
+    }
+
+    /// Asks as the page's script does.
+    pub(crate) async fn ask(&self, fields: &[(&str, &str)]) -> Answer {
+        let csrf = self.get("/").await.csrf();
+        self.post("/ask", &csrf, "text/event-stream", fields).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, csrf: &str, accept: &str, fields: &[(&str, &str)]) -> Answer {
+        let fields: Vec<_> = [("csrf", csrf)].into_iter().chain(fields.iter().copied()).collect();
+        let request = self.request(Method::POST, path).header(ORIGIN, ORIGIN_OF_THE_SITE).header(ACCEPT, accept);
+        self.send(with_form(request, &fields)).await
+    }
+
+    /// A request with this browser's cookies.
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let cookies = self.cookies();
+        let request = self.http.request(method, format!("{}{path}", self.url));
+        if cookies.is_empty() { request } else { request.header(COOKIE, cookies) }
+    }
+
+    pub(crate) fn cookies(&self) -> String {
+        let cookies = self.cookies.lock().unwrap();
+        cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+    }
+
+    /// Takes over the cookies of another one, as a thief would.
+    pub(crate) fn take_cookies_of(&self, other: &Self) {
+        self.cookies.lock().unwrap().clone_from(&other.cookies.lock().unwrap());
+    }
+
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Answer {
+        let answer = request.send().await.unwrap();
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        for cookie in headers.get_all(SET_COOKIE) {
+            let cookie = cookie.to_str().unwrap();
+            let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
+            let mut cookies = self.cookies.lock().unwrap();
+            if cookie.contains("Max-Age=0") {
+                cookies.remove(name);
+            } else {
+                cookies.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        Answer { status, headers, text: answer.text().await.unwrap() }
+    }
+}
