@@ -28,8 +28,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             println!("cargo::error={entry} is not among the bundled browser files: run `make ui`");
             return Ok(());
         };
-        let plain = dist.join(name);
-        let packed = dist.join(format!("{name}.br"));
+        // As text, since the paths become literals of the code.
+        let plain = dist.join(name).display().to_string();
+        let packed = format!("{plain}.br");
         writeln!(code, "/// Where `{entry}` is.\npub(crate) const {constant}: &str = \"/assets/{name}\";")?;
         writeln!(
             table,

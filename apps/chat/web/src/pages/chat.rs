@@ -116,9 +116,9 @@ pub(crate) async fn page(
     let credits = part(balance, &mut problem)?;
     let status = unanswered.as_ref().map_or(StatusCode::OK, |unanswered| unanswered.words.status);
     let (prompt, asked_for) = unanswered.map(|it| (it.prompt, it.model)).unwrap_or_default();
-    let last =
+    let before =
         thread.as_ref().and_then(|thread| thread.messages.iter().rev().find_map(|message| message.model.clone()));
-    let chosen = asked_for.or(last).filter(|chosen| models.iter().any(|model| model.id == *chosen));
+    let chosen = asked_for.or(before).filter(|chosen| models.iter().any(|model| model.id == *chosen));
     let page = ChatPage {
         shell: person.shell(app),
         name: person.session.name.clone(),

@@ -42,7 +42,7 @@ pub(crate) fn begin(id: &BrowserId, site: &Site) -> HeaderValue {
 
 /// `Set-Cookie` of a visit: until the browser closes.
 pub(crate) fn visit(id: &BrowserId, site: &Site) -> HeaderValue {
-    header(cookie(VISIT, id.expose(), site))
+    header(&cookie(VISIT, id.expose(), site))
 }
 
 /// `Set-Cookie` that removes a session's.
@@ -55,7 +55,7 @@ fn write(name: &str, value: String, age_seconds: i64, site: &Site) -> HeaderValu
     HeaderValue::try_from(text).expect("a cookie of ours is a header")
 }
 
-fn header(cookie: Cookie<'_>) -> HeaderValue {
+fn header(cookie: &Cookie<'_>) -> HeaderValue {
     HeaderValue::try_from(cookie.to_string()).expect("a cookie of ours is a header")
 }
 
