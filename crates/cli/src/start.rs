@@ -1,14 +1,15 @@
 //! Starting a control plane that lives on when this command and its terminal are gone.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use mana_control::client::ClientError;
+use mana_control::daemon::make_data_folder;
 use mana_control::{logs, paths, secrets};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -92,11 +93,9 @@ fn is_ours(name: &str) -> bool {
     FLAGS.contains(&name) || name.starts_with(secrets::ENVIRONMENT_PREFIX)
 }
 
-/// The log, opened for appending; folders of a new data folder are made for their owner only.
+/// The log, opened for appending.
 fn open_log(data: &Path) -> Result<File, Failure> {
-    let folder = paths::logs(data);
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
-    made.map_err(|source| Failure::File { what: "make", path: folder, source })?;
+    make_data_folder(data)?;
     let path = paths::control_log(data);
     let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
     opened.map_err(|source| Failure::File { what: "write", path, source })
@@ -110,11 +109,6 @@ fn failure(data: &Path, what: String) -> Failure {
         Err(error) => format!("its log cannot be read ({error})\n"),
     };
     Failure::ControlStart { what, tail, log }
-}
-
-/// Makes the data folder, for its owner only.
-pub(crate) fn make_data_folder(data: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(data)
 }
 
 /// Longest wait for a control plane that has said its last word.

@@ -164,10 +164,7 @@ fn watch_for(kind: SignalKind) -> Result<Signal, Error> {
 /// Makes the folders, and makes sure that no other control plane uses them. The lock is held until the process ends,
 /// however it ends.
 fn take_folder(data: &Path) -> Result<File, Error> {
-    make_private(data)?;
-    for path in [paths::logs(data), paths::service_data(data)] {
-        make_folder(&path)?;
-    }
+    make_data_folder(data)?;
     let path = paths::control_lock(data);
     let mut lock = OpenOptions::new()
         .read(true)
@@ -196,6 +193,16 @@ fn take_folder(data: &Path) -> Result<File, Error> {
     let write = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
     write.map_err(folder(&path, "the lock cannot be written"))?;
     Ok(lock)
+}
+
+/// Makes the data folder and what must be in it, for its owner alone; what is there stays.
+///
+/// # Errors
+/// When it is another's folder, or the file system refuses.
+pub fn make_data_folder(data: &Path) -> Result<(), Error> {
+    make_private(data)?;
+    make_folder(&paths::logs(data))?;
+    make_folder(&paths::service_data(data))
 }
 
 fn make_folder(path: &Path) -> Result<(), Error> {

@@ -36,13 +36,15 @@ pub(crate) struct Judgement {
     pub(crate) stuck: bool,
     /// It does nothing itself now, but waits for another service.
     pub(crate) waits: bool,
+    /// It is up, with something still on its way that nothing counts as settled without.
+    pub(crate) settling: bool,
 }
 
 /// How a service is of which `count` instances are wanted.
 pub(crate) fn judge(count: u16, places: &[Summary<'_>]) -> Judgement {
     let ready = places.iter().filter(|place| place.ready()).count();
     let ready = u16::try_from(ready).unwrap_or(u16::MAX);
-    let say = |state, detail: String, stuck| Judgement { state, ready, detail, stuck, waits: false };
+    let say = |state, detail: String, stuck| Judgement { state, ready, detail, stuck, waits: false, settling: false };
     if count == 0 {
         return if places.is_empty() {
             say(ServiceState::Stopped, "stopped".into(), false)

@@ -122,7 +122,7 @@ impl Watcher {
     fn end(&self, reports: &[&Report], now: Time) -> Option<Event> {
         let goal = |report: &&&Report| match self.scope {
             Scope::Down => report.judgement.state == ServiceState::Stopped && report.judgement.detail == "stopped",
-            _ => report.judgement.state == ServiceState::Up,
+            _ => report.judgement.state == ServiceState::Up && !report.judgement.settling,
         };
         let open: Vec<&&Report> = reports.iter().filter(|report| !goal(report)).collect();
         if open.is_empty() {
@@ -151,7 +151,7 @@ mod tests {
 
     fn report(service: &str, state: ServiceState, detail: &str, stuck: bool) -> Report {
         let waits = detail.starts_with("waiting");
-        let judgement = Judgement { state, ready: 0, detail: detail.into(), stuck, waits };
+        let judgement = Judgement { state, ready: 0, detail: detail.into(), stuck, waits, settling: false };
         Report { service: service.into(), judgement }
     }
 

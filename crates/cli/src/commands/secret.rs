@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use clap::Subcommand;
+use mana_control::daemon::make_data_folder;
 use mana_control::secrets;
 use mana_manifest::plan::{Plan, Run};
 use serde::Serialize;
@@ -13,7 +14,6 @@ use crate::failure::Failure;
 use crate::hidden_input::{self, Input};
 use crate::show::style::Tone;
 use crate::show::table::{self, Cell, Column};
-use crate::start;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -143,7 +143,7 @@ fn set(name: &str, context: &Context) -> Result<Exit, Failure> {
         }
     };
     let data: &Path = &plan.data;
-    start::make_data_folder(data).map_err(|source| Failure::File { what: "make", path: data.to_owned(), source })?;
+    make_data_folder(data)?;
     secrets::set(data, name, &value)?;
     let mut output = context.output();
     output.line(&format!("{name} is set"))?;

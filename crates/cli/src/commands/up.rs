@@ -4,6 +4,7 @@ use std::path::Path;
 
 use mana_control::api::{Apply, Status};
 use mana_control::client::Client;
+use mana_control::daemon::make_data_folder;
 use mana_control::secrets;
 use mana_manifest::plan::Plan;
 use mana_manifest::{Facts, Overrides};
@@ -68,7 +69,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let plan = checked_plan(args, context)?;
     context.refuse_missing(&plan, ecosystem::missing(&plan)?)?;
     let data = plan.data;
-    start::make_data_folder(&data).map_err(|source| Failure::File { what: "make", path: data.clone(), source })?;
+    make_data_folder(&data)?;
     take_secrets(&data, args)?;
     let apply = Apply { manifest: context.manifest()?, overrides: context.overrides()? };
     if args.foreground {

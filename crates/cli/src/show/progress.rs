@@ -29,7 +29,18 @@ struct Service {
     state: ServiceState,
     detail: String,
     failed: bool,
+    told: Told,
 }
+
+/// The last line about a service where nothing can be redrawn.
+#[derive(Debug)]
+struct Told {
+    word: &'static str,
+    at: Duration,
+}
+
+/// For how long the details of one state are not worth another line.
+const TELL_AGAIN: Duration = Duration::from_secs(2);
 
 /// A service that did not come up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,17 +112,25 @@ impl Progress {
         elapsed: Duration,
         style: Style,
     ) -> Option<String> {
+        let (word, beyond) = said(state, detail);
+        let told = Told { word, at: elapsed };
         match self.services.iter_mut().find(|service| service.name == name) {
             Some(service) if service.state == state && service.detail == detail => return None,
             Some(service) => {
                 service.state = state;
                 detail.clone_into(&mut service.detail);
                 service.failed = false;
+                if service.told.word == word && elapsed.saturating_sub(service.told.at) < TELL_AGAIN {
+                    return None;
+                }
+                service.told = told;
             }
-            None => self.services.push(Service { name: name.into(), state, detail: detail.into(), failed: false }),
+            None => {
+                let (name, detail) = (name.into(), detail.into());
+                self.services.push(Service { name, state, detail, failed: false, told });
+            }
         }
-        let (word, detail) = said(state, detail);
-        Some(line(name, tone(state), word, detail, elapsed, style))
+        Some(line(name, tone(state), word, beyond, elapsed, style))
     }
 
     /// How it ended, once it has.

@@ -81,7 +81,7 @@ impl Supervisor {
         } else {
             (ServiceState::Blocked, format!("the folder {folder} is not there; build it, or correct `folder`"), true)
         };
-        Judgement { state, ready: 0, detail, stuck, waits: false }
+        Judgement { state, ready: 0, detail, stuck, waits: false, settling: false }
     }
 
     /// A ready service that the edge does not send requests to is not up for anybody; a ready edge that refuses what it
@@ -97,8 +97,8 @@ impl Supervisor {
                 trouble.clone_into(&mut judgement.detail);
                 judgement.stuck = true;
             } else if !served {
-                judgement.state = ServiceState::Starting;
-                judgement.detail = String::from("taking over the routes");
+                // It takes over the newest routes, within milliseconds: nothing to tell, but nothing is settled before.
+                judgement.settling = true;
             }
             return;
         }

@@ -3,20 +3,18 @@
 use std::collections::BTreeMap;
 
 use mana_control::api::{RunRequest, RunSpec};
-use mana_control::paths;
+use mana_control::daemon::make_data_folder;
 use mana_control::secrets::Secrets;
 use mana_manifest::plan::{Plan, Run, Service};
 use secrecy::ExposeSecret;
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::start;
 
 pub(super) fn spec(context: &Context, request: &RunRequest) -> Result<RunSpec, Failure> {
     let plan = context.plan()?;
     // Where the services' databases lie; a `migrate` before the first `mana up` needs it.
-    let folder = paths::service_data(&plan.data);
-    start::make_data_folder(&folder).map_err(|source| Failure::File { what: "make", path: folder, source })?;
+    make_data_folder(&plan.data)?;
     let secrets = Secrets::load(&plan.data)?;
     let reveal = |name: &str| secrets.get(name).map(|value| value.expose_secret().to_owned());
     build(plan, request, reveal).map_err(|refusal| match refusal {
