@@ -8,8 +8,9 @@ use rustix::fs::{FlockOperation, flock};
 /// Internal ports of the shipped manifest and its public one; all are moved by the offset.
 const BASE_PORTS: [u16; 5] = [3001, 3002, 3090, 3100, 8080];
 
-/// Offsets tried: every one keeps the public port below the instances' range (20000).
-const OFFSETS: std::ops::Range<u16> = 20..110;
+/// Offsets tried, in hundreds: every one keeps the public port below the instances' range (20000), and none makes it 10080,
+/// which browsers refuse to open.
+const OFFSETS: std::ops::Range<u16> = 21..110;
 
 /// An offset, held until dropped.
 pub struct Offset {

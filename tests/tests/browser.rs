@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use fantoccini::elements::Element;
 use fantoccini::{Client, Locator};
 use system_tests::browser::Browser;
 use system_tests::people::PASSWORD;
@@ -14,14 +15,19 @@ async fn text(client: &Client, css: &str) -> Option<String> {
     client.find(Locator::Css(css)).await.ok()?.text().await.ok()
 }
 
+async fn find(client: &Client, css: &str) -> Element {
+    match client.wait().at_most(PATIENCE).for_element(Locator::Css(css)).await {
+        Ok(element) => element,
+        Err(error) => panic!("{css}: {error}: {}", client.source().await.expect("the page")),
+    }
+}
+
 async fn fill(client: &Client, css: &str, value: &str) {
-    let field = client.wait().at_most(PATIENCE).for_element(Locator::Css(css)).await.expect(css);
-    field.send_keys(value).await.expect(css);
+    find(client, css).await.send_keys(value).await.expect(css);
 }
 
 async fn click(client: &Client, css: &str) {
-    let element = client.wait().at_most(PATIENCE).for_element(Locator::Css(css)).await.expect(css);
-    element.click().await.expect(css);
+    find(client, css).await.click().await.expect(css);
 }
 
 async fn shows(client: &Client, css: &str, expected: &str) {
