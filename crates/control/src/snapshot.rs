@@ -56,7 +56,7 @@ pub(crate) fn build(plan: &Plan, ready: &BTreeMap<String, Vec<Ready>>) -> Snapsh
         }
     }
     let limits = Limits { drain_timeout_ms: millis(EDGE_DRAIN), ..Limits::default() };
-    Snapshot { generation: 0, listeners, routes, limits, trusted_proxies: Vec::new() }
+    Snapshot { generation: 0, listeners, routes, limits, trusted_proxies: plan.trusted_proxies.clone() }
 }
 
 fn slot(ready: &[Ready]) -> Slot {

@@ -118,7 +118,7 @@ fn listeners_must_be_different_and_lead_somewhere() {
     check(
         "/trusted_proxies/0",
         json!("10.0.0.0/40"),
-        "trusted_proxies: `10.0.0.0/40` has a prefix length outside of 0 to 32",
+        "trusted_proxies: `10.0.0.0/40` is no address range; write `10.0.0.0/8` or `::1/128`",
     );
 }
 

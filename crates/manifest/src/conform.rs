@@ -1,8 +1,9 @@
 //! The text against the shapes: unknown keys, wrong types, and values that are not what they must be.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
+use ipnet::IpNet;
 use toml_edit::{Item, Key as TomlKey, TableLike, Value};
 
 use crate::names;
@@ -107,6 +108,7 @@ fn check_text(text: &str, shape: Shape, path: &str, span: Option<Range<usize>>) 
         Shape::Size => units::size(text).is_some(),
         Shape::Duration => units::duration(text).is_some(),
         Shape::Address => text.parse::<SocketAddr>().is_ok(),
+        Shape::Network => is_network(text),
         Shape::PortRange => port_range(text).is_some(),
         Shape::Host => names::is_host(text),
         Shape::UrlPath => is_url_path(text),
@@ -118,6 +120,10 @@ fn check_text(text: &str, shape: Shape, path: &str, span: Option<Range<usize>>) 
     (!good).then(|| Problem::error(span, message).help(format!("write {}", expected(shape))))
 }
 
+fn is_network(text: &str) -> bool {
+    text.parse::<IpAddr>().is_ok() || text.parse::<IpNet>().is_ok_and(|range| range.trunc() == range)
+}
+
 /// What must be written, in words.
 fn expected(shape: Shape) -> String {
     match shape {
@@ -126,6 +132,7 @@ fn expected(shape: Shape) -> String {
         Shape::Size => units::SIZE.into(),
         Shape::Duration => units::DURATION.into(),
         Shape::Address => "an address and a port, such as \"127.0.0.1:8080\"".into(),
+        Shape::Network => "an address or the first address of a range, such as \"127.0.0.1\" or \"10.0.0.0/8\"".into(),
         Shape::PortRange => "two ports from 1024 to 65535, such as \"20000-29999\", at least 10 apart".into(),
         Shape::Host => "a host name in lower case, such as \"example.com\"".into(),
         Shape::UrlPath => "a path that begins with /, such as \"/api/health\"".into(),

@@ -36,6 +36,7 @@ pub(crate) struct Document {
 pub(crate) struct EnvironmentTable {
     pub(crate) domain: Option<Text>,
     pub(crate) listen: Option<Spanned<SocketAddr>>,
+    pub(crate) trusted_proxies: Option<Vec<Text>>,
     pub(crate) scheme: Option<Text>,
     pub(crate) public_port: Option<Spanned<i64>>,
     pub(crate) data: Option<Text>,
@@ -166,6 +167,7 @@ fn environment(table: &dyn TableLike) -> EnvironmentTable {
     EnvironmentTable {
         domain: text(table, "domain"),
         listen: parsed(table, "listen", |text| text.parse().ok()),
+        trusted_proxies: texts(table, "trusted_proxies"),
         scheme: text(table, "scheme"),
         public_port: integer(table, "public_port"),
         data: text(table, "data"),

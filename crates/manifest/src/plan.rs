@@ -25,6 +25,8 @@ pub struct Plan {
     pub data: PathBuf,
     /// Where the edge accepts public traffic.
     pub listen: SocketAddr,
+    /// Addresses and ranges in front of the edge whose forwarded headers are believed.
+    pub trusted_proxies: Vec<String>,
     /// Scheme and port as seen from outside: `http://HOST:8080`. Appended to a host to make an origin.
     pub public_scheme: String,
     /// Port as seen from outside; `None` where it is the scheme's own.

@@ -10,6 +10,9 @@ pub fn text(plan: &Plan) -> String {
     // Writing to a String cannot fail.
     let _ = writeln!(text, "{} in {}", plan.ecosystem, plan.environment.as_str());
     let _ = writeln!(text, "  listens   {}", plan.listen);
+    if !plan.trusted_proxies.is_empty() {
+        let _ = writeln!(text, "  trusts    {} for forwarded headers", plan.trusted_proxies.join(", "));
+    }
     let _ = writeln!(text, "  data      {}", plan.data.display());
     let _ = writeln!(text, "  instances get ports {}-{}", plan.instance_ports.0, plan.instance_ports.1);
     for service in &plan.services {

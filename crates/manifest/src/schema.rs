@@ -36,6 +36,7 @@ fn of(shape: Shape) -> Value {
         }
         Shape::Duration => json!({ "type": "string", "pattern": "^[0-9]+ ?(ms|s|m|h|d)$", "examples": ["30s"] }),
         Shape::Address => json!({ "type": "string", "examples": ["127.0.0.1:8080"] }),
+        Shape::Network => json!({ "type": "string", "examples": ["127.0.0.1", "10.0.0.0/8"] }),
         Shape::PortRange => json!({ "type": "string", "pattern": "^[0-9]+-[0-9]+$", "examples": ["20000-29999"] }),
         Shape::Host => json!({ "type": "string", "pattern": "^[a-z0-9.-]+$", "examples": ["example.com"] }),
         Shape::UrlPath => json!({ "type": "string", "pattern": "^/" }),

@@ -15,6 +15,8 @@ pub(crate) enum Shape {
     Duration,
     /// `127.0.0.1:8080`.
     Address,
+    /// `10.0.0.0/8`, or one address.
+    Network,
     /// `20000-29999`.
     PortRange,
     /// A host name.
@@ -98,6 +100,11 @@ const ENVIRONMENT_TABLES: &[Key] = &[
 const ENVIRONMENT: &[Key] = &[
     key("domain", Shape::Host, "Domain of this environment's hosts."),
     key("listen", Shape::Address, "Where the edge accepts public traffic."),
+    key(
+        "trusted_proxies",
+        Shape::List(&Shape::Network),
+        "Addresses in front of the edge whose forwarded headers are believed; none where absent.",
+    ),
     key("scheme", Shape::Word(&["http", "https"]), "Scheme as seen from outside; http in development, else https."),
     key(
         "public_port",

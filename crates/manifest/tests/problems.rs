@@ -95,6 +95,10 @@ fn every_wrong_one_says_where_what_and_what_instead() {
         ("invalid duration", service(&format!("{ok}start_timeout = \"30\""))),
         ("duration as a number", service(&format!("{ok}start_timeout = 30"))),
         ("invalid listen", with("[environments.development]\nlisten = \"localhost\"\n")),
+        (
+            "invalid proxies",
+            with("[environments.production]\ntrusted_proxies = [\"10.0.0.0/8\", \"10.0.0.1/8\", \"caddy\"]\n"),
+        ),
         ("invalid instance ports", with("[environments.development]\ninstance_ports = \"3000\"\n")),
         ("invalid probe path", service(&format!("{ok}health = {{ ready = \"ready\" }}"))),
         ("unknown reference", service(&format!("{ok}env = {{ X = \"${{service.shop}}\" }}"))),
