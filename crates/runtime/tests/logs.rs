@@ -9,11 +9,12 @@ use mana_runtime::driver::{Driver, Exit, Spec};
 use mana_runtime::logs::{Follow, Limits, rotate, rotated};
 use mana_runtime::process::ProcessDriver;
 
-/// Enough lines for some hundred rotations.
-const LINES: usize = 200_000;
+/// Enough lines for some fifty rotations.
+const LINES: usize = 60_000;
 
-/// Several processes of one instance write numbered lines; so does a shell, one system call each.
-const WRITERS: &str = "for writer in 1 2 3; do (seq -f \"$writer %.0f\" 200000) & done; wait";
+/// Several processes of one instance write numbered lines, as a shell does: one system call each. (A program that writes
+/// blocks instead, such as `seq`, would mix its lines with those of others by itself.)
+const WRITERS: &str = "for writer in 1 2 3; do (line=0; while [ $line -lt 60000 ]; do line=$((line + 1)); echo $writer $line; done) & done; wait";
 
 /// Everything that was kept, in order.
 fn joined(path: &Path, files: usize) -> Vec<u8> {
@@ -39,8 +40,10 @@ async fn check(folder: &Path) {
         log_file: log.clone(),
     };
     let limits = Limits { max_bytes: 16 * 1024, keep_files: 1_000 };
-    let handle = ProcessDriver.start(&spec).await.expect("start");
+    // Followed from before the first line.
+    File::create(&log).expect("create");
     let (_, mut follow) = Follow::open(&log, 0).expect("open");
+    let handle = ProcessDriver.start(&spec).await.expect("start");
     let mut followed = 0;
     loop {
         let ended = tokio::time::timeout(std::time::Duration::ZERO, handle.exited()).await;
