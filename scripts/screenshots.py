@@ -76,6 +76,8 @@ class Browser:
         print(path)
 
     def close(self):
+        # Ends the browser; the driver alone would leave it behind.
+        self.call("DELETE", "")
         self.driver.terminate()
         self.driver.wait()
 

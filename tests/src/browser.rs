@@ -1,6 +1,7 @@
 //! A real browser: headless Chromium, driven over WebDriver.
 
-use std::net::TcpListener;
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -14,11 +15,15 @@ use crate::wait;
 /// Longest time for the driver to accept its first session.
 const START_BOUND: Duration = Duration::from_secs(30);
 
-/// A browser with an empty profile of its own. Call [`Browser::close`] at the end of a test.
+/// Longest time for the browser to end.
+const END_BOUND: Duration = Duration::from_secs(10);
+
+/// A browser with an empty profile of its own; it ends when dropped, also by a test that fails.
 pub struct Browser {
     /// What drives it.
     pub client: Client,
-    address: String,
+    port: u16,
+    session: String,
     driver: Child,
     _profile: TempDir,
 }
@@ -49,13 +54,13 @@ impl Browser {
             async move { builder.connect(&address).await.ok() }
         })
         .await;
-        Self { client, address, driver, _profile: profile }
+        let session = client.session_id().await.expect("the session is there").expect("the session has an id");
+        Self { client, port, session, driver, _profile: profile }
     }
 
     /// What the browser's console complained about so far: failed scripts and requests, violations of the page's policies.
     pub async fn console_errors(&self) -> Vec<String> {
-        let session = self.client.session_id().await.expect("the session is there").expect("the session has an id");
-        let url = format!("{}/session/{session}/se/log", self.address);
+        let url = format!("http://127.0.0.1:{}/session/{}/se/log", self.port, self.session);
         let answer = reqwest::Client::new()
             .post(url)
             .json(&json!({ "type": "browser" }))
@@ -67,11 +72,27 @@ impl Browser {
         let severe = entries.iter().filter(|entry| entry["level"] == "SEVERE");
         severe.map(|entry| entry["message"].to_string()).collect()
     }
+}
 
-    /// Ends the session and the driver.
-    pub async fn close(mut self) {
-        self.client.clone().close().await.expect("the session ends");
-        self.driver.kill().expect("the driver ends");
-        self.driver.wait().expect("the driver is reaped");
+impl Drop for Browser {
+    /// The driver ends the browser when its session ends; killed alone it would leave the browser behind.
+    fn drop(&mut self) {
+        if let Err(error) = self.end_session() {
+            eprintln!("the browser may be left running: {error}");
+        }
+        let ended = self.driver.kill().and_then(|()| self.driver.wait());
+        if let Err(error) = ended {
+            eprintln!("chromedriver may be left running: {error}");
+        }
+    }
+}
+
+impl Browser {
+    fn end_session(&self) -> io::Result<()> {
+        let mut driver = TcpStream::connect(("127.0.0.1", self.port))?;
+        driver.set_read_timeout(Some(END_BOUND))?;
+        write!(driver, "DELETE /session/{} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", self.session)?;
+        // It answers when the browser has ended.
+        driver.read(&mut [0; 64]).map(drop)
     }
 }

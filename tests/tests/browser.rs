@@ -76,7 +76,6 @@ async fn a_person_registers_chats_sees_49_and_runs_out() {
     client.refresh().await.expect("the page loads again");
     shows(client, "#out-of-credits", "credits").await;
     assert_eq!(browser.console_errors().await, Vec::<String>::new());
-    browser.close().await;
 }
 
 /// Spends all but one credit through the API, as the same person.
@@ -121,7 +120,6 @@ async fn a_stopped_answer_stays_stopped_and_the_page_works_on() {
     .await;
     let stopped = text(client, ".message[data-role=assistant]").await.expect("the answer so far");
     assert!(stopped.len() < 20 * 30, "{stopped}");
-    browser.close().await;
 }
 
 #[tokio::test]
@@ -136,5 +134,4 @@ async fn the_landing_page_links_to_the_app() {
         (url.host_str() == Some("app-chat.localhost")).then_some(())
     })
     .await;
-    browser.close().await;
 }

@@ -18,6 +18,7 @@ use sea_orm::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use crate::config;
 
@@ -34,6 +35,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Longest wait for another process's write lock (SQLite).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often a new SQLite file that another process is just making is tried again.
+const BUSY_RETRY: Duration = Duration::from_millis(10);
 
 /// Longest time for one statement (PostgreSQL).
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -77,11 +81,32 @@ pub async fn connect(url: Option<&SecretString>) -> Result<Database, crate::Fail
                 .pragma("journal_mode", "WAL")
                 .pragma("synchronous", "FULL")
         });
+        make_wal(options.clone()).await;
     } else {
         options.statement_timeout(STATEMENT_TIMEOUT);
     }
     let connection = sea_orm::Database::connect(options).await.map_err(crate::Failure::new)?;
     Ok(Database { connection, writer: sqlite.then(|| Arc::new(Semaphore::new(1))) })
+}
+
+/// Makes a new SQLite file what every connection wants it to be. SQLite does not wait for a lock while it changes the journal
+/// mode, so of several processes that meet at a new file all but one would be refused; here they try again. Any other
+/// problem is left to the first use, which reports it.
+async fn make_wal(mut options: ConnectOptions) {
+    options.max_connections(1).connect_lazy(false);
+    let began = Instant::now();
+    while began.elapsed() < BUSY_TIMEOUT {
+        match sea_orm::Database::connect(options.clone()).await {
+            Err(error) if error.to_string().contains("database is locked") => tokio::time::sleep(BUSY_RETRY).await,
+            Err(_) => return,
+            Ok(connection) => {
+                if let Err(error) = connection.close().await {
+                    tracing::debug!(%error, "the first connection did not close cleanly");
+                }
+                return;
+            }
+        }
+    }
 }
 
 impl Database {
