@@ -90,12 +90,15 @@ fn instance_cells(instance: &InstanceStatus, state: ServiceState, now: Timestamp
 
 /// What is worth saying about an instance: nothing while all is well and always was.
 fn note(instance: &InstanceStatus, state: ServiceState) -> Cell {
+    let reason = instance.reason.as_deref().unwrap_or_default();
     let mut parts = Vec::new();
-    if instance.phase != "ready" || state != ServiceState::Up {
+    // A reason that begins with the phase's word, or tells the last end, says it already.
+    if (instance.phase != "ready" || state != ServiceState::Up) && !reason.starts_with(&instance.phase) {
         parts.push(instance.phase.clone());
     }
     parts.extend(instance.reason.clone());
-    if let Some(exit) = instance.last_exit.as_deref().filter(|_| instance.restarts > 0) {
+    let last_exit = instance.last_exit.as_deref().filter(|exit| instance.restarts > 0 && !reason.contains(exit));
+    if let Some(exit) = last_exit {
         parts.push(format!("last ended by {exit}"));
     }
     let tone = if instance.phase == "ready" { Tone::Faint } else { Tone::Care };
