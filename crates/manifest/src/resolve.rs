@@ -279,27 +279,36 @@ fn conflicts(candidates: &[Candidate], setting: &Setting, problems: &mut Vec<Pro
 }
 
 fn port_conflict(port: u16, setting: &Setting, taken: &BTreeMap<u16, &str>) -> Option<(String, String)> {
+    // What the file says is another number where an offset moves it.
+    let shown = match setting.port_offset {
+        0 => port.to_string(),
+        offset => format!("{port} ({} moved by {offset})", port.saturating_sub(offset)),
+    };
     let free = || {
         format!(
             "write another port, such as {}",
-            (port..=u16::MAX).find(|port| !taken.contains_key(port)).unwrap_or(port)
+            (port..=u16::MAX)
+                .find(|port| !taken.contains_key(port))
+                .map_or(port, |free| free.saturating_sub(setting.port_offset))
         )
     };
     if let Some(other) = taken.get(&port) {
-        return Some((format!("port {port} belongs to {other} already"), free()));
+        return Some((format!("port {shown} belongs to {other} already"), free()));
     }
     if port == setting.listen.port() {
         let where_ = if setting.listen_span.is_some() { "listen" } else { "the default of listen" };
-        let message = format!("port {port} is the public port of {}", setting.environment.as_str());
+        let message = format!("port {shown} is the public port of {}", setting.environment.as_str());
         return Some((message, format!("write another port, or change {where_}")));
     }
     let (first, last) = setting.instance_ports;
     if (first..=last).contains(&port) {
-        let message = format!("port {port} is among those that instances get ({first}-{last})");
+        let message = format!("port {shown} is among those that instances get ({first}-{last})");
         return Some((message, "write a port outside of instance_ports".to_owned()));
     }
     let (_, owner) = RESERVED.iter().find(|(reserved, _)| *reserved == port)?;
-    Some((format!("port {port} is reserved for {owner}"), "write another port".to_owned()))
+    let other =
+        if setting.port_offset == 0 { "write another port" } else { "write another port, or choose another offset" };
+    Some((format!("port {shown} is reserved for {owner}"), other.to_owned()))
 }
 
 /// The services in start order; `None` where there is none.
