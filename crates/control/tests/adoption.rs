@@ -166,8 +166,10 @@ async fn a_control_plane_killed_at_any_moment_loses_and_doubles_no_process() {
     let mut ecosystem = Ecosystem::start().await;
     let services = [Service::new("a"), Service::new("b").needs("a"), Service::new("c").needs("b")];
     ecosystem.write(&services);
+    // Later and later, until the work was done before the kill a few times: how long it takes depends on the machine.
     let (mut moment, mut applied) = (0_u64, 0);
-    while moment < 220 {
+    while moment < 220 || applied < 4 {
+        assert!(moment < 20_000, "the work is never done: every kill came in its middle");
         let data = ecosystem.data();
         let manifest = ecosystem.manifest();
         let asked = tokio::spawn(async move {
@@ -183,9 +185,8 @@ async fn a_control_plane_killed_at_any_moment_loses_and_doubles_no_process() {
         ecosystem.kill_control();
         applied += u32::from(asked.await.expect("no panic").is_some());
         ecosystem.start_control().await;
-        moment += 11;
+        moment += if moment < 220 { 11 } else { moment };
     }
-    assert!(applied > 3, "most kills came in the middle of the work");
     ready_again(&ecosystem).await;
     let known: std::collections::BTreeSet<u32> =
         ecosystem.pids().await.into_iter().flat_map(|(_, pids)| pids).collect();
