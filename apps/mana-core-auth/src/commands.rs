@@ -60,20 +60,13 @@ impl Arguments {
 
 /// Runs a command.
 pub async fn run(env: &Env, command: Command) -> Result<(), Failure> {
-    let base = Base::read(env, "mana-core-auth")?;
-    let database = database::connect(base.database_url.as_ref()).await?;
+    let database = async || database::connect(Base::read(env, "mana-core-auth")?.database_url.as_ref()).await;
     match command {
-        Command::Migrate => migrate(&database).await,
-        Command::Grant { email, credits, reason } => grant(&database, &email, credits, reason).await,
-        Command::MakeAdmin { email } => make_admin(&database, &email).await,
-        Command::CheckLedger => check_ledger(&database).await,
+        Command::Migrate => MIGRATIONS.command(env).await,
+        Command::Grant { email, credits, reason } => grant(&database().await?, &email, credits, reason).await,
+        Command::MakeAdmin { email } => make_admin(&database().await?, &email).await,
+        Command::CheckLedger => check_ledger(&database().await?).await,
     }
-}
-
-async fn migrate(database: &Database) -> Result<(), Failure> {
-    let ran = MIGRATIONS.run(database).await.map_err(Failure::new)?;
-    tracing::info!(ran = ?ran, "the database is up to date");
-    Ok(())
 }
 
 async fn grant(database: &Database, email: &str, amount: Credits, reason: String) -> Result<(), Failure> {

@@ -6,13 +6,12 @@ use chat_backend::{Config, MIGRATIONS, start};
 use kit::cache::Cache;
 use kit::config::{Env, Error};
 use kit::{Failure, database, service};
-use secrecy::SecretString;
 
 fn main() -> ExitCode {
     kit::run(|env, arguments| async move {
         match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
             [] => serve(&env).await,
-            ["migrate"] => migrate(&env).await,
+            ["migrate"] => MIGRATIONS.command(&env).await,
             _ => Err(Error::Usage("usage: chat-backend [migrate]".into()).into()),
         }
     })
@@ -27,12 +26,4 @@ async fn serve(env: &Env) -> Result<(), Failure> {
     let outcome = service::serve(&base, service).await;
     rest.finish().await;
     outcome
-}
-
-async fn migrate(env: &Env) -> Result<(), Failure> {
-    let url = env.optional("DATABASE_URL").map(SecretString::from);
-    let database = database::connect(url.as_ref()).await?;
-    let applied = MIGRATIONS.run(&database).await.map_err(Failure::new)?;
-    tracing::info!(?applied, "the database is up to date");
-    Ok(())
 }

@@ -4,10 +4,12 @@
 //! Only `migrate` (a command of its own) writes; serving only reads [`Migrations::state`], which readiness is made of.
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement};
+use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 
 use super::Database;
-use crate::clock;
+use crate::config::Env;
+use crate::{Failure, clock};
 
 /// Taken by whoever migrates a PostgreSQL database, so that two do it one after the other.
 const LOCK: i64 = 0x6d61_6e61;
@@ -106,6 +108,18 @@ struct Applied {
 }
 
 impl Migrations {
+    /// The command `migrate` of a service: brings the database of its environment up to date.
+    ///
+    /// # Errors
+    /// When `DATABASE_URL` is no address of a database, or it cannot be brought up to date.
+    pub async fn command(&self, env: &Env) -> Result<(), Failure> {
+        let url = env.optional("DATABASE_URL").map(SecretString::from);
+        let database = super::connect(url.as_ref()).await?;
+        let applied = self.run(&database).await.map_err(Failure::new)?;
+        tracing::info!(?applied, "the database is up to date");
+        Ok(())
+    }
+
     /// Brings the database up to date; gives the versions that ran.
     pub async fn run(&self, database: &Database) -> Result<Vec<i64>, MigrationError> {
         let transaction = database.begin_write().await?;
