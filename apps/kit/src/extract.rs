@@ -50,12 +50,20 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// axum says `…: messages[0].role: unknown variant …`; what stands before the last path is dropped.
+/// axum says `…: messages[0].role: unknown variant … at line 1 column 3`; the path is the field, and where in the text it
+/// stands is nobody's business. A field that is missing stands in the message instead.
 fn field_of(text: &str) -> FieldError {
     let text = text.strip_prefix("Failed to deserialize the JSON body into the target type: ").unwrap_or(text);
-    match text.split_once(": ") {
-        Some((path, message)) if !path.contains(' ') => FieldError::new(path, message),
-        _ => FieldError::new("", text),
+    let text = text.rsplit_once(" at line ").map_or(text, |(text, _)| text);
+    let (path, message) = match text.split_once(": ") {
+        Some((path, message)) if !path.contains(' ') => (path, message),
+        _ => ("", text),
+    };
+    let missing = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
+    match missing {
+        Some(name) if path.is_empty() || path == "." => FieldError::new(name, "is missing"),
+        Some(name) => FieldError::new(format!("{path}.{name}"), "is missing"),
+        None => FieldError::new(path, message),
     }
 }
 
@@ -85,8 +93,12 @@ mod tests {
     #[test]
     fn the_field_is_told_apart_from_the_message() {
         let prefix = "Failed to deserialize the JSON body into the target type: ";
-        let check = |text: &str, field: &str| assert_eq!(field_of(&format!("{prefix}{text}")).field, field);
-        check("messages[0].role: unknown variant `x` at line 1 column 3", "messages[0].role");
-        check("missing field `email` at line 1 column 2", "");
+        let check = |text: &str, field: &str, message: &str| {
+            assert_eq!(field_of(&format!("{prefix}{text}")), FieldError::new(field, message), "{text}");
+        };
+        check("messages[0].role: unknown variant `x` at line 1 column 3", "messages[0].role", "unknown variant `x`");
+        check("missing field `email` at line 1 column 2", "email", "is missing");
+        check("messages[0]: missing field `role` at line 1 column 2", "messages[0].role", "is missing");
+        check("invalid type: integer `1`, expected a string", "", "invalid type: integer `1`, expected a string");
     }
 }

@@ -16,8 +16,11 @@ use sea_orm::{ConnectionTrait, Statement};
 
 use crate::database::{Database, Migrations, State};
 
-/// Longest time for one check.
-const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest time for the database's check. Whoever probes waits two seconds; an answer after that is none.
+const SCHEMA_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Longest time for a dependency's check: one that hangs must be reported in time, not take the report with it.
+const DEPENDENCY_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How long a dependency's answer is kept: probes come every few seconds from several sides.
 const DEPENDENCY_AGE: Duration = Duration::from_secs(2);
@@ -79,12 +82,14 @@ impl Part {
 
 impl Health {
     pub(crate) async fn report(&self) -> Report {
-        let database = match &self.schema {
-            Some(schema) => Some(Part::of("database", schema.check().await)),
-            None => None,
+        let database = async {
+            match &self.schema {
+                Some(schema) => Some(Part::of("database", schema.check().await)),
+                None => None,
+            }
         };
         let parts = self.dependencies.iter().map(|it| async { Part::of(it.name, it.state().await.map(|()| None)) });
-        let dependencies = futures_util::future::join_all(parts).await;
+        let (database, dependencies) = tokio::join!(database, futures_util::future::join_all(parts));
         let ready = database.as_ref().is_none_or(|part| part.status == "up");
         Report { status: if ready { "ready" } else { "unready" }, database, dependencies }
     }
@@ -112,7 +117,7 @@ impl Schema {
                 State::Changed { version } => Err(format!("migration {version} ran with another text")),
             }
         };
-        timeout(CHECK_TIMEOUT, check).await.unwrap_or_else(|_| Err(format!("no answer within {CHECK_TIMEOUT:?}")))
+        timeout(SCHEMA_TIMEOUT, check).await.unwrap_or_else(|_| Err(format!("no answer within {SCHEMA_TIMEOUT:?}")))
     }
 }
 
@@ -132,8 +137,8 @@ impl Dependency {
         {
             return result.clone();
         }
-        let result = timeout(CHECK_TIMEOUT, (self.check)()).await;
-        let result = result.unwrap_or_else(|_| Err(format!("no answer within {CHECK_TIMEOUT:?}")));
+        let result = timeout(DEPENDENCY_TIMEOUT, (self.check)()).await;
+        let result = result.unwrap_or_else(|_| Err(format!("no answer within {DEPENDENCY_TIMEOUT:?}")));
         *last = Some((Instant::now(), result.clone()));
         result
     }

@@ -45,6 +45,22 @@ pub struct Service {
     body_limit: usize,
 }
 
+/// Answers that are a problem have their own media type, which is said here once rather than at every route.
+fn name_problems(value: &mut serde_json::Value) {
+    const PROBLEM: &str = "#/components/schemas/ProblemBody";
+    match value {
+        serde_json::Value::Object(object) => {
+            let is_problem = object.get("application/json").is_some_and(|media| media["schema"]["$ref"] == PROBLEM);
+            if is_problem && let Some(media) = object.remove("application/json") {
+                object.insert("application/problem+json".to_owned(), media);
+            }
+            object.values_mut().for_each(name_problems);
+        }
+        serde_json::Value::Array(list) => list.iter_mut().for_each(name_problems),
+        _ => {}
+    }
+}
+
 impl Service {
     /// A service with these routes.
     pub fn new(routes: Router) -> Self {
@@ -61,8 +77,9 @@ impl Service {
     /// What `/api/openapi.json` answers.
     #[must_use]
     pub fn openapi(mut self, document: &utoipa::openapi::OpenApi) -> Self {
-        let json = serde_json::to_vec(document).expect("an OpenAPI document becomes JSON");
-        self.openapi = Some(json.into());
+        let mut document = serde_json::to_value(document).expect("an OpenAPI document becomes JSON");
+        name_problems(&mut document);
+        self.openapi = Some(document.to_string().into_bytes().into());
         self
     }
 

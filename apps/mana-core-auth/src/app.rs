@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 use crate::config::{Config, Rules};
 use crate::keys::SigningKey;
 use crate::password::Passwords;
-use crate::{accounts, ledger, sessions};
+use crate::{accounts, housekeeping, ledger, sessions};
 
 /// The schema, in steps.
 pub const MIGRATIONS: Migrations = Migrations(&[
@@ -28,6 +28,12 @@ pub const MIGRATIONS: Migrations = Migrations(&[
         "append_only",
         include_str!("../migrations/0003_append_only.sqlite.sql"),
         include_str!("../migrations/0003_append_only.postgres.sql"),
+    ),
+    Migration::split(
+        4,
+        "no_replacing",
+        include_str!("../migrations/0004_no_replacing.sqlite.sql"),
+        include_str!("../migrations/0004_no_replacing.postgres.sql"),
     ),
 ]);
 
@@ -77,6 +83,7 @@ pub async fn service(config: &Config) -> Result<Service, kit::Failure> {
         tokens: config.tokens.clone(),
         rules: config.rules.clone(),
     };
+    tokio::spawn(housekeeping::run(database.clone()));
     let (routes, document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(published_keys))
         .merge(accounts::routes::routes())

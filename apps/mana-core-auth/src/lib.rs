@@ -6,6 +6,7 @@
 //! | [`sessions`] | one for each sign-in: token pairs, rotation, revocation |
 //! | [`ledger`] | credits: double entry, reservations, idempotency |
 //! | [`keys`] | the key that signs tokens, and what is published of it |
+//! | [`housekeeping`] | what time alone resolves: reservations nobody resolved, rows that cannot matter any more |
 //! | [`password`] | what is accepted, and hashing on a bounded pool |
 //!
 //! Invariants: passwords, refresh tokens and the signing seed are never stored or logged in the clear. Entries of the
@@ -17,6 +18,7 @@ mod app;
 pub mod commands;
 pub mod config;
 mod entity;
+mod housekeeping;
 mod keys;
 mod ledger;
 mod password;

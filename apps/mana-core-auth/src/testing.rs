@@ -58,6 +58,15 @@ impl Auth {
         Self { url: running.url.clone(), database, _running: running, _test_database: test_database }
     }
 
+    /// Gives back the reservations that would be past their time after `later`; how many those were.
+    ///
+    /// # Panics
+    /// When the database does not answer.
+    pub async fn expire_reservations(&self, later: std::time::Duration) -> u64 {
+        let later = jiff::SignedDuration::try_from(later).expect("a time that can be added");
+        crate::ledger::expire(&self.database, kit::clock::now() + later).await.expect("the database answers")
+    }
+
     /// What `check-ledger` finds.
     ///
     /// # Panics

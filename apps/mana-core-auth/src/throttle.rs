@@ -41,8 +41,7 @@ impl Attempt {
     }
 }
 
-/// The client's address as the edge put it: the last of `X-Forwarded-For`. The service itself listens on loopback only.
+/// The client's address as the edge found it. The service itself listens on loopback only.
 fn client_address(headers: &HeaderMap) -> &str {
-    let last = headers.get_all("x-forwarded-for").iter().next_back();
-    last.and_then(|value| value.to_str().ok()).and_then(|list| list.rsplit(',').next()).map_or("", str::trim)
+    headers.get("x-real-ip").and_then(|value| value.to_str().ok()).map_or("", str::trim)
 }

@@ -9,3 +9,8 @@ pub(crate) fn rfc3339(milliseconds: i64) -> String {
 pub(crate) fn later(now: jiff::Timestamp, by: std::time::Duration) -> i64 {
     now.as_millisecond().saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX))
 }
+
+/// The time this much earlier, as stored.
+pub(crate) fn earlier(now: jiff::Timestamp, by: std::time::Duration) -> i64 {
+    now.as_millisecond().saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX))
+}

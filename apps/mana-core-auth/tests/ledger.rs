@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use kit::testing::Store;
@@ -52,6 +53,29 @@ async fn register(client: &Client, auth: &Auth) -> Value {
     let body = json!({"email": email, "password": "a good password", "name": "Ada"});
     let answer = client.post(format!("{}/api/auth/register", auth.url)).json(&body).send().await.unwrap();
     answer.json::<Value>().await.unwrap()["user"]["id"].clone()
+}
+
+async fn what_nobody_resolves_is_given_back_after_its_time(store: Store) {
+    let ledger = Ledger::start(store).await;
+    let mut reservations = Vec::new();
+    for key in ["a", "b", "c"] {
+        let body = json!({"amount": 10, "idempotencyKey": key, "ttlSeconds": 60});
+        reservations.push(ledger.call("reserve", body).await.1["reservationId"].clone());
+    }
+    assert_eq!(ledger.call("settle", json!({"reservationId": reservations[0]})).await.0, StatusCode::OK);
+    assert_eq!(ledger.auth.expire_reservations(Duration::from_secs(30)).await, 0, "their time has not come");
+    assert_eq!(ledger.balance().await, 20);
+    // Several instances may do it at the same time, and somebody may settle at that moment.
+    let later = Duration::from_secs(120);
+    let settle = ledger.call("settle", json!({"reservationId": reservations[1]}));
+    let (settled, one, two) =
+        tokio::join!(settle, ledger.auth.expire_reservations(later), ledger.auth.expire_reservations(later));
+    let spent = if settled.0 == StatusCode::OK { 20 } else { 10 };
+    assert!([StatusCode::OK, StatusCode::CONFLICT].contains(&settled.0), "{settled:?}");
+    assert!(one + two >= 1, "both may have found the same");
+    assert_eq!(ledger.balance().await, 50 - spent);
+    assert_eq!(ledger.call("settle", json!({"reservationId": reservations[2]})).await.0, StatusCode::CONFLICT);
+    ledger.finish().await;
 }
 
 async fn fifty_parallel_retries_of_one_charge_make_one_debit(store: Store) {
@@ -278,6 +302,7 @@ macro_rules! on_both_stores {
 }
 
 on_both_stores!(
+    what_nobody_resolves_is_given_back_after_its_time,
     fifty_parallel_retries_of_one_charge_make_one_debit,
     two_hundred_parallel_reserves_at_fifty_admit_exactly_fifty,
     a_key_means_one_thing,

@@ -118,6 +118,21 @@ async fn the_sixth_bad_login_is_throttled_alike_for_known_and_unknown(store: Sto
     }
 }
 
+async fn a_stranger_elsewhere_locks_nobody_out(store: Store) {
+    let auth = Auth::start(store).await;
+    Caller::new(&auth).register("ada@example.com").await;
+    let login = async |address: &str, password: &str| {
+        let body = json!({"email": "ada@example.com", "password": password});
+        let call = reqwest::Client::new().post(format!("{}/api/auth/login", auth.url)).header("x-real-ip", address);
+        call.json(&body).send().await.unwrap().status()
+    };
+    for _ in 0..7 {
+        login("203.0.113.7", "wrong password").await;
+    }
+    assert_eq!(login("203.0.113.7", "a good password").await, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(login("198.51.100.9", "a good password").await, StatusCode::OK);
+}
+
 async fn a_wrong_registration_names_every_field(store: Store) {
     let auth = Auth::start(store).await;
     let caller = Caller::new(&auth);
@@ -262,12 +277,22 @@ async fn the_history_is_paged_and_tells_the_balance(store: Store) {
 async fn entries_cannot_be_changed(store: Store) {
     let auth = Auth::start(store).await;
     Caller::new(&auth).register("ada@example.com").await;
+    let replacing = match store {
+        Store::Sqlite => vec![
+            "INSERT OR REPLACE INTO entries SELECT posting_id, account, user_id, amount + 1 FROM entries LIMIT 1",
+            "INSERT OR REPLACE INTO postings SELECT * FROM postings LIMIT 1",
+        ],
+        Store::Postgres => Vec::new(),
+    };
     for statement in [
         "UPDATE entries SET amount = 1",
         "DELETE FROM entries",
         "UPDATE postings SET kind = 'x'",
         "DELETE FROM postings",
-    ] {
+    ]
+    .into_iter()
+    .chain(replacing)
+    {
         let error = auth.database.execute_unprepared(statement).await.unwrap_err().to_string();
         assert!(error.contains("append-only"), "{statement}: {error}");
     }
@@ -303,6 +328,7 @@ on_both_stores!(
     a_person_registers_signs_in_and_out,
     a_refresh_token_works_once_and_its_reuse_ends_the_session,
     the_sixth_bad_login_is_throttled_alike_for_known_and_unknown,
+    a_stranger_elsewhere_locks_nobody_out,
     a_wrong_registration_names_every_field,
     an_empty_schema_is_unready,
     the_history_is_paged_and_tells_the_balance,

@@ -3,7 +3,11 @@
 //! One walk over the names finds what is to be removed, since most requests have nothing of the kind; only then is
 //! anything looked up. A header to strip is one more row in [`HOP_BY_HOP`] or [`is_claim`].
 
+use std::net::IpAddr;
+
 use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
+
+use crate::cidr::Cidr;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -16,10 +20,21 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 pub(crate) struct Origin<'a> {
     /// The peer's address.
     pub(crate) peer: &'a HeaderValue,
-    /// Whether its claims about earlier hops are believed.
-    pub(crate) trusted: bool,
+    /// What becomes of its claims about earlier hops.
+    pub(crate) claims: Claims<'a>,
     /// How it came: `http`, later `https`.
     pub(crate) scheme: &'static str,
+}
+
+/// What a peer may say about the hops before it.
+#[derive(Clone, Copy)]
+pub(crate) enum Claims<'a> {
+    /// A stranger: nothing.
+    Dropped,
+    /// A proxy of ours stands before us: what it says stays, and our view of it is added.
+    Continued(&'a [Cidr]),
+    /// A service of ours on this machine calls another one: for whom, it knows.
+    Inside,
 }
 
 /// Headers about one connection, not about the message.
@@ -103,37 +118,56 @@ fn connection_options(headers: &HeaderMap) -> Vec<HeaderName> {
         .collect()
 }
 
-/// Tells the next hop who asks. `host` is what the client asked for.
+/// Tells the next hop who asks. `host` is what the client asked for. `X-Real-IP` is the one address to believe: the client's
+/// as far back as there are only proxies of ours in between.
 pub(crate) fn set_forwarded(headers: &mut HeaderMap, origin: &Origin<'_>, host: Option<HeaderValue>) {
-    if headers.keys().any(is_claim) {
-        if origin.trusted {
-            append_forwarded(headers, origin, host);
-            return;
-        }
-        let claims: Vec<_> = headers.keys().filter(|name| is_claim(name)).cloned().collect();
-        for name in claims {
-            headers.remove(name);
-        }
-    }
-    headers.insert(X_FORWARDED_FOR, origin.peer.clone());
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(origin.scheme));
-    if let Some(host) = host {
-        headers.insert(X_FORWARDED_HOST, host);
-    }
-}
-
-/// A trusted proxy stands before us: what it says stays, and our view of it is added.
-fn append_forwarded(headers: &mut HeaderMap, origin: &Origin<'_>, host: Option<HeaderValue>) {
-    // Two ways of saying the same invite contradictions, and this edge speaks the other one.
-    headers.remove(header::FORWARDED);
-    let chain: Vec<_> =
-        headers.get_all(X_FORWARDED_FOR).iter().map(HeaderValue::as_bytes).chain([origin.peer.as_bytes()]).collect();
-    let chain = HeaderValue::from_bytes(&chain.join(&b", "[..])).unwrap_or_else(|_| origin.peer.clone());
+    let real = if headers.keys().any(is_claim) { take_claims(headers, origin) } else { None };
+    headers.insert(X_REAL_IP, real.unwrap_or_else(|| origin.peer.clone()));
+    let chain = match headers.get(X_FORWARDED_FOR) {
+        Some(_) => chained(headers, origin),
+        None => origin.peer.clone(),
+    };
     headers.insert(X_FORWARDED_FOR, chain);
     headers.entry(X_FORWARDED_PROTO).or_insert_with(|| HeaderValue::from_static(origin.scheme));
     if let (Some(host), Entry::Vacant(entry)) = (host, headers.entry(X_FORWARDED_HOST)) {
         entry.insert(host);
     }
+}
+
+/// Removes the claims that are not believed; gives the client's address, where one that is believed says it.
+fn take_claims(headers: &mut HeaderMap, origin: &Origin<'_>) -> Option<HeaderValue> {
+    // Two ways of saying the same invite contradictions, and this edge speaks the other one.
+    headers.remove(header::FORWARDED);
+    match origin.claims {
+        Claims::Dropped => {
+            let claims: Vec<_> = headers.keys().filter(|name| is_claim(name)).cloned().collect();
+            for name in claims {
+                headers.remove(name);
+            }
+            None
+        }
+        Claims::Continued(proxies) => {
+            let lists = headers.get_all(X_FORWARDED_FOR).iter().filter_map(|list| list.to_str().ok());
+            let hops: Vec<&str> = lists.flat_map(|list| list.split(',')).map(str::trim).collect();
+            let addresses = hops.iter().rev().map_while(|hop| hop.parse::<IpAddr>().ok());
+            let client = addresses
+                .map(|address| address.to_canonical())
+                .find(|address| !proxies.iter().any(|range| range.contains(*address)))?;
+            HeaderValue::try_from(client.to_string()).ok()
+        }
+        Claims::Inside => {
+            let said = headers.get(X_REAL_IP)?;
+            said.to_str().ok()?.parse::<IpAddr>().ok()?;
+            Some(said.clone())
+        }
+    }
+}
+
+/// The hops so far, and the peer.
+fn chained(headers: &HeaderMap, origin: &Origin<'_>) -> HeaderValue {
+    let hops = headers.get_all(X_FORWARDED_FOR).iter().map(HeaderValue::as_bytes);
+    let chain: Vec<_> = hops.chain([origin.peer.as_bytes()]).collect();
+    HeaderValue::from_bytes(&chain.join(&b", "[..])).unwrap_or_else(|_| origin.peer.clone())
 }
 
 /// The protocol that a request wants to change to, if it properly asks to.
@@ -201,21 +235,29 @@ mod tests {
         check_stripped(&given, &kept);
     }
 
-    fn check_forwarded(trusted: bool, given: &[(&str, &str)], expected: &[(&str, &str)]) {
+    fn check_forwarded(claims: Claims<'_>, given: &[(&str, &str)], expected: &[(&str, &str)]) {
         let mut headers = map(given);
-        let origin = Origin { peer: &HeaderValue::from_static("192.0.2.7"), trusted, scheme: "http" };
+        let origin = Origin { peer: &HeaderValue::from_static("192.0.2.7"), claims, scheme: "http" };
         set_forwarded(&mut headers, &origin, Some(HeaderValue::from_static("app.example:8080")));
-        assert_eq!(headers, map(expected), "trusted: {trusted}, {given:?}");
+        assert_eq!(headers, map(expected), "{given:?}");
+    }
+
+    const KNOWN: [(&str, &str); 4] = [
+        ("x-forwarded-for", "192.0.2.7"),
+        ("x-forwarded-proto", "http"),
+        ("x-forwarded-host", "app.example:8080"),
+        ("x-real-ip", "192.0.2.7"),
+    ];
+
+    fn trusting(ranges: &[&str]) -> Vec<Cidr> {
+        ranges.iter().map(|range| range.parse().unwrap()).collect()
     }
 
     #[test]
     fn claims_of_strangers_are_replaced_by_what_the_edge_knows() {
-        let known =
-            [("x-forwarded-for", "192.0.2.7"), ("x-forwarded-proto", "http"), ("x-forwarded-host", "app.example:8080")];
-        check_forwarded(false, &[], &known);
-        check_forwarded(false, &[("x-forwarded-for", "10.0.0.1"), ("x-forwarded-for", "10.0.0.2")], &known);
-        check_forwarded(
-            false,
+        for given in [
+            &[][..],
+            &[("x-forwarded-for", "10.0.0.1"), ("x-forwarded-for", "10.0.0.2")],
             &[
                 ("forwarded", "for=10.0.0.1;proto=https"),
                 ("x-forwarded-proto", "https"),
@@ -224,27 +266,63 @@ mod tests {
                 ("x-forwarded-prefix", "/admin"),
                 ("x-real-ip", "10.0.0.1"),
             ],
-            &known,
-        );
-        check_forwarded(true, &[], &known);
+        ] {
+            check_forwarded(Claims::Dropped, given, &KNOWN);
+        }
+        check_forwarded(Claims::Continued(&trusting(&[])), &[], &KNOWN);
+        check_forwarded(Claims::Inside, &[], &KNOWN);
     }
 
     #[test]
-    fn claims_of_a_trusted_proxy_are_kept_and_continued() {
+    fn claims_of_a_trusted_proxy_are_continued_and_the_client_is_whoever_no_proxy_of_ours_is() {
+        let check = |ranges: &[&str], client: &str| {
+            check_forwarded(
+                Claims::Continued(&trusting(ranges)),
+                &[
+                    ("x-forwarded-for", "203.0.113.9, 198.51.100.1"),
+                    ("x-forwarded-for", "10.0.0.2"),
+                    ("x-forwarded-proto", "https"),
+                    ("x-real-ip", "1.1.1.1"),
+                    ("forwarded", "for=x"),
+                ],
+                &[
+                    ("x-forwarded-for", "203.0.113.9, 198.51.100.1, 10.0.0.2, 192.0.2.7"),
+                    ("x-forwarded-proto", "https"),
+                    ("x-forwarded-host", "app.example:8080"),
+                    ("x-real-ip", client),
+                ],
+            );
+        };
+        check(&["192.0.2.7"], "10.0.0.2");
+        check(&["192.0.2.7", "10.0.0.0/8"], "198.51.100.1");
+        check(&["0.0.0.0/0"], "192.0.2.7");
+    }
+
+    #[test]
+    fn what_is_no_address_is_never_the_client() {
+        for given in ["unknown", "203.0.113.9, evil", ""] {
+            let mut headers = map(&[("x-forwarded-for", given)]);
+            let proxies = trusting(&["192.0.2.7"]);
+            let peer = HeaderValue::from_static("192.0.2.7");
+            let origin = Origin { peer: &peer, claims: Claims::Continued(&proxies), scheme: "http" };
+            set_forwarded(&mut headers, &origin, None);
+            assert_eq!(headers[X_REAL_IP], "192.0.2.7", "{given}");
+        }
+    }
+
+    #[test]
+    fn a_service_of_ours_says_for_whom_it_calls() {
         check_forwarded(
-            true,
+            Claims::Inside,
+            &[("x-real-ip", "203.0.113.9"), ("x-forwarded-for", "203.0.113.9")],
             &[
-                ("x-forwarded-for", "10.0.0.1"),
-                ("x-forwarded-for", "10.0.0.2"),
-                ("x-forwarded-proto", "https"),
-                ("forwarded", "for=x"),
-            ],
-            &[
-                ("x-forwarded-for", "10.0.0.1, 10.0.0.2, 192.0.2.7"),
-                ("x-forwarded-proto", "https"),
+                ("x-forwarded-for", "203.0.113.9, 192.0.2.7"),
+                ("x-forwarded-proto", "http"),
                 ("x-forwarded-host", "app.example:8080"),
+                ("x-real-ip", "203.0.113.9"),
             ],
         );
+        check_forwarded(Claims::Inside, &[("x-real-ip", "nobody")], &KNOWN);
     }
 
     #[test]

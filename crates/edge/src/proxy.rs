@@ -22,7 +22,7 @@ use hyper::body::Incoming;
 use crate::answer::Fault;
 use crate::body::{Body, RequestBody, Upload};
 use crate::conn_state::{ConnState, Stage};
-use crate::headers::{self, Origin};
+use crate::headers::{self, Claims, Origin};
 use crate::pick::{self, Choice};
 use crate::pool::Link;
 use crate::record::Record;
@@ -44,7 +44,7 @@ pub(crate) async fn pass(
     incoming: Incoming,
     slots: &Slots,
     limits: &RouteLimits,
-    trusted: bool,
+    claims: Claims<'_>,
     record: &mut Record,
 ) -> Result<Response<Body>, Fault> {
     let view = Rc::clone(&record.view);
@@ -57,7 +57,7 @@ pub(crate) async fn pass(
     let mut choice = pick::first(slots, route).ok_or(Fault::NoInstance)?;
 
     let upgrade = headers::upgrade(&parts.headers);
-    let origin = Origin { peer: &state.peer_text, trusted, scheme: "http" };
+    let origin = Origin { peer: &state.peer_text, claims, scheme: "http" };
     prepare(&mut parts, &origin, upgrade.as_ref(), &record.request_id);
     let has_body = !incoming.is_end_stream();
     let repeatable = !has_body && upgrade.is_none() && parts.method.is_idempotent();

@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use crate::answer::{Fault, Form};
 use crate::body::Body;
 use crate::conn_state::{ConnState, Role, Stage, Standing};
+use crate::headers::Claims;
 use crate::metrics::Refused;
 use crate::record::Record;
 use crate::table::{Found, Redirect, Route, Target};
@@ -43,7 +44,12 @@ pub(crate) async fn serve(
     let answer = match route(&view, standing.role, &parts) {
         Ok(route) => {
             record.enter_route(route);
-            target(&view.table.routes[route], parts, incoming, standing.trusted, &mut record).await
+            let claims = match standing.role {
+                Role::Internal(_) if state.peer.ip().is_loopback() => Claims::Inside,
+                _ if standing.trusted => Claims::Continued(&view.table.trusted),
+                _ => Claims::Dropped,
+            };
+            target(&view.table.routes[route], parts, incoming, claims, &mut record).await
         }
         Err(fault) => {
             worker.registry.thread.refuse(refused(fault));
@@ -117,11 +123,11 @@ async fn target(
     route: &Route,
     parts: Parts,
     incoming: Incoming,
-    trusted: bool,
+    claims: Claims<'_>,
     record: &mut Record,
 ) -> Result<Response<Body>, Fault> {
     match &route.target {
-        Target::Slots(slots) => proxy::pass(parts, incoming, slots, &route.limits, trusted, record).await,
+        Target::Slots(slots) => proxy::pass(parts, incoming, slots, &route.limits, claims, record).await,
         Target::Static(site) => static_site::serve(site, below(route, &parts), &parts),
         Target::Redirect(redirect) => Ok(redirected(redirect, below(route, &parts), &parts)),
     }

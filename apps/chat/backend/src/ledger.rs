@@ -127,6 +127,19 @@ impl Ledger {
         Ok(answer.balance)
     }
 
+    /// Whether the session of an access token goes on. The token alone is believed until it expires; what outlives it must
+    /// not be made with the token of a session that has ended.
+    pub(crate) async fn session_lives(&self, token: &SecretString) -> Result<bool, Failure> {
+        let call = self.http.get(self.url("/api/auth/me")).bearer_auth(token.expose_secret());
+        let answer = call.in_context().timeout(LEDGER_PATIENCE).send().await;
+        match answer {
+            Ok(answer) if answer.status().is_success() => Ok(true),
+            Ok(answer) if answer.status() == StatusCode::UNAUTHORIZED => Ok(false),
+            Ok(answer) => Err(unavailable(&LedgerError::Unavailable(format!("it answers {}", answer.status())))),
+            Err(error) => Err(unavailable(&LedgerError::Unavailable(reason(&error)))),
+        }
+    }
+
     /// Whether it lives.
     pub(crate) async fn ping(&self) -> Result<(), String> {
         let answer = self.http.get(self.url("/api/health/ready")).timeout(LEDGER_PATIENCE).send().await;

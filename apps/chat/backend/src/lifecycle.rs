@@ -231,6 +231,8 @@ impl Held {
     async fn release(mut self) {
         self.resolved = true;
         self.app.outbox.release(self.instruction).await;
+        // Another answer of this person may have remembered the balance without what has just been given back.
+        self.app.balances.forget(self.instruction.user).await;
     }
 
     /// Delivers the instruction that is in the outbox already; gives what is left.

@@ -8,12 +8,12 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, header};
 use reqwest::RequestBuilder;
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// Address and browser, as the edge and the browser said.
 #[derive(Debug, Clone)]
 pub(crate) struct Visitor {
-    /// The last address of the list: the one the edge saw itself. This service listens on loopback only.
+    /// As the edge found it. This service listens on loopback only.
     address: Option<HeaderValue>,
     browser: Option<HeaderValue>,
 }
@@ -22,7 +22,7 @@ impl Visitor {
     /// Adds it to a call.
     pub(crate) fn pass_on(&self, mut request: RequestBuilder) -> RequestBuilder {
         if let Some(address) = &self.address {
-            request = request.header(FORWARDED_FOR, address);
+            request = request.header(REAL_IP, address);
         }
         if let Some(browser) = &self.browser {
             request = request.header(header::USER_AGENT, browser);
@@ -35,9 +35,7 @@ impl<S: Sync> FromRequestParts<S> for Visitor {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let lists = parts.headers.get_all(FORWARDED_FOR);
-        let last = lists.iter().next_back().and_then(|list| list.to_str().ok()?.rsplit(',').next());
-        let address = last.and_then(|address| HeaderValue::from_str(address.trim()).ok());
-        Ok(Self { address, browser: parts.headers.get(header::USER_AGENT).cloned() })
+        let header = |name: HeaderName| parts.headers.get(name).cloned();
+        Ok(Self { address: header(REAL_IP), browser: header(header::USER_AGENT) })
     }
 }

@@ -1,7 +1,12 @@
 //! `check-ledger`: whether the books are right, asked of the database itself.
 
+use std::time::Duration;
+
+use kit::clock;
 use kit::database::Database;
 use sea_orm::{ConnectionTrait, DbErr, Statement};
+
+use crate::time;
 
 /// Each of these finds nothing in books that are right.
 const CHECKS: [(&str, &str); 5] = [
@@ -28,13 +33,22 @@ const CHECKS: [(&str, &str); 5] = [
     ("a sum over all accounts that is not zero", "SELECT 'all' AS what FROM (SELECT SUM(amount) AS total FROM entries) sums WHERE total <> 0"),
 ];
 
+/// How long after its time a reservation may still be held: longer than housekeeping ever waits.
+const OVERDUE: Duration = Duration::from_mins(10);
+
 /// Most offenders that are named by one check.
 const NAMED: usize = 20;
 
 /// What is wrong, a line each; empty when the books are right.
 pub(crate) async fn findings(database: &Database) -> Result<Vec<String>, DbErr> {
+    let overdue = format!(
+        "SELECT CAST(id AS TEXT) AS what FROM reservations WHERE state = 'held' AND expires_at < {}",
+        time::earlier(clock::now(), OVERDUE)
+    );
+    let checks = CHECKS.map(|(what, query)| (what, query.to_owned()));
+    let overdue = ("reservations that are held past their time (does the service run?)", overdue);
     let mut findings = Vec::new();
-    for (what, query) in CHECKS {
+    for (what, query) in checks.into_iter().chain([overdue]) {
         let rows = database.query_all_raw(Statement::from_string(database.engine(), query)).await?;
         if !rows.is_empty() {
             let named: Vec<String> = rows.iter().take(NAMED).map(|row| name(row, what)).collect();

@@ -3,6 +3,8 @@
 //! The key's row is written first, in the transaction of the posting: whoever comes second waits for it (or fails with
 //! it) and then finds the answer. A key belongs to a user and an operation; with another body it is a conflict.
 
+use std::time::Duration;
+
 use kit::database::WriteTransaction;
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
@@ -27,9 +29,10 @@ pub(super) async fn claim<T: DeserializeOwned>(
     operation: &str,
     key: &str,
     ask: &Ask,
+    ttl: Option<Duration>,
     now: Now,
 ) -> Result<Claim<T>, Error> {
-    let request_hash = hash(ask);
+    let request_hash = hash(ask, ttl);
     let row = ActiveModel {
         user_id: Set(ask.user),
         operation: Set(operation.to_owned()),
@@ -72,7 +75,8 @@ pub(super) async fn remember<T: Serialize>(
     Ok(())
 }
 
-fn hash(ask: &Ask) -> String {
-    let canonical = serde_json::to_vec(ask).expect("a question is strings and numbers");
+fn hash(ask: &Ask, ttl: Option<Duration>) -> String {
+    let canonical =
+        serde_json::to_vec(&(ask, ttl.map(|ttl| ttl.as_secs()))).expect("a question is strings and numbers");
     hex::encode(Sha256::digest(canonical))
 }

@@ -132,7 +132,7 @@ async fn reserve(
 }
 
 #[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ResolveBody {
     user_id: Uuid,
     reservation_id: Uuid,

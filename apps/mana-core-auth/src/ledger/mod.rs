@@ -3,7 +3,7 @@
 //! - What moves is decided in [`postings`] (pure); every posting's entries sum to zero.
 //! - Whether it may move is decided by one conditional statement on the user's balance ([`store`]), in the transaction
 //!   that writes the posting. Nothing is looked up first and decided later.
-//! - A reservation resolves once: settled, or released.
+//! - A reservation resolves once: settled, or released, or (after its time) released by [`crate::housekeeping`].
 //! - A call with an idempotency key is carried out once and answered the same ever after, refusals included
 //!   ([`idempotency`]); key, posting and answer are one transaction.
 //!
@@ -22,7 +22,7 @@ use sea_orm::DbErr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub(crate) use store::{balance, by_user, grant, open, release, reserve, settle};
+pub(crate) use store::{balance, by_user, expire, grant, open, release, reserve, settle};
 
 /// Credits held back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

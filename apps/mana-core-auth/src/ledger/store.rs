@@ -36,7 +36,7 @@ pub(crate) async fn balance(connection: &impl ConnectionTrait, user: Uuid) -> Re
 pub(crate) async fn grant(database: &Database, ask: &Ask, key: &str, now: Now) -> Result<Credits, Error> {
     let tx = database.begin_write().await?;
     require_user(&tx, ask.user).await?;
-    if let Claim::Before(outcome) = idempotency::claim(&tx, "grant", key, ask, now).await? {
+    if let Claim::Before(outcome) = idempotency::claim(&tx, "grant", key, ask, None, now).await? {
         return Ok(outcome?);
     }
     let outcome = grant_once(&tx, ask, now).await?;
@@ -57,6 +57,9 @@ async fn grant_once(tx: &WriteTransaction, ask: &Ask, now: Now) -> Result<Result
     Ok(Ok(after))
 }
 
+/// Reservations given back in one go.
+const EXPIRE_AT_ONCE: u64 = 100;
+
 /// Holds credits back, if the balance covers them: the one place where a charge is admitted.
 pub(crate) async fn reserve(
     database: &Database,
@@ -67,7 +70,7 @@ pub(crate) async fn reserve(
 ) -> Result<Reserved, Error> {
     let tx = database.begin_write().await?;
     require_user(&tx, ask.user).await?;
-    if let Claim::Before(outcome) = idempotency::claim(&tx, "reserve", key, ask, now).await? {
+    if let Claim::Before(outcome) = idempotency::claim(&tx, "reserve", key, ask, Some(ttl), now).await? {
         return Ok(outcome?);
     }
     let outcome = reserve_once(&tx, ask, ttl, now).await?;
@@ -116,7 +119,7 @@ pub(crate) async fn settle(
     amount: Option<Credits>,
     now: Now,
 ) -> Result<Credits, Error> {
-    resolve(database, user, id, now, "settled", |held| {
+    resolve(database, user, id, now, ("settled", ""), |held| {
         let spent = amount.unwrap_or(held);
         if spent > held {
             return Err(Refusal::MoreThanReserved { amount: spent, reserved: held });
@@ -128,7 +131,34 @@ pub(crate) async fn settle(
 
 /// Gives back what was reserved; what can be spent after it. The same again gives the same answer.
 pub(crate) async fn release(database: &Database, user: Uuid, id: Uuid, now: Now) -> Result<Credits, Error> {
-    resolve(database, user, id, now, "released", |held| Ok((Kind::Release(held), None))).await
+    resolve(database, user, id, now, ("released", ""), |held| Ok((Kind::Release(held), None))).await
+}
+
+/// Gives back what nobody resolved in time; how many such reservations it found.
+pub(crate) async fn expire(database: &Database, now: Now) -> Result<u64, Error> {
+    let mut expired = 0;
+    loop {
+        let due = reservation::Entity::find()
+            .filter(reservation::Column::State.eq("held"))
+            .filter(reservation::Column::ExpiresAt.lte(now.as_millisecond()))
+            .order_by_asc(reservation::Column::ExpiresAt)
+            .limit(EXPIRE_AT_ONCE)
+            .all(&**database)
+            .await?;
+        let all = (due.len() as u64) < EXPIRE_AT_ONCE;
+        for row in due {
+            let release = |held| Ok((Kind::Release(held), None));
+            match resolve(database, row.user_id, row.id, now, ("released", "expired"), release).await {
+                Ok(_) => expired += 1,
+                // Somebody was faster, which is as good.
+                Err(Error::Refused(Refusal::Resolved { .. })) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if all {
+            return Ok(expired);
+        }
+    }
 }
 
 async fn resolve(
@@ -136,7 +166,7 @@ async fn resolve(
     user: Uuid,
     id: Uuid,
     now: Now,
-    state: &str,
+    (state, reason): (&str, &str),
     kind: impl FnOnce(Credits) -> Result<(Kind, Option<Credits>), Refusal>,
 ) -> Result<Credits, Error> {
     let tx = database.begin_write().await?;
@@ -155,7 +185,7 @@ async fn resolve(
     }
     let back = kind.entries().into_iter().flatten().find(|(account, _)| *account == Account::User);
     let after = add(&tx, user, back.map_or(Credits::ZERO, |(_, amount)| amount)).await?;
-    post(&tx, user, kind, "", Some(id), after, now).await?;
+    post(&tx, user, kind, reason, Some(id), after, now).await?;
     tx.commit().await?;
     Ok(after)
 }

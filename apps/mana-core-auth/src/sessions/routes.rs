@@ -120,8 +120,9 @@ async fn list(State(app): State<Arc<App>>, user: User) -> Result<Json<SessionLis
     (status = 401, body = ProblemBody),
     (status = 404, body = ProblemBody, description = "Unknown, ended before, or someone else's"),
 ))]
-async fn revoke(State(app): State<Arc<App>>, user: User, Path(id): Path<Uuid>) -> Result<StatusCode, Problem> {
+async fn revoke(State(app): State<Arc<App>>, user: User, Path(id): Path<String>) -> Result<StatusCode, Problem> {
     require_live(&app, &user).await?;
+    let id = Uuid::parse_str(&id).map_err(|_| Problem::not_found("session"))?;
     let ended = store::end(&*app.database, user.claims.sub, id, clock::now().as_millisecond()).await?;
     if ended { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found("session")) }
 }

@@ -52,9 +52,11 @@ async fn a_service_sees_who_asks_and_nothing_of_the_clients_connection() {
             "x-forwarded-for",
             "x-forwarded-host",
             "x-forwarded-proto",
+            "x-real-ip",
             "x-request-id"
         ]
     );
+    assert_eq!(value(&lines, "x-real-ip"), Some("127.0.0.1"));
     assert_eq!(value(&lines, "host"), Some("chat.localhost"));
     assert_eq!(value(&lines, "x-forwarded-for"), Some("127.0.0.1"));
     assert_eq!(value(&lines, "x-forwarded-host"), Some("chat.localhost"));
@@ -86,13 +88,14 @@ async fn what_a_trusted_proxy_claims_is_continued() {
 }
 
 #[tokio::test]
-async fn a_caller_inside_keeps_its_request_id_but_forges_no_address() {
+async fn a_caller_inside_keeps_its_request_id_and_says_for_whom_it_calls() {
     let service = showing_headers();
     let mut given = snapshot(vec![route("chat", slots(&[service.address]))]);
     given.listeners.push(internal("chat"));
     let lines = seen(given, 1, FORGED).await;
     assert_eq!(value(&lines, "x-request-id"), Some("chosen-1"));
-    assert_eq!(value(&lines, "x-forwarded-for"), Some("127.0.0.1"));
+    assert_eq!(value(&lines, "x-real-ip"), Some("10.9.9.9"));
+    assert_eq!(value(&lines, "x-forwarded-for"), Some("10.9.9.9, 127.0.0.1"));
 }
 
 #[tokio::test]

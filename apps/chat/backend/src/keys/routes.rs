@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use jiff::Timestamp;
+use kit::auth::User;
 use kit::{FieldError, Json, Problem, clock};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -68,12 +69,13 @@ pub(crate) struct ApiKeyRequest {
         (status = 401, description = "Not signed in", body = kit::ProblemBody),
         (status = 409, description = "There are as many keys as one may have", body = kit::ProblemBody),
         (status = 422, description = "The name is not valid", body = kit::ProblemBody),
+        (status = 503, description = "The session cannot be checked", body = kit::ProblemBody),
     ),
     security(("token" = []))
 )]
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
-    caller: Caller,
+    user: User,
     Json(body): Json<ApiKeyRequest>,
 ) -> Result<(StatusCode, Json<NewApiKey>), Problem> {
     let name = body.name.trim();
@@ -82,10 +84,13 @@ pub(crate) async fn create(
         let says = format!("must have 1 to {MAX_NAME_CHARS} characters, without control characters");
         return Err(Problem::invalid(vec![FieldError::new("name", says)]));
     }
+    if !app.ledger.session_lives(&user.token).await.map_err(|failure| failure.problem())? {
+        return Err(Problem::unauthorized("This session has ended; sign in to make a key."));
+    }
     let secret = Secret::generate();
     let row = api_key::Model {
         id: clock::new_id(),
-        user_id: caller.user,
+        user_id: user.claims.sub,
         name: name.to_owned(),
         prefix: secret.prefix(),
         hash: secret.hash(),

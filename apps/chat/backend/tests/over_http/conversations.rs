@@ -118,7 +118,7 @@ async fn what_is_not_valid_is_refused_by_field_before_anything_is_spent(store: S
     let person = world.person("ada").await;
     let hi = json!([{ "role": "user", "content": "hi" }]);
     for (body, field) in [
-        (json!({}), ""),
+        (json!({}), "messages"),
         (json!({ "messages": [] }), "messages"),
         (json!({ "messages": [{ "role": "robot", "content": "hi" }] }), "messages[0].role"),
         (json!({ "messages": [{ "role": "user", "content": "x".repeat(32_001) }] }), "messages[0].content"),

@@ -3,6 +3,7 @@
 
 use crate::support::{Events, Fault, Person, Store, World, parts};
 use reqwest::Method;
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
 const PATH: &str = "/v1/chat/completions";
@@ -118,6 +119,15 @@ async fn a_key_speaks_for_its_maker_at_v1_alone_until_it_is_revoked(store: Store
     assert_eq!(world.get(&ada, "/api/keys").await, json!({ "keys": [] }));
 }
 
+async fn a_session_that_has_ended_makes_no_key(store: Store) {
+    let world = World::start(store).await;
+    let person = world.person("ada").await;
+    world.auth.database.execute_unprepared("UPDATE sessions SET ended_at = 1").await.unwrap();
+    let made = world.call(&person, Method::POST, "/api/keys", Some(json!({ "name": "for later" }))).await;
+    assert_eq!(made.status(), 401);
+    assert_eq!(world.get(&person, "/api/keys").await["keys"], json!([]));
+}
+
 async fn a_person_has_twenty_keys_at_most(store: Store) {
     let world = World::start(store).await;
     let person = world.person("ada").await;
@@ -142,6 +152,7 @@ crate::support::on_both_stores!(
     a_broken_stream_is_an_error_without_done,
     errors_have_the_status_and_code_that_clients_look_for,
     a_key_speaks_for_its_maker_at_v1_alone_until_it_is_revoked,
+    a_session_that_has_ended_makes_no_key,
     a_person_has_twenty_keys_at_most,
 );
 

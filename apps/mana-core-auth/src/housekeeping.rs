@@ -1,0 +1,55 @@
+//! What time alone resolves: reservations that nobody settled or released are given back, and rows that cannot matter any
+//! more go. Each step is a transaction of its own, so it may end anywhere; several instances may do it at once.
+
+use std::time::Duration;
+
+use kit::clock;
+use kit::database::Database;
+use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter};
+
+use crate::entity::{idempotency_key, refresh_token};
+use crate::{ledger, time};
+
+/// How often; so long after its time a reservation is given back at the latest.
+const EVERY: Duration = Duration::from_secs(15);
+
+/// How long the answer to a call with an idempotency key is remembered: far longer than anybody repeats a call.
+const ANSWERS_KEPT: Duration = Duration::from_hours(7 * 24);
+
+/// How long a refresh token is kept after it expired, so that its use is still recognised as such.
+const TOKENS_KEPT: Duration = Duration::from_hours(24);
+
+/// Does it for ever, beginning at once: a crash may have left much behind.
+pub(crate) async fn run(database: Database) {
+    loop {
+        if let Err(error) = round(&database).await {
+            metrics::counter!("housekeeping_failures_total").increment(1);
+            tracing::warn!(%error, "reservations past their time cannot be given back now; it is tried again");
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+async fn round(database: &Database) -> Result<(), ledger::Error> {
+    let expired = ledger::expire(database, clock::now()).await?;
+    if expired > 0 {
+        metrics::counter!("reservations_expired_total").increment(expired);
+        tracing::warn!(expired, "reservations that nobody resolved in time were given back");
+    }
+    forget(database).await?;
+    Ok(())
+}
+
+async fn forget(database: &Database) -> Result<(), DbErr> {
+    let now = clock::now();
+    let transaction = database.begin_write().await?;
+    idempotency_key::Entity::delete_many()
+        .filter(idempotency_key::Column::CreatedAt.lt(time::earlier(now, ANSWERS_KEPT)))
+        .exec(&*transaction)
+        .await?;
+    refresh_token::Entity::delete_many()
+        .filter(refresh_token::Column::ExpiresAt.lt(time::earlier(now, TOKENS_KEPT)))
+        .exec(&*transaction)
+        .await?;
+    transaction.commit().await
+}
