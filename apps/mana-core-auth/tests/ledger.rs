@@ -66,7 +66,7 @@ async fn what_nobody_resolves_is_given_back_after_its_time(store: Store) {
     assert_eq!(ledger.auth.expire_reservations(Duration::from_secs(30)).await, 0, "their time has not come");
     assert_eq!(ledger.balance().await, 20);
     // Several instances may do it at the same time, and somebody may settle at that moment.
-    let later = Duration::from_secs(120);
+    let later = Duration::from_mins(2);
     let settle = ledger.call("settle", json!({"reservationId": reservations[1]}));
     let (settled, one, two) =
         tokio::join!(settle, ledger.auth.expire_reservations(later), ledger.auth.expire_reservations(later));
