@@ -210,8 +210,8 @@ def measure(process, port, threads, connections, duration):
     broken = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", output)
     return {
         "requests_per_second": float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1]),
-        "p50_seconds": seconds(re.search(r"50%\s+(\S+)", output)[1]),
-        "p99_seconds": seconds(re.search(r"99%\s+(\S+)", output)[1]),
+        "p50_seconds": seconds(re.search(r"^\s+50%\s+(\S+)", output, re.MULTILINE)[1]),
+        "p99_seconds": seconds(re.search(r"^\s+99%\s+(\S+)", output, re.MULTILINE)[1]),
         "cpu_user_us_per_request": (user_after - user) * 1e6 / requests,
         "cpu_system_us_per_request": (system_after - system) * 1e6 / requests,
         "errors": int(errors[1]) if errors else 0,

@@ -58,7 +58,7 @@ pub(crate) async fn drive(
     let limits = &view.table.limits;
     let state = Rc::new(ConnState::new(peer, listener, &worker.ticker));
     let watch = worker.ticker.watch(&state);
-    let service = service_fn(|request: Request<Incoming>| serve(Rc::clone(&worker), Rc::clone(&state), request));
+    let service = service_fn(|request: Request<Incoming>| serve(&worker, &state, request));
     let io = TokioIo::new(ClientSocket::new(socket, Rc::clone(&state)));
     let mut http = builder(limits).serve_connection(io, service);
 
@@ -93,18 +93,18 @@ pub(crate) async fn drive(
         End::Done => {
             if let Some(tunnel) = tunnel {
                 let parts = http.into_parts();
-                tunnel.run(parts.io.into_inner(), parts.read_buf, Rc::clone(&state)).await;
+                Box::pin(tunnel.run(parts.io.into_inner(), parts.read_buf, Rc::clone(&state))).await;
             }
         }
         End::Malformed => worker.registry.thread.refuse(Refused::BadRequest),
         End::Ambiguous => {
             worker.registry.thread.refuse(Refused::BadRequest);
-            http.into_parts().io.into_inner().say_last(AMBIGUOUS).await;
+            Box::pin(http.into_parts().io.into_inner().say_last(AMBIGUOUS)).await;
         }
         End::Overdue => {
             worker.registry.thread.refuse(Refused::Timeout);
             if state.stage() == Stage::Idle && state.is_in_head() {
-                http.into_parts().io.into_inner().say_last(TOO_SLOW).await;
+                Box::pin(http.into_parts().io.into_inner().say_last(TOO_SLOW)).await;
             }
         }
     }

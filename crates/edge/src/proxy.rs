@@ -24,12 +24,13 @@ use crate::body::{Body, RequestBody, Upload};
 use crate::conn_state::{ConnState, Stage};
 use crate::headers::{self, Claims, Origin};
 use crate::pick::{self, Choice};
-use crate::pool::Link;
+use crate::pool::{Lease, Link};
 use crate::record::Record;
 use crate::stream::Streamed;
-use crate::table::{RouteLimits, Slots};
+use crate::table::{RouteLimits, Slots, Target};
 use crate::trace;
 use crate::upgrade::Tunnel;
+use crate::view::View;
 
 /// How long a body is held back for a service that answers neither `100 Continue` nor anything else: many know nothing
 /// of it. RFC 9110 leaves the time open; curl waits as long.
@@ -38,67 +39,91 @@ const EXPECT_WAIT: Duration = Duration::from_secs(1);
 /// Headers that a request may gain here: room for them is made once.
 const ADDED_HEADERS: usize = 8;
 
-/// Passes a request on and its answer back.
-pub(crate) async fn pass(
-    mut parts: Parts,
-    incoming: Incoming,
-    slots: &Slots,
-    limits: &RouteLimits,
-    claims: Claims<'_>,
-    record: &mut Record,
-) -> Result<Response<Body>, Fault> {
-    let view = Rc::clone(&record.view);
-    let route = record.route.and_then(|route| view.routes.get(route)).ok_or(Fault::NoInstance)?;
-    let state = Rc::clone(&record.busy.state);
-    if incoming.size_hint().lower() > limits.max_body_bytes {
-        state.unread.set(true);
-        return Err(Fault::BodyTooLarge);
+/// A request, ready to be passed on.
+///
+/// What a connection keeps while its request is with an instance lies in one future, thousands of which are alive at
+/// once: it holds each thing once, and what few requests need lies outside.
+pub(crate) struct Passage {
+    request: Request<RequestBody>,
+    choice: Choice,
+    /// It may be sent again although something of it was sent.
+    repeatable: bool,
+    wants_upgrade: bool,
+}
+
+impl Passage {
+    /// Makes a client's request the edge's own.
+    pub(crate) fn new(
+        mut parts: Parts,
+        incoming: Incoming,
+        slots: &Slots,
+        limits: &RouteLimits,
+        claims: Claims<'_>,
+        record: &mut Record,
+    ) -> Result<Self, Fault> {
+        let route = record.route.and_then(|route| record.view.routes.get(route)).ok_or(Fault::NoInstance)?;
+        let state = &record.busy.state;
+        if incoming.size_hint().lower() > limits.max_body_bytes {
+            state.unread.set(true);
+            return Err(Fault::BodyTooLarge);
+        }
+        let choice = pick::first(slots, route).ok_or(Fault::NoInstance)?;
+        let upgrade = headers::upgrade(&parts.headers);
+        let origin = Origin { peer: &state.peer_text, claims, scheme: "http" };
+        prepare(&mut parts, &origin, upgrade.as_ref(), &record.request_id);
+        let has_body = !incoming.is_end_stream();
+        let repeatable = !has_body && upgrade.is_none() && parts.method.is_idempotent();
+        let body = if has_body {
+            let upload = Upload::new(state, limits.max_body_bytes, gate(&mut parts));
+            record.upload = Some(Rc::clone(&upload));
+            RequestBody::of(incoming, upload)
+        } else {
+            RequestBody::none()
+        };
+        let request = Request::from_parts(parts, body);
+        Ok(Self { request, choice, repeatable, wants_upgrade: upgrade.is_some() })
     }
-    let mut choice = pick::first(slots, route).ok_or(Fault::NoInstance)?;
 
-    let upgrade = headers::upgrade(&parts.headers);
-    let origin = Origin { peer: &state.peer_text, claims, scheme: "http" };
-    prepare(&mut parts, &origin, upgrade.as_ref(), &record.request_id);
-    let has_body = !incoming.is_end_stream();
-    let repeatable = !has_body && upgrade.is_none() && parts.method.is_idempotent();
-    let body = if has_body {
-        let upload = Upload::new(&state, limits.max_body_bytes, gate(&mut parts));
-        record.upload = Some(Rc::clone(&upload));
-        RequestBody::of(incoming, upload)
-    } else {
-        RequestBody::none()
-    };
-    let mut request = Request::from_parts(parts, body);
-    let exchange = Exchange { state: &state, limits, upload: record.upload.clone() };
-
-    let mut went_elsewhere = false;
-    let mut sent_again = false;
-    loop {
-        record.enter_slot(&choice);
-        let lease = choice.upstream.lease();
-        let kept = if sent_again { None } else { choice.upstream.take() };
-        let reused = kept.is_some();
-        let link = match kept {
-            Some(link) => Some(link),
-            None => open(&choice, limits).await,
-        };
-        let Some(mut link) = link else {
-            record.connect_failed();
-            choice = elsewhere(slots, record, &choice, &mut went_elsewhere).ok_or(Fault::Unreachable)?;
-            continue;
-        };
-        let spare = repeatable.then(|| copy(&request));
-        match exchange.run(&mut link, request).await {
-            Ok(response) => return back(response, link, lease, upgrade.is_some(), &exchange).await,
-            Err(Failure::Fault(fault)) => return Err(fault),
-            Err(Failure::Closed(unsent)) => {
-                request = unsent.map(|unsent| *unsent).or(spare).ok_or(Fault::BrokenOff)?;
-                if reused {
-                    // The connection was old, not the instance broken: it gets the request on a new one.
-                    sent_again = true;
-                    record.retry();
-                } else {
-                    choice = elsewhere(slots, record, &choice, &mut went_elsewhere).ok_or(Fault::BrokenOff)?;
+    /// Passes the request on and its answer back.
+    pub(crate) fn run(self, view: &View, record: &mut Record) -> impl Future<Output = Result<Response<Body>, Fault>> {
+        let Self { mut request, mut choice, repeatable, wants_upgrade } = self;
+        async move {
+            let limits = &view.table.routes[record.route.ok_or(Fault::NoInstance)?].limits;
+            let state = Rc::clone(&record.busy.state);
+            let exchange = Exchange { state: &state, limits, upload: record.upload.clone() };
+            let mut went_elsewhere = false;
+            let mut sent_again = false;
+            loop {
+                record.enter_slot(&choice);
+                let lease = choice.upstream.lease();
+                let kept = if sent_again { None } else { choice.upstream.take() };
+                let reused = kept.is_some();
+                let link = match kept {
+                    Some(link) => Some(link),
+                    None => Box::pin(open(&choice, limits)).await,
+                };
+                let Some(mut link) = link else {
+                    record.connect_failed();
+                    choice = elsewhere(view, record, &choice, &mut went_elsewhere).ok_or(Fault::Unreachable)?;
+                    continue;
+                };
+                let spare = repeatable.then(|| Box::new(copy(&request)));
+                match exchange.run(&mut link, request).await {
+                    Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                        return Box::pin(switched(response, link, lease, wants_upgrade, &exchange)).await;
+                    }
+                    Ok(response) => return Ok(back(response, link, lease, &exchange)),
+                    Err(Failure::Fault(fault)) => return Err(fault),
+                    Err(Failure::Closed(unsent)) => {
+                        request = *unsent.or(spare).ok_or(Fault::BrokenOff)?;
+                        if reused {
+                            // The connection was old, not the instance broken: it gets the request on a new one.
+                            sent_again = true;
+                            record.retry();
+                        } else {
+                            choice = elsewhere(view, record, &choice, &mut went_elsewhere).ok_or(Fault::BrokenOff)?;
+                        }
+                    }
                 }
             }
         }
@@ -106,12 +131,13 @@ pub(crate) async fn pass(
 }
 
 /// Another instance, once.
-fn elsewhere(slots: &Slots, record: &mut Record, failed: &Choice, went: &mut bool) -> Option<Choice> {
+fn elsewhere(view: &View, record: &mut Record, failed: &Choice, went: &mut bool) -> Option<Choice> {
     if std::mem::replace(went, true) {
         return None;
     }
-    let view = Rc::clone(&record.view);
-    let choice = pick::other(slots, view.routes.get(record.route?)?, failed)?;
+    let route = record.route?;
+    let Target::Slots(slots) = &view.table.routes[route].target else { return None };
+    let choice = pick::other(slots, &view.routes[route], failed)?;
     record.retry();
     Some(choice)
 }
@@ -192,44 +218,51 @@ struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
-    async fn run(&self, link: &mut Link, request: Request<RequestBody>) -> Result<Response<Incoming>, Failure> {
+    fn run(
+        &self,
+        link: &mut Link,
+        request: Request<RequestBody>,
+    ) -> impl Future<Output = Result<Response<Incoming>, Failure>> {
         let ticker = &self.state.ticker;
         let sent_at = ticker.now();
         // The answer is looked for whenever the connection was moved on, and only that can bring it: it needs no waker
         // of its own, which spares a wake-up for each request. Unconstrained, because a budget that runs out would ask
         // for a wake-up through that very waker.
-        let mut answer = pin!(tokio::task::unconstrained(link.sender.try_send_request(request)));
-        std::future::poll_fn(|cx| {
-            loop {
-                let ended = link.poll(cx).is_ready();
-                match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                    Poll::Ready(Ok(response)) => return Poll::Ready(Ok(response)),
-                    Poll::Ready(Err(mut error)) => {
-                        let fault = self.upload.as_ref().and_then(|upload| upload.fault.get());
-                        let unsent = error.take_message().map(Box::new);
-                        return Poll::Ready(Err(fault.map_or(Failure::Closed(unsent), Failure::Fault)));
+        let answer = tokio::task::unconstrained(link.sender.try_send_request(request));
+        async move {
+            let mut answer = pin!(answer);
+            std::future::poll_fn(|cx| {
+                loop {
+                    let ended = link.poll(cx).is_ready();
+                    match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                        Poll::Ready(Ok(response)) => return Poll::Ready(Ok(response)),
+                        Poll::Ready(Err(mut error)) => {
+                            let fault = self.upload.as_ref().and_then(|upload| upload.fault.get());
+                            let unsent = error.take_message().map(Box::new);
+                            return Poll::Ready(Err(fault.map_or(Failure::Closed(unsent), Failure::Fault)));
+                        }
+                        Poll::Pending if ended => {
+                            link.discard();
+                            continue;
+                        }
+                        Poll::Pending => {}
                     }
-                    Poll::Pending if ended => {
-                        link.discard();
-                        continue;
+                    let until = self.until(sent_at);
+                    if until > ticker.now() {
+                        self.state.set_stage(Stage::Answering { until });
+                        return Poll::Pending;
                     }
-                    Poll::Pending => {}
-                }
-                let until = self.until(sent_at);
-                if until > ticker.now() {
-                    self.state.set_stage(Stage::Answering { until });
-                    return Poll::Pending;
-                }
-                match &self.upload {
-                    Some(upload) if upload.is_held() => upload.release(),
-                    Some(upload) if upload.finished_at.get().is_none() && upload.starved.get() => {
-                        return Poll::Ready(Err(Failure::Fault(Fault::BodyTooSlow)));
+                    match &self.upload {
+                        Some(upload) if upload.is_held() => upload.release(),
+                        Some(upload) if upload.finished_at.get().is_none() && upload.starved.get() => {
+                            return Poll::Ready(Err(Failure::Fault(Fault::BodyTooSlow)));
+                        }
+                        _ => return Poll::Ready(Err(Failure::Fault(Fault::TooLate))),
                     }
-                    _ => return Poll::Ready(Err(Failure::Fault(Fault::TooLate))),
                 }
-            }
-        })
-        .await
+            })
+            .await
+        }
     }
 
     /// When the present wait has lasted too long.
@@ -247,35 +280,8 @@ impl Exchange<'_> {
 }
 
 /// Makes an instance's answer the edge's own.
-async fn back(
-    response: Response<Incoming>,
-    mut link: Box<Link>,
-    lease: crate::pool::Lease,
-    wants_upgrade: bool,
-    exchange: &Exchange<'_>,
-) -> Result<Response<Body>, Fault> {
+fn back(response: Response<Incoming>, link: Box<Link>, lease: Lease, exchange: &Exchange<'_>) -> Response<Body> {
     let (mut parts, incoming) = response.into_parts();
-    let state = exchange.state;
-    if parts.status == StatusCode::SWITCHING_PROTOCOLS {
-        if !wants_upgrade {
-            return Err(Fault::BrokenOff);
-        }
-        let protocol = parts.headers.get(header::UPGRADE).cloned();
-        headers::strip_hop_by_hop(&mut parts.headers);
-        parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        if let Some(protocol) = protocol {
-            parts.headers.insert(header::UPGRADE, protocol);
-        }
-        // Everything was sent and the head was read, so this ends at once.
-        let ended = std::future::poll_fn(|cx| link.poll(cx));
-        if tokio::time::timeout(exchange.limits.connect_timeout, ended).await.is_err() {
-            return Err(Fault::BrokenOff);
-        }
-        let (socket, early) = link.into_parts().ok_or(Fault::BrokenOff)?;
-        let silence = exchange.limits.body_idle_timeout;
-        *state.tunnel.borrow_mut() = Some(Tunnel { socket, early, silence, record: None, _lease: lease });
-        return Ok(Response::from_parts(parts, Body::empty()));
-    }
     headers::strip_hop_by_hop(&mut parts.headers);
     parts.version = Version::HTTP_11;
     let mut streamed = Streamed {
@@ -283,7 +289,7 @@ async fn back(
         incoming,
         link: Some(link),
         lease,
-        state: Rc::clone(state),
+        state: Rc::clone(exchange.state),
         silence: exchange.limits.body_idle_timeout,
         failed: None,
     };
@@ -291,7 +297,36 @@ async fn back(
         Some(whole) => Body::full(whole),
         None => Body::streamed(Box::new(streamed)),
     };
-    Ok(Response::from_parts(parts, body))
+    Response::from_parts(parts, body)
+}
+
+/// Lets client and instance talk with each other, after `101 Switching Protocols`.
+async fn switched(
+    response: Response<Incoming>,
+    mut link: Box<Link>,
+    lease: Lease,
+    wants_upgrade: bool,
+    exchange: &Exchange<'_>,
+) -> Result<Response<Body>, Fault> {
+    if !wants_upgrade {
+        return Err(Fault::BrokenOff);
+    }
+    let (mut parts, _no_body) = response.into_parts();
+    let protocol = parts.headers.get(header::UPGRADE).cloned();
+    headers::strip_hop_by_hop(&mut parts.headers);
+    parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    if let Some(protocol) = protocol {
+        parts.headers.insert(header::UPGRADE, protocol);
+    }
+    // Everything was sent and the head was read, so this ends at once.
+    let ended = std::future::poll_fn(|cx| link.poll(cx));
+    if tokio::time::timeout(exchange.limits.connect_timeout, ended).await.is_err() {
+        return Err(Fault::BrokenOff);
+    }
+    let (socket, early) = link.into_parts().ok_or(Fault::BrokenOff)?;
+    let silence = exchange.limits.body_idle_timeout;
+    *exchange.state.tunnel.borrow_mut() = Some(Tunnel { socket, early, silence, record: None, _lease: lease });
+    Ok(Response::from_parts(parts, Body::empty()))
 }
 
 impl Streamed {

@@ -17,31 +17,37 @@ use crate::body::Body;
 use crate::conn_state::{ConnState, Role, Stage, Standing};
 use crate::headers::Claims;
 use crate::metrics::Refused;
+use crate::proxy::Passage;
 use crate::record::Record;
 use crate::table::{Found, Redirect, Route, Target};
 use crate::view::View;
 use crate::worker::Worker;
-use crate::{host, proxy, static_site, trace};
+use crate::{host, static_site, trace};
 
 /// How long an answer that belongs to no route may take to be read.
 const ROUTELESS_SILENCE: Duration = Duration::from_secs(30);
 
+/// What is to be done for a request.
+enum Step {
+    Answer(Response<Body>),
+    Pass(Passage),
+}
+
 /// Answers one request.
-pub(crate) async fn serve(
-    worker: Rc<Worker>,
-    state: Rc<ConnState>,
+pub(crate) fn serve(
+    worker: &Rc<Worker>,
+    state: &Rc<ConnState>,
     request: Request<Incoming>,
-) -> Result<Response<Body>, Infallible> {
+) -> impl Future<Output = Result<Response<Body>, Infallible>> + use<> {
     let busy = state.begin();
     let view = worker.view();
-    let standing = standing(&view, &state);
+    let standing = standing(&view, state);
     let (parts, incoming) = request.into_parts();
     let may_choose_id = standing.trusted || matches!(standing.role, Role::Internal(_));
     let request_id = trace::request_id(&parts.headers, may_choose_id);
     let form = Form::asked_by(&parts.headers);
-    let mut record = Record::new(&worker, Rc::clone(&view), busy, request_id, &parts);
-
-    let answer = match route(&view, standing.role, &parts) {
+    let mut record = Record::new(worker, Rc::clone(&view), busy, request_id, &parts);
+    let step = match route(&view, standing.role, &parts) {
         Ok(route) => {
             record.enter_route(route);
             let claims = match standing.role {
@@ -49,15 +55,22 @@ pub(crate) async fn serve(
                 _ if standing.trusted => Claims::Continued(&view.table.trusted),
                 _ => Claims::Dropped,
             };
-            target(&view.table.routes[route], parts, incoming, claims, &mut record).await
+            target(&view.table.routes[route], parts, incoming, claims, &mut record)
         }
         Err(fault) => {
             worker.registry.thread.refuse(refused(fault));
             Err(fault)
         }
     };
-    let response = answer.unwrap_or_else(|fault| fault.answer(form, &record.request_id));
-    Ok(finish(response, record))
+    async move {
+        let answer = match step {
+            Ok(Step::Answer(response)) => Ok(response),
+            Ok(Step::Pass(passage)) => passage.run(&view, &mut record).await,
+            Err(fault) => Err(fault),
+        };
+        let response = answer.unwrap_or_else(|fault| fault.answer(form, &record.request_id));
+        Ok(finish(response, record))
+    }
 }
 
 /// What the table says of the connection; worked out once for each table, not for each request.
@@ -119,18 +132,18 @@ fn authority(parts: &Parts) -> Result<Option<&str>, Fault> {
     }
 }
 
-async fn target(
+fn target(
     route: &Route,
     parts: Parts,
     incoming: Incoming,
     claims: Claims<'_>,
     record: &mut Record,
-) -> Result<Response<Body>, Fault> {
-    match &route.target {
-        Target::Slots(slots) => proxy::pass(parts, incoming, slots, &route.limits, claims, record).await,
-        Target::Static(site) => static_site::serve(site, below(route, &parts), &parts),
-        Target::Redirect(redirect) => Ok(redirected(redirect, below(route, &parts), &parts)),
-    }
+) -> Result<Step, Fault> {
+    Ok(match &route.target {
+        Target::Slots(slots) => Step::Pass(Passage::new(parts, incoming, slots, &route.limits, claims, record)?),
+        Target::Static(site) => Step::Answer(static_site::serve(site, below(route, &parts), &parts)?),
+        Target::Redirect(redirect) => Step::Answer(redirected(redirect, below(route, &parts), &parts)),
+    })
 }
 
 /// The path below the route's prefix. A listener's own route is asked with any path: then all of it.
