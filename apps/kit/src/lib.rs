@@ -25,6 +25,7 @@ pub mod database;
 mod extract;
 pub mod health;
 mod metering;
+mod openapi;
 mod problem;
 mod run;
 pub mod service;

@@ -24,7 +24,7 @@ use crate::config::Base;
 use crate::context::{Context, REQUEST_ID};
 use crate::database::{Database, Migrations};
 use crate::health::{Dependency, Health, Schema};
-use crate::{Failure, Problem, extract, metering};
+use crate::{Failure, Problem, extract, metering, openapi};
 
 /// Largest request body where a service says nothing else.
 const BODY_LIMIT_BYTES: usize = 1024 * 1024;
@@ -45,22 +45,6 @@ pub struct Service {
     body_limit: usize,
 }
 
-/// Answers that are a problem have their own media type, which is said here once rather than at every route.
-fn name_problems(value: &mut serde_json::Value) {
-    const PROBLEM: &str = "#/components/schemas/ProblemBody";
-    match value {
-        serde_json::Value::Object(object) => {
-            let is_problem = object.get("application/json").is_some_and(|media| media["schema"]["$ref"] == PROBLEM);
-            if is_problem && let Some(media) = object.remove("application/json") {
-                object.insert("application/problem+json".to_owned(), media);
-            }
-            object.values_mut().for_each(name_problems);
-        }
-        serde_json::Value::Array(list) => list.iter_mut().for_each(name_problems),
-        _ => {}
-    }
-}
-
 impl Service {
     /// A service with these routes.
     pub fn new(routes: Router) -> Self {
@@ -77,9 +61,7 @@ impl Service {
     /// What `/api/openapi.json` answers.
     #[must_use]
     pub fn openapi(mut self, document: &utoipa::openapi::OpenApi) -> Self {
-        let mut document = serde_json::to_value(document).expect("an OpenAPI document becomes JSON");
-        name_problems(&mut document);
-        self.openapi = Some(document.to_string().into_bytes().into());
+        self.openapi = Some(openapi::complete(document).to_string().into_bytes().into());
         self
     }
 
@@ -138,7 +120,7 @@ impl Service {
             .fallback(|| async { extract::from_status(StatusCode::NOT_FOUND, "There is nothing at this address.") })
             .method_not_allowed_fallback(|| async { extract::from_status(StatusCode::METHOD_NOT_ALLOWED, "") });
         if let Some(document) = self.openapi {
-            router = router.route("/api/openapi.json", get(move || async move { openapi(&document) }));
+            router = router.route("/api/openapi.json", get(move || async move { described(&document) }));
         }
         if let Some(verifier) = self.verifier {
             router = router.layer(Extension(verifier));
@@ -227,7 +209,7 @@ fn render_metrics(database: Option<&Database>) -> impl IntoResponse + use<> {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 
-fn openapi(document: &[u8]) -> impl IntoResponse + use<> {
+fn described(document: &[u8]) -> impl IntoResponse + use<> {
     ([(header::CONTENT_TYPE, "application/json")], document.to_vec())
 }
 

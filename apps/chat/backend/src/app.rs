@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ai::Catalog;
 use axum::Router;
+use axum::routing::any;
 use kit::cache::Cache;
 use kit::database::{Database, Migration, Migrations};
 use kit::service::Service;
@@ -138,7 +139,14 @@ impl Rest {
 
 /// All routes and their description.
 fn router(app: Arc<App>) -> (Router, utoipa::openapi::OpenApi) {
-    OpenApiRouter::with_openapi(Description::openapi())
+    let (openai, openai_description) = OpenApiRouter::new()
+        .routes(routes!(openai::create))
+        .routes(routes!(openai::models))
+        .routes(routes!(openai::model))
+        .split_for_parts();
+    // Below `/v1` whatever is not there is refused in OpenAI's shape too.
+    let openai = openai.route("/v1/{*rest}", any(openai::unknown)).method_not_allowed_fallback(openai::unknown);
+    let (native, mut description) = OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(native::create))
         .routes(routes!(native::create_short))
         .routes(routes!(conversations::routes::list, conversations::routes::create))
@@ -147,11 +155,9 @@ fn router(app: Arc<App>) -> (Router, utoipa::openapi::OpenApi) {
         .routes(routes!(keys::routes::list, keys::routes::create))
         .routes(routes!(keys::routes::revoke))
         .routes(routes!(credits::handler))
-        .routes(routes!(openai::create))
-        .routes(routes!(openai::models))
-        .routes(routes!(openai::model))
-        .with_state(app)
-        .split_for_parts()
+        .split_for_parts();
+    description.merge(openai_description);
+    (native.merge(openai).with_state(app), description)
 }
 
 #[derive(OpenApi)]

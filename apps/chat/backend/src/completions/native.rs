@@ -86,14 +86,11 @@ impl From<Answered> for CompletionAnswer {
         as server-sent events: `delta` `{content}`, then `done` (this answer's object) or `error` (a problem).",
     request_body = CompletionRequest,
     responses(
-        (status = 200, description = "The answer; with `stream` a `text/event-stream`", body = CompletionAnswer),
-        (status = 400, description = "The body is not JSON", body = kit::ProblemBody),
+        (status = 200, description = "The answer; with `stream` as server-sent events", content((CompletionAnswer = "application/json"), (String = "text/event-stream"))),
         (status = 401, description = "Not signed in", body = kit::ProblemBody),
         (status = 402, description = "Out of credits", body = kit::ProblemBody),
         (status = 404, description = "No such conversation", body = kit::ProblemBody),
         (status = 409, description = "The conversation was deleted meanwhile", body = kit::ProblemBody),
-        (status = 413, description = "The body is too large", body = kit::ProblemBody),
-        (status = 415, description = "The body is not application/json", body = kit::ProblemBody),
         (status = 422, description = "Fields are not valid", body = kit::ProblemBody),
         (status = 502, description = "The model failed", body = kit::ProblemBody),
         (status = 503, description = "Ledger, model or database do not answer, or too many answers are being written", body = kit::ProblemBody),
@@ -115,7 +112,7 @@ pub(crate) async fn create(
     summary = "The same as `/api/chat/completions`",
     request_body = CompletionRequest,
     responses(
-        (status = 200, description = "The answer; with `stream` a `text/event-stream`", body = CompletionAnswer),
+        (status = 200, description = "The answer; with `stream` as server-sent events", content((CompletionAnswer = "application/json"), (String = "text/event-stream"))),
         (status = "default", description = "As at `/api/chat/completions`", body = kit::ProblemBody),
     ),
     security(("token" = []))

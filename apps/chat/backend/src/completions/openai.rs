@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::sse::Event as SseEvent;
 use axum::response::{IntoResponse, Response};
 use kit::Problem;
@@ -54,11 +54,16 @@ fn refuse(failure: &Failure) -> Response {
         one message is one charge; the exchange is stored. Out of credits is 402 with code `insufficient_quota`.",
     request_body = serde_json::Value,
     responses(
-        (status = 200, description = "The answer: `chat.completion`, or with `stream` a `text/event-stream` of `chat.completion.chunk`, ended by `[DONE]`", body = serde_json::Value),
+        (
+            status = 200, description = "The answer: `chat.completion`, or with `stream` events of `chat.completion.chunk`, ended by `[DONE]`",
+            content((serde_json::Value = "application/json"), (String = "text/event-stream"))
+        ),
         (status = 400, description = "Invalid request", body = serde_json::Value),
         (status = 401, description = "No valid API key", body = serde_json::Value),
         (status = 402, description = "Out of credits", body = serde_json::Value),
         (status = 404, description = "No such model", body = serde_json::Value),
+        (status = 413, description = "The body is larger than 1 MiB", body = serde_json::Value),
+        (status = 415, description = "The body is not JSON", body = serde_json::Value),
         (status = 502, description = "The model failed", body = serde_json::Value),
         (status = 503, description = "Ledger, model or database do not answer", body = serde_json::Value),
         (status = 504, description = "The model took too long", body = serde_json::Value),
@@ -76,7 +81,9 @@ pub(crate) async fn create(
     };
     let body = match body {
         Ok(Json(body)) => body,
-        Err(rejection) => return Refusal::unreadable(rejection.body_text()).into_response(),
+        Err(rejection) => {
+            return Refusal::unreadable(rejection.status().as_u16(), rejection.body_text()).into_response();
+        }
     };
     let (streams, include_usage) = (body.stream.unwrap_or(false), body.include_usage());
     let input = match body.into_input() {
@@ -199,6 +206,11 @@ pub(crate) async fn model(
         Some(offer) => Json(entry(&offer.model, offer.provider.name())).into_response(),
         None => Refusal::no_model(&id).into_response(),
     }
+}
+
+/// Whatever else is asked for below `/v1`, in the shape that clients parse.
+pub(crate) async fn unknown(method: Method, uri: Uri) -> Response {
+    Refusal::unknown_url(method.as_str(), uri.path()).into_response()
 }
 
 /// `created` is part of the shape, but nobody tells us when a model was made.

@@ -131,9 +131,22 @@ impl Refusal {
         }
     }
 
-    /// A body that could not be read.
-    pub(super) fn unreadable(message: String) -> Self {
-        Self { status: 400, message, kind: "invalid_request_error", param: None, code: "invalid_json" }
+    fn invalid(status: u16, message: String, code: &'static str) -> Self {
+        Self { status, message, kind: "invalid_request_error", param: None, code }
+    }
+
+    /// A body that could not be read. What is no valid JSON of the right shape is 400 here, as OpenAI says it.
+    pub(super) fn unreadable(status: u16, message: String) -> Self {
+        match status {
+            413 => Self::invalid(413, message, "body_too_large"),
+            415 => Self::invalid(415, message, "unsupported_media_type"),
+            _ => Self::invalid(400, message, "invalid_json"),
+        }
+    }
+
+    /// Nothing of OpenAI's protocol that this service speaks.
+    pub(super) fn unknown_url(method: &str, path: &str) -> Self {
+        Self::invalid(404, format!("{method} {path}: this service does not offer that"), "unknown_url")
     }
 
     /// No key, or one that is not good.

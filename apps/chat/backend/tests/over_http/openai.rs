@@ -85,6 +85,16 @@ async fn errors_have_the_status_and_code_that_clients_look_for(store: Store) {
         assert_eq!((got, &refusal["error"]["code"]), (status, &json!(code)), "{changes}: {refusal}");
         assert!(refusal["error"]["message"].is_string() && refusal["error"]["type"].is_string(), "{refusal}");
     }
+    let long = "x".repeat(1 << 20);
+    for (method, path, body, status, code) in [
+        (Method::POST, PATH, Some(json!({ "messages": [{ "role": "user", "content": long }] })), 413, "body_too_large"),
+        (Method::GET, PATH, None, 404, "unknown_url"),
+        (Method::DELETE, "/v1/models", None, 404, "unknown_url"),
+        (Method::POST, "/v1/embeddings", Some(json!({ "input": "hi" })), 404, "unknown_url"),
+    ] {
+        let (got, refusal) = parts(world.call(&person, method.clone(), path, body).await).await;
+        assert_eq!((got, &refusal["error"]["code"]), (status, &json!(code)), "{method} {path}: {refusal}");
+    }
     let (status, refusal) = parts(world.call(&stranger, Method::GET, "/v1/models", None).await).await;
     assert_eq!((status, &refusal["error"]["code"]), (401, &json!("invalid_api_key")));
 }
