@@ -96,7 +96,8 @@ async fn metrics_count_by_route_and_status() {
 async fn ready(database: &Database) -> (StatusCode, Value) {
     let service = Service::new(routes())
         .database(database.clone(), MIGRATIONS, "things")
-        .dependency("elsewhere", || async { Err("it is away".to_owned()) });
+        .dependency("elsewhere", || async { Err("it is away".to_owned()) })
+        .dependency("silent", std::future::pending);
     let service = Running::start(service.into_router()).await;
     let answer = Client::new().get(format!("{}/api/health/ready", service.url)).send().await.unwrap();
     (answer.status(), answer.json().await.unwrap())
@@ -122,6 +123,10 @@ async fn readiness_follows_the_schema(store: Store) {
         body["dependencies"][0],
         serde_json::json!({"name": "elsewhere", "status": "down", "detail": "it is away"})
     );
+
+    let silent = &body["dependencies"][1];
+    assert_eq!((&silent["name"], &silent["status"]), (&"silent".into(), &"down".into()), "one that hangs is told too");
+    assert!(silent["detail"].as_str().unwrap().contains("no answer within"), "{silent}");
 
     database.execute_unprepared("DROP TABLE things").await.unwrap();
     assert_eq!(ready(&database).await.0, StatusCode::SERVICE_UNAVAILABLE, "the version matches, but the table is gone");
