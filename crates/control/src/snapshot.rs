@@ -36,12 +36,12 @@ pub(crate) struct Ready {
 
 /// The snapshot of this moment. Its generation is 0: whoever puts it gives it one.
 pub(crate) fn build(plan: &Plan, ready: &BTreeMap<String, Vec<Ready>>) -> Snapshot {
-    let mut listeners = vec![Listener { address: plan.listen, route: None }];
+    let mut listeners = vec![Listener::public(plan.listen)];
     let mut routes = Vec::new();
     for service in &plan.services {
         let target = match &service.run {
             Run::Command(command) => {
-                listeners.push(Listener { address: command.internal, route: Some(service.name.clone()) });
+                listeners.push(Listener::internal(command.internal, service.name.clone()));
                 Target::Slots(vec![slot(ready.get(&service.name).map_or(&[], Vec::as_slice))])
             }
             Run::Static { folder, not_found } => {
@@ -56,7 +56,7 @@ pub(crate) fn build(plan: &Plan, ready: &BTreeMap<String, Vec<Ready>>) -> Snapsh
         }
     }
     let limits = Limits { drain_timeout_ms: millis(EDGE_DRAIN), ..Limits::default() };
-    Snapshot { generation: 0, listeners, routes, limits, trusted_proxies: plan.trusted_proxies.clone() }
+    Snapshot { generation: 0, listeners, routes, limits, trusted_proxies: plan.trusted_proxies.clone(), tls: None }
 }
 
 fn slot(ready: &[Ready]) -> Slot {

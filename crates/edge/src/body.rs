@@ -86,7 +86,10 @@ impl http_body::Body for Body {
             Kind::Streamed(streamed) => ready!(streamed.poll_frame(cx)),
         };
         match (&frame, &mut this.record) {
-            (Some(Ok(frame)), Some(record)) => record.sent(frame.data_ref().map_or(0, Bytes::len)),
+            (Some(Ok(frame)), Some(record)) => {
+                record.busy.state.touch();
+                record.sent(frame.data_ref().map_or(0, Bytes::len));
+            }
             (Some(Err(_)), Some(record)) => record.broke_off(),
             _ => {}
         }
@@ -212,6 +215,7 @@ impl http_body::Body for RequestBody {
         };
         if let Some(data) = frame.data_ref() {
             let length = data.len() as u64;
+            upload.state.touch();
             upload.received_bytes.set(upload.received_bytes.get() + length);
             match upload.left.get().checked_sub(length) {
                 Some(left) => upload.left.set(left),

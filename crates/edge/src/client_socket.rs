@@ -3,16 +3,15 @@
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
-use crate::coalesce;
 use crate::conn_state::ConnState;
 use crate::framing::Framing;
 use crate::ticker::Millis;
+use crate::transport::Transport;
 
 /// How long and how much is read from a client whose body was refused. A socket closed with unread input sends RST,
 /// and RST discards an answer that the client has not read yet.
@@ -20,7 +19,7 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
 pub(crate) struct ClientSocket {
-    socket: TcpStream,
+    socket: Transport,
     state: Rc<ConnState>,
     framing: Framing,
     linger: Option<Linger>,
@@ -32,14 +31,20 @@ struct Linger {
 }
 
 impl ClientSocket {
-    pub(crate) fn new(socket: TcpStream, state: Rc<ConnState>) -> Self {
+    pub(crate) fn new(socket: Transport, state: Rc<ConnState>) -> Self {
         Self { socket, state, framing: Framing::default(), linger: None }
+    }
+
+    /// A socket whose bytes are framed by something stricter than HTTP/1.
+    pub(crate) fn unframed(socket: Transport, state: Rc<ConnState>) -> Self {
+        state.tunnelling.set(true);
+        Self::new(socket, state)
     }
 
     /// Says a few last bytes, if the client takes them at once, and closes so that they arrive.
     pub(crate) async fn say_last(mut self, bytes: &[u8]) {
         // A client that does not take a hundred bytes learns it from the close.
-        let _sent = self.socket.try_write(bytes);
+        let _sent = Pin::new(&mut self.socket).poll_write(&mut Context::from_waker(Waker::noop()), bytes);
         self.state.unread.set(true);
         self.state.tunnelling.set(true);
         let watched = Rc::clone(&self.state);
@@ -117,7 +122,7 @@ impl AsyncWrite for ClientSocket {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = coalesce::poll_write(&mut self.socket, cx, bufs);
+        let written = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
         self.note(&written);
         written
     }

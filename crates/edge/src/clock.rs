@@ -12,6 +12,17 @@ pub(crate) fn unix_millis() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Seconds since 1970, UTC, as certificates count them.
+pub(crate) fn unix_seconds() -> i64 {
+    i64::try_from(unix_millis() / 1_000).unwrap_or(i64::MAX)
+}
+
+/// From 0 to 1.
+#[expect(clippy::cast_precision_loss, reason = "53 bits are taken, as many as fit")]
+pub(crate) fn chance() -> f64 {
+    (random() >> 11) as f64 / (1_u64 << 53) as f64
+}
+
 thread_local! {
     /// Seeded by the system; each thread has its own, so ids cost no lock and no system call.
     static STATE: Cell<u64> = Cell::new(RandomState::new().hash_one(std::thread::current().id()));

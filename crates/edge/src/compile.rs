@@ -14,7 +14,9 @@ use http::{HeaderName, HeaderValue, StatusCode, Uri};
 use crate::cidr::Cidr;
 use crate::sequence::Sequence;
 use crate::snapshot::{self, Snapshot};
-use crate::table::{Limits, Paths, Problem, Redirect, Route, RouteLimits, Site, Slot, Slots, Table, Target};
+use crate::table::{
+    Limits, Listener, Paths, Problem, Redirect, Role, Route, RouteLimits, Site, Slot, Slots, Table, Target,
+};
 use crate::{headers, host};
 
 /// Longest name of a route, slot, release or instance: they are labels of metrics.
@@ -60,6 +62,7 @@ impl Compiler<'_> {
             listeners: self.listeners(),
             trusted: self.trusted(),
             limits: self.limits(),
+            strict_transport: self.tls_settings(),
             snapshot: Arc::new(snapshot.clone()),
             routes,
         }
@@ -235,6 +238,13 @@ impl Compiler<'_> {
         Duration::from_millis(milliseconds.clamp(1, MAX_MS))
     }
 
+    fn at_least_one(&mut self, field: &str, value: u32) -> u32 {
+        if value == 0 {
+            self.problem("limits", format!("{field} is 0; it must be at least 1"));
+        }
+        value
+    }
+
     fn hosts(&mut self, routes: &[Route]) -> HashMap<Box<str>, Paths> {
         let mut hosts: HashMap<Box<str>, Paths> = HashMap::new();
         let mut names = HashSet::new();
@@ -268,22 +278,85 @@ impl Compiler<'_> {
         hosts
     }
 
-    fn listeners(&mut self) -> HashMap<SocketAddr, Option<usize>> {
+    fn listeners(&mut self) -> HashMap<SocketAddr, Listener> {
         let mut listeners = HashMap::new();
         for listener in &self.snapshot.listeners {
             let at = format!("listener {}", listener.address);
-            let route = listener.route.as_ref().and_then(|name| {
-                let index = self.snapshot.routes.iter().position(|route| route.name == *name);
-                if index.is_none() {
-                    self.problem(&at, format!("names the route `{name}`, which does not exist"));
-                }
-                index
-            });
-            if listeners.insert(listener.address, route).is_some() {
+            let role = self.role(&at, listener);
+            if listener.tls && self.snapshot.tls.is_none() {
+                self.problem(&at, "speaks TLS, but `tls` does not say where certificates come from");
+            }
+            if listeners.insert(listener.address, Listener { role, tls: listener.tls }).is_some() {
                 self.problem(&at, "appears twice");
             }
         }
         listeners
+    }
+
+    fn role(&mut self, at: &str, listener: &snapshot::Listener) -> Role {
+        match (&listener.route, listener.to_https, listener.tls) {
+            (None, None, _) => Role::Public,
+            (None, Some(0), _) => {
+                self.problem(at, "to_https is 0; name the port that clients reach TLS at, usually 443");
+                Role::Gone
+            }
+            (None, Some(port), false) => Role::ToHttps(port),
+            (Some(name), None, false) => {
+                if let Some(index) = self.snapshot.routes.iter().position(|route| route.name == *name) {
+                    return Role::Internal(index);
+                }
+                self.problem(at, format!("names the route `{name}`, which does not exist"));
+                Role::Gone
+            }
+            _ => {
+                self.problem(at, "can have only one of `route`, `tls` and `to_https`");
+                Role::Gone
+            }
+        }
+    }
+
+    /// Whether answers over TLS say that there is no other way.
+    fn tls_settings(&mut self) -> bool {
+        let Some(tls) = &self.snapshot.tls else { return false };
+        for path in tls.certificates.iter().flat_map(|files| [&files.certificate, &files.key]) {
+            self.absolute("certificate", path);
+        }
+        match &tls.issuer {
+            None => {}
+            Some(snapshot::Issuer::Local(local)) => {
+                self.absolute("the local authority's folder", &local.folder);
+            }
+            Some(snapshot::Issuer::Acme(acme)) => self.acme(acme),
+        }
+        tls.strict_transport
+    }
+
+    fn acme(&mut self, acme: &snapshot::Acme) {
+        self.absolute("the ACME folder", &acme.folder);
+        let directory = acme.directory.parse::<Uri>();
+        if !directory.is_ok_and(|uri| uri.scheme_str() == Some("https") && uri.host().is_some()) {
+            self.problem("tls", format!("the ACME directory `{}` must be an https URL", acme.directory.escape_debug()));
+        }
+        let email = acme.email.as_deref().unwrap_or("a@b");
+        if !email.contains('@') || email.contains(|letter: char| letter.is_whitespace() || letter == ',') {
+            self.problem("tls", format!("email `{}` must be one address", email.escape_debug()));
+        }
+        let mut listeners = self.snapshot.listeners.iter();
+        match acme.challenge {
+            snapshot::Challenge::Http01 if !listeners.any(|listener| listener.to_https.is_some()) => {
+                self.problem("tls", "http-01 needs a listener with `to_https`, reached from outside at port 80");
+            }
+            snapshot::Challenge::TlsAlpn01 if !listeners.any(|listener| listener.tls) => {
+                self.problem("tls", "tls-alpn-01 needs a listener with `tls`, reached from outside at port 443");
+            }
+            _ => {}
+        }
+    }
+
+    fn absolute(&mut self, what: &str, path: &Path) {
+        if !path.is_absolute() {
+            self.problem("tls", format!("{what} `{}` must be an absolute path", path.display()));
+        }
     }
 
     fn trusted(&mut self) -> Vec<Cidr> {
@@ -318,6 +391,9 @@ impl Compiler<'_> {
             header_timeout: self.duration("limits", "header_timeout_ms", limits.header_timeout_ms),
             idle_timeout: self.duration("limits", "idle_timeout_ms", limits.idle_timeout_ms),
             drain_timeout: self.duration("limits", "drain_timeout_ms", limits.drain_timeout_ms),
+            handshake_timeout: self.duration("limits", "handshake_timeout_ms", limits.handshake_timeout_ms),
+            max_http2_streams: self.at_least_one("max_http2_streams", limits.max_http2_streams),
+            max_http2_resets: self.at_least_one("max_http2_resets", limits.max_http2_resets),
         }
     }
 }

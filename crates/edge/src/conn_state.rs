@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+use crate::table::Role;
 use crate::ticker::{Millis, NEVER, Ticker};
 use crate::upgrade::Tunnel;
 
@@ -19,6 +20,8 @@ pub(crate) struct ConnState {
     pub(crate) peer: SocketAddr,
     /// Its address as a header value, made once.
     pub(crate) peer_text: HeaderValue,
+    /// It came over TLS.
+    pub(crate) secure: bool,
     /// The listener it came through, as the snapshot declares it.
     pub(crate) listener: SocketAddr,
     /// What the current table says of listener and peer; worked out again when the table changes.
@@ -64,23 +67,25 @@ pub(crate) struct Standing {
     pub(crate) trusted: bool,
 }
 
-/// What a listener is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// Routed by host and path.
-    Public,
-    /// Always this route.
-    Internal(usize),
-    /// The listener is not in the table any more.
-    Gone,
-}
-
 impl ConnState {
-    pub(crate) fn new(peer: SocketAddr, listener: SocketAddr, ticker: &Rc<Ticker>) -> Self {
+    pub(crate) fn new(peer: SocketAddr, listener: SocketAddr, secure: bool, ticker: &Rc<Ticker>) -> Self {
         let text = peer.ip().to_canonical().to_string();
+        let peer_text = HeaderValue::try_from(text).expect("an address has no control characters");
+        Self::of(peer, peer_text, listener, secure, ticker)
+    }
+
+    /// Of one of several requests on this connection.
+    pub(crate) fn for_stream(&self) -> Self {
+        let state = Self::of(self.peer, self.peer_text.clone(), self.listener, self.secure, &self.ticker);
+        state.standing.set(self.standing.get());
+        state
+    }
+
+    fn of(peer: SocketAddr, peer_text: HeaderValue, listener: SocketAddr, secure: bool, ticker: &Rc<Ticker>) -> Self {
         Self {
             peer,
-            peer_text: HeaderValue::try_from(text).expect("an address has no control characters"),
+            peer_text,
+            secure,
             listener,
             standing: Cell::new(Standing { epoch: 0, role: Role::Gone, trusted: false }),
             tunnel: RefCell::default(),

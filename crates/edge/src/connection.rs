@@ -1,8 +1,10 @@
-//! One client connection from its first byte to its last: the task that drives hyper, with the timeouts of its stages.
+//! One client connection from its first byte to its last: TLS where the listener speaks it, then HTTP/2 where the client
+//! chose it, or HTTP/1: the task that drives hyper, with the timeouts of its stages.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 
 use http::Request;
@@ -10,13 +12,19 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustls::HandshakeKind;
 use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
 
 use crate::client_socket::ClientSocket;
 use crate::conn_state::{ConnState, Stage};
-use crate::metrics::Refused;
+use crate::http2;
+use crate::metrics::{Handshake, Refused};
 use crate::serve::serve;
 use crate::table::Limits;
+use crate::tls::config::H2;
+use crate::tls::store::ACME_TLS;
+use crate::transport::Transport;
 use crate::worker::{Admission, Worker};
 
 /// hyper parses up to this many header fields without allocating; it takes a bound of its own only where ours is above.
@@ -54,10 +62,51 @@ pub(crate) async fn drive(
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%peer, %error, "nodelay failed: the client is gone already");
     }
+    let secure = worker.view().table.listeners.get(&listener).is_some_and(|listener| listener.tls);
+    let state = Rc::new(ConnState::new(peer, listener, secure, &worker.ticker));
+    let watch = worker.ticker.watch(&state);
+    if secure {
+        Box::pin(drive_secure(worker, socket, state)).await;
+    } else {
+        drive_http1(worker, Transport::Plain(socket), state).await;
+    }
+    drop(watch);
+    drop(admission);
+}
+
+/// Shakes hands, and goes on with what was agreed on.
+async fn drive_secure(worker: Rc<Worker>, socket: TcpStream, state: Rc<ConnState>) {
+    let cells = &worker.registry.thread;
+    let acceptor = TlsAcceptor::from(Arc::clone(&worker.shared.tls));
+    let within = worker.view().table.limits.handshake_timeout;
+    let stream = match tokio::time::timeout(within, acceptor.accept(socket)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            tracing::debug!(peer = %state.peer, %error, "no TLS");
+            return cells.handshake(Handshake::Failed);
+        }
+        Err(_elapsed) => return cells.handshake(Handshake::TimedOut),
+    };
+    let (_, session) = stream.get_ref();
+    let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
+    cells.handshake(if resumed { Handshake::Resumed } else { Handshake::Full });
+    let http2 = match session.alpn_protocol() {
+        // The authority has seen what it wanted to see (RFC 8737): nothing is said in this protocol.
+        Some(ACME_TLS) => return,
+        protocol => protocol == Some(H2),
+    };
+    let transport = Transport::Secure(Box::new(stream));
+    if http2 {
+        http2::drive(worker, transport, state).await;
+    } else {
+        drive_http1(worker, transport, state).await;
+    }
+}
+
+/// HTTP/1, one request after the other.
+async fn drive_http1(worker: Rc<Worker>, socket: Transport, state: Rc<ConnState>) {
     let view = worker.view();
     let limits = &view.table.limits;
-    let state = Rc::new(ConnState::new(peer, listener, &worker.ticker));
-    let watch = worker.ticker.watch(&state);
     let service = service_fn(|request: Request<Incoming>| serve(&worker, &state, request));
     let io = TokioIo::new(ClientSocket::new(socket, Rc::clone(&state)));
     let mut http = builder(limits).serve_connection(io, service);
@@ -108,8 +157,6 @@ pub(crate) async fn drive(
             }
         }
     }
-    drop(watch);
-    drop(admission);
 }
 
 /// Tells a client that there are too many, as far as that is possible without waiting for it.

@@ -6,15 +6,17 @@
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::admin::{Applied, Health, Refusal, Status};
+use crate::admin::{Applied, Certificate, Health, Refusal, Status};
 use crate::error::Error;
 use crate::metrics::{Facts, Registry, render};
 use crate::snapshot::Snapshot;
-use crate::table::Table;
+use crate::table::{Problem, Table};
+use crate::tls::Keeper;
 use crate::worker::{Command, Shared};
 use crate::{clock, listen, persist};
 
@@ -27,6 +29,7 @@ pub(crate) struct WorkerHandle {
 pub(crate) struct Control {
     config: PathBuf,
     shared: Arc<Shared>,
+    keeper: Rc<Keeper>,
     workers: Vec<WorkerHandle>,
     /// Address as declared → as bound; they differ for port 0.
     listeners: BTreeMap<SocketAddr, SocketAddr>,
@@ -69,9 +72,18 @@ fn listen_error(address: SocketAddr, source: std::io::Error) -> Error {
 }
 
 impl Control {
-    pub(crate) fn new(config: PathBuf, shared: Arc<Shared>, workers: Vec<WorkerHandle>) -> Self {
+    pub(crate) fn new(config: PathBuf, shared: Arc<Shared>, keeper: Rc<Keeper>, workers: Vec<WorkerHandle>) -> Self {
         let started_seconds = clock::unix_millis() / 1_000;
-        Self { config, shared, workers, listeners: BTreeMap::new(), draining: false, refused: 0, started_seconds }
+        Self {
+            config,
+            shared,
+            keeper,
+            workers,
+            listeners: BTreeMap::new(),
+            draining: false,
+            refused: 0,
+            started_seconds,
+        }
     }
 
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
@@ -98,8 +110,13 @@ impl Control {
             generation: self.snapshot().generation,
             started_seconds: self.started_seconds,
             admin_refused: self.refused,
+            certificates: self.certificates(),
         };
-        render(&registries, facts)
+        render(&registries, &facts)
+    }
+
+    pub(crate) fn certificates(&self) -> Vec<Certificate> {
+        self.keeper.report()
     }
 
     /// Puts a snapshot into effect, or says why not.
@@ -135,10 +152,8 @@ impl Control {
                 ..refusal(409, "Stale snapshot", &detail)
             });
         }
-        let mut table = snapshot.compile().map_err(|problems| Refusal {
-            problems: problems.iter().map(ToString::to_string).collect(),
-            ..refusal(422, "Invalid snapshot", "Correct what is listed; the served snapshot is unchanged.")
-        })?;
+        let mut table = snapshot.compile().map_err(|problems| invalid(&problems))?;
+        let certificates = self.keeper.prepare(&snapshot, &table).map_err(|problems| invalid(&problems))?;
         let bound = bind(&table, &self.listeners, self.workers.len())
             .map_err(|error| refusal(503, "Address not available", &error.to_string()))?;
         persist::store(&self.config, &snapshot).map_err(|error| {
@@ -148,6 +163,7 @@ impl Control {
         table.go_on_from(&current);
         let gone: Vec<_> =
             self.listeners.keys().filter(|declared| !table.listeners.contains_key(declared)).copied().collect();
+        self.keeper.take_over(certificates);
         self.shared.swap(Arc::new(table));
         self.listen(bound).await;
         self.refresh(gone).await;
@@ -208,6 +224,13 @@ impl Control {
 async fn tell(worker: &WorkerHandle, command: Command) {
     // A worker that has ended is noticed by whoever waits for its thread.
     let _ended = worker.commands.send(command).await;
+}
+
+fn invalid(problems: &[Problem]) -> Refusal {
+    Refusal {
+        problems: problems.iter().map(ToString::to_string).collect(),
+        ..refusal(422, "Invalid snapshot", "Correct what is listed; the served snapshot is unchanged.")
+    }
 }
 
 fn refusal(status: u16, title: &str, detail: &str) -> Refusal {

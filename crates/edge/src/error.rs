@@ -81,6 +81,10 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn tls(source: rustls::Error) -> Self {
+        Self::Start { what: "TLS", source: io::Error::other(source) }
+    }
+
     /// Whether the configuration is to blame, and no socket was bound yet: a process ends with 64 then, else with 1.
     pub fn is_configuration(&self) -> bool {
         matches!(self, Self::Read { .. } | Self::Parse { .. } | Self::Invalid { .. })

@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 
 use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
 
 use crate::cidr::Cidr;
 
@@ -22,7 +23,7 @@ pub(crate) struct Origin<'a> {
     pub(crate) peer: &'a HeaderValue,
     /// What becomes of its claims about earlier hops.
     pub(crate) claims: Claims<'a>,
-    /// How it came: `http`, later `https`.
+    /// How it came: `http` or `https`.
     pub(crate) scheme: &'static str,
 }
 
@@ -168,6 +169,21 @@ fn chained(headers: &HeaderMap, origin: &Origin<'_>) -> HeaderValue {
     let hops = headers.get_all(X_FORWARDED_FOR).iter().map(HeaderValue::as_bytes);
     let chain: Vec<_> = hops.chain([origin.peer.as_bytes()]).collect();
     HeaderValue::from_bytes(&chain.join(&b", "[..])).unwrap_or_else(|_| origin.peer.clone())
+}
+
+/// Says in HTTP/1's way what HTTP/2 says in its own: the host, and cookies in one line (RFC 9113, 8.2.3 and 8.3.1).
+pub(crate) fn from_http2(parts: &mut Parts) {
+    if let (Some(authority), Entry::Vacant(host)) = (parts.uri.authority(), parts.headers.entry(header::HOST))
+        && let Ok(authority) = HeaderValue::from_str(authority.as_str())
+    {
+        host.insert(authority);
+    }
+    if parts.headers.get_all(header::COOKIE).iter().nth(1).is_some() {
+        let crumbs: Vec<_> = parts.headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+        if let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+            parts.headers.insert(header::COOKIE, cookie);
+        }
+    }
 }
 
 /// The protocol that a request wants to change to, if it properly asks to.

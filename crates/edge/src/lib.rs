@@ -35,6 +35,7 @@
 //! `metrics`. A fault: see `answer`.
 
 mod access_log;
+mod acme;
 pub mod admin;
 mod answer;
 mod body;
@@ -52,12 +53,14 @@ mod error;
 mod framing;
 mod headers;
 mod host;
+mod http2;
 mod listen;
 mod metrics;
 mod options;
 mod persist;
 mod pick;
 mod pool;
+mod private_file;
 #[cfg(test)]
 mod properties;
 mod proxy;
@@ -70,7 +73,10 @@ mod static_site;
 mod stream;
 mod table;
 mod ticker;
+mod tls;
+mod to_https;
 mod trace;
+mod transport;
 mod upgrade;
 mod upstream_socket;
 mod view;

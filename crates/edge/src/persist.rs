@@ -1,14 +1,13 @@
 //! The snapshot on disk: read at start, written so that a crash leaves the old one or the new one, whole.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::{fs, io};
 
 use crate::error::Error;
-use crate::snapshot::{Snapshot, Target};
+use crate::private_file;
+use crate::snapshot::{Issuer, Snapshot, Target};
 
-/// Reads a snapshot. Folders of static sites may be written relative to the file's own folder.
+/// Reads a snapshot. Folders and files may be written relative to the file's own folder.
 pub(crate) fn load(path: &Path) -> Result<Snapshot, Error> {
     let text = fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
     let mut snapshot: Snapshot =
@@ -20,33 +19,27 @@ pub(crate) fn load(path: &Path) -> Result<Snapshot, Error> {
             site.root = folder.join(&site.root);
         }
     }
+    if let Some(tls) = &mut snapshot.tls {
+        for files in &mut tls.certificates {
+            files.certificate = folder.join(&files.certificate);
+            files.key = folder.join(&files.key);
+        }
+        match &mut tls.issuer {
+            Some(Issuer::Local(local)) => local.folder = folder.join(&local.folder),
+            Some(Issuer::Acme(acme)) => {
+                acme.folder = folder.join(&acme.folder);
+                acme.roots = acme.roots.take().map(|roots| folder.join(roots));
+            }
+            None => {}
+        }
+    }
     Ok(snapshot)
 }
 
 /// Replaces the file. When this returns, the snapshot outlives a power cut.
 pub(crate) fn store(path: &Path, snapshot: &Snapshot) -> io::Result<()> {
     let text = serde_json::to_vec_pretty(snapshot).map_err(io::Error::other)?;
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let name =
-        path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidFilename, "the path names no file"))?;
-    let temporary = folder.join(format!(".{}.{}", name.to_string_lossy(), std::process::id()));
-    let written = write(&temporary, &text).and_then(|()| fs::rename(&temporary, path));
-    if let Err(error) = written {
-        // What is left behind is only litter; why it was left is what matters.
-        let _litter = fs::remove_file(&temporary);
-        return Err(error);
-    }
-    // The rename itself is in the folder's data.
-    File::open(folder)?.sync_all()
-}
-
-fn write(path: &Path, text: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(text)?;
-    file.sync_all()
+    private_file::write(path, &text)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use crate::metrics::Registry;
 use crate::pick;
-use crate::snapshot::{Instance, Limits, Route, RouteLimits, Slot, Snapshot, Target};
+use crate::snapshot::{Instance, Route, RouteLimits, Slot, Snapshot, Target};
 use crate::table::{self, Found, Table};
 use crate::view::View;
 
@@ -64,13 +64,7 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
                 limits: RouteLimits::default(),
             })
         });
-        Snapshot {
-            generation: 1,
-            listeners: Vec::new(),
-            routes: routes.collect(),
-            limits: Limits::default(),
-            trusted_proxies: Vec::new(),
-        }
+        Snapshot { generation: 1, listeners: Vec::new(), routes: routes.collect(), ..Snapshot::default() }
     })
 }
 
@@ -186,8 +180,7 @@ proptest! {
             generation: 1,
             listeners: Vec::new(),
             routes: vec![route],
-            limits: Limits::default(),
-            trusted_proxies: Vec::new(),
+            ..Snapshot::default()
         };
         let _either = snapshot.compile();
     }

@@ -69,7 +69,7 @@ impl Passage {
         }
         let choice = pick::first(slots, route).ok_or(Fault::NoInstance)?;
         let upgrade = headers::upgrade(&parts.headers);
-        let origin = Origin { peer: &state.peer_text, claims, scheme: "http" };
+        let origin = Origin { peer: &state.peer_text, claims, scheme: if state.secure { "https" } else { "http" } };
         prepare(&mut parts, &origin, upgrade.as_ref(), &record.request_id);
         let has_body = !incoming.is_end_stream();
         let repeatable = !has_body && upgrade.is_none() && parts.method.is_idempotent();
@@ -158,8 +158,11 @@ async fn open(choice: &Choice, limits: &RouteLimits) -> Option<Box<Link>> {
 
 /// Makes a client's request the edge's own.
 fn prepare(parts: &mut Parts, origin: &Origin<'_>, upgrade: Option<&HeaderValue>, request_id: &HeaderValue) {
-    let host = parts.headers.get(header::HOST).cloned();
     parts.headers.reserve(ADDED_HEADERS);
+    if parts.version == Version::HTTP_2 {
+        headers::from_http2(parts);
+    }
+    let host = parts.headers.get(header::HOST).cloned();
     headers::strip_hop_by_hop(&mut parts.headers);
     if let Some(protocol) = upgrade {
         parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));

@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::metrics::Registry;
 use crate::options::Options;
 use crate::persist;
+use crate::tls::{Keeper, Store, keeper};
 use crate::worker::{Command, Shared, Worker};
 
 /// Commands that may wait for a worker. The control thread waits for each answer, so there are never more than a few.
@@ -97,6 +98,7 @@ impl Edge {
 struct Prepared {
     options: Options,
     shared: Arc<Shared>,
+    certificates: keeper::Prepared,
     bound: Vec<Bound>,
     admin: Option<UnixListener>,
     log: Option<LogWriter>,
@@ -106,7 +108,9 @@ struct Prepared {
 impl Prepared {
     fn new(options: Options) -> Result<Self, Error> {
         let snapshot = persist::load(&options.config)?;
-        let table = snapshot.compile().map_err(|problems| Error::Invalid { path: options.config.clone(), problems })?;
+        let invalid = |problems| Error::Invalid { path: options.config.clone(), problems };
+        let table = snapshot.compile().map_err(invalid)?;
+        let certificates = keeper::prepare(&Store::default(), None, &snapshot, &table).map_err(invalid)?;
         let threads = options.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, usize::from);
         let log = LogWriter::start(&options.access_log)?;
         let bound = control::bind(&table, &std::collections::BTreeMap::new(), threads)?;
@@ -115,7 +119,8 @@ impl Prepared {
             .as_deref()
             .map(|path| socket::bind(path).map_err(|source| Error::Admin { path: path.to_owned(), source }));
         let admin = admin.transpose()?;
-        Ok(Self { options, shared: Arc::new(Shared::new(Arc::new(table))), bound, admin, log, threads })
+        let shared = Arc::new(Shared::new(Arc::new(table))?);
+        Ok(Self { options, shared, certificates, bound, admin, log, threads })
     }
 
     async fn serve(
@@ -124,7 +129,10 @@ impl Prepared {
         signals: bool,
         started: std::sync::mpsc::Sender<Vec<SocketAddr>>,
     ) -> Result<(), Error> {
-        let Self { options, shared, bound, admin, log, threads } = self;
+        let Self { options, shared, certificates, bound, admin, log, threads } = self;
+        let keeper = Keeper::new(Arc::clone(&shared.certificates));
+        keeper.take_over(certificates);
+        tokio::task::spawn_local(Rc::clone(&keeper).run());
         let (ended, mut ends) = mpsc::channel(threads);
         let mut handles = Vec::new();
         let mut workers = Vec::new();
@@ -136,7 +144,7 @@ impl Prepared {
         }
         drop(ended);
         let signals = if signals { Some(Signals::new()?) } else { None };
-        let control = Rc::new(Mutex::new(Control::new(options.config, Arc::clone(&shared), handles)));
+        let control = Rc::new(Mutex::new(Control::new(options.config, Arc::clone(&shared), keeper, handles)));
         control.lock().await.listen(bound).await;
         let addresses = control.lock().await.addresses();
         tracing::info!(threads, ?addresses, generation = shared.table().snapshot.generation, "serving");

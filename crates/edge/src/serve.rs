@@ -14,18 +14,22 @@ use hyper::body::Incoming;
 
 use crate::answer::{Fault, Form};
 use crate::body::Body;
-use crate::conn_state::{ConnState, Role, Stage, Standing};
+use crate::conn_state::{ConnState, Stage, Standing};
 use crate::headers::Claims;
 use crate::metrics::Refused;
 use crate::proxy::Passage;
 use crate::record::Record;
-use crate::table::{Found, Redirect, Route, Target};
+use crate::table::{Found, Redirect, Role, Route, Target};
+use crate::tls::Store;
 use crate::view::View;
 use crate::worker::Worker;
-use crate::{host, static_site, trace};
+use crate::{host, static_site, to_https, trace};
 
 /// How long an answer that belongs to no route may take to be read.
 const ROUTELESS_SILENCE: Duration = Duration::from_secs(30);
+
+/// The promise that there is no way but TLS, for a year.
+const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=31536000; includeSubDomains; preload");
 
 /// What is to be done for a request.
 enum Step {
@@ -47,8 +51,9 @@ pub(crate) fn serve(
     let request_id = trace::request_id(&parts.headers, may_choose_id);
     let form = Form::asked_by(&parts.headers);
     let mut record = Record::new(worker, Rc::clone(&view), busy, request_id, &parts);
-    let step = match route(&view, standing.role, &parts) {
-        Ok(route) => {
+    let step = match destination(&view, &worker.shared.certificates, standing.role, &parts) {
+        Ok(Destination::Elsewhere(response)) => Ok(Step::Answer(response)),
+        Ok(Destination::Route(route)) => {
             record.enter_route(route);
             let claims = match standing.role {
                 Role::Internal(_) if state.peer.ip().is_loopback() => Claims::Inside,
@@ -79,18 +84,21 @@ fn standing(view: &View, state: &ConnState) -> Standing {
     if known.epoch == view.epoch {
         return known;
     }
-    let role = match view.table.listeners.get(&state.listener) {
-        None => Role::Gone,
-        Some(None) => Role::Public,
-        Some(Some(route)) => Role::Internal(*route),
-    };
+    let role = view.table.listeners.get(&state.listener).map_or(Role::Gone, |listener| listener.role);
     let standing = Standing { epoch: view.epoch, role, trusted: view.table.trusts(state.peer.ip()) };
     state.standing.set(standing);
     standing
 }
 
+/// Where a request leads.
+enum Destination {
+    Route(usize),
+    /// To no route: the listener answers everything by itself.
+    Elsewhere(Response<Body>),
+}
+
 /// The route of a request, after all checks that do not depend on it.
-fn route(view: &View, role: Role, parts: &Parts) -> Result<usize, Fault> {
+fn destination(view: &View, store: &Store, role: Role, parts: &Parts) -> Result<Destination, Fault> {
     if parts.method == Method::CONNECT {
         return Err(Fault::MethodNotOffered);
     }
@@ -104,11 +112,12 @@ fn route(view: &View, role: Role, parts: &Parts) -> Result<usize, Fault> {
     }
     match role {
         Role::Gone => Err(Fault::ListenerGone),
-        Role::Internal(route) => Ok(route),
+        Role::Internal(route) => Ok(Destination::Route(route)),
+        Role::ToHttps(port) => to_https::answer(&view.table, store, authority, parts, port).map(Destination::Elsewhere),
         Role::Public => {
             let host = authority.and_then(host::normal).ok_or(Fault::BadHost)?;
             match view.table.find(&host, path) {
-                Found::Route(route) => Ok(route),
+                Found::Route(route) => Ok(Destination::Route(route)),
                 Found::NoHost => Err(Fault::UnknownHost),
                 Found::NoPath => Err(Fault::UnknownPath),
             }
@@ -120,7 +129,9 @@ fn route(view: &View, role: Role, parts: &Parts) -> Result<usize, Fault> {
 fn authority(parts: &Parts) -> Result<Option<&str>, Fault> {
     let mut hosts = parts.headers.get_all(header::HOST).iter();
     let host = hosts.next();
-    if hosts.next().is_some() || (host.is_none() && parts.version >= Version::HTTP_11) {
+    // HTTP/2 says it in `:authority`, and may leave out the other one.
+    let said = host.is_some() || parts.version == Version::HTTP_2 && parts.uri.authority().is_some();
+    if hosts.next().is_some() || (!said && parts.version >= Version::HTTP_11) {
         return Err(Fault::BadHost);
     }
     let host = host.map(|host| host.to_str().map_err(|_| Fault::BadHost)).transpose()?;
@@ -176,6 +187,9 @@ fn finish(mut response: Response<Body>, mut record: Box<Record>) -> Response<Bod
     record.head(response.status());
     let headers = response.headers_mut();
     headers.insert(trace::X_REQUEST_ID, record.request_id.clone());
+    if record.busy.state.secure && record.view.table.strict_transport {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, STRICT_TRANSPORT);
+    }
     let mut silence = ROUTELESS_SILENCE;
     if let Some(route) = record.route.map(|route| &record.view.table.routes[route]) {
         silence = route.limits.body_idle_timeout;

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 /// All that the edge needs to serve.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Snapshot {
     /// Grows by at least one with every change; see the module's page.
@@ -26,6 +26,9 @@ pub struct Snapshot {
     /// Peers (CIDR) whose `X-Forwarded-*` headers are believed. Empty: nobody.
     #[serde(default)]
     pub trusted_proxies: Vec<String>,
+    /// Where certificates come from; needed by listeners that speak TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
 }
 
 /// One socket.
@@ -38,6 +41,39 @@ pub struct Listener {
     /// route on loopback, whatever `Host` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<String>,
+    /// Whether it speaks TLS, with HTTP/2 and HTTP/1.1 inside.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub tls: bool,
+    /// The port of the public TLS address: this listener redirects there, and answers ACME's challenges.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_https: Option<u16>,
+}
+
+impl Listener {
+    /// For everyone, without TLS.
+    pub fn public(address: SocketAddr) -> Self {
+        Self { address, route: None, tls: false, to_https: None }
+    }
+
+    /// The stable address of one route.
+    pub fn internal(address: SocketAddr, route: impl Into<String>) -> Self {
+        Self { route: Some(route.into()), ..Self::public(address) }
+    }
+
+    /// For everyone, with TLS.
+    pub fn secure(address: SocketAddr) -> Self {
+        Self { tls: true, ..Self::public(address) }
+    }
+
+    /// Sends everyone to the TLS listener whose public port is `port`.
+    pub fn to_https(address: SocketAddr, port: u16) -> Self {
+        Self { to_https: Some(port), ..Self::public(address) }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// Host and path → a target, with its policies.
@@ -113,6 +149,87 @@ pub struct StaticSite {
     pub not_found: Option<String>,
 }
 
+/// Certificates, and what goes with them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// Certificates of one's own. Which hosts they are for, they say themselves.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateFiles>,
+    /// Who certifies the hosts for which there is no file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<Issuer>,
+    /// Whether every answer over TLS says that there is no other way (`Strict-Transport-Security`, one year, with
+    /// subdomains). Browsers keep that promise for us: nothing to try out.
+    #[serde(skip_serializing_if = "is_false")]
+    pub strict_transport: bool,
+}
+
+/// A certificate of one's own, as PEM files. They are read again when they change.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateFiles {
+    /// The certificate, and after it the intermediate ones.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// Who makes certificates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Issuer {
+    /// An authority of this machine's own, made in this folder on first use: for development.
+    Local(LocalAuthority),
+    /// A public authority that speaks ACME (RFC 8555), Let's Encrypt for example.
+    Acme(Acme),
+}
+
+/// An authority that nobody trusts who was not told to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LocalAuthority {
+    /// Where its certificate and key lie.
+    pub folder: PathBuf,
+}
+
+/// How certificates are ordered by ACME.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Acme {
+    /// URL of the authority's directory.
+    #[serde(default = "lets_encrypt")]
+    pub directory: String,
+    /// Whom the authority may write to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// Where account, certificates and keys are kept, readable by their owner only.
+    pub folder: PathBuf,
+    /// How the authority is shown that a host is ours.
+    #[serde(default)]
+    pub challenge: Challenge,
+    /// A PEM file with the root that the authority's own HTTPS is certified by; absent: the system's roots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roots: Option<PathBuf>,
+}
+
+fn lets_encrypt() -> String {
+    "https://acme-v02.api.letsencrypt.org/directory".into()
+}
+
+/// A kind of proof.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Challenge {
+    /// A file over HTTP on port 80: needs a listener with `to_https`.
+    #[default]
+    #[serde(rename = "http-01")]
+    Http01,
+    /// A certificate in the TLS handshake itself, on port 443.
+    #[serde(rename = "tls-alpn-01")]
+    TlsAlpn01,
+}
+
 /// A redirect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -142,6 +259,12 @@ pub struct Limits {
     pub idle_timeout_ms: u64,
     /// Longest time for a graceful stop to let requests finish.
     pub drain_timeout_ms: u64,
+    /// From a connection's begin to the end of its TLS handshake.
+    pub handshake_timeout_ms: u64,
+    /// Requests at once on one HTTP/2 connection.
+    pub max_http2_streams: u32,
+    /// Requests of one HTTP/2 connection that its client may take back before they are answered, in a minute.
+    pub max_http2_resets: u32,
 }
 
 impl Default for Limits {
@@ -153,6 +276,9 @@ impl Default for Limits {
             header_timeout_ms: 10_000,
             idle_timeout_ms: 60_000,
             drain_timeout_ms: 30_000,
+            handshake_timeout_ms: 10_000,
+            max_http2_streams: 100,
+            max_http2_resets: 200,
         }
     }
 }

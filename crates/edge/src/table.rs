@@ -37,10 +37,32 @@ pub struct Table {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) routes: Vec<Route>,
     pub(crate) hosts: HashMap<Box<str>, Paths>,
-    /// Listener as declared → the route it belongs to, for internal ones.
-    pub(crate) listeners: HashMap<SocketAddr, Option<usize>>,
+    /// By the address as declared.
+    pub(crate) listeners: HashMap<SocketAddr, Listener>,
     pub(crate) trusted: Vec<Cidr>,
     pub(crate) limits: Limits,
+    /// Whether answers over TLS carry `Strict-Transport-Security`.
+    pub(crate) strict_transport: bool,
+}
+
+/// What a listener is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Listener {
+    pub(crate) role: Role,
+    pub(crate) tls: bool,
+}
+
+/// What becomes of a listener's requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Routed by host and path.
+    Public,
+    /// Always this route.
+    Internal(usize),
+    /// Sent to this port with TLS.
+    ToHttps(u16),
+    /// The listener is not in the table any more.
+    Gone,
 }
 
 /// A route, ready to answer.
@@ -97,6 +119,9 @@ pub(crate) struct Limits {
     pub(crate) header_timeout: Duration,
     pub(crate) idle_timeout: Duration,
     pub(crate) drain_timeout: Duration,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) max_http2_streams: u32,
+    pub(crate) max_http2_resets: u32,
 }
 
 /// [`crate::snapshot::RouteLimits`], as what they are.
@@ -140,6 +165,12 @@ impl Table {
     /// Whether the forwarded headers of this peer are believed.
     pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
         self.trusted.iter().any(|range| range.contains(peer))
+    }
+
+    /// Hosts that are asked for over TLS.
+    pub(crate) fn secure_hosts(&self) -> impl Iterator<Item = &str> {
+        let secure = self.listeners.values().any(|listener| listener.tls);
+        self.hosts.keys().filter(move |_| secure).map(|host| &**host)
     }
 
     /// Keeps what must not start over with each snapshot.

@@ -95,7 +95,7 @@ impl View {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{Instance, Limits, Route, RouteLimits, Slot, Snapshot, Target};
+    use crate::snapshot::{Instance, Route, RouteLimits, Slot, Snapshot, Target};
 
     fn table(instances: &[(&str, u16)]) -> Arc<Table> {
         let slot = Slot {
@@ -115,13 +115,7 @@ mod tests {
             response_headers: std::collections::BTreeMap::new(),
             limits: RouteLimits::default(),
         };
-        let snapshot = Snapshot {
-            generation: 1,
-            listeners: Vec::new(),
-            routes: vec![route],
-            limits: Limits::default(),
-            trusted_proxies: Vec::new(),
-        };
+        let snapshot = Snapshot { generation: 1, listeners: Vec::new(), routes: vec![route], ..Snapshot::default() };
         Arc::new(snapshot.compile().unwrap())
     }
 

@@ -13,16 +13,19 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::access_log::LogBuffer;
 use crate::conn_state::ConnState;
+use crate::error::Error;
 use crate::metrics::{Refused, Registry};
 use crate::record::Record;
 use crate::table::Table;
 use crate::ticker::Ticker;
+use crate::tls::{self, Store};
 use crate::view::View;
 use crate::{connection, listen};
 
@@ -36,11 +39,21 @@ pub(crate) struct Shared {
     /// once a snapshot.
     epoch: AtomicU64,
     connections: AtomicUsize,
+    pub(crate) certificates: Arc<Store>,
+    /// How TLS is spoken, with those certificates.
+    pub(crate) tls: Arc<ServerConfig>,
 }
 
 impl Shared {
-    pub(crate) fn new(table: Arc<Table>) -> Self {
-        Self { table: ArcSwap::new(table), epoch: AtomicU64::new(1), connections: AtomicUsize::new(0) }
+    pub(crate) fn new(table: Arc<Table>) -> Result<Self, Error> {
+        let certificates = Arc::new(Store::default());
+        Ok(Self {
+            table: ArcSwap::new(table),
+            epoch: AtomicU64::new(1),
+            connections: AtomicUsize::new(0),
+            tls: tls::config::server(&certificates)?,
+            certificates,
+        })
     }
 
     pub(crate) fn table(&self) -> Arc<Table> {
@@ -279,7 +292,9 @@ fn begin(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, declared: Soc
         tokio::task::spawn_local(connection::drive(Rc::clone(worker), stream, peer, declared, admission));
     } else {
         worker.registry.thread.refuse(Refused::Connection);
-        connection::turn_away(&stream);
+        if worker.view.borrow().table.listeners.get(&declared).is_some_and(|listener| !listener.tls) {
+            connection::turn_away(&stream);
+        }
     }
 }
 

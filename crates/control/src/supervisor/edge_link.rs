@@ -167,7 +167,7 @@ pub(super) async fn put(client: Client, snapshot: Snapshot) -> Outcome {
 
 #[cfg(test)]
 mod tests {
-    use mana_edge::snapshot::{Instance, Limits, Route, RouteLimits, Slot, Target};
+    use mana_edge::snapshot::{Instance, Route, RouteLimits, Slot, Target};
 
     use super::*;
 
@@ -185,8 +185,7 @@ mod tests {
                 response_headers: std::collections::BTreeMap::new(),
                 limits: RouteLimits::default(),
             }],
-            limits: Limits::default(),
-            trusted_proxies: Vec::new(),
+            ..Snapshot::default()
         }
     }
 

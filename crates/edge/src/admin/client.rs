@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 
-use super::message::{Applied, Health, Refusal};
+use super::message::{Applied, Certificate, Health, Refusal};
 use super::socket;
 use crate::snapshot::Snapshot;
 
@@ -113,6 +113,12 @@ impl Client {
     pub async fn metrics(&self) -> Result<String, ClientError> {
         let body = self.ok(Method::GET, "/metrics").await?;
         String::from_utf8(body.into()).map_err(|error| self.protocol(&error))
+    }
+
+    /// The certificates, host by host.
+    pub async fn certificates(&self) -> Result<Vec<Certificate>, ClientError> {
+        let body = self.ok(Method::GET, "/certificates").await?;
+        self.parse(&body)
     }
 
     /// How the edge is.

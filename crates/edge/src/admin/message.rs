@@ -56,3 +56,27 @@ pub enum Status {
     /// It accepts nothing new and ends soon.
     Draining,
 }
+
+/// What is served for a host over TLS, and how its next certificate comes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// The host, or `*.` and the name above it.
+    pub host: String,
+    /// `file`, `local` or `acme`.
+    pub source: String,
+    /// Begin of validity, in seconds since 1970; absent while there is no certificate yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<i64>,
+    /// End of validity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<i64>,
+    /// When the next one is ordered, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_order: Option<i64>,
+    /// Orders in a row that failed.
+    #[serde(default)]
+    pub failures: u32,
+    /// Why the last one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+}

@@ -94,15 +94,20 @@ async fn answer(request: Request<Incoming>, control: Rc<Mutex<Control>>) -> Resu
         (&Method::GET, "/snapshot") => json(StatusCode::OK, &*control.lock().await.snapshot()),
         (&Method::PUT, "/snapshot") => put(request, &control).await,
         (&Method::GET, "/metrics") => text("text/plain; version=0.0.4", control.lock().await.metrics()),
+        (&Method::GET, "/certificates") => json(StatusCode::OK, &control.lock().await.certificates()),
         (&Method::GET, "/health") => json(StatusCode::OK, &control.lock().await.health()),
         (&Method::POST, "/drain") => {
             control.lock().await.drain().await;
             json(StatusCode::ACCEPTED, &control.lock().await.health())
         }
-        (_, "/snapshot" | "/metrics" | "/health" | "/drain") => {
+        (_, "/snapshot" | "/metrics" | "/certificates" | "/health" | "/drain") => {
             refuse(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", "See docs/EDGE.md for what this path takes.")
         }
-        _ => refuse(StatusCode::NOT_FOUND, "No such path", "There are /snapshot, /metrics, /health and /drain."),
+        _ => refuse(
+            StatusCode::NOT_FOUND,
+            "No such path",
+            "There are /snapshot, /metrics, /certificates, /health and /drain.",
+        ),
     })
 }
 

@@ -84,11 +84,24 @@ pub(crate) enum Refused {
     BadRequest,
     Connection,
     Timeout,
+    Resets,
 }
 
 /// Labels of [`Refused`], in its order.
-pub(crate) const REFUSALS: [&str; 5] =
-    ["unknown_host", "unknown_path", "bad_request", "too_many_connections", "timeout"];
+pub(crate) const REFUSALS: [&str; 6] =
+    ["unknown_host", "unknown_path", "bad_request", "too_many_connections", "timeout", "too_many_resets"];
+
+/// How a TLS handshake ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Handshake {
+    Full,
+    Resumed,
+    Failed,
+    TimedOut,
+}
+
+/// Labels of [`Handshake`], in its order.
+pub(crate) const HANDSHAKES: [&str; 4] = ["full", "resumed", "failed", "timeout"];
 
 /// What one thread counts whatever the route.
 #[derive(Debug, Default)]
@@ -98,6 +111,7 @@ pub(crate) struct ThreadCells {
     pub(crate) closed: Counter,
     pub(crate) accept_errors: Counter,
     pub(crate) refused: [Counter; REFUSALS.len()],
+    pub(crate) handshakes: [Counter; HANDSHAKES.len()],
     /// Health checks through the edge; they are in no route's numbers, since they would dilute a gate's.
     pub(crate) probes: Counter,
     pub(crate) log_lines: Counter,
@@ -107,5 +121,9 @@ pub(crate) struct ThreadCells {
 impl ThreadCells {
     pub(crate) fn refuse(&self, why: Refused) {
         self.refused[why as usize].add(1);
+    }
+
+    pub(crate) fn handshake(&self, how: Handshake) {
+        self.handshakes[how as usize].add(1);
     }
 }

@@ -8,6 +8,6 @@ mod histogram;
 mod registry;
 mod render;
 
-pub(crate) use cells::{Cells, Class, Refused, ThreadCells};
+pub(crate) use cells::{Cells, Class, Handshake, Refused, ThreadCells};
 pub(crate) use registry::{Key, Registry};
 pub(crate) use render::{Facts, render};

@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use super::cells::{CLASSES, Cells, Counter, REFUSALS};
+use super::cells::{CLASSES, Cells, Counter, HANDSHAKES, REFUSALS};
 use super::histogram::Sum;
 use super::registry::{Key, Registry};
+use crate::admin::Certificate;
 
 /// Numbers that are not counted in cells.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Facts {
     pub(crate) generation: u64,
     pub(crate) started_seconds: u64,
     pub(crate) admin_refused: u64,
+    pub(crate) certificates: Vec<Certificate>,
 }
 
 /// One slot's cells of all threads, added up.
@@ -52,7 +54,7 @@ impl Total {
 }
 
 /// Prometheus text, version 0.0.4.
-pub(crate) fn render(threads: &[Arc<Registry>], facts: Facts) -> String {
+pub(crate) fn render(threads: &[Arc<Registry>], facts: &Facts) -> String {
     let mut totals: BTreeMap<Key, Total> = BTreeMap::new();
     for thread in threads {
         thread.for_each(|key, cells| totals.entry(key.clone()).or_default().add(cells));
@@ -69,6 +71,7 @@ pub(crate) fn render(threads: &[Arc<Registry>], facts: Facts) -> String {
     page.sample("start_time_seconds", "", facts.started_seconds);
     page.family("snapshots_refused_total", "counter", "Snapshots offered on the admin socket that were not taken.");
     page.sample("snapshots_refused_total", "", facts.admin_refused);
+    certificates(&mut page, &facts.certificates);
     page.family("threads", "gauge", "Worker threads.");
     page.sample("threads", "", threads.len());
     page.text
@@ -144,12 +147,31 @@ fn thread_counts(page: &mut Page, threads: &[Arc<Registry>]) {
         let count: u64 = threads.iter().map(|thread| thread.thread.refused[index].get()).sum();
         page.sample("refused_total", &format!("reason=\"{reason}\""), count);
     }
+    page.family("tls_handshakes_total", "counter", "TLS handshakes, by how they ended.");
+    for (index, result) in HANDSHAKES.iter().enumerate() {
+        let count: u64 = threads.iter().map(|thread| thread.thread.handshakes[index].get()).sum();
+        page.sample("tls_handshakes_total", &format!("result=\"{result}\""), count);
+    }
     page.family("probes_total", "counter", "Health checks through the edge; they are in no route's numbers.");
     page.sample("probes_total", "", sum(|thread| &thread.thread.probes));
     page.family("access_log_lines_total", "counter", "Access log lines handed to the writer.");
     page.sample("access_log_lines_total", "", sum(|thread| &thread.thread.log_lines));
     page.family("access_log_dropped_total", "counter", "Access log lines dropped because the writer was behind.");
     page.sample("access_log_dropped_total", "", sum(|thread| &thread.thread.log_dropped));
+}
+
+fn certificates(page: &mut Page, certificates: &[Certificate]) {
+    page.family("certificate_expiry_seconds", "gauge", "End of a served certificate, in seconds since 1970.");
+    for certificate in certificates {
+        if let Some(end) = certificate.not_after {
+            let labels = format!("host=\"{}\",source=\"{}\"", escape(&certificate.host), certificate.source);
+            page.sample("certificate_expiry_seconds", &labels, end);
+        }
+    }
+    page.family("certificate_failures", "gauge", "Orders of a certificate in a row that failed.");
+    for certificate in certificates.iter().filter(|certificate| certificate.source == "acme") {
+        page.sample("certificate_failures", &format!("host=\"{}\"", escape(&certificate.host)), certificate.failures);
+    }
 }
 
 fn labels(key: &Key) -> String {
@@ -202,7 +224,7 @@ mod tests {
             thread.thread.accepted.add(2);
             thread.thread.closed.add(1);
         }
-        let page = render(&threads, Facts { generation: 7, started_seconds: 1_700_000_000, admin_refused: 0 });
+        let page = render(&threads, &Facts { generation: 7, started_seconds: 1_700_000_000, ..Facts::default() });
         let shown: Vec<_> = page.lines().filter(|line| !line.contains("_bucket")).collect();
         insta::assert_snapshot!(shown.join("\n"));
         assert!(page.contains("release=\"v1\",le=\"0.00390625\"} 3\n"), "{page}");

@@ -74,8 +74,8 @@ async fn an_address_that_is_taken_refuses_the_whole_snapshot() {
     let edge = TestEdge::start(&first);
     let mut second = next(&first);
     second.routes.clear();
-    second.listeners.push(Listener { address: "127.0.0.3:0".parse().unwrap(), route: None });
-    second.listeners.push(Listener { address: taken.local_addr().unwrap(), route: None });
+    second.listeners.push(Listener::public("127.0.0.3:0".parse().unwrap()));
+    second.listeners.push(Listener::public(taken.local_addr().unwrap()));
     let ClientError::Refused(refusal) = edge.admin().put(&second).await.unwrap_err() else { panic!("refused") };
     assert_eq!((refusal.status, refusal.title.as_str()), (503, "Address not available"));
     assert!(refusal.detail.contains(&taken.local_addr().unwrap().to_string()), "{}", refusal.detail);

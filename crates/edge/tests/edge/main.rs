@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test stands on may fail it too")]
 
+mod acme;
 mod admin;
 mod failures;
 mod framing;
@@ -14,3 +15,4 @@ mod stopping;
 mod streaming;
 mod support;
 mod swaps;
+mod tls;

@@ -3,14 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::SOON;
 
 /// A connection and the bytes on it.
-pub(crate) struct Raw {
-    pub(crate) socket: TcpStream,
+pub(crate) struct Raw<S = TcpStream> {
+    pub(crate) socket: S,
     buffer: Vec<u8>,
 }
 
@@ -41,7 +41,18 @@ impl Answer {
 
 impl Raw {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        Self { socket: TcpStream::connect(address).await.unwrap(), buffer: Vec::new() }
+        Self::over(TcpStream::connect(address).await.unwrap())
+    }
+
+    /// Whether nothing comes for a while.
+    pub(crate) async fn is_silent_for(&mut self, time: Duration) -> bool {
+        self.buffer.is_empty() && tokio::time::timeout(time, self.socket.readable()).await.is_err()
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
+    pub(crate) fn over(socket: S) -> Self {
+        Self { socket, buffer: Vec::new() }
     }
 
     pub(crate) async fn write(&mut self, bytes: impl AsRef<[u8]>) {
@@ -110,11 +121,6 @@ impl Raw {
     /// Whether the other side closed, with nothing left to read.
     pub(crate) async fn is_closed(&mut self) -> bool {
         self.rest().await.is_empty()
-    }
-
-    /// Whether nothing comes for a while.
-    pub(crate) async fn is_silent_for(&mut self, time: Duration) -> bool {
-        self.buffer.is_empty() && tokio::time::timeout(time, self.socket.readable()).await.is_err()
     }
 
     pub(crate) async fn exactly(&mut self, count: usize) -> Vec<u8> {

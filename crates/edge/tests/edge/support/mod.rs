@@ -4,6 +4,7 @@
 mod client;
 mod service;
 mod snapshots;
+mod tls;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -18,6 +19,7 @@ use tempfile::TempDir;
 pub(crate) use client::{Answer, Raw, get, send};
 pub(crate) use service::{Service, Text, read_head, streamed, text};
 pub(crate) use snapshots::{internal, route, site, slot, slots, snapshot};
+pub(crate) use tls::TlsClient;
 
 /// Longest wait for anything that should happen at once; generous, since the machine may be busy.
 pub(crate) const SOON: Duration = Duration::from_secs(10);

@@ -8,13 +8,13 @@ use mana_edge::snapshot::{Instance, Limits, Listener, Route, RouteLimits, Slot, 
 
 /// A listener on a free port for everyone.
 pub(crate) fn public() -> Listener {
-    Listener { address: ([127, 0, 0, 1], 0).into(), route: None }
+    Listener::public(([127, 0, 0, 1], 0).into())
 }
 
 /// A listener on a free port for one route. On another loopback address than the public one, since a snapshot does not
 /// declare an address twice.
 pub(crate) fn internal(route: &str) -> Listener {
-    Listener { address: ([127, 0, 0, 2], 0).into(), route: Some(route.into()) }
+    Listener::internal(([127, 0, 0, 2], 0).into(), route)
 }
 
 pub(crate) fn snapshot(routes: Vec<Route>) -> Snapshot {
@@ -23,7 +23,7 @@ pub(crate) fn snapshot(routes: Vec<Route>) -> Snapshot {
         listeners: vec![public()],
         routes,
         limits: Limits { drain_timeout_ms: 2_000, ..Limits::default() },
-        trusted_proxies: Vec::new(),
+        ..Snapshot::default()
     }
 }
 

@@ -1,0 +1,31 @@
+//! How TLS is spoken, the same for every listener.
+
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::server::ServerSessionMemoryCache;
+
+use super::store::{ACME_TLS, Store};
+use crate::error::Error;
+
+/// HTTP/2, as ALPN names it.
+pub(crate) const H2: &[u8] = b"h2";
+const HTTP_11: &[u8] = b"http/1.1";
+
+/// Sessions kept for clients of TLS 1.2 that resume without tickets; the others keep their state themselves.
+const SESSIONS: usize = 4_096;
+
+/// TLS 1.2 and 1.3, certificates from `store`, sessions resumed by tickets whose key changes every few hours.
+pub(crate) fn server(store: &Arc<Store>) -> Result<Arc<ServerConfig>, Error> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(Error::tls)?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::clone(store) as _);
+    config.alpn_protocols = [H2, HTTP_11, ACME_TLS].map(<[u8]>::to_vec).into();
+    config.ticketer = aws_lc_rs::Ticketer::new().map_err(Error::tls)?;
+    config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
+    Ok(Arc::new(config))
+}
