@@ -94,6 +94,8 @@ pub(crate) enum Command {
     Plan(commands::plan::Args),
     Schema(commands::schema::Args),
     Secret(commands::secret::Args),
+    Certificates(commands::certificates::Args),
+    Trust(commands::trust::Args),
     Edge(commands::edge::Args),
     Completions(commands::completions::Args),
     Version(commands::version::Args),

@@ -27,6 +27,16 @@ pub fn edge_snapshot(data: &Path) -> PathBuf {
     data.join("edge.json")
 }
 
+/// Folder of the authority that certifies the hosts in development.
+pub fn authority(data: &Path) -> PathBuf {
+    data.join("authority")
+}
+
+/// Folder of ordered certificates and the account at their authority.
+pub fn certificates(data: &Path) -> PathBuf {
+    data.join("certificates")
+}
+
 /// Secrets, generated and provided.
 pub fn secrets(data: &Path) -> PathBuf {
     data.join("secrets.json")

@@ -5,9 +5,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use mana_edge::snapshot::{
-    Instance, Limits, Listener, Redirect, Route, RouteLimits, Slot, Snapshot, StaticSite, Target,
+    Acme, CertificateFiles, Challenge, Instance, Issuer, Limits, Listener, LocalAuthority, Redirect, Route,
+    RouteLimits, Slot, Snapshot, StaticSite, Target, Tls, lets_encrypt,
 };
-use mana_manifest::plan::{Plan, Run, Service};
+use mana_manifest::plan::{self, Environment, Plan, Run, Service};
+
+use crate::paths;
 
 /// The one slot there is until rollouts come.
 pub(crate) const SLOT: &str = "blue";
@@ -36,7 +39,10 @@ pub(crate) struct Ready {
 
 /// The snapshot of this moment. Its generation is 0: whoever puts it gives it one.
 pub(crate) fn build(plan: &Plan, ready: &BTreeMap<String, Vec<Ready>>) -> Snapshot {
-    let mut listeners = vec![Listener::public(plan.listen)];
+    let mut listeners = match &plan.tls {
+        None => vec![Listener::public(plan.listen)],
+        Some(tls) => vec![Listener::secure(tls.listen), Listener::to_https(plan.listen, tls.public_port)],
+    };
     let mut routes = Vec::new();
     for service in &plan.services {
         let target = match &service.run {
@@ -56,7 +62,32 @@ pub(crate) fn build(plan: &Plan, ready: &BTreeMap<String, Vec<Ready>>) -> Snapsh
         }
     }
     let limits = Limits { drain_timeout_ms: millis(EDGE_DRAIN), ..Limits::default() };
-    Snapshot { generation: 0, listeners, routes, limits, trusted_proxies: plan.trusted_proxies.clone(), tls: None }
+    Snapshot { generation: 0, listeners, routes, limits, trusted_proxies: plan.trusted_proxies.clone(), tls: tls(plan) }
+}
+
+/// Where certificates come from. What an authority issued lies in the data folder.
+fn tls(plan: &Plan) -> Option<Tls> {
+    let tls = plan.tls.as_ref()?;
+    let certificates = tls
+        .certificates
+        .iter()
+        .map(|(certificate, key)| CertificateFiles { certificate: certificate.clone(), key: key.clone() });
+    let issuer = tls.issuer.as_ref().map(|issuer| match issuer {
+        plan::Issuer::Local => Issuer::Local(LocalAuthority { folder: paths::authority(&plan.data) }),
+        plan::Issuer::Acme(acme) => Issuer::Acme(Acme {
+            directory: acme.directory.clone().unwrap_or_else(lets_encrypt),
+            email: acme.email.clone(),
+            folder: paths::certificates(&plan.data),
+            challenge: if acme.in_handshake { Challenge::TlsAlpn01 } else { Challenge::Http01 },
+            roots: acme.roots.clone(),
+        }),
+    });
+    Some(Tls {
+        certificates: certificates.collect(),
+        issuer,
+        // Browsers keep this promise for a year: only the real thing may make it.
+        strict_transport: plan.environment == Environment::Production,
+    })
 }
 
 fn slot(ready: &[Ready]) -> Slot {
@@ -76,7 +107,8 @@ fn slot(ready: &[Ready]) -> Slot {
 }
 
 fn route(plan: &Plan, service: &Service, name: String, path: &str, target: Target) -> Route {
-    let secure = (plan.public_scheme == "https").then_some(TRANSPORT_SECURITY);
+    // Where the edge itself speaks TLS, it says so on every answer, whatever route it belongs to.
+    let secure = (plan.public_scheme == "https" && plan.tls.is_none()).then_some(TRANSPORT_SECURITY);
     let headers = SECURITY_HEADERS.into_iter().chain(secure);
     Route {
         name,

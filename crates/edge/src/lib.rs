@@ -86,3 +86,4 @@ pub use error::Error;
 pub use options::{AccessLog, Options};
 pub use run::{Edge, run};
 pub use table::{Problem, Table};
+pub use tls::local::{LocalError, local_authority};

@@ -213,7 +213,8 @@ pub struct Acme {
     pub roots: Option<PathBuf>,
 }
 
-fn lets_encrypt() -> String {
+/// The directory of Let's Encrypt.
+pub fn lets_encrypt() -> String {
     "https://acme-v02.api.letsencrypt.org/directory".into()
 }
 

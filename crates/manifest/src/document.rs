@@ -37,6 +37,10 @@ pub(crate) struct EnvironmentTable {
     pub(crate) domain: Option<Text>,
     pub(crate) listen: Option<Spanned<SocketAddr>>,
     pub(crate) trusted_proxies: Option<Vec<Text>>,
+    pub(crate) tls: Option<Text>,
+    pub(crate) tls_listen: Option<Spanned<SocketAddr>>,
+    pub(crate) acme: AcmeTable,
+    pub(crate) certificates: Vec<(Text, CertificateTable)>,
     pub(crate) scheme: Option<Text>,
     pub(crate) public_port: Option<Spanned<i64>>,
     pub(crate) data: Option<Text>,
@@ -44,6 +48,20 @@ pub(crate) struct EnvironmentTable {
     pub(crate) instance_ports: Option<Spanned<(u16, u16)>>,
     pub(crate) database: Option<Text>,
     pub(crate) cache: Option<Text>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct AcmeTable {
+    pub(crate) email: Option<Text>,
+    pub(crate) directory: Option<Text>,
+    pub(crate) challenge: Option<Text>,
+    pub(crate) roots: Option<Text>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CertificateTable {
+    pub(crate) certificate: Option<Text>,
+    pub(crate) key: Option<Text>,
 }
 
 #[derive(Debug, Default)]
@@ -164,10 +182,25 @@ pub(crate) fn read(root: &dyn TableLike) -> Document {
 }
 
 fn environment(table: &dyn TableLike) -> EnvironmentTable {
+    let acme = table.get("acme").and_then(Item::as_table_like);
+    let acme = |name: &str| acme.and_then(|acme| text(acme, name));
+    let certificates = entries(table, "certificates").into_iter().filter_map(|(name, item)| {
+        let files = item.as_table_like()?;
+        Some((name, CertificateTable { certificate: text(files, "certificate"), key: text(files, "key") }))
+    });
     EnvironmentTable {
         domain: text(table, "domain"),
         listen: parsed(table, "listen", |text| text.parse().ok()),
         trusted_proxies: texts(table, "trusted_proxies"),
+        tls: text(table, "tls"),
+        tls_listen: parsed(table, "tls_listen", |text| text.parse().ok()),
+        acme: AcmeTable {
+            email: acme("email"),
+            directory: acme("directory"),
+            challenge: acme("challenge"),
+            roots: acme("roots"),
+        },
+        certificates: certificates.collect(),
         scheme: text(table, "scheme"),
         public_port: integer(table, "public_port"),
         data: text(table, "data"),

@@ -27,6 +27,8 @@ pub struct Plan {
     pub listen: SocketAddr,
     /// Addresses and ranges in front of the edge whose forwarded headers are believed.
     pub trusted_proxies: Vec<String>,
+    /// How the edge speaks TLS; `None`: it does not.
+    pub tls: Option<Tls>,
     /// Scheme and port as seen from outside: `http://HOST:8080`. Appended to a host to make an origin.
     pub public_scheme: String,
     /// Port as seen from outside; `None` where it is the scheme's own.
@@ -70,6 +72,42 @@ impl Environment {
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|environment| environment.as_str() == name)
     }
+}
+
+/// TLS at the edge. The plain listener sends everyone here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Tls {
+    /// Where the edge accepts it.
+    pub listen: SocketAddr,
+    /// Port that clients reach it at.
+    pub public_port: u16,
+    /// Certificates of one's own: certificate and key.
+    pub certificates: Vec<(PathBuf, PathBuf)>,
+    /// Who certifies the other hosts; `None`: nobody, the files are all.
+    pub issuer: Option<Issuer>,
+}
+
+/// Who makes certificates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Issuer {
+    /// An authority of this machine's own.
+    Local,
+    /// A public authority.
+    Acme(Acme),
+}
+
+/// How certificates are ordered; what is absent is the edge's default.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Acme {
+    /// Whom the authority may write to.
+    pub email: Option<String>,
+    /// URL of its directory.
+    pub directory: Option<String>,
+    /// Whether hosts are proven in TLS itself rather than over HTTP.
+    pub in_handshake: bool,
+    /// The root of the authority's own HTTPS.
+    pub roots: Option<PathBuf>,
 }
 
 /// How a secret comes to be.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::plan::{Plan, Run, Service};
+use crate::plan::{Issuer, Plan, Run, Service};
 
 /// The plan as text: what would run, where it answers, and what each service gets. Secrets stand in it by name.
 pub fn text(plan: &Plan) -> String {
@@ -10,6 +10,16 @@ pub fn text(plan: &Plan) -> String {
     // Writing to a String cannot fail.
     let _ = writeln!(text, "{} in {}", plan.ecosystem, plan.environment.as_str());
     let _ = writeln!(text, "  listens   {}", plan.listen);
+    if let Some(tls) = &plan.tls {
+        let issuer = match &tls.issuer {
+            Some(Issuer::Local) => "certificates of this machine's own authority".to_owned(),
+            Some(Issuer::Acme(acme)) => {
+                format!("certificates ordered from {}", acme.directory.as_deref().unwrap_or("Let's Encrypt"))
+            }
+            None => "certificates from files".to_owned(),
+        };
+        let _ = writeln!(text, "  TLS       {}, {issuer}", tls.listen);
+    }
     if !plan.trusted_proxies.is_empty() {
         let _ = writeln!(text, "  trusts    {} for forwarded headers", plan.trusted_proxies.join(", "));
     }

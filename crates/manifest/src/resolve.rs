@@ -2,6 +2,7 @@
 
 mod hosts;
 mod service;
+mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -53,6 +54,7 @@ struct Setting {
     listen: SocketAddr,
     listen_span: Option<Range<usize>>,
     trusted_proxies: Vec<String>,
+    tls: Option<crate::plan::Tls>,
     scheme: String,
     public_port: Option<u16>,
     port_offset: u16,
@@ -124,6 +126,7 @@ pub(crate) fn plan(
         data: setting.data,
         listen: setting.listen,
         trusted_proxies: setting.trusted_proxies,
+        tls: setting.tls,
         public_scheme: setting.scheme,
         public_port: setting.public_port,
         instance_ports: setting.instance_ports,
@@ -194,14 +197,23 @@ fn setting(
             Err(_) => problems.push(flag("--listen", text, "an address and a port, such as 127.0.0.1:8080")),
         }
     }
-    let scheme = table.scheme.as_ref().map_or(if development { "http" } else { "https" }, |scheme| &scheme.value);
-    let plain_port = if scheme == "https" { 443 } else { 80 };
-    let public_port = match &table.public_port {
-        Some(public) => port(public.value),
-        // Behind https something in front terminates TLS on its own port.
-        None if scheme == "https" => plain_port,
-        None => listen.port(),
+    let mut tls = tls::resolve(table, environment, listen, extra_offset, root, problems);
+    let scheme = match (&tls, &table.scheme) {
+        (None, Some(scheme)) => &scheme.value,
+        (None, None) if development => "http",
+        _ => "https",
     };
+    let plain_port = if scheme == "https" { 443 } else { 80 };
+    let public_port = match (&table.public_port, &tls) {
+        (Some(public), _) => port(public.value),
+        (None, Some(tls)) => tls.listen.port(),
+        // Behind https something in front terminates TLS on its own port.
+        (None, None) if scheme == "https" => plain_port,
+        (None, None) => listen.port(),
+    };
+    if let Some(tls) = &mut tls {
+        tls.public_port = public_port;
+    }
     let domain = table.domain.as_ref().map(|domain| domain.value.clone());
     let default_domain = || {
         let domain = document.domain.as_ref().map(|domain| domain.value.clone()).unwrap_or_default();
@@ -213,6 +225,7 @@ fn setting(
         listen,
         listen_span: table.listen.as_ref().and_then(|listen| listen.span.clone()),
         trusted_proxies: table.trusted_proxies.iter().flatten().map(|range| range.value.clone()).collect(),
+        tls,
         scheme: scheme.to_owned(),
         public_port: (public_port != plain_port).then_some(public_port),
         port_offset,

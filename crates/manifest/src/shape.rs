@@ -105,7 +105,27 @@ const ENVIRONMENT: &[Key] = &[
         Shape::List(&Shape::Network),
         "Addresses in front of the edge whose forwarded headers are believed; none where absent.",
     ),
-    key("scheme", Shape::Word(&["http", "https"]), "Scheme as seen from outside; http in development, else https."),
+    key(
+        "tls",
+        Shape::Word(TLS),
+        "Where the edge's certificates come from: ordered from a public authority by ACME (`acme`, the default in staging and production), an authority of this machine's own (`local`, for development), or `files` alone; `off`: plain HTTP, as in development or behind a proxy that speaks TLS.",
+    ),
+    key(
+        "tls_listen",
+        Shape::Address,
+        "Where the edge accepts TLS; beside `listen`, at 443 where that is at 80, else 363 ports above it.",
+    ),
+    key("acme", Shape::Table(ACME), "How certificates are ordered."),
+    key(
+        "certificates",
+        Shape::Map(Names::Name, &Shape::Table(CERTIFICATE)),
+        "Certificates of one's own, by any name. Their hosts are not ordered.",
+    ),
+    key(
+        "scheme",
+        Shape::Word(&["http", "https"]),
+        "Scheme as seen from outside where `tls` is `off`; http in development, else https.",
+    ),
     key(
         "public_port",
         Shape::Integer(1, 65_535),
@@ -124,6 +144,24 @@ const ENVIRONMENT: &[Key] = &[
         "DATABASE_URL of services with a `database`; `{database}` stands for its name. SQLite in the data folder where absent.",
     ),
     key("cache", Shape::Text, "REDIS_URL of services with `cache = true`. A cache in each process where absent."),
+];
+
+const TLS: &[&str] = &["acme", "local", "files", "off"];
+
+const ACME: &[Key] = &[
+    key("email", Shape::Text, "Whom the authority may write to."),
+    key("directory", Shape::Text, "URL of the authority's directory; Let's Encrypt where absent."),
+    key(
+        "challenge",
+        Shape::Word(&["http-01", "tls-alpn-01"]),
+        "How a host is proven: over HTTP on port 80 (where absent), or in TLS on port 443.",
+    ),
+    key("roots", Shape::Text, "PEM file with the root of the authority's own HTTPS; the system's where absent."),
+];
+
+const CERTIFICATE: &[Key] = &[
+    key("certificate", Shape::Text, "PEM file: the certificate, then the intermediate ones."),
+    key("key", Shape::Text, "PEM file with its private key."),
 ];
 
 const SECRET: &[Key] = &[

@@ -1,5 +1,6 @@
 //! The commands, one a file: `Args` as clap reads them, `run` as it is done.
 
+pub(crate) mod certificates;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod control;
@@ -15,6 +16,7 @@ pub(crate) mod schema;
 pub(crate) mod secret;
 pub(crate) mod status;
 pub(crate) mod top;
+pub(crate) mod trust;
 pub(crate) mod up;
 pub(crate) mod version;
 
@@ -38,6 +40,8 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
         Command::Plan(args) => plan::run(args, context),
         Command::Schema(_) => schema::run(context),
         Command::Secret(args) => secret::run(args, context),
+        Command::Certificates(args) => certificates::run(args, context),
+        Command::Trust(args) => trust::run(args, context),
         Command::Edge(args) => edge::run(args),
         Command::Completions(args) => completions::run(args, context),
         Command::Version(args) => version::run(args, context),

@@ -30,17 +30,38 @@ const HOST_DAYS: i64 = 90;
 /// A clock that is a little behind must not find a certificate that is not valid yet.
 const BACKDATED: Duration = Duration::hours(1);
 
-/// Why the authority cannot be used.
+/// Why an authority of this machine's own cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum LocalError {
+#[non_exhaustive]
+pub enum LocalError {
+    /// A file of it.
     #[error("{} cannot be used: {source}; make it writable for this user, or remove it and a new one is made", path.display())]
-    File { path: PathBuf, source: io::Error },
+    #[non_exhaustive]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What is there is no authority.
     #[error("the local authority in {} is damaged: {source}; remove the folder and a new one is made", folder.display())]
-    Damaged { folder: PathBuf, source: rcgen::Error },
+    #[non_exhaustive]
+    Damaged {
+        /// Where it lies.
+        folder: PathBuf,
+        /// What is wrong.
+        source: rcgen::Error,
+    },
+    /// It was asked for a name that may be somebody's.
     #[error("the local authority certifies only names that lead nowhere on the internet ({}), not `{host}`: add files for it, or order it by ACME", NAMES.join(", "))]
-    NotLocal { host: String },
+    #[non_exhaustive]
+    NotLocal {
+        /// The name.
+        host: String,
+    },
+    /// A defect.
     #[error("the local authority made a certificate that cannot be served: {0}")]
-    Unusable(#[from] files::FileError),
+    Unusable(String),
 }
 
 /// An authority that can certify hosts.
@@ -48,6 +69,12 @@ pub(crate) struct Authority {
     folder: PathBuf,
     certificate: String,
     issuer: Issuer<'static, KeyPair>,
+}
+
+/// Makes the authority in `folder` if there is none, and says where its certificate lies: what people install.
+pub fn local_authority(folder: &Path) -> Result<PathBuf, LocalError> {
+    Authority::open(folder)?;
+    Ok(folder.join(CERTIFICATE))
 }
 
 /// Whether the authority may certify a host.
@@ -101,7 +128,8 @@ impl Authority {
         let certificate = params.signed_by(&key, &self.issuer).map_err(damaged)?;
         let at = CertificateFiles { certificate: self.folder.join(host), key: self.folder.join(host) };
         let pem = certificate.pem();
-        Ok(files::parse(pem.as_bytes(), key.serialize_pem().as_bytes(), &at, Source::Local)?)
+        files::parse(pem.as_bytes(), key.serialize_pem().as_bytes(), &at, Source::Local)
+            .map_err(|error| LocalError::Unusable(error.to_string()))
     }
 }
 
