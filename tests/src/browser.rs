@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -31,10 +32,19 @@ pub struct Browser {
 impl Browser {
     /// Starts one with a window of this size.
     pub async fn start(width: u32, height: u32) -> Self {
+        Self::trusting(width, height, None).await
+    }
+
+    /// Starts one whose user has installed an authority, as `mana trust` says.
+    pub async fn trusting(width: u32, height: u32, authority: Option<&Path>) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
         let profile = tempfile::tempdir().expect("a temporary folder");
+        if let Some(authority) = authority {
+            install(authority, profile.path());
+        }
         let driver = Command::new("chromedriver")
             .arg(format!("--port={port}"))
+            .env("HOME", profile.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -71,6 +81,21 @@ impl Browser {
         let entries = log["value"].as_array().unwrap_or_else(|| panic!("no log in {log}"));
         let severe = entries.iter().filter(|entry| entry["level"] == "SEVERE");
         severe.map(|entry| entry["message"].to_string()).collect()
+    }
+}
+
+/// Puts an authority on the list that Chromium looks at.
+fn install(authority: &Path, home: &Path) {
+    let list = home.join(".pki/nssdb");
+    std::fs::create_dir_all(&list).expect("a folder");
+    for arguments in [&["-N", "--empty-password"][..], &["-A", "-t", "C,,", "-n", "mana-development"]] {
+        let mut command = Command::new("certutil");
+        command.arg("-d").arg(format!("sql:{}", list.display())).args(arguments);
+        if arguments.contains(&"-A") {
+            command.arg("-i").arg(authority);
+        }
+        let ended = command.status().expect("certutil starts (`make test` installs it on Debian)");
+        assert!(ended.success(), "{command:?}");
     }
 }
 

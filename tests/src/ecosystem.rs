@@ -127,6 +127,11 @@ impl Ecosystem {
         format!("http://{host}:{}", 8080 + self.offset.value)
     }
 
+    /// `https://HOST:PORT` through the edge, where the manifest says `tls = "local"`.
+    pub fn secure_url(&self, host: &str) -> String {
+        format!("https://{host}:{}", 8443 + self.offset.value)
+    }
+
     /// `http://127.0.0.1:PORT`: a service's stable internal address.
     pub fn internal(&self, port: u16) -> String {
         format!("http://127.0.0.1:{}", port + self.offset.value)
@@ -163,6 +168,18 @@ impl Drop for Ecosystem {
             assert!(output.status.success(), "mana down failed: {}", text(&output));
         }
     }
+}
+
+/// The shipped manifest, changed, in another folder: what it names is found from there too.
+pub fn manifest_in(folder: &Path, change: impl FnOnce(String) -> String) -> PathBuf {
+    let root = repository();
+    let shipped = std::fs::read_to_string(root.join("mana.toml")).expect("the shipped manifest");
+    let absolute = shipped
+        .replace("\"target/release/", &format!("\"{}/target/release/", root.display()))
+        .replace("\"apps/chat/landing\"", &format!("\"{}/apps/chat/landing\"", root.display()));
+    let path = folder.join("mana.toml");
+    std::fs::write(&path, change(absolute)).expect("the manifest is written");
+    path
 }
 
 /// Both streams of a finished command, for messages.

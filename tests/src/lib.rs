@@ -10,4 +10,4 @@ pub mod people;
 pub mod ports;
 pub mod wait;
 
-pub use ecosystem::Ecosystem;
+pub use ecosystem::{Ecosystem, manifest_in};

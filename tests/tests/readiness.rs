@@ -4,21 +4,17 @@ use std::fs;
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use system_tests::ecosystem::{repository, text};
-use system_tests::{Ecosystem, wait};
+use system_tests::ecosystem::text;
+use system_tests::{Ecosystem, manifest_in, wait};
 
 /// The shipped manifest with chat-backend's migration turned off, so that it meets an empty schema.
 fn manifest_without_migration(folder: &std::path::Path) -> std::path::PathBuf {
-    let root = repository();
-    let shipped = fs::read_to_string(root.join("mana.toml")).expect("the shipped manifest");
-    let absolute = shipped
-        .replace("\"target/release/", &format!("\"{}/target/release/", root.display()))
-        .replace("\"apps/chat/landing\"", &format!("\"{}/apps/chat/landing\"", root.display()))
-        .replace("[services.chat-backend]\n", "[services.chat-backend]\nmigrate = []\nstart_timeout = \"3s\"\n");
-    assert!(absolute.contains("migrate = []"), "the shipped manifest has changed its shape");
-    let path = folder.join("mana.toml");
-    fs::write(&path, absolute).expect("the manifest is written");
-    path
+    manifest_in(folder, |text| {
+        let changed = text
+            .replace("[services.chat-backend]\n", "[services.chat-backend]\nmigrate = []\nstart_timeout = \"3s\"\n");
+        assert!(changed.contains("migrate = []"), "the shipped manifest has changed its shape");
+        changed
+    })
 }
 
 #[tokio::test]

@@ -1,13 +1,12 @@
 //! The same ecosystem on PostgreSQL and Redis: two lines of the manifest, no other change.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use system_tests::Ecosystem;
-use system_tests::ecosystem::{repository, text};
+use system_tests::ecosystem::text;
 use system_tests::people::Person;
+use system_tests::{Ecosystem, manifest_in};
 
 /// What `scripts/test-services.sh run` sets.
 fn server(name: &str) -> String {
@@ -22,15 +21,9 @@ fn query(url: &str, sql: &str) -> String {
 
 /// The shipped manifest, with development moved to the servers.
 fn manifest(folder: &Path, database: &str, cache: &str) -> PathBuf {
-    let root = repository();
-    let shipped = fs::read_to_string(root.join("mana.toml")).expect("the shipped manifest");
-    let moved = shipped
-        .replace("\"target/release/", &format!("\"{}/target/release/", root.display()))
-        .replace("\"apps/chat/landing\"", &format!("\"{}/apps/chat/landing\"", root.display()));
-    let servers = format!("\n[environments.development]\ndatabase = \"{database}\"\ncache = \"{cache}\"\n");
-    let path = folder.join("mana.toml");
-    fs::write(&path, moved + &servers).expect("the manifest is written");
-    path
+    manifest_in(folder, |text| {
+        format!("{text}\n[environments.development]\ndatabase = \"{database}\"\ncache = \"{cache}\"\n")
+    })
 }
 
 #[tokio::test]
@@ -55,7 +48,7 @@ async fn the_ecosystem_runs_on_postgresql_and_redis() {
     assert_eq!(body["credits"], 49, "{body}");
     assert_eq!(query(&format!("{server_url}/{prefix}_chat"), "SELECT count(*) FROM messages"), "2");
     assert_eq!(query(&format!("{server_url}/{prefix}_manacore"), "SELECT count(*) FROM users"), "1");
-    let files: Vec<_> = fs::read_dir(ecosystem.data().join("data")).expect("the folder").collect();
+    let files: Vec<_> = std::fs::read_dir(ecosystem.data().join("data")).expect("the folder").collect();
     assert!(files.is_empty(), "nothing lies in SQLite files: {files:?}");
     let ledger = ecosystem.mana(["run", "mana-core-auth", "--", "check-ledger"]);
     assert!(ledger.status.success(), "{}", text(&ledger));

@@ -101,9 +101,18 @@ fn every_wrong_one_says_where_what_and_what_instead() {
         ),
         ("unknown source of certificates", with("[environments.production]\ntls = \"acne\"\n")),
         ("http though the edge speaks TLS", with("[environments.production]\nscheme = \"http\"\n")),
-        ("acme settings without acme", with("[environments.production]\ntls = \"off\"\nacme = { email = \"a@b.example\" }\n")),
-        ("certificates without TLS", with("[environments.development.certificates]\nown = { certificate = \"a.pem\", key = \"a.key\" }\n")),
-        ("certificate without its key", with("[environments.production.certificates]\nown = { certificate = \"a.pem\" }\n")),
+        (
+            "acme settings without acme",
+            with("[environments.production]\ntls = \"off\"\nacme = { email = \"a@b.example\" }\n"),
+        ),
+        (
+            "certificates without TLS",
+            with("[environments.development.certificates]\nown = { certificate = \"a.pem\", key = \"a.key\" }\n"),
+        ),
+        (
+            "certificate without its key",
+            with("[environments.production.certificates]\nown = { certificate = \"a.pem\" }\n"),
+        ),
         ("address of TLS without TLS", with("[environments.development]\ntls_listen = \"127.0.0.1:8443\"\n")),
         ("no port for TLS", with("[environments.production]\nlisten = \"0.0.0.0:80\"\ntls_listen = \"0.0.0.0:80\"\n")),
         ("invalid instance ports", with("[environments.development]\ninstance_ports = \"3000\"\n")),

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use mana_control::daemon::make_data_folder;
 use mana_control::paths;
 use mana_manifest::plan::{Issuer, Tls};
 use serde::Serialize;
@@ -49,6 +50,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
             ),
         });
     }
+    make_data_folder(&plan.data)?;
     let certificate = mana_edge::local_authority(&paths::authority(&plan.data)).map_err(|error| Failure::Failed {
         what: error.to_string(),
         help: "nothing was installed or changed".into(),
