@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use mana_edge::snapshot::{
-    Acme, CertificateFiles, Challenge, Instance, Issuer, Limits, Listener, LocalAuthority, Redirect, Route,
+    Acme, CertificateFiles, Challenge, Instance, Issuer, Limits, Listener, LocalAuthority, Policies, Redirect, Route,
     RouteLimits, Slot, Snapshot, StaticSite, Target, Tls, lets_encrypt,
 };
 use mana_manifest::plan::{self, Environment, Plan, Run, Service};
@@ -125,6 +125,7 @@ fn route(plan: &Plan, service: &Service, name: String, path: &str, target: Targe
             response_timeout_ms: millis(service.limits.response_timeout),
             ..RouteLimits::default()
         },
+        policies: Policies::default(),
     }
 }
 

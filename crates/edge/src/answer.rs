@@ -29,6 +29,12 @@ pub(crate) enum Fault {
     UnknownPath,
     NotFound,
     MethodNotAllowed,
+    // It is not let in.
+    Forbidden,
+    Unauthorized,
+    TooManyRequests,
+    Maintenance,
+    Overloaded,
     // Whoever should answer does not.
     NoInstance,
     ListenerGone,
@@ -81,6 +87,27 @@ impl Fault {
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "Method not allowed for files", "Files can be read with GET and HEAD.")
             }
+            Self::Forbidden => (
+                StatusCode::FORBIDDEN,
+                "Not open to this address",
+                "Ask whoever runs this site to let your network in.",
+            ),
+            Self::Unauthorized => {
+                (StatusCode::UNAUTHORIZED, "Name and password needed", "Ask whoever runs this site for them.")
+            }
+            Self::TooManyRequests => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too many requests",
+                "Wait as long as Retry-After says, and ask less often.",
+            ),
+            Self::Maintenance => {
+                (StatusCode::SERVICE_UNAVAILABLE, "Closed for maintenance", "It is being worked on; come again soon.")
+            }
+            Self::Overloaded => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Too many requests at once",
+                "The server is busy; try again in a moment.",
+            ),
             Self::NoInstance => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "No ready instance",
@@ -140,7 +167,7 @@ impl Fault {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(header::VARY, HeaderValue::from_static("accept"));
-        if matches!(self, Self::NoInstance | Self::FilesUnreadable | Self::ListenerGone) {
+        if matches!(self, Self::NoInstance | Self::FilesUnreadable | Self::ListenerGone | Self::Overloaded) {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER);
         }
         if self == Self::MethodNotAllowed {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, StatusCode, Uri};
 
 use crate::cidr::Cidr;
+use crate::policy::{self, Policies};
 use crate::sequence::Sequence;
 use crate::snapshot::{self, Snapshot};
 use crate::table::{
@@ -81,7 +82,17 @@ impl Compiler<'_> {
             },
             response_headers: self.response_headers(&at, route),
             limits: self.route_limits(&at, &route.limits),
+            policies: self.policies(&at, route),
         }
+    }
+
+    fn policies(&mut self, at: &str, route: &snapshot::Route) -> Option<Box<Policies>> {
+        let mut problems = Vec::new();
+        let policies = policy::compile::policies(&route.name, &route.policies, &mut problems);
+        for problem in problems {
+            self.problem(at, problem);
+        }
+        (route.policies != snapshot::Policies::default()).then(|| Box::new(policies))
     }
 
     fn name(&mut self, at: &str, field: &str, name: &str) {
@@ -372,6 +383,12 @@ impl Compiler<'_> {
         if limits.max_connections == 0 {
             self.problem("limits", "max_connections is 0; nobody could connect");
         }
+        if limits.max_connections_per_address == 0 {
+            self.problem("limits", "max_connections_per_address is 0; nobody could connect");
+        }
+        if limits.max_concurrent_requests == 0 {
+            self.problem("limits", "max_concurrent_requests is 0; nobody would be answered");
+        }
         if !(MIN_HEADER_BYTES..=MAX_HEADER_BYTES).contains(&limits.max_header_bytes) {
             self.problem(
                 "limits",
@@ -386,6 +403,8 @@ impl Compiler<'_> {
         }
         Limits {
             max_connections: limits.max_connections,
+            max_connections_per_address: limits.max_connections_per_address,
+            max_concurrent_requests: limits.max_concurrent_requests,
             max_header_bytes: limits.max_header_bytes,
             max_headers: limits.max_headers,
             header_timeout: self.duration("limits", "header_timeout_ms", limits.header_timeout_ms),

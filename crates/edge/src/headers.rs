@@ -9,6 +9,7 @@ use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 
 use crate::cidr::Cidr;
+use crate::forwarded;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -137,8 +138,13 @@ pub(crate) fn set_forwarded(headers: &mut HeaderMap, origin: &Origin<'_>, host: 
 
 /// Removes the claims that are not believed; gives the client's address, where one that is believed says it.
 fn take_claims(headers: &mut HeaderMap, origin: &Origin<'_>) -> Option<HeaderValue> {
+    let client = believed(headers, origin);
     // Two ways of saying the same invite contradictions, and this edge speaks the other one.
     headers.remove(header::FORWARDED);
+    client
+}
+
+fn believed(headers: &mut HeaderMap, origin: &Origin<'_>) -> Option<HeaderValue> {
     match origin.claims {
         Claims::Dropped => {
             let claims: Vec<_> = headers.keys().filter(|name| is_claim(name)).cloned().collect();
@@ -147,20 +153,37 @@ fn take_claims(headers: &mut HeaderMap, origin: &Origin<'_>) -> Option<HeaderVal
             }
             None
         }
+        Claims::Continued(_) | Claims::Inside => {
+            HeaderValue::try_from(claimed_client(headers, origin.claims)?.to_string()).ok()
+        }
+    }
+}
+
+/// The client, as `X-Real-IP` will name it: whoever speaks with us, or whom it is believed to speak for.
+pub(crate) fn client(headers: &HeaderMap, peer: IpAddr, claims: Claims<'_>) -> IpAddr {
+    claimed_client(headers, claims).unwrap_or(peer).to_canonical()
+}
+
+fn claimed_client(headers: &HeaderMap, claims: Claims<'_>) -> Option<IpAddr> {
+    match claims {
+        Claims::Dropped => None,
         Claims::Continued(proxies) => {
             let lists = headers.get_all(X_FORWARDED_FOR).iter().filter_map(|list| list.to_str().ok());
             let hops: Vec<&str> = lists.flat_map(|list| list.split(',')).map(str::trim).collect();
-            let addresses = hops.iter().rev().map_while(|hop| hop.parse::<IpAddr>().ok());
-            let client = addresses
-                .map(|address| address.to_canonical())
-                .find(|address| !proxies.iter().any(|range| range.contains(*address)))?;
-            HeaderValue::try_from(client.to_string()).ok()
+            let said = hops.iter().rev().map_while(|hop| hop.parse::<IpAddr>().ok());
+            let hops: Vec<IpAddr> = if hops.is_empty() { forwarded::hops(headers) } else { said.collect() };
+            let ours = |address: &IpAddr| proxies.iter().any(|range| range.contains(*address));
+            hops.into_iter().map(|address| address.to_canonical()).find(|address| !ours(address))
         }
-        Claims::Inside => {
-            let said = headers.get(X_REAL_IP)?;
-            said.to_str().ok()?.parse::<IpAddr>().ok()?;
-            Some(said.clone())
-        }
+        Claims::Inside => headers.get(X_REAL_IP)?.to_str().ok()?.parse().ok(),
+    }
+}
+
+/// Says that an answer depends on a request header, unless it says so already.
+pub(crate) fn vary(headers: &mut HeaderMap, on: &str) {
+    let known = headers.get_all(header::VARY).iter().any(|value| has_token(value, on) || has_token(value, "*"));
+    if !known && let Ok(on) = HeaderValue::from_str(on) {
+        headers.append(header::VARY, on);
     }
 }
 

@@ -50,6 +50,7 @@ mod conn_state;
 mod connection;
 mod control;
 mod error;
+mod forwarded;
 mod framing;
 mod headers;
 mod host;
@@ -59,6 +60,7 @@ mod metrics;
 mod options;
 mod persist;
 mod pick;
+mod policy;
 mod pool;
 mod private_file;
 #[cfg(test)]

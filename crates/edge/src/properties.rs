@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use crate::metrics::Registry;
 use crate::pick;
-use crate::snapshot::{Instance, Route, RouteLimits, Slot, Snapshot, Target};
+use crate::snapshot::{Instance, Policies, Route, RouteLimits, Slot, Snapshot, Target};
 use crate::table::{self, Found, Table};
 use crate::view::View;
 
@@ -62,6 +62,7 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
                 target: Target::Slots(slots),
                 response_headers: BTreeMap::new(),
                 limits: RouteLimits::default(),
+                policies: Policies::default(),
             })
         });
         Snapshot { generation: 1, listeners: Vec::new(), routes: routes.collect(), ..Snapshot::default() }
@@ -175,6 +176,7 @@ proptest! {
             target: Target::Redirect(redirect),
             response_headers: BTreeMap::from([(to.clone(), to)]),
             limits: RouteLimits::default(),
+            policies: Policies::default(),
         };
         let snapshot = Snapshot {
             generation: 1,

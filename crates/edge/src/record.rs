@@ -10,6 +10,7 @@ use crate::body::Upload;
 use crate::conn_state::Busy;
 use crate::metrics::{Cells, Class};
 use crate::pick::Choice;
+use crate::policy::Pass;
 use crate::pool::Upstream;
 use crate::view::View;
 use crate::worker::Worker;
@@ -33,6 +34,8 @@ pub(crate) struct Record {
     pub(crate) upstream: Option<Rc<Upstream>>,
     pub(crate) received_bytes: u64,
     pub(crate) sent_bytes: u64,
+    /// What its route's policies say about it.
+    pub(crate) pass: Option<Box<Pass>>,
     /// Only while an access log is written.
     pub(crate) asked: Option<Asked>,
     is_probe: bool,
@@ -53,6 +56,7 @@ impl Record {
         request_id: HeaderValue,
         parts: &http::request::Parts,
     ) -> Box<Self> {
+        worker.requests.set(worker.requests.get() + 1);
         let asked = worker.logs().then(|| Asked {
             method: parts.method.clone(),
             uri: parts.uri.clone(),
@@ -73,6 +77,7 @@ impl Record {
             upstream: None,
             received_bytes: 0,
             sent_bytes: 0,
+            pass: None,
             asked,
             is_probe: PROBE_PATHS.contains(&parts.uri.path()),
         })
@@ -152,6 +157,7 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
+        self.worker.requests.set(self.worker.requests.get() - 1);
         if let Some(upload) = &self.upload {
             self.received_bytes += upload.received_bytes.get();
         }

@@ -119,7 +119,7 @@ impl Prepared {
             .as_deref()
             .map(|path| socket::bind(path).map_err(|source| Error::Admin { path: path.to_owned(), source }));
         let admin = admin.transpose()?;
-        let shared = Arc::new(Shared::new(Arc::new(table))?);
+        let shared = Arc::new(Shared::new(Arc::new(table), threads)?);
         Ok(Self { options, shared, certificates, bound, admin, log, threads })
     }
 

@@ -17,13 +17,14 @@ use crate::body::Body;
 use crate::conn_state::{ConnState, Stage, Standing};
 use crate::headers::Claims;
 use crate::metrics::Refused;
+use crate::policy::{self, Refusal};
 use crate::proxy::Passage;
 use crate::record::Record;
 use crate::table::{Found, Redirect, Role, Route, Target};
 use crate::tls::Store;
 use crate::view::View;
 use crate::worker::Worker;
-use crate::{host, static_site, to_https, trace};
+use crate::{headers, host, static_site, to_https, trace};
 
 /// How long an answer that belongs to no route may take to be read.
 const ROUTELESS_SILENCE: Duration = Duration::from_secs(30);
@@ -35,6 +36,14 @@ const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=31536000
 enum Step {
     Answer(Response<Body>),
     Pass(Passage),
+    Hold(Box<Held>),
+}
+
+/// A request that waits for its route to be open again.
+struct Held {
+    parts: Parts,
+    incoming: Incoming,
+    hold: Duration,
 }
 
 /// Answers one request.
@@ -51,30 +60,83 @@ pub(crate) fn serve(
     let request_id = trace::request_id(&parts.headers, may_choose_id);
     let form = Form::asked_by(&parts.headers);
     let mut record = Record::new(worker, Rc::clone(&view), busy, request_id, &parts);
-    let step = match destination(&view, &worker.shared.certificates, standing.role, &parts) {
-        Ok(Destination::Elsewhere(response)) => Ok(Step::Answer(response)),
-        Ok(Destination::Route(route)) => {
-            record.enter_route(route);
-            let claims = match standing.role {
-                Role::Internal(_) if state.peer.ip().is_loopback() => Claims::Inside,
-                _ if standing.trusted => Claims::Continued(&view.table.trusted),
-                _ => Claims::Dropped,
-            };
-            target(&view.table.routes[route], parts, incoming, claims, &mut record)
-        }
-        Err(fault) => {
-            worker.registry.thread.refuse(refused(fault));
-            Err(fault)
-        }
-    };
+    let step = step(&view, standing, parts, incoming, form, &mut record);
     async move {
         let answer = match step {
             Ok(Step::Answer(response)) => Ok(response),
             Ok(Step::Pass(passage)) => passage.run(&view, &mut record).await,
+            Ok(Step::Hold(held)) => Box::pin(hold(held, form, &mut record)).await,
             Err(fault) => Err(fault),
         };
         let response = answer.unwrap_or_else(|fault| fault.answer(form, &record.request_id));
         Ok(finish(response, record))
+    }
+}
+
+/// Where a request goes, and whether it may.
+fn step(
+    view: &Rc<View>,
+    standing: Standing,
+    mut parts: Parts,
+    incoming: Incoming,
+    form: Form,
+    record: &mut Record,
+) -> Result<Step, Fault> {
+    if record.worker.is_overloaded() {
+        record.worker.registry.thread.refuse(Refused::Overload);
+        return Err(Fault::Overloaded);
+    }
+    let shared = &record.worker.shared;
+    let route = match destination(view, &shared.certificates, standing.role, &parts) {
+        Ok(Destination::Route(route)) => route,
+        Ok(Destination::Elsewhere(response)) => return Ok(Step::Answer(response)),
+        Err(fault) => {
+            record.worker.registry.thread.refuse(refused(fault));
+            return Err(fault);
+        }
+    };
+    let peer = record.busy.state.peer.ip();
+    let claims = match standing.role {
+        Role::Internal(_) if peer.is_loopback() => Claims::Inside,
+        _ if standing.trusted => Claims::Continued(&view.table.trusted),
+        _ => Claims::Dropped,
+    };
+    // Policies are for the outside: services call each other by internal listeners, and are not kept from it.
+    let asked = view.table.routes[route].policies.as_deref().filter(|_| standing.role == Role::Public);
+    if let Some(policies) = asked {
+        let client = headers::client(&parts.headers, peer, claims);
+        let pass = record.pass.get_or_insert_default();
+        match policy::admit(policies, &shared.rates, &mut parts, client, pass) {
+            Ok(()) => {}
+            Err(Refusal::Hold(hold)) => return Ok(Step::Hold(Box::new(Held { parts, incoming, hold }))),
+            Err(refusal) => {
+                record.enter_route(route);
+                return Ok(Step::Answer(refusal.answer(form, &record.request_id)));
+            }
+        }
+    }
+    record.enter_route(route);
+    target(&view.table.routes[route], parts, incoming, claims, record)
+}
+
+/// Waits until the route is open again, and then goes on as if the request had come only now.
+async fn hold(mut held: Box<Held>, form: Form, record: &mut Record) -> Result<Response<Body>, Fault> {
+    let worker = Rc::clone(&record.worker);
+    let Some(_place) = worker.hold() else { return Err(Fault::Maintenance) };
+    let until = tokio::time::Instant::now() + held.hold;
+    loop {
+        let changed = worker.changed.notified();
+        if tokio::time::timeout_at(until, changed).await.is_err() {
+            return Err(Fault::Maintenance);
+        }
+        let view = worker.view();
+        record.view = Rc::clone(&view);
+        let standing = standing(&view, &record.busy.state);
+        match step(&view, standing, held.parts, held.incoming, form, record)? {
+            Step::Answer(response) => return Ok(response),
+            Step::Pass(passage) => return passage.run(&view, record).await,
+            Step::Hold(again) => held = again,
+        }
     }
 }
 
@@ -191,8 +253,12 @@ fn finish(mut response: Response<Body>, mut record: Box<Record>) -> Response<Bod
         headers.insert(header::STRICT_TRANSPORT_SECURITY, STRICT_TRANSPORT);
     }
     let mut silence = ROUTELESS_SILENCE;
+    let pass = record.pass.take();
     if let Some(route) = record.route.map(|route| &record.view.table.routes[route]) {
         silence = route.limits.body_idle_timeout;
+        if let (Some(policies), Some(pass)) = (&route.policies, &pass) {
+            policy::dress(policies, pass, headers);
+        }
         for (name, value) in &route.response_headers {
             headers.insert(name, value.clone());
         }

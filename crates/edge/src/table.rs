@@ -12,6 +12,7 @@ use std::{fmt, iter};
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::cidr::Cidr;
+use crate::policy::Policies;
 use crate::sequence::Sequence;
 use crate::snapshot::{Instance, Snapshot};
 
@@ -74,6 +75,8 @@ pub(crate) struct Route {
     pub(crate) target: Target,
     pub(crate) response_headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) limits: RouteLimits,
+    /// Boxed: most routes are read without them.
+    pub(crate) policies: Option<Box<Policies>>,
 }
 
 #[derive(Debug)]
@@ -114,6 +117,8 @@ pub(crate) struct Redirect {
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
     pub(crate) max_connections: usize,
+    pub(crate) max_connections_per_address: usize,
+    pub(crate) max_concurrent_requests: usize,
     pub(crate) max_header_bytes: usize,
     pub(crate) max_headers: usize,
     pub(crate) header_timeout: Duration,

@@ -95,7 +95,7 @@ impl View {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{Instance, Route, RouteLimits, Slot, Snapshot, Target};
+    use crate::snapshot::{Instance, Policies, Route, RouteLimits, Slot, Snapshot, Target};
 
     fn table(instances: &[(&str, u16)]) -> Arc<Table> {
         let slot = Slot {
@@ -114,6 +114,7 @@ mod tests {
             target: Target::Slots(vec![slot]),
             response_headers: std::collections::BTreeMap::new(),
             limits: RouteLimits::default(),
+            policies: Policies::default(),
         };
         let snapshot = Snapshot { generation: 1, listeners: Vec::new(), routes: vec![route], ..Snapshot::default() };
         Arc::new(snapshot.compile().unwrap())

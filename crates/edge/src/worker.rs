@@ -4,11 +4,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::future::Future as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ use crate::access_log::LogBuffer;
 use crate::conn_state::ConnState;
 use crate::error::Error;
 use crate::metrics::{Refused, Registry};
+use crate::policy::maintenance::MAX_HELD;
+use crate::policy::rate;
 use crate::record::Record;
 use crate::table::Table;
 use crate::ticker::Ticker;
@@ -40,17 +43,25 @@ pub(crate) struct Shared {
     epoch: AtomicU64,
     connections: AtomicUsize,
     pub(crate) certificates: Arc<Store>,
+    /// Open connections by client, of all threads. Touched once a connection.
+    addresses: Mutex<HashMap<u128, usize>>,
+    threads: usize,
+    /// What clients have used of their rate limits.
+    pub(crate) rates: rate::Store,
     /// How TLS is spoken, with those certificates.
     pub(crate) tls: Arc<ServerConfig>,
 }
 
 impl Shared {
-    pub(crate) fn new(table: Arc<Table>) -> Result<Self, Error> {
+    pub(crate) fn new(table: Arc<Table>, threads: usize) -> Result<Self, Error> {
         let certificates = Arc::new(Store::default());
         Ok(Self {
             table: ArcSwap::new(table),
             epoch: AtomicU64::new(1),
             connections: AtomicUsize::new(0),
+            addresses: Mutex::default(),
+            threads,
+            rates: rate::Store::default(),
             tls: tls::config::server(&certificates)?,
             certificates,
         })
@@ -64,6 +75,24 @@ impl Shared {
     pub(crate) fn swap(&self, table: Arc<Table>) {
         self.table.store(table);
         self.epoch.fetch_add(1, Ordering::Release);
+    }
+
+    /// Counts a connection of this client; gives how many it had.
+    fn enter(&self, client: u128) -> usize {
+        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = addresses.entry(client).or_default();
+        *open += 1;
+        *open - 1
+    }
+
+    fn leave(&self, client: u128) {
+        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut open) = addresses.entry(client) {
+            *open.get_mut() -= 1;
+            if *open.get() == 0 {
+                open.remove();
+            }
+        }
     }
 
     pub(crate) fn connections(&self) -> usize {
@@ -90,6 +119,12 @@ pub(crate) struct Worker {
     draining: Cell<bool>,
     /// A connection has ended.
     pub(crate) closed: Notify,
+    /// A new table is in effect.
+    pub(crate) changed: Notify,
+    /// Requests that wait for it.
+    held: Cell<usize>,
+    /// Requests being answered.
+    pub(crate) requests: Cell<usize>,
 }
 
 impl Worker {
@@ -104,6 +139,9 @@ impl Worker {
             log: log.map(RefCell::new),
             draining: Cell::new(false),
             closed: Notify::new(),
+            changed: Notify::new(),
+            held: Cell::new(0),
+            requests: Cell::new(0),
         })
     }
 
@@ -119,6 +157,15 @@ impl Worker {
 
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.get()
+    }
+
+    /// A place among the requests that wait for a new table, if one is free.
+    pub(crate) fn hold(self: &Rc<Self>) -> Option<Hold> {
+        if self.held.get() >= MAX_HELD {
+            return None;
+        }
+        self.held.set(self.held.get() + 1);
+        Some(Hold(Rc::clone(self)))
     }
 
     /// Whether an access log is written.
@@ -153,6 +200,7 @@ impl Worker {
                 }
                 Command::Refresh { gone, done } => {
                     self.view();
+                    self.changed.notify_waiters();
                     for declared in gone {
                         if let Some(acceptor) = acceptors.remove(&declared) {
                             acceptor.stop().await;
@@ -208,25 +256,49 @@ impl Worker {
         });
     }
 
-    /// A connection was accepted; `None` when there are too many.
-    pub(crate) fn admit(self: &Rc<Self>) -> Option<Admission> {
-        let max = self.view.borrow().table.limits.max_connections;
+    /// A connection was accepted; `None` when there are too many, in all or from this address.
+    pub(crate) fn admit(self: &Rc<Self>, peer: IpAddr) -> Option<Admission> {
+        let view = self.view.borrow();
+        let limits = &view.table.limits;
         self.registry.thread.accepted.add(1);
-        let admission = Admission { worker: Rc::clone(self) };
+        // A proxy of ours stands for many.
+        let client = (!view.table.trusts(peer)).then(|| rate::network(peer));
+        let admission = Admission { worker: Rc::clone(self), client };
         // Counted first and looked at then, so that all threads together never exceed the bound.
         let before = self.shared.connections.fetch_add(1, Ordering::Relaxed);
-        (before < max).then_some(admission)
+        let of_client = client.map_or(0, |client| self.shared.enter(client));
+        (before < limits.max_connections && of_client < limits.max_connections_per_address).then_some(admission)
+    }
+
+    /// Whether more requests are being answered than this thread may.
+    pub(crate) fn is_overloaded(&self) -> bool {
+        let all = self.view.borrow().table.limits.max_concurrent_requests;
+        self.requests.get() > all.div_ceil(self.shared.threads)
+    }
+}
+
+/// A request that waits for a new table.
+pub(crate) struct Hold(Rc<Worker>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.held.set(self.0.held.get() - 1);
     }
 }
 
 /// An open client connection.
 pub(crate) struct Admission {
     worker: Rc<Worker>,
+    /// Whose it is, as far as that is counted.
+    client: Option<u128>,
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
         self.worker.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        if let Some(client) = self.client {
+            self.worker.shared.leave(client);
+        }
         self.worker.registry.thread.closed.add(1);
         self.worker.closed.notify_one();
     }
@@ -288,7 +360,7 @@ async fn accept(worker: Rc<Worker>, declared: SocketAddr, socket: TcpListener, s
 }
 
 fn begin(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, declared: SocketAddr) {
-    if let Some(admission) = worker.admit() {
+    if let Some(admission) = worker.admit(peer.ip()) {
         tokio::task::spawn_local(connection::drive(Rc::clone(worker), stream, peer, declared, admission));
     } else {
         worker.registry.thread.refuse(Refused::Connection);

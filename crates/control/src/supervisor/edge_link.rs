@@ -167,7 +167,7 @@ pub(super) async fn put(client: Client, snapshot: Snapshot) -> Outcome {
 
 #[cfg(test)]
 mod tests {
-    use mana_edge::snapshot::{Instance, Route, RouteLimits, Slot, Target};
+    use mana_edge::snapshot::{Instance, Policies, Route, RouteLimits, Slot, Target};
 
     use super::*;
 
@@ -184,6 +184,7 @@ mod tests {
                 target: Target::Slots(vec![Slot { name: "blue".into(), release: "r".into(), weight: 100, instances }]),
                 response_headers: std::collections::BTreeMap::new(),
                 limits: RouteLimits::default(),
+                policies: Policies::default(),
             }],
             ..Snapshot::default()
         }

@@ -85,11 +85,12 @@ pub(crate) enum Refused {
     Connection,
     Timeout,
     Resets,
+    Overload,
 }
 
 /// Labels of [`Refused`], in its order.
-pub(crate) const REFUSALS: [&str; 6] =
-    ["unknown_host", "unknown_path", "bad_request", "too_many_connections", "timeout", "too_many_resets"];
+pub(crate) const REFUSALS: [&str; 7] =
+    ["unknown_host", "unknown_path", "bad_request", "too_many_connections", "timeout", "too_many_resets", "overload"];
 
 /// How a TLS handshake ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use http_body_util::BodyExt;
 use mana_edge::snapshot::Snapshot;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Raw, Service, TestEdge, get, read_head, route, send, slots, snapshot, text, until};
+use crate::support::{Raw, SOON, Service, TestEdge, get, read_head, route, send, slots, snapshot, text, until};
 
 fn short(service: &Service) -> Snapshot {
     let mut given = snapshot(vec![route("chat", slots(&[service.address]))]);
@@ -214,4 +214,59 @@ async fn one_connection_too_many_is_told_so() {
     drop(open);
     until("there is room again", async || edge.metric("mana_edge_connections_open").await == Some(0.0)).await;
     assert_eq!(get(edge.address(), "chat.localhost", "/").await.status, 200);
+}
+
+#[tokio::test]
+async fn one_address_cannot_take_all_connections() {
+    let service = Service::saying("chat");
+    let mut given = snapshot(vec![route("chat", slots(&[service.address]))]);
+    given.limits.max_connections_per_address = 3;
+    let edge = TestEdge::start(&given);
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        let mut raw = Raw::connect(edge.address()).await;
+        assert_eq!(raw.ask("GET / HTTP/1.1\r\nhost: chat.localhost\r\n\r\n").await.status, 200);
+        open.push(raw);
+    }
+    assert_eq!(Raw::connect(edge.address()).await.head().await.status, 503);
+    // Whoever closes one may open another.
+    open.pop();
+    until("its place is free", async || get(edge.address(), "chat.localhost", "/").await.status == 200).await;
+    // A trusted proxy stands for many.
+    given.generation = 2;
+    given.trusted_proxies = vec!["127.0.0.1".into()];
+    edge.admin().put(&given).await.unwrap();
+    for _ in 0..5 {
+        let mut raw = Raw::connect(edge.address()).await;
+        assert_eq!(raw.ask("GET / HTTP/1.1\r\nhost: chat.localhost\r\n\r\n").await.status, 200);
+        open.push(raw);
+    }
+}
+
+#[tokio::test]
+async fn too_many_requests_at_once_are_refused_early() {
+    let service = Service::http(async |request| {
+        if request.uri().path() == "/slow" {
+            tokio::time::sleep(SOON).await;
+        }
+        text("chat")
+    });
+    let mut given = snapshot(vec![route("chat", slots(&[service.address]))]);
+    given.limits.max_concurrent_requests = 2;
+    let edge = TestEdge::with_threads(&given, 1);
+    let mut slow = Vec::new();
+    for _ in 0..2 {
+        let mut raw = Raw::connect(edge.address()).await;
+        raw.write("GET /slow HTTP/1.1\r\nhost: chat.localhost\r\n\r\n").await;
+        slow.push(raw);
+    }
+    until("both are with the service", async || {
+        edge.metric("mana_edge_requests_in_flight{route=\"chat\",slot=\"blue\",release=\"blue-1\"}").await == Some(2.0)
+    })
+    .await;
+    let refused = get(edge.address(), "chat.localhost", "/").await;
+    assert_eq!((refused.status, refused.title().as_str()), (503, "Too many requests at once"));
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    slow.clear();
+    until("they have gone", async || get(edge.address(), "chat.localhost", "/").await.status == 200).await;
 }

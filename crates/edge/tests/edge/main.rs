@@ -8,6 +8,7 @@ mod failures;
 mod framing;
 mod limits;
 mod metrics;
+mod policies;
 mod proxying;
 mod routing;
 mod static_site;

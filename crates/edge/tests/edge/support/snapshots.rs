@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use mana_edge::snapshot::{Instance, Limits, Listener, Route, RouteLimits, Slot, Snapshot, StaticSite, Target};
+use mana_edge::snapshot::{
+    Instance, Limits, Listener, Policies, Route, RouteLimits, Slot, Snapshot, StaticSite, Target,
+};
 
 /// A listener on a free port for everyone.
 pub(crate) fn public() -> Listener {
@@ -36,6 +38,7 @@ pub(crate) fn route(name: &str, target: Target) -> Route {
         target,
         response_headers: BTreeMap::new(),
         limits: RouteLimits::default(),
+        policies: Policies::default(),
     }
 }
 
