@@ -1,5 +1,5 @@
 //! The edge alone, as benchmarks and curious people run it:
-//! `cargo run -p mana-edge --example edge -- --config FILE [--admin SOCKET] [--threads N] [--log FILE|-]`.
+//! `cargo run -p mana-edge --example edge -- --config FILE [--admin SOCKET] [--threads N] [--log FILE|-] [--replace yes]`.
 
 use std::process::ExitCode;
 
@@ -9,7 +9,9 @@ fn main() -> ExitCode {
     let options = match options(std::env::args().skip(1)) {
         Ok(options) => options,
         Err(problem) => {
-            eprintln!("{problem}\nusage: edge --config FILE [--admin SOCKET] [--threads N] [--log FILE|-]");
+            eprintln!(
+                "{problem}\nusage: edge --config FILE [--admin SOCKET] [--threads N] [--log FILE|-] [--replace yes]"
+            );
             return ExitCode::from(64);
         }
     };
@@ -29,7 +31,7 @@ fn main() -> ExitCode {
 
 fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
     let mut config = None;
-    let (mut admin, mut threads, mut log) = (None, None, AccessLog::Off);
+    let (mut admin, mut threads, mut log, mut replace) = (None, None, AccessLog::Off, false);
     while let Some(flag) = arguments.next() {
         let value = arguments.next().ok_or_else(|| format!("{flag} needs a value"))?;
         match flag.as_str() {
@@ -38,6 +40,7 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
             "--threads" => {
                 threads = Some(value.parse().map_err(|_| format!("--threads {value}: a positive number is needed"))?);
             }
+            "--replace" => replace = value == "yes",
             "--log" if value == "-" => log = AccessLog::Stdout,
             "--log" => log = AccessLog::File(value.into()),
             _ => return Err(format!("{flag} is not known")),
@@ -46,5 +49,6 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
     let mut options = Options::new(config.ok_or("--config is missing")?).access_log(log);
     options.admin = admin.map(Into::into);
     options.threads = threads;
+    options.replace = replace;
     Ok(options)
 }

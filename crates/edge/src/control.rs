@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::admin::{Applied, Certificate, Health, Refusal, Status};
 use crate::error::Error;
+use crate::handover::Listeners;
 use crate::metrics::{Facts, Registry, render};
 use crate::snapshot::Snapshot;
 use crate::table::{Problem, Table};
@@ -31,31 +32,46 @@ pub(crate) struct Control {
     shared: Arc<Shared>,
     keeper: Rc<Keeper>,
     workers: Vec<WorkerHandle>,
-    /// Address as declared → as bound; they differ for port 0.
-    listeners: BTreeMap<SocketAddr, SocketAddr>,
+    /// By the address as declared.
+    listeners: BTreeMap<SocketAddr, Listening>,
     draining: bool,
+    handed_over: bool,
     refused: u64,
     started_seconds: u64,
 }
 
-/// Sockets of an address that nobody accepts on yet: declared, real, one for each worker.
+/// Sockets of an address that nobody accepts on yet: declared, real, one for each worker at least.
 pub(crate) struct Bound {
     declared: SocketAddr,
     real: SocketAddr,
     sockets: Vec<TcpListener>,
 }
 
-/// Binds what `table` declares and `present` does not have yet.
+/// An address that is accepted on.
+struct Listening {
+    /// As bound; it differs from the declared one for port 0.
+    real: SocketAddr,
+    /// The workers' sockets once more, for the edge that comes after this one.
+    sockets: Vec<TcpListener>,
+}
+
+/// Binds what `table` declares, unless `present` says that it is there already. What was `taken` over from an earlier edge
+/// is used instead of new sockets.
 pub(crate) fn bind(
     table: &Table,
-    present: &BTreeMap<SocketAddr, SocketAddr>,
+    present: impl Fn(&SocketAddr) -> bool,
+    mut taken: Listeners,
     workers: usize,
 ) -> Result<Vec<Bound>, Error> {
-    let mut new: Vec<_> = table.listeners.keys().filter(|address| !present.contains_key(address)).copied().collect();
+    let mut new: Vec<_> = table.listeners.keys().filter(|address| !present(address)).copied().collect();
     new.sort_unstable();
     new.into_iter()
         .map(|address| {
-            let sockets = listen::bind(address, workers).map_err(|source| listen_error(address, source))?;
+            let sockets = match taken.remove(&address) {
+                Some(sockets) => listen::complete(sockets, workers),
+                None => listen::bind(address, workers),
+            };
+            let sockets = sockets.map_err(|source| listen_error(address, source))?;
             let real = sockets.first().map_or(Ok(address), TcpListener::local_addr);
             let real = real.map_err(|source| listen_error(address, source))?;
             Ok(Bound { declared: address, real, sockets })
@@ -81,13 +97,14 @@ impl Control {
             workers,
             listeners: BTreeMap::new(),
             draining: false,
+            handed_over: false,
             refused: 0,
             started_seconds,
         }
     }
 
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners.values().copied().collect()
+        self.listeners.values().map(|listening| listening.real).collect()
     }
 
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
@@ -154,7 +171,7 @@ impl Control {
         }
         let mut table = snapshot.compile().map_err(|problems| invalid(&problems))?;
         let certificates = self.keeper.prepare(&snapshot, &table).map_err(|problems| invalid(&problems))?;
-        let bound = bind(&table, &self.listeners, self.workers.len())
+        let bound = bind(&table, |address| self.listeners.contains_key(address), Listeners::new(), self.workers.len())
             .map_err(|error| refusal(503, "Address not available", &error.to_string()))?;
         persist::store(&self.config, &snapshot).map_err(|error| {
             let detail = format!("{} cannot be written: {error}", self.config.display());
@@ -177,8 +194,11 @@ impl Control {
     /// Lets every worker accept on its sockets.
     pub(crate) async fn listen(&mut self, bound: Vec<Bound>) {
         for Bound { declared, real, sockets } in bound {
-            self.listeners.insert(declared, real);
-            for (worker, socket) in self.workers.iter().zip(sockets) {
+            // Without the copies this edge serves just as well; only the one after it would have to bind anew.
+            let copies = sockets.iter().map(TcpListener::try_clone).collect::<Result<_, _>>().unwrap_or_default();
+            self.listeners.insert(declared, Listening { real, sockets: copies });
+            // An edge that had more threads hands over more sockets: each has to be accepted on.
+            for (worker, socket) in self.workers.iter().cycle().zip(sockets) {
                 let (done, listening) = oneshot::channel();
                 tell(worker, Command::Listen { declared, socket, done }).await;
                 match listening.await {
@@ -208,15 +228,42 @@ impl Control {
         }
     }
 
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    /// Whether another edge has taken over.
+    pub(crate) fn is_handed_over(&self) -> bool {
+        self.handed_over
+    }
+
+    /// All sockets, for the next edge.
+    pub(crate) fn sockets(&self) -> std::io::Result<Listeners> {
+        let copy = |sockets: &[TcpListener]| sockets.iter().map(TcpListener::try_clone).collect::<Result<_, _>>();
+        self.listeners.iter().map(|(declared, listening)| Ok((*declared, copy(&listening.sockets)?))).collect()
+    }
+
     /// Begins a graceful stop.
     pub(crate) async fn drain(&mut self) {
+        self.stop(false).await;
+    }
+
+    /// The next edge accepts: this one ends, with patience for connections that are only idle.
+    pub(crate) async fn hand_over(&mut self) {
+        self.handed_over = true;
+        self.stop(true).await;
+    }
+
+    async fn stop(&mut self, patient: bool) {
         if std::mem::replace(&mut self.draining, true) {
             return;
         }
+        // A socket that is still open somewhere would go on taking connections that nobody accepts.
+        self.listeners.clear();
         let within = self.shared.table().limits.drain_timeout;
-        tracing::info!(connections = self.shared.connections(), "draining");
+        tracing::info!(connections = self.shared.connections(), patient, "draining");
         for worker in &self.workers {
-            tell(worker, Command::Drain { within }).await;
+            tell(worker, Command::Drain { within, patient }).await;
         }
     }
 }

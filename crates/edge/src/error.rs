@@ -56,6 +56,14 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The edge that runs does not hand over.
+    #[error(
+        "cannot replace the edge that runs: {source}; is one running on this admin socket? Without --replace a new one starts"
+    )]
+    Replace {
+        /// What it said.
+        source: io::Error,
+    },
     /// A file for the access log cannot be opened.
     #[error("cannot open the access log {}: check the folder and its permissions", path.display())]
     AccessLog {

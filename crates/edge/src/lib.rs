@@ -52,6 +52,7 @@ mod control;
 mod error;
 mod forwarded;
 mod framing;
+mod handover;
 mod headers;
 mod host;
 mod http2;

@@ -25,13 +25,31 @@ pub(crate) fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListe
     let address = first.local_addr()?;
     let mut sockets = vec![first];
     for _ in 1..count {
-        let socket = socket(address)?;
-        socket.set_reuse_port(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(backlog())?;
-        sockets.push(socket.into());
+        sockets.push(another(address)?);
     }
     Ok(sockets)
+}
+
+/// Sockets that were taken over, and further ones of the same address until there are `count`.
+pub(crate) fn complete(mut sockets: Vec<TcpListener>, count: usize) -> io::Result<Vec<TcpListener>> {
+    let Some(first) = sockets.first() else { return Err(io::ErrorKind::InvalidInput.into()) };
+    let address = first.local_addr()?;
+    for socket in &sockets {
+        socket.set_nonblocking(true)?;
+    }
+    while sockets.len() < count {
+        sockets.push(another(address)?);
+    }
+    Ok(sockets)
+}
+
+/// One more socket of an address that is ours already.
+fn another(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket(address)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(backlog())?;
+    Ok(socket.into())
 }
 
 fn socket(address: SocketAddr) -> io::Result<Socket> {

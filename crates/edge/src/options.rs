@@ -1,7 +1,7 @@
 //! What `mana edge` is told on its command line; everything else stands in the snapshot.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// How to run an edge.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,12 +15,14 @@ pub struct Options {
     pub threads: Option<NonZeroUsize>,
     /// Where a line for each request goes.
     pub access_log: AccessLog,
+    /// Whether to take the place of the edge that answers on `admin`.
+    pub replace: bool,
 }
 
 impl Options {
     /// Serves `config` with the defaults: no admin socket, a worker for each core, no access log.
     pub fn new(config: impl Into<PathBuf>) -> Self {
-        Self { config: config.into(), admin: None, threads: None, access_log: AccessLog::Off }
+        Self { config: config.into(), admin: None, threads: None, access_log: AccessLog::Off, replace: false }
     }
 
     /// Answers the admin API on this unix socket.
@@ -28,6 +30,18 @@ impl Options {
     pub fn admin(mut self, socket: impl Into<PathBuf>) -> Self {
         self.admin = Some(socket.into());
         self
+    }
+
+    /// Takes the place of the edge that answers on the admin socket, without refusing or cutting anybody.
+    #[must_use]
+    pub fn replace(mut self) -> Self {
+        self.replace = true;
+        self
+    }
+
+    /// The admin socket of the edge to be replaced.
+    pub(crate) fn replaced(&self) -> Option<&Path> {
+        self.admin.as_deref().filter(|_| self.replace)
     }
 
     /// Uses this many worker threads.

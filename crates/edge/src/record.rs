@@ -39,6 +39,7 @@ pub(crate) struct Record {
     /// Only while an access log is written.
     pub(crate) asked: Option<Asked>,
     is_probe: bool,
+    pub(crate) is_http1: bool,
 }
 
 /// What was asked for, for the access log.
@@ -79,6 +80,7 @@ impl Record {
             sent_bytes: 0,
             pass: None,
             asked,
+            is_http1: parts.version < http::Version::HTTP_2,
             is_probe: PROBE_PATHS.contains(&parts.uri.path()),
         })
     }

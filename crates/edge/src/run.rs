@@ -18,6 +18,7 @@ use crate::access_log::{LogBuffer, LogWriter};
 use crate::admin::{server, socket};
 use crate::control::{self, Bound, Control, WorkerHandle};
 use crate::error::Error;
+use crate::handover::{self, Taken};
 use crate::metrics::Registry;
 use crate::options::Options;
 use crate::persist;
@@ -100,6 +101,7 @@ struct Prepared {
     shared: Arc<Shared>,
     certificates: keeper::Prepared,
     bound: Vec<Bound>,
+    taken: Option<Taken>,
     admin: Option<UnixListener>,
     log: Option<LogWriter>,
     threads: usize,
@@ -107,20 +109,24 @@ struct Prepared {
 
 impl Prepared {
     fn new(options: Options) -> Result<Self, Error> {
+        // The old edge changes nothing from here on until this one is ready, or has failed.
+        let taken = options.replaced().map(handover::take).transpose();
+        let mut taken = taken.map_err(|source| Error::Replace { source })?;
         let snapshot = persist::load(&options.config)?;
         let invalid = |problems| Error::Invalid { path: options.config.clone(), problems };
         let table = snapshot.compile().map_err(invalid)?;
         let certificates = keeper::prepare(&Store::default(), None, &snapshot, &table).map_err(invalid)?;
         let threads = options.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, usize::from);
         let log = LogWriter::start(&options.access_log)?;
-        let bound = control::bind(&table, &std::collections::BTreeMap::new(), threads)?;
-        let admin = options
-            .admin
-            .as_deref()
-            .map(|path| socket::bind(path).map_err(|source| Error::Admin { path: path.to_owned(), source }));
+        let listeners = taken.as_mut().map(|taken| std::mem::take(&mut taken.listeners)).unwrap_or_default();
+        let bound = control::bind(&table, |_| false, listeners, threads)?;
+        let admin = options.admin.as_deref().map(|path| {
+            let bound = if taken.is_some() { socket::replace(path) } else { socket::bind(path) };
+            bound.map_err(|source| Error::Admin { path: path.to_owned(), source })
+        });
         let admin = admin.transpose()?;
         let shared = Arc::new(Shared::new(Arc::new(table), threads)?);
-        Ok(Self { options, shared, certificates, bound, admin, log, threads })
+        Ok(Self { options, shared, certificates, bound, taken, admin, log, threads })
     }
 
     async fn serve(
@@ -129,7 +135,7 @@ impl Prepared {
         signals: bool,
         started: std::sync::mpsc::Sender<Vec<SocketAddr>>,
     ) -> Result<(), Error> {
-        let Self { options, shared, certificates, bound, admin, log, threads } = self;
+        let Self { options, shared, certificates, bound, taken, admin, log, threads } = self;
         let keeper = Keeper::new(Arc::clone(&shared.certificates));
         keeper.take_over(certificates);
         tokio::task::spawn_local(Rc::clone(&keeper).run());
@@ -148,6 +154,11 @@ impl Prepared {
         control.lock().await.listen(bound).await;
         let addresses = control.lock().await.addresses();
         tracing::info!(threads, ?addresses, generation = shared.table().snapshot.generation, "serving");
+        if let Some(taken) = taken
+            && let Err(error) = taken.ready()
+        {
+            tracing::warn!(%error, "the edge before this one has ended already");
+        }
         let socket_file = admin.as_ref().and(options.admin).map(SocketFile);
         let connections = server::Connections::new();
         if let Some(listener) = admin {
@@ -169,7 +180,12 @@ impl Prepared {
         }
         control.lock().await.drain().await;
         while ends.recv().await.is_some() {}
-        drop(socket_file);
+        if control.lock().await.is_handed_over() {
+            // The path is the next edge's.
+            std::mem::forget(socket_file);
+        } else {
+            drop(socket_file);
+        }
         connections.finish().await;
         let result = join(workers);
         if let Some(log) = log {

@@ -249,6 +249,9 @@ fn finish(mut response: Response<Body>, mut record: Box<Record>) -> Response<Bod
     record.head(response.status());
     let headers = response.headers_mut();
     headers.insert(trace::X_REQUEST_ID, record.request_id.clone());
+    if record.worker.is_leaving() && record.is_http1 {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     if record.busy.state.secure && record.view.table.strict_transport {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, STRICT_TRANSPORT);
     }

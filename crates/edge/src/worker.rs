@@ -35,6 +35,17 @@ use crate::{connection, listen};
 /// After an error of `accept` that would come again at once (no file handles left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// The part of its time that a patient end waits for idle clients to ask once more.
+const PATIENT_SHARE: f64 = 0.75;
+
+/// Whether the edge is about to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leaving {
+    No,
+    Patiently,
+    Now,
+}
+
 /// What all workers and the control thread share.
 pub(crate) struct Shared {
     table: ArcSwap<Table>,
@@ -106,8 +117,9 @@ pub(crate) enum Command {
     Listen { declared: SocketAddr, socket: std::net::TcpListener, done: oneshot::Sender<std::io::Result<()>> },
     /// Take over the current table, and stop accepting on these listeners.
     Refresh { gone: Vec<SocketAddr>, done: oneshot::Sender<()> },
-    /// Stop accepting, let requests finish for at most this long, then end.
-    Drain { within: Duration },
+    /// Stop accepting, let requests finish for at most this long, then end. With patience, a client that is only idle is told
+    /// to go with its next answer rather than at once: it may be asking at this moment.
+    Drain { within: Duration, patient: bool },
 }
 
 pub(crate) struct Worker {
@@ -116,7 +128,7 @@ pub(crate) struct Worker {
     pub(crate) ticker: Rc<Ticker>,
     view: RefCell<Rc<View>>,
     log: Option<RefCell<LogBuffer>>,
-    draining: Cell<bool>,
+    leaving: Cell<Leaving>,
     /// A connection has ended.
     pub(crate) closed: Notify,
     /// A new table is in effect.
@@ -137,7 +149,7 @@ impl Worker {
             registry,
             ticker: Rc::new(Ticker::new()),
             log: log.map(RefCell::new),
-            draining: Cell::new(false),
+            leaving: Cell::new(Leaving::No),
             closed: Notify::new(),
             changed: Notify::new(),
             held: Cell::new(0),
@@ -155,8 +167,14 @@ impl Worker {
         Rc::clone(&view)
     }
 
+    /// Whether connections end as soon as no request is on them.
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining.get()
+        self.leaving.get() == Leaving::Now
+    }
+
+    /// Whether each connection's next answer is its last.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.get() != Leaving::No
     }
 
     /// A place among the requests that wait for a new table, if one is free.
@@ -189,36 +207,46 @@ impl Worker {
                 ticker.run(|| worker.tick()).await;
             }
         });
-        let mut acceptors: HashMap<SocketAddr, Acceptor> = HashMap::new();
-        let mut within = Duration::ZERO;
+        let mut acceptors: HashMap<SocketAddr, Vec<Acceptor>> = HashMap::new();
+        let (mut within, mut patient) = (Duration::ZERO, false);
         while let Some(command) = commands.recv().await {
             match command {
                 Command::Listen { declared, socket, done } => {
                     let started = TcpListener::from_std(socket)
-                        .map(|socket| acceptors.insert(declared, Acceptor::start(&self, declared, socket)));
-                    let _gone = done.send(started.map(|_| ()));
+                        .map(|socket| Acceptor::start(&self, declared, socket))
+                        .map(|acceptor| acceptors.entry(declared).or_default().push(acceptor));
+                    let _gone = done.send(started);
                 }
                 Command::Refresh { gone, done } => {
                     self.view();
                     self.changed.notify_waiters();
                     for declared in gone {
-                        if let Some(acceptor) = acceptors.remove(&declared) {
+                        for acceptor in acceptors.remove(&declared).into_iter().flatten() {
                             acceptor.stop().await;
                         }
                         self.close_connections_of(declared);
                     }
                     let _gone = done.send(());
                 }
-                Command::Drain { within: bound } => {
-                    within = bound;
+                Command::Drain { within: bound, patient: asked } => {
+                    (within, patient) = (bound, asked);
                     break;
                 }
             }
         }
-        for (_, acceptor) in acceptors {
+        for acceptor in acceptors.into_values().flatten() {
             acceptor.stop().await;
         }
-        self.drain(within).await;
+        if patient {
+            self.leaving.set(Leaving::Patiently);
+            self.end_connections(within.mul_f64(PATIENT_SHARE)).await;
+        }
+        self.leaving.set(Leaving::Now);
+        self.ticker.for_each(ConnState::wake);
+        let within = if patient { within.mul_f64(1.0 - PATIENT_SHARE) } else { within };
+        if !self.end_connections(within).await {
+            tracing::warn!(connections = self.ticker.len(), "drain timeout: connections are cut");
+        }
         ticking.abort();
         if let Some(log) = &self.log {
             log.borrow_mut().flush(&self.registry.thread);
@@ -233,17 +261,14 @@ impl Worker {
         self.view.borrow().sweep(self.ticker.now()) > 0
     }
 
-    async fn drain(&self, within: Duration) {
-        self.draining.set(true);
-        self.ticker.for_each(ConnState::wake);
+    /// Waits until the last connection has ended, at most this long. Says whether it has.
+    async fn end_connections(&self, within: Duration) -> bool {
         let all_closed = async {
             while self.ticker.len() > 0 {
                 self.closed.notified().await;
             }
         };
-        if tokio::time::timeout(within, all_closed).await.is_err() {
-            tracing::warn!(connections = self.ticker.len(), "drain timeout: connections are cut");
-        }
+        tokio::time::timeout(within, all_closed).await.is_ok()
     }
 
     /// Lets connections of a listener that is gone end after the request in progress.

@@ -13,6 +13,7 @@ const EXAMPLES: &str = "\
 Examples:
   mana edge --config edge.json     serve this snapshot until SIGTERM or Ctrl-C
   mana edge --config edge.json --admin /run/edge.sock --access-log -
+  mana edge --config edge.json --admin /run/edge.sock --replace
   kill -TERM PID                   stop accepting, finish what is in flight, end
 
 An edge needs no control plane and no manifest: docs/EDGE.md describes the snapshot. `mana up` runs one by itself. \
@@ -30,6 +31,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SOCKET")]
     admin: Option<PathBuf>,
 
+    /// Take the place of the edge that answers on --admin: it hands over its sockets, and no request is refused or cut
+    #[arg(long, requires = "admin")]
+    replace: bool,
+
     /// Worker threads [default: one for each core]
     #[arg(long, value_name = "N", env = "MANA_EDGE_THREADS", hide_env_values = true)]
     threads: Option<NonZeroUsize>,
@@ -44,6 +49,9 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let mut options = Options::new(&args.config);
     if let Some(socket) = &args.admin {
         options = options.admin(socket);
+    }
+    if args.replace {
+        options = options.replace();
     }
     if let Some(threads) = args.threads {
         options = options.threads(threads);

@@ -7,6 +7,7 @@
 //! | `GET /metrics` | Prometheus text |
 //! | `GET /certificates` | [`Certificate`]s, host by host |
 //! | `GET /health` | [`Health`] |
+//! | `POST /hand-over` | 101, and the listening sockets for the next edge (`mana edge --replace`) |
 //! | `POST /drain` | 202, and the edge ends gracefully |
 
 mod client;

@@ -1,6 +1,7 @@
 //! The admin API's own end. Runs on the control thread, beside nothing that serves clients.
 
 use std::convert::Infallible;
+use std::io;
 use std::os::unix::net::UnixListener;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,10 +16,12 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
+use tokio::net::UnixStream;
 use tokio::sync::{Mutex, Semaphore};
 
 use super::message::Refusal;
 use crate::control::Control;
+use crate::handover;
 use crate::snapshot::Snapshot;
 
 /// Largest snapshot taken: a thousand routes are below a megabyte.
@@ -73,7 +76,8 @@ pub(crate) async fn serve(
                         .keep_alive(false)
                         .timer(TokioTimer::new())
                         .header_read_timeout(HEADER_TIMEOUT)
-                        .serve_connection(TokioIo::new(stream), service);
+                        .serve_connection(TokioIo::new(stream), service)
+                        .with_upgrades();
                     if let Err(error) = connection.await {
                         tracing::debug!(%error, "admin connection ended early");
                     }
@@ -100,7 +104,8 @@ async fn answer(request: Request<Incoming>, control: Rc<Mutex<Control>>) -> Resu
             control.lock().await.drain().await;
             json(StatusCode::ACCEPTED, &control.lock().await.health())
         }
-        (_, "/snapshot" | "/metrics" | "/certificates" | "/health" | "/drain") => {
+        (&Method::POST, "/hand-over") => hand_over(request, control).await,
+        (_, "/hand-over" | "/snapshot" | "/metrics" | "/certificates" | "/health" | "/drain") => {
             refuse(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", "See docs/EDGE.md for what this path takes.")
         }
         _ => refuse(
@@ -109,6 +114,41 @@ async fn answer(request: Request<Incoming>, control: Rc<Mutex<Control>>) -> Resu
             "There are /snapshot, /metrics, /certificates, /health and /drain.",
         ),
     })
+}
+
+/// Gives the listening sockets to the next edge, on this very connection.
+async fn hand_over(mut request: Request<Incoming>, control: Rc<Mutex<Control>>) -> Response<Full<Bytes>> {
+    let wanted = request.headers().get(header::UPGRADE).is_some_and(|protocol| protocol == handover::PROTOCOL);
+    if !wanted {
+        return refuse(StatusCode::BAD_REQUEST, "Not an edge", "This is for `mana edge --replace`.");
+    }
+    if control.lock().await.is_draining() {
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, "Edge is draining", "It ends soon; there is nothing to take.");
+    }
+    let upgraded = hyper::upgrade::on(&mut request);
+    tokio::task::spawn_local(async move {
+        let given = async {
+            let parts = upgraded.await.map_err(io::Error::other)?.downcast::<TokioIo<UnixStream>>();
+            let parts = parts.map_err(|_| io::Error::other("this is no unix socket"))?;
+            let stream = parts.io.into_inner().into_std()?;
+            // Held to the end: no snapshot changes while the next edge reads the one on disk.
+            let mut control = control.lock().await;
+            let listeners = control.sockets()?;
+            let given = tokio::task::spawn_blocking(move || handover::give(stream, &listeners));
+            given.await.map_err(io::Error::other)??;
+            control.hand_over().await;
+            Ok::<_, io::Error>(())
+        };
+        if let Err(error) = given.await {
+            tracing::error!(%error, "the next edge did not take over; this one goes on");
+        }
+    });
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static(handover::PROTOCOL));
+    response
 }
 
 async fn put(request: Request<Incoming>, control: &Mutex<Control>) -> Response<Full<Bytes>> {

@@ -21,9 +21,19 @@ const MAX_DIRECT_PATH_BYTES: usize = 107;
 /// # Errors
 /// `AddrInUse` when a living process answers there; else what the system says.
 pub fn bind(path: &Path) -> io::Result<UnixListener> {
-    if UnixStream::connect(Short::of(path)?.path()).is_ok() {
+    if connect_blocking(path).is_ok() {
         return Err(io::Error::new(io::ErrorKind::AddrInUse, "a living process answers there"));
     }
+    replace(path)
+}
+
+/// Connects, and blocks.
+pub(crate) fn connect_blocking(path: &Path) -> io::Result<UnixStream> {
+    UnixStream::connect(Short::of(path)?.path())
+}
+
+/// Binds like [`bind`], and also in place of a living process, which is not reached by this path any more.
+pub(crate) fn replace(path: &Path) -> io::Result<UnixListener> {
     let (folder, name) = parts(path)?;
     let hidden = folder.join(format!(".{}.{}", name.to_string_lossy(), std::process::id()));
     match fs::remove_file(&hidden) {

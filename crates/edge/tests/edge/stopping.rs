@@ -1,13 +1,15 @@
 //! How an edge ends: through its real program where signals and exit codes matter.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mana_edge::admin::{Client, Status};
 use mana_edge::snapshot::Snapshot;
 use tempfile::TempDir;
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 
 use crate::support::{Raw, SOON, Service, get, route, slots, snapshot, text, until};
 
@@ -31,17 +33,19 @@ impl Process {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("edge.json");
         std::fs::write(&config, serde_json::to_vec(snapshot).unwrap()).unwrap();
-        let child = Command::new(program())
-            .arg("--config")
-            .arg(config)
-            .arg("--admin")
-            .arg(folder.path().join("edge.sock"))
-            .args(["--threads", "2", "--log"])
-            .arg(folder.path().join("access.log"))
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let child = spawn(folder.path(), &["--threads", "2"]);
         Self { child, folder }
+    }
+
+    /// Starts another edge over the same files, which takes the place of this one. Gives the old one.
+    async fn replace(&mut self, threads: &str) -> Child {
+        let next = spawn(self.folder.path(), &["--threads", threads, "--replace", "yes"]);
+        let old = std::mem::replace(&mut self.child, next);
+        until("the next one serves", async || {
+            self.admin().health().await.is_ok_and(|health| health.threads.to_string() == threads)
+        })
+        .await;
+        old
     }
 
     fn admin(&self) -> Client {
@@ -67,6 +71,20 @@ impl Process {
         .await;
         code.and_then(|code| code.code()).unwrap()
     }
+}
+
+fn spawn(folder: &Path, arguments: &[&str]) -> Child {
+    Command::new(program())
+        .arg("--config")
+        .arg(folder.join("edge.json"))
+        .arg("--admin")
+        .arg(folder.join("edge.sock"))
+        .arg("--log")
+        .arg(folder.join("access.log"))
+        .args(arguments)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
 }
 
 impl Drop for Process {
@@ -183,4 +201,74 @@ async fn an_edge_that_was_killed_serves_its_last_snapshot_again() {
     let address = process.address().await;
     assert_eq!(get(address, "chat.localhost", "/").await.text(), "two");
     assert_eq!(process.admin().get().await.unwrap(), given);
+}
+
+/// Asks without a pause, on connections that are kept as long as the edge keeps them. Any failure is one of the test.
+async fn ask_without_pause(address: std::net::SocketAddr, stop: Arc<AtomicBool>, keep: usize) -> usize {
+    let mut asked = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let mut client = Raw::connect(address).await;
+        for _ in 0..keep {
+            let answer = client.ask("POST / HTTP/1.1\r\nhost: chat.localhost\r\ncontent-length: 2\r\n\r\nhi").await;
+            assert_eq!((answer.status, answer.text()), (200, "chat"));
+            asked += 1;
+            if answer.header("connection") == Some("close") {
+                break;
+            }
+        }
+    }
+    asked
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_replacements_under_load_fail_no_request() {
+    let (slow_service, begun, finish) = held();
+    let service = Service::saying("chat");
+    let mut given =
+        snapshot(vec![route("chat", slots(&[service.address])), route("slow", slots(&[slow_service.address]))]);
+    given.limits.drain_timeout_ms = 4_000;
+    let mut process = Process::start(&given);
+    let address = process.address().await;
+    // A request that is longer than one edge's life.
+    let mut slow = Raw::connect(address).await;
+    slow.write("GET / HTTP/1.1\r\nhost: slow.localhost\r\n\r\n").await;
+    begun.notified().await;
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut clients = JoinSet::new();
+    for client in 0..6 {
+        clients.spawn(ask_without_pause(address, Arc::clone(&stop), 1 + client * 9));
+    }
+    let mut old = Vec::new();
+    for replacement in 0..20 {
+        // Fewer and more threads: every socket that is handed over is accepted on.
+        let ended = process.replace(["1", "3", "2"][replacement % 3]).await;
+        old.push(ended);
+        if replacement == 0 {
+            finish.notify_one();
+            assert_eq!(slow.answer().await.text(), "finished", "what was begun is finished");
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    let mut asked = 0;
+    while let Some(count) = clients.join_next().await {
+        asked += count.unwrap();
+    }
+    assert!(asked > 200, "{asked}: there was load");
+    for mut edge in old {
+        until("the old one ends", async || edge.try_wait().unwrap().is_some_and(|status| status.success())).await;
+    }
+    // A snapshot goes to the one that is left, and its socket's file is still there.
+    given.generation = 2;
+    process.admin().put(&given).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_edge_that_replaces_nobody_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("edge.json"), serde_json::to_vec(&snapshot(Vec::new())).unwrap()).unwrap();
+    let ended = spawn(folder.path(), &["--replace", "yes"]).wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(said.contains("cannot replace the edge that runs"), "{said}");
 }
