@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::admin::{Applied, Certificate, Health, Refusal, Status};
+use crate::admin::{Applied, Certificate, Health, Refusal, Status, Window};
 use crate::error::Error;
 use crate::handover::Listeners;
-use crate::metrics::{Facts, Registry, render};
+use crate::metrics::window::{Readings, Since};
+use crate::metrics::{Facts, Registry, render, totals};
 use crate::snapshot::Snapshot;
 use crate::table::{Problem, Table};
 use crate::tls::Keeper;
@@ -32,6 +33,7 @@ pub(crate) struct Control {
     shared: Arc<Shared>,
     keeper: Rc<Keeper>,
     workers: Vec<WorkerHandle>,
+    readings: Readings,
     /// By the address as declared.
     listeners: BTreeMap<SocketAddr, Listening>,
     draining: bool,
@@ -95,6 +97,7 @@ impl Control {
             shared,
             keeper,
             workers,
+            readings: Readings::default(),
             listeners: BTreeMap::new(),
             draining: false,
             handed_over: false,
@@ -121,8 +124,30 @@ impl Control {
         }
     }
 
+    fn registries(&self) -> Vec<Arc<Registry>> {
+        self.workers.iter().map(|worker| Arc::clone(&worker.registry)).collect()
+    }
+
+    /// Keeps a reading of all counters for windows.
+    pub(crate) fn read(&mut self) {
+        let totals = totals(&self.registries());
+        self.readings.tick(clock::unix_millis(), self.snapshot().generation, &totals);
+    }
+
+    /// What happened since.
+    pub(crate) fn window(&self, since: Since, route: Option<&str>) -> Option<Window> {
+        let totals = totals(&self.registries());
+        self.readings.since(since, clock::unix_millis(), self.snapshot().generation, &totals, route)
+    }
+
+    /// A snapshot is in effect from now on.
+    pub(crate) fn note_applied(&mut self) {
+        let totals = totals(&self.registries());
+        self.readings.applied(clock::unix_millis(), self.snapshot().generation, &totals);
+    }
+
     pub(crate) fn metrics(&self) -> String {
-        let registries: Vec<_> = self.workers.iter().map(|worker| Arc::clone(&worker.registry)).collect();
+        let registries = self.registries();
         let facts = Facts {
             generation: self.snapshot().generation,
             started_seconds: self.started_seconds,
@@ -184,6 +209,7 @@ impl Control {
         self.shared.swap(Arc::new(table));
         self.listen(bound).await;
         self.refresh(gone).await;
+        self.note_applied();
         Ok(self.applied(true))
     }
 

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
@@ -108,7 +108,10 @@ impl Passage {
                     continue;
                 };
                 let spare = repeatable.then(|| Box::new(copy(&request)));
-                match exchange.run(&mut link, request).await {
+                let sent_at = Instant::now();
+                let answered = exchange.run(&mut link, request).await;
+                record.upstream_took = Some(sent_at.elapsed());
+                match answered {
                     Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                         return Box::pin(switched(response, link, lease, wants_upgrade, &exchange)).await;
                     }

@@ -29,6 +29,8 @@ pub(crate) struct Record {
     pub(crate) retries: u32,
     pub(crate) status: Option<StatusCode>,
     pub(crate) to_head: Option<Duration>,
+    /// From the request to an instance to its answer's head.
+    pub(crate) upstream_took: Option<Duration>,
     pub(crate) route: Option<usize>,
     pub(crate) slot: Option<usize>,
     pub(crate) upstream: Option<Rc<Upstream>>,
@@ -73,6 +75,7 @@ impl Record {
             retries: 0,
             status: None,
             to_head: None,
+            upstream_took: None,
             route: None,
             slot: None,
             upstream: None,
@@ -168,7 +171,8 @@ impl Drop for Record {
         }
         if let Some(cells) = self.cells() {
             let class = self.status.map_or(Class::Aborted, |status| Class::Status(status.as_u16()));
-            cells.finish(class, self.to_head, self.received_bytes, self.sent_bytes);
+            let total = self.started.elapsed();
+            cells.finish(class, self.to_head, self.upstream_took, total, self.received_bytes, self.sent_bytes);
         }
         self.worker.log(self);
     }

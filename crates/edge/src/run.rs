@@ -20,6 +20,7 @@ use crate::control::{self, Bound, Control, WorkerHandle};
 use crate::error::Error;
 use crate::handover::{self, Taken};
 use crate::metrics::Registry;
+use crate::metrics::window::EVERY;
 use crate::options::Options;
 use crate::persist;
 use crate::tls::{Keeper, Store, keeper};
@@ -152,6 +153,16 @@ impl Prepared {
         let signals = if signals { Some(Signals::new()?) } else { None };
         let control = Rc::new(Mutex::new(Control::new(options.config, Arc::clone(&shared), keeper, handles)));
         control.lock().await.listen(bound).await;
+        control.lock().await.note_applied();
+        tokio::task::spawn_local({
+            let control = Rc::clone(&control);
+            async move {
+                loop {
+                    control.lock().await.read();
+                    tokio::time::sleep(EVERY).await;
+                }
+            }
+        });
         let addresses = control.lock().await.addresses();
         tracing::info!(threads, ?addresses, generation = shared.table().snapshot.generation, "serving");
         if let Some(taken) = taken

@@ -1,6 +1,6 @@
 //! `mana trust`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use mana_control::daemon::make_data_folder;
 use mana_control::paths;
@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
 }
 
 /// What to type, for each place that keeps a list of its own.
-fn instructions(certificate: &PathBuf) -> String {
+fn instructions(certificate: &Path) -> String {
     let file = certificate.display();
     let name = "mana-development";
     format!(
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn every_line_to_type_names_the_file() {
-        let text = instructions(&PathBuf::from("/srv/app/.mana/development/authority/ca.pem"));
+        let text = instructions(Path::new("/srv/app/.mana/development/authority/ca.pem"));
         let typed = text.lines().filter(|line| line.contains("sudo") || line.contains("certutil -d"));
         assert!(typed.clone().count() == 4 && typed.clone().all(|line| line.contains("/authority/ca.pem")), "{text}");
     }

@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 
-use super::message::{Applied, Certificate, Health, Refusal};
+use super::message::{Applied, Certificate, Health, Refusal, Since, Window};
 use super::socket;
 use crate::snapshot::Snapshot;
 
@@ -113,6 +113,20 @@ impl Client {
     pub async fn metrics(&self) -> Result<String, ClientError> {
         let body = self.ok(Method::GET, "/metrics").await?;
         String::from_utf8(body.into()).map_err(|error| self.protocol(&error))
+    }
+
+    /// What happened since a moment, of one route or of all.
+    pub async fn window(&self, since: Since, route: Option<&str>) -> Result<Window, ClientError> {
+        let mut query = form_urlencoded::Serializer::new(String::from("/window?"));
+        match since {
+            Since::SecondsAgo(seconds) => query.append_pair("since", &seconds.to_string()),
+            Since::Generation(generation) => query.append_pair("generation", &generation.to_string()),
+        };
+        if let Some(route) = route {
+            query.append_pair("route", route);
+        }
+        let (status, body) = self.call(Method::GET, &query.finish(), Bytes::new()).await?;
+        if status == StatusCode::OK { self.parse(&body) } else { Err(ClientError::Refused(self.parse(&body)?)) }
     }
 
     /// The certificates, host by host.

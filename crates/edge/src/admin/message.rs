@@ -1,5 +1,6 @@
 //! What the admin API says, as JSON: shared by the server and [`super::Client`].
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
@@ -79,4 +80,78 @@ pub struct Certificate {
     /// Why the last one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+}
+
+/// What happened between two moments, slot by slot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Window {
+    /// Its begin, in milliseconds since 1970. Later than asked for, where that is not remembered any more.
+    pub from_ms: u64,
+    /// Its end: now.
+    pub to_ms: u64,
+    /// The generation that is served.
+    pub generation: u64,
+    /// Routes' slots; a slot of `""` stands for a route's requests that reached none.
+    pub slots: Vec<SlotWindow>,
+}
+
+/// What happened in one slot of one release.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SlotWindow {
+    /// The route.
+    pub route: String,
+    /// The slot.
+    pub slot: String,
+    /// The release in it.
+    pub release: String,
+    /// Requests that ended.
+    pub requests: u64,
+    /// Requests that are being answered now.
+    pub in_flight: u64,
+    /// Requests that ended, by class of status; `aborted`: the client went away before an answer.
+    pub classes: BTreeMap<String, u64>,
+    /// Bytes of request bodies.
+    pub received_bytes: u64,
+    /// Bytes of answers' bodies.
+    pub sent_bytes: u64,
+    /// Connections to instances that could not be opened.
+    pub connect_failures: u64,
+    /// Requests sent again.
+    pub retries: u64,
+    /// Answers that had begun and were cut.
+    pub broken_off: u64,
+    /// Time to the answer's head.
+    pub to_head: Latency,
+    /// Time that instances took to the answer's head.
+    pub upstream: Latency,
+    /// Time to the answer's last byte.
+    pub total: Latency,
+}
+
+/// Times in seconds; quantiles are at most 4.4 % above the truth.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// Requests measured.
+    pub count: u64,
+    /// Their mean.
+    pub mean: f64,
+    /// Half took at most so long.
+    pub p50: f64,
+    /// 90 %.
+    pub p90: f64,
+    /// 95 %.
+    pub p95: f64,
+    /// 99 %.
+    pub p99: f64,
+    /// All.
+    pub max: f64,
+}
+
+/// Since when a [`Window`] is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    /// So many seconds ago; ten minutes are remembered.
+    SecondsAgo(u32),
+    /// Since the snapshot of this generation is in effect; the last 64 are remembered.
+    Generation(u64),
 }

@@ -5,6 +5,7 @@
 //! | `PUT /snapshot` | 200 [`Applied`] once it is on disk and in effect; 409 stale; 422 wrong; 503 an address is taken |
 //! | `GET /snapshot` | the snapshot that is served |
 //! | `GET /metrics` | Prometheus text |
+//! | `GET /window?route=…&since=…` | [`Window`]: what happened since |
 //! | `GET /certificates` | [`Certificate`]s, host by host |
 //! | `GET /health` | [`Health`] |
 //! | `POST /hand-over` | 101, and the listening sockets for the next edge (`mana edge --replace`) |
@@ -16,4 +17,4 @@ pub(crate) mod server;
 pub mod socket;
 
 pub use client::{Client, ClientError};
-pub use message::{Applied, Certificate, Health, Refusal, Status};
+pub use message::{Applied, Certificate, Health, Latency, Refusal, Since, SlotWindow, Status, Window};

@@ -22,6 +22,7 @@ use tokio::sync::{Mutex, Semaphore};
 use super::message::Refusal;
 use crate::control::Control;
 use crate::handover;
+use crate::metrics::window::Since;
 use crate::snapshot::Snapshot;
 
 /// Largest snapshot taken: a thousand routes are below a megabyte.
@@ -98,6 +99,7 @@ async fn answer(request: Request<Incoming>, control: Rc<Mutex<Control>>) -> Resu
         (&Method::GET, "/snapshot") => json(StatusCode::OK, &*control.lock().await.snapshot()),
         (&Method::PUT, "/snapshot") => put(request, &control).await,
         (&Method::GET, "/metrics") => text("text/plain; version=0.0.4", control.lock().await.metrics()),
+        (&Method::GET, "/window") => window(request.uri().query().unwrap_or_default(), &control).await,
         (&Method::GET, "/certificates") => json(StatusCode::OK, &control.lock().await.certificates()),
         (&Method::GET, "/health") => json(StatusCode::OK, &control.lock().await.health()),
         (&Method::POST, "/drain") => {
@@ -105,15 +107,40 @@ async fn answer(request: Request<Incoming>, control: Rc<Mutex<Control>>) -> Resu
             json(StatusCode::ACCEPTED, &control.lock().await.health())
         }
         (&Method::POST, "/hand-over") => hand_over(request, control).await,
-        (_, "/hand-over" | "/snapshot" | "/metrics" | "/certificates" | "/health" | "/drain") => {
+        (_, "/hand-over" | "/snapshot" | "/metrics" | "/window" | "/certificates" | "/health" | "/drain") => {
             refuse(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", "See docs/EDGE.md for what this path takes.")
         }
         _ => refuse(
             StatusCode::NOT_FOUND,
             "No such path",
-            "There are /snapshot, /metrics, /certificates, /health and /drain.",
+            "There are /snapshot, /metrics, /window, /certificates, /health and /drain.",
         ),
     })
+}
+
+async fn window(query: &str, control: &Mutex<Control>) -> Response<Full<Bytes>> {
+    /// Where nothing is said.
+    const SECONDS: u64 = 60;
+    let (mut since, mut route) = (Since::Ago(Duration::from_secs(SECONDS)), None);
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        match (&*name, value.parse::<u64>()) {
+            ("since", Ok(seconds)) => since = Since::Ago(Duration::from_secs(seconds)),
+            ("generation", Ok(generation)) => since = Since::Generation(generation),
+            ("route", _) => route = Some(value),
+            _ => {
+                let detail = format!("`{name}={value}`: there are route=NAME, since=SECONDS and generation=N.");
+                return refuse(StatusCode::BAD_REQUEST, "Not a window", &detail);
+            }
+        }
+    }
+    match control.lock().await.window(since, route.as_deref()) {
+        Some(window) => json(StatusCode::OK, &window),
+        None => refuse(
+            StatusCode::NOT_FOUND,
+            "Generation not remembered",
+            "The last 64 that this edge put into effect are; ask with since=SECONDS.",
+        ),
+    }
 }
 
 /// Gives the listening sockets to the next edge, on this very connection.

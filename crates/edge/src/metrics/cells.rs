@@ -63,16 +63,32 @@ pub(crate) struct Cells {
     pub(crate) broken_off: Counter,
     /// To the answer's head; requests that ended without one are not in it.
     pub(crate) seconds: Histogram,
+    /// From the request to an instance to its answer's head.
+    pub(crate) upstream_seconds: Histogram,
+    /// To the answer's last byte, or to whatever ended the request.
+    pub(crate) total_seconds: Histogram,
 }
 
 impl Cells {
-    pub(crate) fn finish(&self, class: Class, to_head: Option<Duration>, received_bytes: u64, sent_bytes: u64) {
+    pub(crate) fn finish(
+        &self,
+        class: Class,
+        to_head: Option<Duration>,
+        upstream: Option<Duration>,
+        total: Duration,
+        received_bytes: u64,
+        sent_bytes: u64,
+    ) {
         self.classes[class.index()].add(1);
         self.received_bytes.add(received_bytes);
         self.sent_bytes.add(sent_bytes);
         if let Some(to_head) = to_head {
             self.seconds.record(to_head);
         }
+        if let Some(upstream) = upstream {
+            self.upstream_seconds.record(upstream);
+        }
+        self.total_seconds.record(total);
     }
 }
 

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::cells::Counter;
+use crate::admin::Latency;
 
 /// Time is counted in 2^-24 s (about 60 ns).
 const UNITS_PER_SECOND_LOG2: u32 = 24;
@@ -84,6 +85,54 @@ impl Sum {
 
     pub(crate) fn count(&self) -> u64 {
         self.buckets.iter().sum()
+    }
+
+    /// Of buckets and their counts.
+    pub(crate) fn of(counts: impl Iterator<Item = (u16, u64)>, nanos: u64) -> Self {
+        let mut sum = Self { nanos, ..Self::default() };
+        for (bucket, count) in counts {
+            if let Some(place) = sum.buckets.get_mut(usize::from(bucket)) {
+                *place += count;
+            }
+        }
+        sum
+    }
+
+    /// The buckets that hold anything.
+    pub(crate) fn filled(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
+        (0_u16..).zip(self.buckets.iter().copied()).filter(|(_, count)| *count > 0)
+    }
+
+    pub(crate) fn nanos(&self) -> u64 {
+        self.nanos
+    }
+
+    /// What a judge reads.
+    #[expect(clippy::cast_precision_loss, reason = "a mean of at most some billions")]
+    pub(crate) fn latency(&self) -> Latency {
+        let count = self.count();
+        Latency {
+            count,
+            mean: if count == 0 { 0.0 } else { self.seconds() / count as f64 },
+            p50: self.quantile(50, count),
+            p90: self.quantile(90, count),
+            p95: self.quantile(95, count),
+            p99: self.quantile(99, count),
+            max: self.quantile(100, count),
+        }
+    }
+
+    /// The upper border of the bucket in which this share of requests, in percent, is reached; 0 without any.
+    fn quantile(&self, percent: u64, count: u64) -> f64 {
+        let wanted = (count * percent).div_ceil(100);
+        let mut seen = 0;
+        for (bucket, held) in self.filled() {
+            seen += held;
+            if seen >= wanted {
+                return border(usize::from(bucket) + 1);
+            }
+        }
+        0.0
     }
 
     #[expect(clippy::cast_precision_loss, reason = "shown to a person or a gate; 53 bits of nanoseconds are 104 days")]

@@ -7,7 +7,8 @@ pub(crate) mod cells;
 mod histogram;
 mod registry;
 mod render;
+pub(crate) mod window;
 
 pub(crate) use cells::{Cells, Class, Handshake, Refused, ThreadCells};
 pub(crate) use registry::{Key, Registry};
-pub(crate) use render::{Facts, render};
+pub(crate) use render::{Facts, render, totals};

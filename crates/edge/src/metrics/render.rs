@@ -20,20 +20,22 @@ pub(crate) struct Facts {
 
 /// One slot's cells of all threads, added up.
 #[derive(Default)]
-struct Total {
-    started: u64,
-    moved: u64,
-    classes: [u64; CLASSES.len()],
-    received_bytes: u64,
-    sent_bytes: u64,
-    connect_failures: u64,
-    retries: u64,
-    broken_off: u64,
-    seconds: Sum,
+pub(crate) struct Total {
+    pub(crate) started: u64,
+    pub(crate) moved: u64,
+    pub(crate) classes: [u64; CLASSES.len()],
+    pub(crate) received_bytes: u64,
+    pub(crate) sent_bytes: u64,
+    pub(crate) connect_failures: u64,
+    pub(crate) retries: u64,
+    pub(crate) broken_off: u64,
+    pub(crate) seconds: Sum,
+    pub(crate) upstream_seconds: Sum,
+    pub(crate) end_seconds: Sum,
 }
 
 impl Total {
-    fn add(&mut self, cells: &Cells) {
+    pub(crate) fn add(&mut self, cells: &Cells) {
         // What has ended is read before what has begun, so that in-flight is never negative.
         for (total, class) in self.classes.iter_mut().zip(&cells.classes) {
             *total += class.get();
@@ -46,6 +48,8 @@ impl Total {
         self.retries += cells.retries.get();
         self.broken_off += cells.broken_off.get();
         self.seconds.add(&cells.seconds);
+        self.upstream_seconds.add(&cells.upstream_seconds);
+        self.end_seconds.add(&cells.total_seconds);
     }
 
     fn in_flight(&self) -> u64 {
@@ -53,12 +57,18 @@ impl Total {
     }
 }
 
-/// Prometheus text, version 0.0.4.
-pub(crate) fn render(threads: &[Arc<Registry>], facts: &Facts) -> String {
+/// All threads' cells, added up.
+pub(crate) fn totals(threads: &[Arc<Registry>]) -> BTreeMap<Key, Total> {
     let mut totals: BTreeMap<Key, Total> = BTreeMap::new();
     for thread in threads {
         thread.for_each(|key, cells| totals.entry(key.clone()).or_default().add(cells));
     }
+    totals
+}
+
+/// Prometheus text, version 0.0.4.
+pub(crate) fn render(threads: &[Arc<Registry>], facts: &Facts) -> String {
+    let mut totals = totals(threads);
     // A slot that never had a request would only add hundreds of zeros.
     totals.retain(|key, total| total.started > 0 || total.connect_failures > 0 || key.slot.is_empty());
     let mut page = Page::default();
@@ -119,16 +129,28 @@ fn slots(page: &mut Page, totals: &BTreeMap<Key, Total>) {
     }
 }
 
+/// Name, help and values of a histogram per slot.
+type Times = (&'static str, &'static str, fn(&Total) -> &Sum);
+
 fn histograms(page: &mut Page, totals: &BTreeMap<Key, Total>) {
-    page.family("request_seconds", "histogram", "Time from a request's head to its answer's head.");
-    for (key, total) in totals.iter().filter(|(_, total)| total.seconds.count() > 0) {
-        let labels = labels(key);
-        for (border, count) in total.seconds.cumulative() {
-            page.sample("request_seconds_bucket", &format!("{labels},le=\"{border}\""), count);
+    let times: [Times; 3] = [
+        ("request_seconds", "Time from a request's head to its answer's head.", |total| &total.seconds),
+        ("upstream_seconds", "Time from a request to an instance to its answer's head.", |total| {
+            &total.upstream_seconds
+        }),
+        ("total_seconds", "Time from a request's head to its answer's last byte.", |total| &total.end_seconds),
+    ];
+    for (name, help, pick) in times {
+        page.family(name, "histogram", help);
+        for (key, sum) in totals.iter().map(|(key, total)| (key, pick(total))).filter(|(_, sum)| sum.count() > 0) {
+            let labels = labels(key);
+            for (border, count) in sum.cumulative() {
+                page.sample(&format!("{name}_bucket"), &format!("{labels},le=\"{border}\""), count);
+            }
+            page.sample(&format!("{name}_bucket"), &format!("{labels},le=\"+Inf\""), sum.count());
+            page.sample(&format!("{name}_sum"), &labels, sum.seconds());
+            page.sample(&format!("{name}_count"), &labels, sum.count());
         }
-        page.sample("request_seconds_bucket", &format!("{labels},le=\"+Inf\""), total.seconds.count());
-        page.sample("request_seconds_sum", &labels, total.seconds.seconds());
-        page.sample("request_seconds_count", &labels, total.seconds.count());
     }
 }
 
@@ -219,8 +241,10 @@ mod tests {
             let key = Key { route: "chat \"quoted\"".into(), slot: "blue".into(), release: "v1".into() };
             let cells = thread.cells(key);
             cells.started.add(3);
-            cells.finish(Class::Status(200), Some(Duration::from_millis(3 * index)), 10, 1_024);
-            cells.finish(Class::Status(503), Some(Duration::from_micros(50)), 0, 20);
+            let took = Duration::from_millis(3 * index);
+            cells.finish(Class::Status(200), Some(took), Some(took), took, 10, 1_024);
+            let took = Duration::from_micros(50);
+            cells.finish(Class::Status(503), Some(took), None, took, 0, 20);
             thread.thread.accepted.add(2);
             thread.thread.closed.add(1);
         }

@@ -1,6 +1,8 @@
 //! What is counted, and what is not.
 
-use crate::support::{Raw, Service, TestEdge, get, route, send, site, slots, snapshot, until};
+use mana_edge::admin::Since;
+
+use crate::support::{Raw, Service, TestEdge, get, route, send, site, slots, snapshot, text, until};
 
 #[tokio::test]
 async fn requests_are_counted_per_route_slot_and_release() {
@@ -83,4 +85,46 @@ async fn every_line_of_the_page_is_prometheus_text() {
         let family = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
         assert!(declared.contains(family) || declared.contains(name), "not declared: {line}");
     }
+}
+
+#[tokio::test]
+async fn a_window_counts_exactly_what_happened_since_a_snapshot() {
+    let service = Service::http(async |request| {
+        let mut answer = text("chat");
+        if request.uri().path() == "/fails" {
+            *answer.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+        }
+        answer
+    });
+    let mut given = snapshot(vec![route("chat", slots(&[service.address])), route("a b&c", slots(&[service.address]))]);
+    given.routes[1].hosts = vec!["other.localhost".into()];
+    let edge = TestEdge::start(&given);
+    for _ in 0..7 {
+        get(edge.address(), "chat.localhost", "/fails").await;
+    }
+    given.generation = 2;
+    edge.admin().put(&given).await.unwrap();
+    for path in ["/", "/", "/fails"] {
+        get(edge.address(), "chat.localhost", path).await;
+        get(edge.address(), "other.localhost", path).await;
+    }
+    let admin = edge.admin();
+    until("all have ended", async || {
+        let window = admin.window(Since::Generation(2), None).await.unwrap();
+        window.slots.iter().map(|slot| slot.requests).sum::<u64>() == 6
+    })
+    .await;
+    let window = admin.window(Since::Generation(2), Some("chat")).await.unwrap();
+    let slot = window.slots.iter().find(|slot| slot.slot == "blue").unwrap();
+    assert_eq!((slot.requests, slot.classes["2xx"], slot.classes["5xx"], slot.in_flight), (3, 2, 1, 0));
+    assert_eq!((slot.to_head.count, slot.upstream.count, slot.total.count), (3, 3, 3));
+    assert!(slot.upstream.p99 > 0.0 && slot.upstream.mean <= slot.total.mean, "{slot:?}");
+    let other = admin.window(Since::Generation(2), Some("a b&c")).await.unwrap();
+    assert!(!other.slots.is_empty() && other.slots.iter().all(|slot| slot.route == "a b&c"), "{other:?}");
+    let since_start = admin.window(Since::Generation(1), Some("chat")).await.unwrap();
+    assert_eq!(since_start.slots.iter().map(|slot| slot.requests).sum::<u64>(), 10);
+    let minutes = admin.window(Since::SecondsAgo(600), Some("chat")).await.unwrap();
+    assert_eq!(minutes.slots.iter().map(|slot| slot.requests).sum::<u64>(), 10);
+    let unknown = admin.window(Since::Generation(99), None).await.unwrap_err().to_string();
+    assert!(unknown.contains("64"), "{unknown}");
 }
