@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use http::{HeaderValue, Method, StatusCode, Uri};
 
 use crate::body::Upload;
+use crate::compress::Offer;
 use crate::conn_state::Busy;
 use crate::metrics::{Cells, Class};
 use crate::pick::Choice;
@@ -38,6 +39,8 @@ pub(crate) struct Record {
     pub(crate) pass: Option<Box<Pass>>,
     /// Only while an access log is written.
     pub(crate) asked: Option<Asked>,
+    /// What of the answer's form the client leaves to the edge.
+    pub(crate) offer: Option<Offer>,
     is_probe: bool,
 }
 
@@ -79,6 +82,7 @@ impl Record {
             sent_bytes: 0,
             pass: None,
             asked,
+            offer: None,
             is_probe: PROBE_PATHS.contains(&parts.uri.path()),
         })
     }
