@@ -5,7 +5,7 @@
 //! [`PIECE_BYTES`] of input the task goes to the back of the queue.
 
 use std::cell::Cell;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -103,8 +103,10 @@ impl Compressed {
             if !self.rest.is_empty() {
                 if self.went_in >= PIECE_BYTES {
                     self.went_in = 0;
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
+                    // A task that just wakes itself is run many times before the runtime looks at its sockets.
+                    if pin!(tokio::task::yield_now()).poll(cx).is_pending() {
+                        return Poll::Pending;
+                    }
                 }
                 let piece = self.rest.split_to(self.rest.len().min(PIECE_BYTES - self.went_in));
                 self.went_in += piece.len();

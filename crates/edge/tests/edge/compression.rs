@@ -2,11 +2,14 @@
 
 use std::io::{Read as _, Write as _};
 
-use http::HeaderValue;
-use mana_edge::snapshot::{Policies, Route};
+use http::{HeaderValue, Request};
+use http_body_util::{BodyExt as _, Full};
+use mana_edge::snapshot::{Issuer, Listener, LocalAuthority, Policies, Route, Snapshot, Tls};
 use tokio::sync::mpsc;
 
-use crate::support::{Answer, Raw, Service, TestEdge, internal, route, send, site, slots, snapshot, streamed, text};
+use crate::support::{
+    Answer, Raw, Service, TestEdge, TlsClient, internal, route, send, site, slots, snapshot, streamed, text, until,
+};
 
 const CODINGS: [&str; 3] = ["zstd", "br", "gzip"];
 
@@ -307,4 +310,89 @@ async fn files_without_a_smaller_form_beside_them_are_compressed_on_their_way() 
     assert!(part.body == large.as_bytes()[..5_000]);
     let beside = ask(&edge, "/beside.css", "accept-encoding: gzip, zstd;q=0.5\r\n").await;
     assert_eq!((beside.header("content-encoding"), beside.text()), (Some("gzip"), "gz css"));
+}
+
+#[tokio::test]
+async fn many_answers_at_once_are_compressed_over_http2_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = service();
+    let issuer = Issuer::Local(LocalAuthority { folder: folder.path().join("ca") });
+    let edge = TestEdge::start(&Snapshot {
+        listeners: vec![Listener::secure(([127, 0, 0, 1], 0).into())],
+        tls: Some(Tls { issuer: Some(issuer), ..Tls::default() }),
+        ..snapshot(vec![route("chat", slots(&[service.address]))])
+    });
+    let client = TlsClient::trusting(&folder.path().join("ca/ca.pem"));
+    let sender = client.http2(edge.address(), "chat.localhost").await;
+    let asked = (0..60).map(|number| {
+        let (mut sender, coding, bytes) = (sender.clone(), CODINGS[number % 3], 1_024 + number * 5_000);
+        async move {
+            let request = Request::get(format!("https://chat.localhost/{bytes}")).header("accept-encoding", coding);
+            let answer = sender.send_request(request.body(Full::default()).unwrap()).await.unwrap();
+            assert_eq!(answer.headers()["content-encoding"], coding);
+            let body = answer.into_body().collect().await.unwrap().to_bytes();
+            assert!(unpacked(Some(coding), &body) == prose(bytes).into_bytes(), "{coding} {bytes}");
+        }
+    });
+    futures_util::future::join_all(asked).await;
+}
+
+#[tokio::test]
+async fn a_large_body_does_not_keep_others_of_the_thread_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("large.json"), prose(10_000_000)).unwrap();
+    std::fs::write(folder.path().join("small.txt"), "small").unwrap();
+    let edge = TestEdge::with_threads(&snapshot(vec![route("chat", site(folder.path()))]), 1);
+    let mut large = Raw::connect(edge.address()).await;
+    large.write("GET /large.json HTTP/1.1\r\nhost: chat.localhost\r\naccept-encoding: br\r\n\r\n").await;
+    assert_eq!(large.head().await.header("content-encoding"), Some("br"));
+    let all = tokio::spawn(async move {
+        let mut packed = Vec::new();
+        while let Some(piece) = large.chunk().await {
+            packed.extend(piece);
+        }
+        packed
+    });
+    let mut answered = 0;
+    while !all.is_finished() {
+        assert_eq!(ask(&edge, "/small.txt", "").await.text(), "small");
+        answered += 1;
+    }
+    assert!(answered > 25, "only {answered} others had their turn");
+    assert!(unpacked(Some("br"), &all.await.unwrap()).len() == 10_000_000);
+}
+
+#[tokio::test]
+async fn what_is_more_than_a_thread_compresses_at_once_passes_as_it_is() {
+    let (hand, mut sender) = mpsc::channel(1);
+    let service = Service::http(move |_| {
+        let hand = hand.clone();
+        async move {
+            let (mut answer, chunks) = streamed();
+            answer.headers_mut().insert("content-type", HeaderValue::from_static("text/plain"));
+            hand.send(chunks).await.unwrap();
+            answer
+        }
+    });
+    let edge = TestEdge::with_threads(&snapshot(vec![route("chat", slots(&[service.address]))]), 1);
+    let mut open = Vec::new();
+    let begin = async |sender: &mut mpsc::Receiver<_>| {
+        let mut client = Raw::connect(edge.address()).await;
+        client.write("GET / HTTP/1.1\r\nhost: chat.localhost\r\naccept-encoding: gzip\r\n\r\n").await;
+        let chunks: mpsc::Sender<&'static str> = sender.recv().await.unwrap();
+        let coding = client.head().await.header("content-encoding").map(ToOwned::to_owned);
+        ((client, chunks), coding)
+    };
+    for number in 0..64 {
+        let (stream, coding) = begin(&mut sender).await;
+        open.push(stream);
+        assert_eq!(coding.as_deref(), Some("gzip"), "{number}");
+    }
+    let ((mut client, chunks), coding) = begin(&mut sender).await;
+    assert_eq!(coding, None);
+    chunks.send("plain").await.unwrap();
+    assert_eq!(client.chunk().await.unwrap(), b"plain");
+    // Clients that go away make room.
+    open.clear();
+    until("there is room again", async || begin(&mut sender).await.1.is_some()).await;
 }
