@@ -12,6 +12,7 @@ use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::answer::Fault;
+use crate::compress::Compressed;
 use crate::conn_state::ConnState;
 use crate::record::Record;
 use crate::static_site::FileBody;
@@ -30,6 +31,7 @@ enum Kind {
     Full(Bytes),
     File(FileBody),
     Streamed(Box<Streamed>),
+    Compressed(Box<Compressed>),
 }
 
 /// Why a body ended early; the connection is cut then, since the client was promised more.
@@ -41,6 +43,8 @@ pub(crate) enum BodyError {
     Silent,
     #[error("the file could not be read to its end")]
     File(#[source] std::io::Error),
+    #[error("the answer could not be compressed to its end")]
+    NotCompressed(#[source] std::io::Error),
     #[error("the request body is refused")]
     Refused(Fault),
 }
@@ -60,6 +64,18 @@ impl Body {
 
     pub(crate) fn streamed(streamed: Box<Streamed>) -> Self {
         Self { kind: Kind::Streamed(streamed), record: None }
+    }
+
+    pub(crate) fn compressed(compressed: Box<Compressed>) -> Self {
+        Self { kind: Kind::Compressed(compressed), record: None }
+    }
+
+    /// All of it, where it is there already.
+    pub(crate) fn whole(&self) -> Option<&Bytes> {
+        match &self.kind {
+            Kind::Full(bytes) => Some(bytes),
+            _ => None,
+        }
     }
 
     /// Lets the record go on until the body has passed.
@@ -84,6 +100,7 @@ impl http_body::Body for Body {
             }
             Kind::File(file) => ready!(file.poll_frame(cx)).map(|read| read.map(Frame::data).map_err(BodyError::File)),
             Kind::Streamed(streamed) => ready!(streamed.poll_frame(cx)),
+            Kind::Compressed(compressed) => ready!(compressed.poll_frame(cx)),
         };
         match (&frame, &mut this.record) {
             (Some(Ok(frame)), Some(record)) => {
@@ -102,6 +119,7 @@ impl http_body::Body for Body {
             Kind::Full(_) => false,
             Kind::File(file) => file.left() == 0,
             Kind::Streamed(streamed) => streamed.is_end_stream(),
+            Kind::Compressed(compressed) => compressed.is_end_stream(),
         }
     }
 
@@ -111,6 +129,7 @@ impl http_body::Body for Body {
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::File(file) => SizeHint::with_exact(file.left()),
             Kind::Streamed(streamed) => streamed.size_hint(),
+            Kind::Compressed(_) => SizeHint::default(),
         }
     }
 }

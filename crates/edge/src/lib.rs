@@ -13,8 +13,8 @@
 //! # The walk of a request
 //! `connection` (hyper, timeouts) → `serve` (who asks, which route) → `pick` (slot by weight, instance by load) → `proxy`
 //! (headers, retries) over `pool` (kept connections) → `stream` (the answer's body) → `record` (metrics and access log,
-//! at its end). Beside it: `static_site` for files, `answer` for everything the edge says itself, `upgrade` for what
-//! follows a 101.
+//! at its end). Beside it: `static_site` for files, `compress` for smaller answers, `answer` for everything the edge says
+//! itself, `upgrade` for what follows a 101.
 //!
 //! # The walk of a snapshot
 //! `admin` → `control` → `compile` (all problems at once) → `listen` (new addresses) → `persist` (on disk) →
@@ -46,6 +46,7 @@ mod coalesce;
 mod compile;
 #[cfg(test)]
 mod compile_tests;
+mod compress;
 mod conn_state;
 mod connection;
 mod control;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use http::{HeaderValue, Method, StatusCode, Uri};
 
 use crate::body::Upload;
+use crate::compress::Offer;
 use crate::conn_state::Busy;
 use crate::metrics::{Cells, Class};
 use crate::pick::Choice;
@@ -40,6 +41,8 @@ pub(crate) struct Record {
     pub(crate) pass: Option<Box<Pass>>,
     /// Only while an access log is written.
     pub(crate) asked: Option<Asked>,
+    /// What of the answer's form the client leaves to the edge.
+    pub(crate) offer: Option<Offer>,
     is_probe: bool,
     pub(crate) is_http1: bool,
 }
@@ -84,6 +87,7 @@ impl Record {
             pass: None,
             asked,
             is_http1: parts.version < http::Version::HTTP_2,
+            offer: None,
             is_probe: PROBE_PATHS.contains(&parts.uri.path()),
         })
     }

@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 
 use crate::answer::{Fault, Form};
 use crate::body::Body;
+use crate::compress::{self, Offer};
 use crate::conn_state::{ConnState, Stage, Standing};
 use crate::headers::Claims;
 use crate::metrics::Refused;
@@ -116,6 +117,11 @@ fn step(
         }
     }
     record.enter_route(route);
+    // On this machine bytes cost less than the time to pack them.
+    if standing.role == Role::Public && view.table.routes[route].policies.as_deref().is_none_or(|asked| asked.compress)
+    {
+        record.offer = Offer::of(&parts.method, &parts.headers);
+    }
     target(&view.table.routes[route], parts, incoming, claims, record)
 }
 
@@ -269,6 +275,9 @@ fn finish(mut response: Response<Body>, mut record: Box<Record>) -> Response<Bod
     let state = Rc::clone(&record.busy.state);
     state.touch();
     state.set_stage(Stage::Streaming { silence });
+    if let Some(offer) = record.offer {
+        compress::apply(offer, &mut response);
+    }
     if let Some(tunnel) = &mut *state.tunnel.borrow_mut() {
         tunnel.record = Some(record);
         return response;

@@ -105,7 +105,7 @@ fn root() -> String {
     "/".into()
 }
 
-/// What a route asks of requests, and what it adds to answers. Each is off where absent.
+/// What a route asks of requests, and what it adds to answers. Each is off where absent, but for `compress`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Policies {
@@ -130,6 +130,9 @@ pub struct Policies {
     /// Headers that tell browsers to be careful, where the service does not say them itself.
     #[serde(skip_serializing_if = "is_false")]
     pub security_headers: bool,
+    /// Whether answers are compressed for clients that take it; absent: they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compress: Option<bool>,
 }
 
 impl Policies {

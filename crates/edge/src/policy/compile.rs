@@ -24,6 +24,7 @@ pub(crate) fn policies(route: &str, given: &snapshot::Policies, problems: &mut V
         maintenance: given.maintenance.as_ref().map(|maintenance| self::maintenance(maintenance, problems)),
         rates: rates(route, &given.rate_limits, problems),
         security_headers: given.security_headers,
+        compress: given.compress.unwrap_or(true),
     }
 }
 

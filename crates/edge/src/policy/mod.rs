@@ -33,6 +33,7 @@ pub(crate) struct Policies {
     pub(crate) maintenance: Option<Maintenance>,
     pub(crate) rates: Rates,
     pub(crate) security_headers: bool,
+    pub(crate) compress: bool,
 }
 
 /// What was decided about a request and shows on its answer.

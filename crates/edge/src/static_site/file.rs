@@ -13,7 +13,8 @@ use bytes::Bytes;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use tokio::task::JoinHandle;
 
-use super::negotiate::{Accepted, Coding};
+use super::negotiate::{self, FORMS};
+use crate::compress::{Accepted, Coding};
 
 /// Read at once from a large file: large enough that the trip to the blocking pool is small beside it.
 const PIECE_BYTES: u64 = 256 * 1024;
@@ -57,9 +58,9 @@ pub(super) fn find(root: &File, name: &Path) -> Option<Found> {
 
 /// The precompressed file beside `name` that the client likes best.
 pub(super) fn variant(root: &File, name: &Path, accepted: Accepted) -> Option<(Coding, Opened)> {
-    accepted.codings().find_map(|coding| {
+    accepted.codings(FORMS).find_map(|coding| {
         let mut variant = PathBuf::from(name).into_os_string();
-        variant.push(coding.suffix());
+        variant.push(negotiate::suffix(coding));
         match find(root, Path::new(&variant))? {
             Found::File(opened) => Some((coding, opened)),
             Found::Folder => None,

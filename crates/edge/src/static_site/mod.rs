@@ -21,9 +21,10 @@ use http::{Method, Response, StatusCode};
 
 use crate::answer::Fault;
 use crate::body::Body;
+use crate::compress::{Accepted, Coding};
 use crate::table::Site;
 use file::Found;
-use negotiate::{Coding, Validators};
+use negotiate::Validators;
 use range::Range;
 
 pub(crate) use file::FileBody;
@@ -90,7 +91,7 @@ fn send(root: &File, name: &Path, plain: file::Opened, parts: &Parts) -> Result<
     let compressible = negotiate::is_compressible(name);
     // A range counts bytes of what is sent; keeping to the plain file makes resumed downloads simple.
     let wants_range = parts.headers.contains_key(header::RANGE);
-    let (coding, opened) = match file::variant(root, name, negotiate::accepted(&parts.headers)) {
+    let (coding, opened) = match file::variant(root, name, Accepted::read(&parts.headers)) {
         Some((coding, variant)) if compressible && !wants_range => (Some(coding), variant),
         _ => (None, plain),
     };

@@ -7,6 +7,7 @@ use http::header::{self, HeaderMap, HeaderValue};
 
 use super::file::Opened;
 use super::whole_seconds;
+use crate::compress::{self, Coding};
 
 /// What tells two versions of a file apart.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ impl Validators {
         let nanos = modified
             .and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok())
             .map_or(0, |since| since.as_nanos());
-        let suffix = coding.map_or("", Coding::suffix);
+        let suffix = coding.map_or("", suffix);
         let etag = format!("\"{nanos:x}-{:x}{suffix}\"", opened.length());
         Self {
             etag: HeaderValue::try_from(etag).expect("hexadecimal digits make a header value"),
@@ -59,72 +60,16 @@ fn date(value: &HeaderValue) -> Option<u64> {
     value.to_str().ok().and_then(|text| httpdate::parse_http_date(text).ok()).and_then(whole_seconds)
 }
 
-/// A form in which a file can lie beside itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Coding {
-    Brotli,
-    Gzip,
-}
+/// The forms in which a file can lie beside itself, the smallest first.
+pub(super) const FORMS: [Coding; 2] = [Coding::Brotli, Coding::Gzip];
 
-impl Coding {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Brotli => "br",
-            Self::Gzip => "gzip",
-        }
+/// What the name of a file in this form ends with.
+pub(super) fn suffix(coding: Coding) -> &'static str {
+    match coding {
+        Coding::Zstd => ".zst",
+        Coding::Brotli => ".br",
+        Coding::Gzip => ".gz",
     }
-
-    pub(super) fn suffix(self) -> &'static str {
-        match self {
-            Self::Brotli => ".br",
-            Self::Gzip => ".gz",
-        }
-    }
-}
-
-/// Which codings a client takes, the best first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Accepted([Option<Coding>; 2]);
-
-impl Accepted {
-    pub(super) fn codings(self) -> impl Iterator<Item = Coding> {
-        self.0.into_iter().flatten()
-    }
-}
-
-/// Reads `Accept-Encoding`. Of equals the smaller form is better.
-pub(super) fn accepted(headers: &HeaderMap) -> Accepted {
-    let (brotli, gzip) = (weight(headers, "br"), weight(headers, "gzip"));
-    let brotli_first = brotli >= gzip;
-    let brotli = (brotli > 0).then_some(Coding::Brotli);
-    let gzip = (gzip > 0).then_some(Coding::Gzip);
-    Accepted(if brotli_first { [brotli, gzip] } else { [gzip, brotli] })
-}
-
-/// The weight a client gives a coding, in thousandths.
-fn weight(headers: &HeaderMap, coding: &str) -> u32 {
-    let mut any = 0;
-    let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    for item in values.flat_map(|value| value.split(',')) {
-        let (name, parameters) = item.split_once(';').unwrap_or((item, ""));
-        let (name, weight) = (name.trim(), thousandths(parameters));
-        if name.eq_ignore_ascii_case(coding) {
-            return weight;
-        }
-        if name == "*" {
-            any = weight;
-        }
-    }
-    any
-}
-
-/// `q=0.8` → 800; without a weight 1000, with one that is none 0.
-fn thousandths(parameters: &str) -> u32 {
-    let Some((_, value)) = parameters.split_once('=').filter(|(name, _)| name.trim().eq_ignore_ascii_case("q")) else {
-        return 1_000;
-    };
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0 to 1000 before")]
-    value.trim().parse::<f32>().map_or(0, |weight| (weight.clamp(0.0, 1.0) * 1_000.0) as u32)
 }
 
 /// The type by the name's extension, text with its charset.
@@ -141,11 +86,9 @@ pub(super) fn content_type(name: &Path) -> HeaderValue {
     HeaderValue::try_from(format!("{guess}; charset=utf-8")).unwrap_or_else(|_| HeaderValue::from_static(guess))
 }
 
-/// Types that are compressed when a site is built; their answers depend on `Accept-Encoding`.
+/// Types that are compressed, when a site is built or on their way; their answers depend on `Accept-Encoding`.
 pub(super) fn is_compressible(name: &Path) -> bool {
-    mime_guess::from_path(name).first_raw().is_some_and(|guess| {
-        is_text(guess) || matches!(guess, "application/wasm" | "font/ttf" | "font/otf" | "image/x-icon" | "image/bmp")
-    })
+    mime_guess::from_path(name).first_raw().is_some_and(|guess| compress::fits(guess.as_bytes()))
 }
 
 fn is_text(guess: &str) -> bool {
@@ -175,30 +118,6 @@ pub(super) fn cache_control(name: &Path) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn encodings(value: &'static str) -> Vec<&'static str> {
-        let headers = HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(value))]);
-        accepted(&headers).codings().map(Coding::name).collect()
-    }
-
-    #[test]
-    fn codings_are_taken_as_the_client_weighs_them() {
-        for (value, expected) in [
-            ("gzip, deflate, br, zstd", &["br", "gzip"][..]),
-            ("gzip", &["gzip"]),
-            ("br;q=0.5, gzip;q=0.8", &["gzip", "br"]),
-            ("br;q=0, gzip", &["gzip"]),
-            ("*", &["br", "gzip"]),
-            ("*;q=0.1, br;q=0", &["gzip"]),
-            ("GZIP ; Q=1.0", &["gzip"]),
-            ("br;q=x", &[]),
-            ("identity", &[]),
-            ("", &[]),
-        ] {
-            assert_eq!(encodings(value), expected, "{value}");
-        }
-        assert_eq!(accepted(&HeaderMap::new()).codings().count(), 0);
-    }
 
     #[test]
     fn types_are_right_and_text_says_its_charset() {
