@@ -1,4 +1,4 @@
-//! Which instance a request goes to: the slot by weight, the instance by how busy it is.
+//! Which instance a request goes to: the slot by weight, the instance by how busy, fast and well it is.
 //!
 //! Invariant: whatever is picked stands in the view it was picked from, in a slot with a positive weight.
 
@@ -6,7 +6,9 @@ use std::rc::Rc;
 
 use crate::pool::Upstream;
 use crate::table::Slots;
+use crate::ticker::Millis;
 use crate::view::RouteView;
+use crate::{balance, clock, outlier};
 
 /// A slot and an instance in it.
 #[derive(Clone)]
@@ -16,34 +18,51 @@ pub(crate) struct Choice {
 }
 
 /// The instance of a new request; `None` when no weighted slot has one.
-pub(crate) fn first(slots: &Slots, view: &RouteView) -> Option<Choice> {
+pub(crate) fn first(slots: &Slots, view: &RouteView, now: Millis) -> Option<Choice> {
     let slot = usize::from(slots.sequence.next()?);
-    least_busy(view, slot, None)
+    best(view, slot, None, now)
 }
 
 /// Another instance, when no connection to `failed` could be opened: of the same slot, or else of another one that
 /// gets traffic too.
-pub(crate) fn other(slots: &Slots, view: &RouteView, failed: &Choice) -> Option<Choice> {
+pub(crate) fn other(slots: &Slots, view: &RouteView, failed: &Choice, now: Millis) -> Option<Choice> {
     let others = slots.sequence.slots().map(usize::from).filter(|slot| *slot != failed.slot);
-    std::iter::once(failed.slot).chain(others).find_map(|slot| least_busy(view, slot, Some(&failed.upstream)))
+    std::iter::once(failed.slot).chain(others).find_map(|slot| best(view, slot, Some(&failed.upstream), now))
 }
 
-/// The instance of a slot with the fewest requests of this thread; equals take turns.
-fn least_busy(view: &RouteView, slot: usize, except: Option<&Rc<Upstream>>) -> Option<Choice> {
-    let slot_view = &view.slots[slot];
-    let upstreams = slot_view.upstreams.as_slice();
+/// The better one of two instances of a slot, drawn by chance from those that are not ejected: nearly as good as the best of
+/// all, and it does not send everyone to the same one.
+fn best(view: &RouteView, slot: usize, except: Option<&Rc<Upstream>>, now: Millis) -> Option<Choice> {
+    let upstreams = view.slots[slot].upstreams.as_slice();
     if let ([only], None) = (upstreams, except) {
         return Some(Choice { slot, upstream: Rc::clone(only) });
     }
-    let turn = slot_view.turn.get();
-    if except.is_none() {
-        // Only first choices take turns: a second one would else put the next request on the failed instance again.
-        slot_view.turn.set(turn.wrapping_add(1));
+    let out = upstreams.iter().filter(|upstream| upstream.is_out(now)).count();
+    let heeded = outlier::heeded(out, upstreams.len());
+    let may = |upstream: &&Rc<Upstream>| {
+        let is_other = except.is_none_or(|except| !Rc::ptr_eq(upstream, except));
+        is_other && (!heeded || upstream.takes(now))
+    };
+    let any = |upstream: &&Rc<Upstream>| except.is_none_or(|except| !Rc::ptr_eq(upstream, except));
+    let drawn = two(upstreams.iter().filter(may)).or_else(|| two(upstreams.iter().filter(any)))?;
+    let upstream = match drawn {
+        (one, Some(other)) if balance::compare(other.load(), one.load(), now).is_lt() => other,
+        (one, _) => one,
+    };
+    Some(Choice { slot, upstream: Rc::clone(upstream) })
+}
+
+/// Two different ones by chance, or the only one.
+fn two<'a>(upstreams: impl Iterator<Item = &'a Rc<Upstream>>) -> Option<(&'a Rc<Upstream>, Option<&'a Rc<Upstream>>)> {
+    let (mut first, mut second) = (None, None);
+    // Each is kept with the chance that it has among those seen so far (reservoir sampling, of two).
+    for (seen, upstream) in (1_u64..).zip(upstreams) {
+        let place = clock::random() % seen;
+        if place == 0 {
+            second = first.replace(upstream);
+        } else if place == 1 || second.is_none() {
+            second = Some(upstream);
+        }
     }
-    let (before, from) = upstreams.split_at(turn % upstreams.len().max(1));
-    from.iter()
-        .chain(before)
-        .filter(|upstream| except.is_none_or(|except| !Rc::ptr_eq(upstream, except)))
-        .min_by_key(|upstream| upstream.outstanding())
-        .map(|upstream| Choice { slot, upstream: Rc::clone(upstream) })
+    Some((first?, second))
 }

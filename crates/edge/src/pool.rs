@@ -17,7 +17,10 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use crate::balance::{Latency, Load};
 use crate::body::RequestBody;
+use crate::clock;
+use crate::outlier::Standing;
 use crate::ticker::{Millis, Ticker};
 use crate::upstream_socket::UpstreamSocket;
 
@@ -39,6 +42,8 @@ pub(crate) struct Upstream {
     #[expect(clippy::vec_box, reason = "links move between pool, request and body; a pointer is cheaper to move")]
     idle: RefCell<Vec<Box<Link>>>,
     outstanding: Cell<u32>,
+    latency: Cell<Latency>,
+    standing: Cell<Standing>,
     /// Not in the table any more: nothing is kept for it.
     retired: Cell<bool>,
 }
@@ -60,13 +65,38 @@ impl Upstream {
             address,
             idle: RefCell::default(),
             outstanding: Cell::new(0),
+            latency: Cell::default(),
+            standing: Cell::default(),
             retired: Cell::new(false),
         })
     }
 
-    /// Requests that are with the instance now, as far as this thread knows.
-    pub(crate) fn outstanding(&self) -> u32 {
-        self.outstanding.get()
+    /// How busy and how fast it is, as far as this thread knows.
+    pub(crate) fn load(&self) -> Load {
+        Load { outstanding: self.outstanding.get(), latency: self.latency.get() }
+    }
+
+    /// It answered after this time.
+    pub(crate) fn answered(&self, took: Duration, now: Millis) {
+        self.latency.set(self.latency.get().observed(took.as_secs_f64() * 1e3, now));
+        self.standing.set(self.standing.get().succeeded(now));
+    }
+
+    /// It could not be reached, broke off or did not answer in time. Says whether it is ejected for that.
+    pub(crate) fn failed(&self, now: Millis) -> bool {
+        let (standing, ejected) = self.standing.get().failed(now);
+        self.standing.set(standing);
+        ejected
+    }
+
+    /// Whether it is ejected at present.
+    pub(crate) fn is_out(&self, now: Millis) -> bool {
+        self.standing.get().is_out(now)
+    }
+
+    /// Whether it takes a request: not while it is ejected, and fewer than others after it.
+    pub(crate) fn takes(&self, now: Millis) -> bool {
+        self.standing.get().takes(now, clock::chance())
     }
 
     /// Counts a request as being with the instance while the lease lives.

@@ -99,8 +99,9 @@ proptest! {
     #[test]
     fn no_sequence_of_snapshots_leads_to_an_instance_outside_of_the_current_one(
         snapshots in prop::collection::vec(snapshot(), 1..5),
-        requests in prop::collection::vec((host(), path()), 1..20),
+        requests in prop::collection::vec((host(), path(), any::<bool>(), 0_u64..5_000), 1..60),
     ) {
+        let mut now = 0;
         let registry = Registry::default();
         let mut before: Option<(View, Arc<Table>)> = None;
         for (epoch, snapshot) in (1..).zip(&snapshots) {
@@ -110,7 +111,8 @@ proptest! {
             }
             let table = Arc::new(table);
             let view = View::new(epoch, &table, before.as_ref().map(|(view, _)| view), &registry);
-            for (host, path) in &requests {
+            for (host, path, fails, after) in &requests {
+                now += after;
                 let Found::Route(route) = table.find(host, path) else { continue };
                 let Target::Slots(declared) = &snapshot.routes[route].target else { continue };
                 let slots = slots_of(&table, route);
@@ -121,12 +123,20 @@ proptest! {
                     })
                 };
                 let any = declared.iter().any(|slot| slot.weight > 0 && !slot.instances.is_empty());
-                let first = pick::first(slots, &view.routes[route]);
+                let first = pick::first(slots, &view.routes[route], now);
                 prop_assert_eq!(first.is_some(), any);
                 let Some(first) = first else { continue };
                 prop_assert!(allowed(&first));
+                // However often it fails and is ejected, or answers, slowly or fast.
+                if *fails {
+                    for _ in 0..5 {
+                        first.upstream.failed(now);
+                    }
+                } else {
+                    first.upstream.answered(std::time::Duration::from_millis(*after), now);
+                }
                 let several = declared.iter().filter(|slot| slot.weight > 0).map(|slot| slot.instances.len()).sum::<usize>() > 1;
-                let other = pick::other(slots, &view.routes[route], &first);
+                let other = pick::other(slots, &view.routes[route], &first, now);
                 prop_assert_eq!(other.is_some(), several);
                 if let Some(other) = other {
                     prop_assert!(allowed(&other) && other.upstream.id != first.upstream.id);

@@ -67,7 +67,7 @@ impl Passage {
             state.unread.set(true);
             return Err(Fault::BodyTooLarge);
         }
-        let choice = pick::first(slots, route).ok_or(Fault::NoInstance)?;
+        let choice = pick::first(slots, route, state.ticker.now()).ok_or(Fault::NoInstance)?;
         let upgrade = headers::upgrade(&parts.headers);
         let origin = Origin { peer: &state.peer_text, claims, scheme: if state.secure { "https" } else { "http" } };
         prepare(&mut parts, &origin, upgrade.as_ref(), &record.request_id);
@@ -104,13 +104,22 @@ impl Passage {
                 };
                 let Some(mut link) = link else {
                     record.connect_failed();
+                    record.instance_failed();
                     choice = elsewhere(view, record, &choice, &mut went_elsewhere).ok_or(Fault::Unreachable)?;
                     continue;
                 };
                 let spare = repeatable.then(|| Box::new(copy(&request)));
                 let sent_at = Instant::now();
                 let answered = exchange.run(&mut link, request).await;
-                record.upstream_took = Some(sent_at.elapsed());
+                let took = sent_at.elapsed();
+                record.upstream_took = Some(took);
+                match &answered {
+                    Ok(_) => choice.upstream.answered(took, state.ticker.now()),
+                    Err(Failure::Fault(Fault::TooLate)) => record.instance_failed(),
+                    // An old connection that is closed says nothing about the instance, and a client's fault neither.
+                    Err(Failure::Closed(_)) if !reused => record.instance_failed(),
+                    Err(_) => {}
+                }
                 match answered {
                     Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                         return Box::pin(switched(response, link, lease, wants_upgrade, &exchange)).await;
@@ -140,7 +149,7 @@ fn elsewhere(view: &View, record: &mut Record, failed: &Choice, went: &mut bool)
     }
     let route = record.route?;
     let Target::Slots(slots) = &view.table.routes[route].target else { return None };
-    let choice = pick::other(slots, &view.routes[route], failed)?;
+    let choice = pick::other(slots, &view.routes[route], failed, record.busy.state.ticker.now())?;
     record.retry();
     Some(choice)
 }

@@ -122,6 +122,17 @@ impl Record {
         }
     }
 
+    /// The instance failed in a way that is its own.
+    pub(crate) fn instance_failed(&self) {
+        let Some(upstream) = &self.upstream else { return };
+        if upstream.failed(self.busy.state.ticker.now()) {
+            tracing::warn!(instance = %upstream.id, address = %upstream.address, "it fails again and again and is left out for a while");
+            if let Some(cells) = self.cells() {
+                cells.ejections.add(1);
+            }
+        }
+    }
+
     /// The request is sent again.
     pub(crate) fn retry(&mut self) {
         self.retries += 1;

@@ -1,6 +1,5 @@
 //! The table as one thread works with it: its own counters and its own connections beside each slot.
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -30,8 +29,6 @@ pub(crate) struct RouteView {
 pub(crate) struct SlotView {
     pub(crate) cells: Arc<Cells>,
     pub(crate) upstreams: Vec<Rc<Upstream>>,
-    /// Where the search for the least busy instance begins, so that equals take turns.
-    pub(crate) turn: Cell<usize>,
 }
 
 impl View {
@@ -73,7 +70,6 @@ impl View {
                         .iter()
                         .map(|instance| self.upstream(&instance.id, instance.address, before))
                         .collect(),
-                    turn: Cell::new(0),
                 })
                 .collect(),
         }

@@ -59,6 +59,8 @@ pub(crate) struct Cells {
     pub(crate) sent_bytes: Counter,
     pub(crate) connect_failures: Counter,
     pub(crate) retries: Counter,
+    /// Instances left out for a while since they failed.
+    pub(crate) ejections: Counter,
     /// Answers that had begun and were cut. They count by the status they began with, too.
     pub(crate) broken_off: Counter,
     /// To the answer's head; requests that ended without one are not in it.

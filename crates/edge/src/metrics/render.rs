@@ -28,6 +28,7 @@ pub(crate) struct Total {
     pub(crate) sent_bytes: u64,
     pub(crate) connect_failures: u64,
     pub(crate) retries: u64,
+    pub(crate) ejections: u64,
     pub(crate) broken_off: u64,
     pub(crate) seconds: Sum,
     pub(crate) upstream_seconds: Sum,
@@ -46,6 +47,7 @@ impl Total {
         self.sent_bytes += cells.sent_bytes.get();
         self.connect_failures += cells.connect_failures.get();
         self.retries += cells.retries.get();
+        self.ejections += cells.ejections.get();
         self.broken_off += cells.broken_off.get();
         self.seconds.add(&cells.seconds);
         self.upstream_seconds.add(&cells.upstream_seconds);
@@ -104,12 +106,15 @@ fn slots(page: &mut Page, totals: &BTreeMap<Key, Total>) {
             }
         }
     }
-    let columns: [Column; 6] = [
+    let columns: [Column; 7] = [
         ("requests_in_flight", "gauge", "Requests being answered.", Total::in_flight),
         ("received_bytes_total", "counter", "Bytes of request bodies.", |total| total.received_bytes),
         ("sent_bytes_total", "counter", "Bytes of answers' bodies.", |total| total.sent_bytes),
         ("connect_failures_total", "counter", "Connections to instances that could not be opened.", |total| {
             total.connect_failures
+        }),
+        ("ejections_total", "counter", "Instances left out for a while since they failed, on one thread.", |total| {
+            total.ejections
         }),
         ("retries_total", "counter", "Requests sent again, since nothing of them had been answered.", |total| {
             total.retries

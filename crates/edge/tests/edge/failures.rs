@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use mana_edge::snapshot::Target;
 use tokio::io::AsyncWriteExt;
 
-use crate::support::{Raw, Service, TestEdge, get, read_head, route, send, slot, slots, snapshot};
+use crate::support::{Raw, Service, TestEdge, get, read_head, route, send, slot, slots, snapshot, text};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: chat.localhost\r\n\r\n";
 const POST: &str = "POST / HTTP/1.1\r\nhost: chat.localhost\r\ncontent-length: 4\r\n\r\nbody";
@@ -22,8 +23,12 @@ async fn a_dead_instance_is_passed_over() {
         }
     }
     let labels = "{route=\"chat\",slot=\"blue\",release=\"blue-1\"}";
-    assert_eq!(edge.metric(&format!("mana_edge_connect_failures_total{labels}")).await, Some(10.0));
-    assert_eq!(edge.metric(&format!("mana_edge_retries_total{labels}")).await, Some(10.0));
+    assert_eq!(
+        edge.metric(&format!("mana_edge_connect_failures_total{labels}")).await,
+        Some(5.0),
+        "then it is left out"
+    );
+    assert_eq!(edge.metric(&format!("mana_edge_retries_total{labels}")).await, Some(5.0));
 }
 
 #[tokio::test]
@@ -176,4 +181,64 @@ async fn an_instance_that_is_killed_under_load_costs_only_what_it_was_answering(
         let statuses = client.await.unwrap();
         assert!(statuses.iter().all(|status| *status == 200), "GET is repeated elsewhere: {statuses:?}");
     }
+}
+
+#[tokio::test]
+async fn an_instance_that_fails_is_left_out_and_the_last_ones_never() {
+    // Accepts and closes at once: nothing of a request is ever answered.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let broken = listener.local_addr().unwrap();
+    let attempts = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&attempts);
+    let closing = tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::Relaxed);
+            drop(socket);
+        }
+    });
+    let service = Service::saying("well");
+    let both = slots(&[service.address, broken]);
+    let edge = TestEdge::with_threads(&snapshot(vec![route("chat", both), route("alone", slots(&[broken]))]), 1);
+    let mut client = Raw::connect(edge.address()).await;
+    for _ in 0..100 {
+        // Idempotent: what the broken one drops, the other one answers.
+        assert_eq!(client.ask("GET / HTTP/1.1\r\nhost: chat.localhost\r\n\r\n").await.text(), "well");
+    }
+    assert_eq!(attempts.load(Ordering::Relaxed), 5, "five failures, and it is left out");
+    let ejections = "mana_edge_ejections_total{route=\"chat\",slot=\"blue\",release=\"blue-1\"}";
+    assert_eq!(edge.metric(ejections).await, Some(1.0));
+    // The only one there is gets its requests however often it fails.
+    for attempt in 6..20 {
+        assert_eq!(get(edge.address(), "alone.localhost", "/").await.status, 502);
+        assert_eq!(attempts.load(Ordering::Relaxed), attempt);
+    }
+    closing.abort();
+}
+
+#[tokio::test]
+async fn a_slow_instance_gets_few_requests() {
+    let counts: [Arc<AtomicUsize>; 3] = std::array::from_fn(|_| Arc::default());
+    let services: Vec<_> = [0, 0, 60]
+        .into_iter()
+        .zip(&counts)
+        .map(|(millis, count)| {
+            let count = Arc::clone(count);
+            Service::http(move |_| {
+                let count = Arc::clone(&count);
+                async move {
+                    count.fetch_add(1, Ordering::Relaxed);
+                    tokio::time::sleep(Duration::from_millis(millis)).await;
+                    text("done")
+                }
+            })
+        })
+        .collect();
+    let addresses: Vec<_> = services.iter().map(|service| service.address).collect();
+    let edge = TestEdge::with_threads(&snapshot(vec![route("chat", slots(&addresses))]), 1);
+    let mut client = Raw::connect(edge.address()).await;
+    for _ in 0..300 {
+        assert_eq!(client.ask("GET / HTTP/1.1\r\nhost: chat.localhost\r\n\r\n").await.status, 200);
+    }
+    let [one, other, slow] = counts.map(|count| count.load(Ordering::Relaxed));
+    assert!(slow < 20 && one > 80 && other > 80, "{one} {other} {slow}");
 }

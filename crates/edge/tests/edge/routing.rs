@@ -134,17 +134,18 @@ async fn a_slot_without_weight_or_instances_gets_nothing() {
 }
 
 #[tokio::test]
-async fn instances_of_a_slot_take_turns() {
+async fn instances_of_a_slot_share_its_requests() {
     let services = ["a", "b", "c"].map(Service::saying);
     let edge = TestEdge::with_threads(
         &snapshot(vec![route("chat", slots(&services.each_ref().map(|service| service.address)))]),
         1,
     );
     let mut counts = std::collections::BTreeMap::new();
-    for _ in 0..30 {
+    for _ in 0..300 {
         *counts.entry(get(edge.address(), "chat.localhost", "/").await.text().to_owned()).or_insert(0) += 1;
     }
-    assert_eq!(counts.into_values().collect::<Vec<_>>(), [10, 10, 10]);
+    // Drawn by chance: 100 each, and 50 is six standard deviations away.
+    assert!(counts.len() == 3 && counts.values().all(|count| (50..150).contains(count)), "{counts:?}");
 }
 
 #[tokio::test]

@@ -273,11 +273,11 @@ async fn a_service_may_refuse_an_upgrade() {
 async fn a_tunnel_that_is_silent_too_long_is_cut() {
     let service = websocket_echo();
     let mut given = snapshot(vec![route("chat", slots(&[service.address]))]);
-    given.routes[0].limits.body_idle_timeout_ms = 300;
+    given.routes[0].limits.body_idle_timeout_ms = 2_000;
     let edge = TestEdge::start(&given);
     let mut socket = websocket(&edge).await;
-    for _ in 0..4 {
-        tokio::time::sleep(Duration::from_millis(150)).await;
+    for _ in 0..5 {
+        tokio::time::sleep(Duration::from_millis(500)).await;
         socket.send(Message::text("still here")).await.unwrap();
         assert!(socket.next().await.unwrap().is_ok(), "as long as something is said, it stays");
     }
