@@ -42,6 +42,7 @@ enum Step {
 
 /// A request that waits for its route to be open again.
 struct Held {
+    route: usize,
     parts: Parts,
     incoming: Incoming,
     hold: Duration,
@@ -109,7 +110,7 @@ fn step(
         let pass = record.pass.get_or_insert_default();
         match policy::admit(policies, &shared.rates, &mut parts, client, pass) {
             Ok(()) => {}
-            Err(Refusal::Hold(hold)) => return Ok(Step::Hold(Box::new(Held { parts, incoming, hold }))),
+            Err(Refusal::Hold(hold)) => return Ok(Step::Hold(Box::new(Held { route, parts, incoming, hold }))),
             Err(refusal) => {
                 record.enter_route(route);
                 return Ok(Step::Answer(refusal.answer(form, &record.request_id)));
@@ -128,12 +129,16 @@ fn step(
 /// Waits until the route is open again, and then goes on as if the request had come only now.
 async fn hold(mut held: Box<Held>, form: Form, record: &mut Record) -> Result<Response<Body>, Fault> {
     let worker = Rc::clone(&record.worker);
-    let Some(_place) = worker.hold() else { return Err(Fault::Maintenance) };
+    let Some(_place) = worker.hold() else { return closed(held.route, form, record) };
     let until = tokio::time::Instant::now() + held.hold;
     loop {
         let changed = worker.changed.notified();
-        if tokio::time::timeout_at(until, changed).await.is_err() {
-            return Err(Fault::Maintenance);
+        // It may have changed before this was run for the first time.
+        if worker.view().epoch == record.view.epoch {
+            let waited = tokio::time::timeout_at(until, changed).await;
+            if waited.is_err() || worker.is_draining() {
+                return closed(held.route, form, record);
+            }
         }
         let view = worker.view();
         record.view = Rc::clone(&view);
@@ -144,6 +149,14 @@ async fn hold(mut held: Box<Held>, form: Form, record: &mut Record) -> Result<Re
             Step::Hold(again) => held = again,
         }
     }
+}
+
+/// The answer for whom a route did not open in time.
+fn closed(route: usize, form: Form, record: &mut Record) -> Result<Response<Body>, Fault> {
+    record.enter_route(route);
+    let policies = record.view.table.routes[route].policies.as_deref();
+    let maintenance = policies.and_then(|policies| policies.maintenance.as_ref()).ok_or(Fault::Maintenance)?;
+    Ok(maintenance.closed().answer(form, &record.request_id))
 }
 
 /// What the table says of the connection; worked out once for each table, not for each request.

@@ -242,6 +242,8 @@ impl Worker {
             self.end_connections(within.mul_f64(PATIENT_SHARE)).await;
         }
         self.leaving.set(Leaving::Now);
+        // Whoever waits for another table would wait in vain.
+        self.changed.notify_waiters();
         self.ticker.for_each(ConnState::wake);
         let within = if patient { within.mul_f64(1.0 - PATIENT_SHARE) } else { within };
         if !self.end_connections(within).await {

@@ -22,6 +22,11 @@ impl Maintenance {
         if !self.hold.is_zero() {
             return Refusal::Hold(self.hold);
         }
+        self.closed()
+    }
+
+    /// For whom it is closed to the end.
+    pub(crate) fn closed(&self) -> Refusal {
         Refusal::Fault(Fault::Maintenance, vec![(header::RETRY_AFTER, self.retry_after.clone())])
     }
 }

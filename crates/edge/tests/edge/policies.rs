@@ -216,8 +216,11 @@ async fn a_closed_route_says_so_or_holds_requests_until_it_is_open() {
     // Not longer than it says.
     edge.admin().put(&closed(2, Maintenance { hold_ms: 150, retry_after_s: 5 })).await.unwrap();
     let begun = Instant::now();
-    assert_eq!(ask(&edge, &[]).await.status, 503);
+    let waited = ask(&edge, &[]).await;
+    assert_eq!((waited.status, waited.header("retry-after")), (503, Some("5")));
     assert!(begun.elapsed() >= Duration::from_millis(150));
+    let counted = "mana_edge_requests_total{route=\"chat\",slot=\"\",release=\"\",class=\"5xx\"}";
+    assert_eq!(edge.metric(counted).await, Some(2.0), "who waited in vain is counted too");
 
     // Many, with a body too, and a snapshot in between that leaves it closed.
     edge.admin().put(&closed(3, Maintenance { hold_ms: 10_000, retry_after_s: 5 })).await.unwrap();
@@ -235,4 +238,18 @@ async fn a_closed_route_says_so_or_holds_requests_until_it_is_open() {
         assert_eq!(raw.answer().await.text(), "chat");
     }
     assert_eq!(get(edge.address(), "chat.localhost", "/").await.text(), "chat");
+}
+
+#[tokio::test]
+async fn who_waits_for_a_closed_route_is_told_when_the_edge_ends() {
+    let service = Service::saying("chat");
+    let maintenance = Some(Maintenance { hold_ms: 60_000, retry_after_s: 7 });
+    let mut edge = TestEdge::start(&with(Policies { maintenance, ..Policies::default() }, &service));
+    let mut raw = Raw::connect(edge.address()).await;
+    raw.write("GET / HTTP/1.1\r\nhost: chat.localhost\r\n\r\n").await;
+    assert!(raw.is_silent_for(Duration::from_millis(100)).await);
+    let stopping = tokio::task::spawn_blocking(move || edge.stop());
+    let answer = raw.answer().await;
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("7")));
+    stopping.await.unwrap();
 }
