@@ -198,7 +198,7 @@ async fn browsers_are_told_to_be_careful_unless_the_service_says_otherwise() {
     let answer = ask(&edge, &[]).await;
     assert_eq!(answer.header("x-frame-options"), Some("DENY"));
     assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
-    assert_eq!(answer.header("cross-origin-opener-policy"), Some("same-origin"));
+    assert_eq!(answer.header("cross-origin-opener-policy"), Some("same-origin-allow-popups"));
 }
 
 #[tokio::test]
