@@ -2,7 +2,7 @@
 # PostgreSQL and Redis for tests: private ones, in a temporary folder, on free ports, gone afterwards.
 #   scripts/test-services.sh install    installs what tests need, and nothing else
 #   scripts/test-services.sh run CMD…   starts both, runs CMD with MANA_TEST_POSTGRES_URL and MANA_TEST_REDIS_URL set, stops both
-# Installs what the tests need on Debian (PostgreSQL, Redis, pebble, certutil, Chromium and its driver) when missing; elsewhere says what to install.
+# Installs what the tests need on Debian (PostgreSQL, Redis, pebble, testssl.sh, certutil, Chromium and its driver) when missing; elsewhere says what to install.
 set -euo pipefail
 
 install_missing() {
@@ -12,6 +12,7 @@ install_missing() {
   command -v chromium >/dev/null || missing+=(chromium)
   command -v chromedriver >/dev/null || missing+=(chromium-driver)
   command -v certutil >/dev/null || missing+=(libnss3-tools)
+  command -v testssl >/dev/null || missing+=(testssl.sh)
   command -v pebble >/dev/null || missing+=(pebble)
   [ ${#missing[@]} -eq 0 ] && return
   if ! command -v apt-get >/dev/null; then

@@ -19,13 +19,6 @@ const FULL_WEIGHT: u32 = 100;
 /// Longest time the edge lets requests finish when it is stopped. Short, since nothing accepts new ones meanwhile.
 pub(crate) const EDGE_DRAIN: Duration = Duration::from_secs(5);
 
-/// Headers on every public answer, whatever the service says itself: no guessing of types, no foreign frames, no paths in
-/// the referrer of other sites. A content security policy is the service's own business.
-const SECURITY_HEADERS: [(&str, &str); 3] = [
-    ("x-content-type-options", "nosniff"),
-    ("x-frame-options", "SAMEORIGIN"),
-    ("referrer-policy", "strict-origin-when-cross-origin"),
-];
 /// Where the outside speaks TLS.
 const TRANSPORT_SECURITY: (&str, &str) = ("strict-transport-security", "max-age=31536000; includeSubDomains; preload");
 
@@ -109,23 +102,24 @@ fn slot(ready: &[Ready]) -> Slot {
 fn route(plan: &Plan, service: &Service, name: String, path: &str, target: Target) -> Route {
     // Where the edge itself speaks TLS, it says so on every answer, whatever route it belongs to.
     let secure = (plan.public_scheme == "https" && plan.tls.is_none()).then_some(TRANSPORT_SECURITY);
-    let headers = SECURITY_HEADERS.into_iter().chain(secure);
+    let is_public = !service.hosts.is_empty();
     Route {
         name,
         hosts: service.hosts.clone(),
         path: path.to_owned(),
         target,
-        response_headers: if service.hosts.is_empty() {
-            BTreeMap::new()
-        } else {
-            headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
-        },
+        response_headers: secure
+            .filter(|_| is_public)
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into_iter()
+            .collect(),
         limits: RouteLimits {
             max_body_bytes: service.limits.max_body_bytes,
             response_timeout_ms: millis(service.limits.response_timeout),
             ..RouteLimits::default()
         },
-        policies: Policies::default(),
+        // A content security policy is the service's own business, and so is whatever it says of these itself.
+        policies: Policies { security_headers: is_public, ..Policies::default() },
     }
 }
 

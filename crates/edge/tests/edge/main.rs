@@ -7,6 +7,7 @@ mod admin;
 mod compression;
 mod failures;
 mod framing;
+mod http2_abuse;
 mod limits;
 mod metrics;
 mod policies;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
-use mana_edge::snapshot::{CertificateFiles, Issuer, Listener, LocalAuthority, Route, Snapshot, Tls};
+use mana_edge::snapshot::{CertificateFiles, Issuer, Listener, LocalAuthority, Policies, Route, Snapshot, Tls};
 use rustls::HandshakeKind;
 use tokio::io::AsyncReadExt;
 
@@ -207,4 +207,32 @@ async fn whoever_does_not_shake_hands_is_let_go() {
     let _reset = plain.socket.read_to_end(&mut alert).await;
     assert_eq!(alert.first(), Some(&21), "{alert:?}");
     assert_eq!(edge.metric("mana_edge_tls_handshakes_total{result=\"timeout\"}").await, Some(1.0));
+}
+
+/// What `testssl.sh` finds about the authority of this test rather than about the edge: a local one revokes nothing.
+const ABOUT_THE_AUTHORITY: [&str; 1] = ["cert_revocation"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn testssl_finds_nothing_of_medium_severity_or_worse() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::saying("chat");
+    let policies = Policies { security_headers: true, ..Policies::default() };
+    let careful = Route { policies, ..route("chat", slots(&[service.address])) };
+    let edge = TestEdge::start(&secured(vec![careful], folder.path()));
+    let report = folder.path().join("report.json");
+    let mut command = tokio::process::Command::new("testssl");
+    command.args(["--quiet", "--color", "0", "--ip", "127.0.0.1", "--severity", "MEDIUM"]);
+    command.arg("--add-ca").arg(folder.path().join("ca/ca.pem")).arg("--jsonfile").arg(&report);
+    command.arg(format!("https://chat.localhost:{}/", edge.address().port()));
+    let ended = command.output().await;
+    let ended = ended.unwrap_or_else(|error| panic!("{error}; `scripts/test-services.sh install` installs testssl.sh"));
+    let said = String::from_utf8_lossy(&ended.stdout);
+    let report = std::fs::read(&report).unwrap_or_else(|error| panic!("no report: {error}: {said}"));
+    let findings: Vec<serde_json::Value> = serde_json::from_slice(&report).unwrap();
+    let bad = findings.iter().filter(|finding| {
+        matches!(finding["severity"].as_str().unwrap(), "MEDIUM" | "HIGH" | "CRITICAL" | "FATAL")
+            && !ABOUT_THE_AUTHORITY.contains(&finding["id"].as_str().unwrap())
+    });
+    assert_eq!(bad.collect::<Vec<_>>(), Vec::<&serde_json::Value>::new());
+    assert!(said.contains("TLS 1.3"), "it looked: {said}");
 }
