@@ -11,14 +11,19 @@
 //! drops the other.
 //!
 //! # The walk of a request
-//! `connection` (hyper, timeouts) → `serve` (who asks, which route) → `pick` (slot by weight, instance by load) → `proxy`
-//! (headers, retries) over `pool` (kept connections) → `stream` (the answer's body) → `record` (metrics and access log,
-//! at its end). Beside it: `static_site` for files, `compress` for smaller answers, `answer` for everything the edge says
+//! `connection` (TLS, then hyper's HTTP/1 with the timeouts of its stages, or `http2`: one task and one state for each request) →
+//! `serve` (who asks, which route) → `policy` (whether it may) → `pick` (slot by weight, instance by `balance` and `outlier`) →
+//! `proxy` (headers, retries) over `pool` (kept connections) → `stream` (the answer's body) → `compress` → `record` (metrics and
+//! access log, at its end). Beside it: `static_site` for files, `to_https` for plain HTTP, `answer` for everything the edge says
 //! itself, `upgrade` for what follows a 101.
 //!
 //! # The walk of a snapshot
-//! `admin` → `control` → `compile` (all problems at once) → `listen` (new addresses) → `persist` (on disk) →
-//! `worker::Shared::swap` → each worker's `view`.
+//! `admin` → `control` → `compile` (all problems at once) → `tls::keeper` (certificates: read, made, or ordered later by `acme`) →
+//! `listen` (new addresses) → `persist` (on disk) → `worker::Shared::swap` → each worker's `view`.
+//!
+//! # The walk of a process
+//! `run` composes it; with `Options::replace` it first takes the sockets of the edge before it (`handover`), which ends when this
+//! one accepts.
 //!
 //! # Invariants
 //! - A snapshot is in effect as a whole or not at all; its generation only grows.
@@ -27,6 +32,7 @@
 //! - A request with two readings reaches nobody (`framing`).
 //! - No request is sent twice that may have had an effect.
 //! - Nothing outside a site's folder is opened.
+//! - A certificate is replaced only by one that is complete; plain HTTP on a redirecting listener reaches no service.
 //! - Every wait, buffer, queue and body has a bound with a name.
 //!
 //! # How to add to it
