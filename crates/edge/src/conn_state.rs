@@ -10,7 +10,9 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use http::HeaderValue;
+use hyper::upgrade::OnUpgrade;
 
+use crate::http2::Open;
 use crate::table::Role;
 use crate::ticker::{Millis, NEVER, Ticker};
 use crate::upgrade::Tunnel;
@@ -28,6 +30,10 @@ pub(crate) struct ConnState {
     pub(crate) standing: Cell<Standing>,
     /// Set by a request that was answered with 101: what goes on after HTTP.
     pub(crate) tunnel: RefCell<Option<Tunnel>>,
+    /// What its stream becomes after a request for a tunnel, in HTTP/2.
+    pub(crate) upgrade: RefCell<Option<OnUpgrade>>,
+    /// Keeps the connection that it is a stream of from being idle.
+    open: Option<Open>,
     /// The connection shall end after the request in progress.
     pub(crate) closing: Cell<bool>,
     /// What came last can be read in two ways: nothing more is read.
@@ -75,9 +81,10 @@ impl ConnState {
     }
 
     /// Of one of several requests on this connection.
-    pub(crate) fn for_stream(&self) -> Self {
-        let state = Self::of(self.peer, self.peer_text.clone(), self.listener, self.secure, &self.ticker);
+    pub(crate) fn for_stream(&self, open: Open) -> Self {
+        let mut state = Self::of(self.peer, self.peer_text.clone(), self.listener, self.secure, &self.ticker);
         state.standing.set(self.standing.get());
+        state.open = Some(open);
         state
     }
 
@@ -89,6 +96,8 @@ impl ConnState {
             listener,
             standing: Cell::new(Standing { epoch: 0, role: Role::Gone, trusted: false }),
             tunnel: RefCell::default(),
+            upgrade: RefCell::default(),
+            open: None,
             closing: Cell::new(false),
             ambiguous: Cell::new(false),
             tunnelling: Cell::new(false),

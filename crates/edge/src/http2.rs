@@ -10,20 +10,30 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::Request;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use hyper::ext::Protocol;
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
+use crate::body::Body;
 use crate::client_socket::ClientSocket;
+use crate::clock;
 use crate::conn_state::{ConnState, Stage};
 use crate::metrics::Refused;
+use crate::record::Record;
 use crate::serve::serve;
 use crate::table::Limits;
 use crate::ticker::Millis;
 use crate::transport::Transport;
+use crate::upgrade::Tunnel;
 use crate::worker::Worker;
 
 /// How much of a request's body may be on its way before the service takes it; what all of a connection's may.
@@ -47,7 +57,11 @@ pub(crate) async fn drive(worker: Rc<Worker>, socket: Transport, state: Rc<ConnS
         resets: Cell::new(0),
         resets_since: Cell::new(0),
     });
-    let service = service_fn(|request: Request<Incoming>| serve(&worker, &streams.begin(), request));
+    let service = service_fn(|mut request: Request<Incoming>| {
+        let state = streams.begin();
+        extended_connect(&mut request, &state);
+        serve(&worker, &state, request)
+    });
     let io = TokioIo::new(ClientSocket::unframed(socket, Rc::clone(&state)));
     let mut http = builder(&limits, &streams).serve_connection(io, service);
     let mut closing = false;
@@ -90,12 +104,46 @@ fn builder(limits: &Limits, streams: &Rc<Streams>) -> http2::Builder<Tasks> {
         .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(SEND_BUFFER);
+        .max_send_buf_size(SEND_BUFFER)
+        .enable_connect_protocol();
     builder
 }
 
+/// Turns a request for a WebSocket (RFC 8441) into what it is in HTTP/1: `GET` with an upgrade.
+fn extended_connect(request: &mut Request<Incoming>, state: &ConnState) {
+    let Some(protocol) = request.extensions_mut().remove::<Protocol>() else { return };
+    let Ok(protocol) = HeaderValue::from_str(protocol.as_str()) else { return };
+    state.upgrade.replace(Some(hyper::upgrade::on(&mut *request)));
+    *request.method_mut() = Method::GET;
+    let headers = request.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, protocol);
+    // The key proves to a client of HTTP/1 that it was understood; here the edge is that client.
+    let key = [clock::random().to_be_bytes(), clock::random().to_be_bytes()].concat();
+    if let Ok(key) = HeaderValue::try_from(STANDARD.encode(key)) {
+        headers.insert(header::SEC_WEBSOCKET_KEY, key);
+    }
+}
+
+/// Answers a request that became a tunnel: with 200, and the tunnel in a task of its own, which begins when that is out.
+pub(crate) fn tunnel(mut tunnel: Tunnel, record: Box<Record>, upgrade: OnUpgrade, response: &mut Response<Body>) {
+    *response.status_mut() = StatusCode::OK;
+    for name in [header::CONNECTION, header::UPGRADE, header::SEC_WEBSOCKET_ACCEPT] {
+        response.headers_mut().remove(name);
+    }
+    let state = Rc::clone(&record.busy.state);
+    tunnel.record = Some(record);
+    tokio::task::spawn_local(async move {
+        let _watch = state.ticker.watch(&state);
+        // A client that goes away before has nothing to be told.
+        if let Ok(upgraded) = upgrade.await {
+            tunnel.run(TokioIo::new(upgraded), Bytes::new(), state).await;
+        }
+    });
+}
+
 /// The requests of one connection.
-struct Streams {
+pub(crate) struct Streams {
     worker: Rc<Worker>,
     connection: Rc<ConnState>,
     /// The state of the request that began last, on its way to the task that hyper is about to spawn for it.
@@ -107,8 +155,8 @@ struct Streams {
 }
 
 impl Streams {
-    fn begin(&self) -> Rc<ConnState> {
-        let state = Rc::new(self.connection.for_stream());
+    fn begin(self: &Rc<Self>) -> Rc<ConnState> {
+        let state = Rc::new(self.connection.for_stream(self.enter()));
         self.begun.replace(Some(Rc::clone(&state)));
         state
     }
@@ -131,8 +179,8 @@ impl Streams {
     }
 }
 
-/// A request that is open.
-struct Open(Rc<Streams>);
+/// A request that is open, its tunnel included.
+pub(crate) struct Open(Rc<Streams>);
 
 impl Drop for Open {
     fn drop(&mut self) {
@@ -165,7 +213,6 @@ impl<F: Future<Output = ()> + 'static> Executor<F> for Tasks {
 
 /// Drives one request; a request that is overdue is dropped, which resets its stream and no other.
 async fn run(streams: &Rc<Streams>, state: &Rc<ConnState>, request: impl Future<Output = ()>) {
-    let _open = streams.enter();
     let ticker = &streams.worker.ticker;
     let _watch = ticker.watch(state);
     let mut request = pin!(request);

@@ -25,7 +25,7 @@ use crate::table::{Found, Redirect, Role, Route, Target};
 use crate::tls::Store;
 use crate::view::View;
 use crate::worker::Worker;
-use crate::{headers, host, static_site, to_https, trace};
+use crate::{headers, host, http2, static_site, to_https, trace};
 
 /// How long an answer that belongs to no route may take to be read.
 const ROUTELESS_SILENCE: Duration = Duration::from_secs(30);
@@ -290,6 +290,12 @@ fn finish(mut response: Response<Body>, mut record: Box<Record>) -> Response<Bod
     state.set_stage(Stage::Streaming { silence });
     if let Some(offer) = record.offer {
         compress::apply(offer, &mut response);
+    }
+    if let Some(upgrade) = state.upgrade.take()
+        && let Some(tunnel) = state.tunnel.take()
+    {
+        http2::tunnel(tunnel, record, upgrade, &mut response);
+        return response;
     }
     if let Some(tunnel) = &mut *state.tunnel.borrow_mut() {
         tunnel.record = Some(record);

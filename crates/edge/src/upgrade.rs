@@ -14,7 +14,6 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::client_socket::ClientSocket;
 use crate::conn_state::{ConnState, Stage};
 use crate::pool::Lease;
 use crate::record::Record;
@@ -38,7 +37,10 @@ pub(crate) struct Tunnel {
 
 impl Tunnel {
     /// Carries bytes until the instance closes, a side fails, or nothing moves for too long.
-    pub(crate) async fn run(mut self, mut client: ClientSocket, early: Bytes, state: Rc<ConnState>) {
+    pub(crate) async fn run<C>(mut self, mut client: C, early: Bytes, state: Rc<ConnState>)
+    where
+        C: AsyncRead + AsyncWrite + Unpin,
+    {
         state.tunnelling.set(true);
         state.set_stage(Stage::Streaming { silence: self.silence });
         let mut up = Half::new(early);

@@ -11,7 +11,9 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{Raw, SOON, Service, TestEdge, read_head, route, slots, snapshot, streamed, text, until};
+use crate::support::{
+    Raw, SOON, Service, TestEdge, read_head, route, slots, snapshot, streamed, text, until, websocket_echo,
+};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: chat.localhost\r\n\r\n";
 
@@ -179,18 +181,6 @@ async fn an_answer_that_comes_before_the_body_is_all_there_arrives() {
     client.write("POST / HTTP/1.1\r\nhost: chat.localhost\r\ncontent-length: 1000000\r\n\r\nbegun").await;
     let answer = client.answer().await;
     assert_eq!((answer.status, answer.text()), (403, "no"));
-}
-
-/// A WebSocket service that says everything back.
-fn websocket_echo() -> Service {
-    Service::raw(async |socket| {
-        let Ok(mut socket) = tokio_tungstenite::accept_async(socket).await else { return };
-        while let Some(Ok(message)) = socket.next().await {
-            if message.is_close() || socket.send(message).await.is_err() {
-                break;
-            }
-        }
-    })
 }
 
 async fn websocket(edge: &TestEdge) -> tokio_tungstenite::WebSocketStream<TcpStream> {

@@ -4,13 +4,20 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
+use hyper_util::rt::TokioIo;
 use mana_edge::snapshot::{CertificateFiles, Issuer, Listener, LocalAuthority, Policies, Route, Snapshot, Tls};
 use rustls::HandshakeKind;
 use tokio::io::AsyncReadExt;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::Role;
 
-use crate::support::{Raw, Service, TestEdge, TlsClient, get, route, send, slots, snapshot, text, until};
+use crate::support::{
+    Raw, Service, TestEdge, TlsClient, get, route, send, slots, snapshot, text, until, websocket_echo,
+};
 
 /// TLS with the local authority, and a listener that redirects to it.
 fn secured(routes: Vec<Route>, folder: &Path) -> Snapshot {
@@ -207,6 +214,41 @@ async fn whoever_does_not_shake_hands_is_let_go() {
     let _reset = plain.socket.read_to_end(&mut alert).await;
     assert_eq!(alert.first(), Some(&21), "{alert:?}");
     assert_eq!(edge.metric("mana_edge_tls_handshakes_total{result=\"timeout\"}").await, Some(1.0));
+}
+
+#[tokio::test]
+async fn a_websocket_passes_through_http2() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = websocket_echo();
+    let edge = TestEdge::start(&secured(vec![route("chat", slots(&[service.address]))], folder.path()));
+    let mut sender = client(folder.path()).http2(edge.address(), "chat.localhost").await;
+    // The server's settings, which allow it, are there once it has answered anything.
+    let plain = Request::get("https://chat.localhost/").body(Full::new(Bytes::new())).unwrap();
+    assert_eq!(sender.send_request(plain).await.unwrap().status(), StatusCode::BAD_GATEWAY);
+    let request = Request::builder()
+        .method(http::Method::CONNECT)
+        .uri("https://chat.localhost/socket")
+        .header("sec-websocket-version", "13")
+        .extension(hyper::ext::Protocol::from_static("websocket"))
+        .body(Full::new(Bytes::new()))
+        .unwrap();
+    let answer = sender.send_request(request).await.unwrap();
+    assert_eq!((answer.status(), answer.headers().get("upgrade")), (StatusCode::OK, None));
+    let upgraded = TokioIo::new(hyper::upgrade::on(answer).await.unwrap());
+    let mut socket = WebSocketStream::from_raw_socket(upgraded, Role::Client, None).await;
+    for word in ["one", "two", "three"] {
+        socket.send(Message::text(word)).await.unwrap();
+        assert_eq!(socket.next().await.unwrap().unwrap(), Message::text(word));
+    }
+    socket.close(None).await.unwrap();
+    while socket.next().await.is_some_and(|message| message.is_ok()) {}
+    // The connection goes on, and a protocol that the service does not speak is refused by it.
+    let plain = Request::get("https://chat.localhost/").body(Full::new(Bytes::new())).unwrap();
+    assert_eq!(sender.send_request(plain).await.unwrap().status(), StatusCode::BAD_GATEWAY);
+    until("it is counted as ended", async || {
+        edge.metric("mana_edge_requests_in_flight{route=\"chat\",slot=\"blue\",release=\"blue-1\"}").await == Some(0.0)
+    })
+    .await;
 }
 
 /// What `testssl.sh` finds about the authority of this test rather than about the edge: a local one revokes nothing.

@@ -17,7 +17,7 @@ use mana_edge::{Edge, Options};
 use tempfile::TempDir;
 
 pub(crate) use client::{Answer, Raw, get, send};
-pub(crate) use service::{Service, Text, read_head, streamed, text};
+pub(crate) use service::{Service, Text, read_head, streamed, text, websocket_echo};
 pub(crate) use snapshots::{internal, route, site, slot, slots, snapshot};
 pub(crate) use tls::TlsClient;
 

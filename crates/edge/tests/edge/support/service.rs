@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
 use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::combinators::BoxBody;
@@ -114,4 +115,16 @@ pub(crate) async fn read_head(socket: &mut TcpStream) -> Option<String> {
         head.push(socket.read_u8().await.ok()?);
     }
     String::from_utf8(head).ok()
+}
+
+/// A WebSocket service that says everything back.
+pub(crate) fn websocket_echo() -> Service {
+    Service::raw(async |socket| {
+        let Ok(mut socket) = tokio_tungstenite::accept_async(socket).await else { return };
+        while let Some(Ok(message)) = socket.next().await {
+            if message.is_close() || socket.send(message).await.is_err() {
+                break;
+            }
+        }
+    })
 }
