@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use mana_edge::snapshot::{
-    Acme, CertificateFiles, Challenge, Instance, Issuer, Limits, Listener, LocalAuthority, Policies, Redirect, Route,
-    RouteLimits, Slot, Snapshot, StaticSite, Target, Tls, lets_encrypt,
+    Acme, CertificateFiles, Challenge, Instance, Issuer, Limits, Listener, LocalAuthority, Policies, RateKey,
+    RateLimit, Redirect, Route, RouteLimits, Slot, Snapshot, StaticSite, Target, Tls, lets_encrypt,
 };
 use mana_manifest::plan::{self, Environment, Plan, Run, Service};
 
@@ -119,8 +119,19 @@ fn route(plan: &Plan, service: &Service, name: String, path: &str, target: Targe
             ..RouteLimits::default()
         },
         // A content security policy is the service's own business, and so is whatever it says of these itself.
-        policies: Policies { security_headers: is_public, ..Policies::default() },
+        policies: Policies { security_headers: is_public, rate_limits: rate_limits(service), ..Policies::default() },
     }
+}
+
+/// All of a time's requests may come at once: people open pages, they do not tick.
+fn rate_limits(service: &Service) -> Vec<RateLimit> {
+    let limit = service.limits.rate.map(|rate| RateLimit {
+        key: RateKey::Address,
+        requests: rate.requests,
+        per_ms: millis(rate.per),
+        burst: None,
+    });
+    limit.into_iter().collect()
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -137,4 +148,49 @@ pub(crate) fn routed(snapshot: &Snapshot) -> impl Iterator<Item = &str> {
             Target::Static(_) | Target::Redirect(_) => &[],
         })
         .flat_map(|slot| slot.instances.iter().map(|instance| instance.id.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use mana_manifest::{Facts, Manifest, Overrides};
+
+    use super::*;
+
+    const MANIFEST: &str = "name = \"shop\"\ndomain = \"shop.example\"\n\n\
+        [services.shop-backend]\ncommand = \"bin/shop\"\nport = 4001\nlimits = { rate = \"600/1m\" }\n";
+
+    /// What the edge is told in an environment, with further lines in the manifest.
+    fn told(environment: &str, more: &str) -> Snapshot {
+        let manifest = Manifest::parse(Path::new("/srv/shop/mana.toml"), &format!("{MANIFEST}{more}")).expect("TOML");
+        let overrides = Overrides { environment: Some(environment.into()), ..Overrides::default() };
+        build(&manifest.plan(&overrides, &Facts::assumed()).expect("a plan"), &BTreeMap::new())
+    }
+
+    #[test]
+    fn production_speaks_tls_with_certificates_by_acme_and_keeps_abuse_out() {
+        let snapshot = told("production", "[environments.production]\nacme = { email = \"a@shop.example\" }\n");
+        assert_eq!(snapshot.listeners[0], Listener::secure("0.0.0.0:443".parse().expect("an address")));
+        assert_eq!(snapshot.listeners[1], Listener::to_https("0.0.0.0:80".parse().expect("an address"), 443));
+        let tls = snapshot.tls.as_ref().expect("TLS");
+        assert!(tls.strict_transport);
+        let Some(Issuer::Acme(acme)) = &tls.issuer else { panic!("{tls:?}") };
+        assert_eq!((acme.email.as_deref(), acme.challenge), (Some("a@shop.example"), Challenge::Http01));
+        assert_eq!(acme.folder, Path::new("/srv/shop/.mana/production/certificates"));
+        let policies = &snapshot.routes[0].policies;
+        assert!(policies.security_headers);
+        let [limit] = policies.rate_limits.as_slice() else { panic!("{policies:?}") };
+        assert_eq!((limit.key, limit.requests, limit.per_ms), (RateKey::Address, 600, 60_000));
+        snapshot.compile().expect("the edge takes it");
+    }
+
+    #[test]
+    fn the_promise_of_tls_is_made_in_production_only_and_behind_a_proxy_by_header() {
+        assert!(!told("staging", "").tls.expect("TLS").strict_transport);
+        assert_eq!(told("development", "").tls, None);
+        let behind = told("production", "[environments.production]\ntls = \"off\"\nlisten = \"127.0.0.1:8080\"\n");
+        assert_eq!((behind.listeners[0].tls, behind.tls), (false, None));
+        assert!(behind.routes[0].response_headers.contains_key("strict-transport-security"));
+    }
 }

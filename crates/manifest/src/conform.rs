@@ -107,6 +107,7 @@ fn check_text(text: &str, shape: Shape, path: &str, span: Option<Range<usize>>) 
     let good = match shape {
         Shape::Size => units::size(text).is_some(),
         Shape::Duration => units::duration(text).is_some(),
+        Shape::Rate => units::rate(text).is_some(),
         Shape::Address => text.parse::<SocketAddr>().is_ok(),
         Shape::Network => is_network(text),
         Shape::PortRange => port_range(text).is_some(),
@@ -131,6 +132,7 @@ fn expected(shape: Shape) -> String {
         Shape::Word(words) => format!("one of: {}", words.join(", ")),
         Shape::Size => units::SIZE.into(),
         Shape::Duration => units::DURATION.into(),
+        Shape::Rate => units::RATE.into(),
         Shape::Address => "an address and a port, such as \"127.0.0.1:8080\"".into(),
         Shape::Network => "an address or the first address of a range, such as \"127.0.0.1\" or \"10.0.0.0/8\"".into(),
         Shape::PortRange => "two ports from 1024 to 65535, such as \"20000-29999\", at least 10 apart".into(),

@@ -290,4 +290,17 @@ pub struct ServiceLimits {
     /// From the request to the answer's headers.
     #[serde(serialize_with = "as_millis")]
     pub response_timeout: Duration,
+    /// How often one client address may ask from outside; `None`: unbounded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
+}
+
+/// Requests in a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Rate {
+    /// So many…
+    pub requests: u32,
+    /// …in this time.
+    #[serde(serialize_with = "as_millis")]
+    pub per: Duration,
 }

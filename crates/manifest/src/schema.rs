@@ -35,6 +35,9 @@ fn of(shape: Shape) -> Value {
             json!({ "type": "string", "pattern": "^[0-9]+ ?(B|kB|KB|MB|GB|KiB|MiB|GiB)$", "examples": ["256MB"] })
         }
         Shape::Duration => json!({ "type": "string", "pattern": "^[0-9]+ ?(ms|s|m|h|d)$", "examples": ["30s"] }),
+        Shape::Rate => {
+            json!({ "type": "string", "pattern": "^[0-9]+/[0-9]+ ?(ms|s|m|h|d)$", "examples": ["600/1m"] })
+        }
         Shape::Address => json!({ "type": "string", "examples": ["127.0.0.1:8080"] }),
         Shape::Network => json!({ "type": "string", "examples": ["127.0.0.1", "10.0.0.0/8"] }),
         Shape::PortRange => json!({ "type": "string", "pattern": "^[0-9]+-[0-9]+$", "examples": ["20000-29999"] }),

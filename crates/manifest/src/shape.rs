@@ -13,6 +13,8 @@ pub(crate) enum Shape {
     Size,
     /// `30s`.
     Duration,
+    /// `600/1m`.
+    Rate,
     /// `127.0.0.1:8080`.
     Address,
     /// `10.0.0.0/8`, or one address.
@@ -184,6 +186,11 @@ const HEALTH: &[Key] = &[
 const LIMITS: &[Key] = &[
     key("memory", Shape::Size, "Resident memory an instance may take before it is restarted."),
     key("body", Shape::Size, "Largest request body; 10MB where absent."),
+    key(
+        "rate",
+        Shape::Rate,
+        "How often one client address may ask from outside; more is answered with 429. Unbounded where absent.",
+    ),
     key("response_timeout", Shape::Duration, "Longest time to the beginning of an answer; 60s where absent."),
 ];
 

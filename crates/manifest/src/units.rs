@@ -8,6 +8,17 @@ pub(crate) const SIZE: &str = "a size such as \"256MB\" (B, kB, MB, GB, KiB, MiB
 /// What a duration looks like, for messages.
 pub(crate) const DURATION: &str = "a duration such as \"30s\" (ms, s, m, h, d)";
 
+/// What a rate looks like, for messages.
+pub(crate) const RATE: &str = "a rate such as \"600/1m\" (requests, then a duration of at most a day)";
+
+/// Requests and time of `600/1m`.
+pub(crate) fn rate(text: &str) -> Option<(u32, Duration)> {
+    const DAY: Duration = Duration::from_hours(24);
+    let (requests, per) = text.split_once('/')?;
+    let (requests, per) = (requests.parse().ok()?, duration(per)?);
+    (requests > 0 && !per.is_zero() && per <= DAY).then_some((requests, per))
+}
+
 /// Bytes of `256MB`.
 pub(crate) fn size(text: &str) -> Option<u64> {
     let (number, unit) = split(text)?;
@@ -47,6 +58,15 @@ fn split(text: &str) -> Option<(u64, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rates_are_requests_in_a_time() {
+        assert_eq!(rate("600/1m"), Some((600, Duration::from_mins(1))));
+        assert_eq!(rate("1/250ms"), Some((1, Duration::from_millis(250))));
+        for text in ["600", "600/", "0/1s", "5/0s", "-1/1s", "1/2d", "600/m", "1.5/1s"] {
+            assert_eq!(rate(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn sizes_have_a_unit() {

@@ -10,7 +10,7 @@ use super::{Candidate, Setting, folder_problem, hosts};
 use crate::document::{Document, ServiceTable, Spanned, Text};
 use crate::interpolate::{self, Reference};
 use crate::names::variable_of;
-use crate::plan::{Command, Kind, Part, Run, SecretRule, Service, ServiceLimits, Value};
+use crate::plan::{Command, Kind, Part, Rate, Run, SecretRule, Service, ServiceLimits, Value};
 use crate::problem::Problem;
 use crate::{Facts, names};
 
@@ -122,6 +122,7 @@ pub(super) fn resolve(candidate: &Candidate, context: &Context, problems: &mut V
         limits: ServiceLimits {
             memory_bytes: keys.memory.as_ref().map(|memory| memory.value),
             max_body_bytes: keys.body.as_ref().map_or(DEFAULT_BODY_BYTES, |body| body.value),
+            rate: keys.rate.as_ref().map(|rate| Rate { requests: rate.value.0, per: rate.value.1 }),
             response_timeout: keys.response_timeout.as_ref().map_or(DEFAULT_RESPONSE_TIMEOUT, |timeout| timeout.value),
         },
     }
