@@ -297,11 +297,26 @@ impl Compiler<'_> {
             if listener.tls && self.snapshot.tls.is_none() {
                 self.problem(&at, "speaks TLS, but `tls` does not say where certificates come from");
             }
-            if listeners.insert(listener.address, Listener { role, tls: listener.tls }).is_some() {
+            self.proxy_protocol(&at, listener);
+            let compiled = Listener { role, tls: listener.tls, proxy_protocol: listener.proxy_protocol };
+            if listeners.insert(listener.address, compiled).is_some() {
                 self.problem(&at, "appears twice");
             }
         }
         listeners
+    }
+
+    fn proxy_protocol(&mut self, at: &str, listener: &snapshot::Listener) {
+        if !listener.proxy_protocol {
+            return;
+        }
+        if self.snapshot.trusted_proxies.is_empty() {
+            self.problem(at, "reads the PROXY header, but `trusted_proxies` names nobody who may say it");
+        }
+        if listener.route.is_some() {
+            // Whoever calls from this machine there may say for whom; no header may make a caller of somebody else.
+            self.problem(at, "is internal and cannot have `proxy_protocol`: services call it themselves");
+        }
     }
 
     fn role(&mut self, at: &str, listener: &snapshot::Listener) -> Role {

@@ -18,10 +18,12 @@ use crate::ticker::{Millis, NEVER, Ticker};
 use crate::upgrade::Tunnel;
 
 pub(crate) struct ConnState {
-    /// The other end, as the socket says.
+    /// The other end: as the socket says, or as a trusted proxy says in the PROXY header.
     pub(crate) peer: SocketAddr,
     /// Its address as a header value, made once.
     pub(crate) peer_text: HeaderValue,
+    /// The other end is a proxy that does not say for whom it asks: whoever that is, what it claims is not believed.
+    pub(crate) anonymous: Cell<bool>,
     /// It came over TLS.
     pub(crate) secure: bool,
     /// The listener it came through, as the snapshot declares it.
@@ -83,6 +85,7 @@ impl ConnState {
     /// Of one of several requests on this connection.
     pub(crate) fn for_stream(&self, open: Open) -> Self {
         let mut state = Self::of(self.peer, self.peer_text.clone(), self.listener, self.secure, &self.ticker);
+        state.anonymous.set(self.anonymous.get());
         state.standing.set(self.standing.get());
         state.open = Some(open);
         state
@@ -92,6 +95,7 @@ impl ConnState {
         Self {
             peer,
             peer_text,
+            anonymous: Cell::new(false),
             secure,
             listener,
             standing: Cell::new(Standing { epoch: 0, role: Role::Gone, trusted: false }),

@@ -1,4 +1,4 @@
-//! One client connection from its first byte to its last: TLS where the listener speaks it, then HTTP/2 where the client
+//! One client connection from its first byte to its last: a PROXY header where the listener asks for one, TLS where the listener speaks it, then HTTP/2 where the client
 //! chose it, or HTTP/1: the task that drives hyper, with the timeouts of its stages.
 
 use std::net::SocketAddr;
@@ -20,6 +20,7 @@ use crate::client_socket::ClientSocket;
 use crate::conn_state::{ConnState, Stage};
 use crate::http2;
 use crate::metrics::{Handshake, Refused};
+use crate::preamble::{self, Arrival};
 use crate::serve::serve;
 use crate::table::Limits;
 use crate::tls::config::H2;
@@ -54,7 +55,7 @@ enum End {
 /// Answers a connection's requests until it closes.
 pub(crate) async fn drive(
     worker: Rc<Worker>,
-    socket: TcpStream,
+    mut socket: TcpStream,
     peer: SocketAddr,
     listener: SocketAddr,
     admission: Admission,
@@ -62,8 +63,17 @@ pub(crate) async fn drive(
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%peer, %error, "nodelay failed: the client is gone already");
     }
-    let secure = worker.view().table.listeners.get(&listener).is_some_and(|listener| listener.tls);
-    let state = Rc::new(ConnState::new(peer, listener, secure, &worker.ticker));
+    let declared = worker.view().table.listeners.get(&listener).copied();
+    let secure = declared.is_some_and(|listener| listener.tls);
+    let mut arrival = Arrival { peer, anonymous: false };
+    if declared.is_some_and(|listener| listener.proxy_protocol) {
+        // Boxed, as all that few connections need: those that do not are no larger for it.
+        let received = Box::pin(preamble::receive(&worker, &mut socket, peer, listener)).await;
+        let Some(received) = received else { return };
+        arrival = received;
+    }
+    let state = Rc::new(ConnState::new(arrival.peer, listener, secure, &worker.ticker));
+    state.anonymous.set(arrival.anonymous);
     let watch = worker.ticker.watch(&state);
     if secure {
         Box::pin(drive_secure(worker, socket, state)).await;

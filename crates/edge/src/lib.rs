@@ -11,7 +11,8 @@
 //! drops the other.
 //!
 //! # The walk of a request
-//! `connection` (TLS, then hyper's HTTP/1 with the timeouts of its stages, or `http2`: one task and one state for each request) →
+//! `connection` (a PROXY header where the listener asks for one: `preamble`; TLS; then hyper's HTTP/1 with the timeouts of its
+//! stages, or `http2`: one task and one state for each request) →
 //! `serve` (who asks, which route) → `policy` (whether it may) → `pick` (slot by weight, instance by `balance` and `outlier`) →
 //! `proxy` (headers, retries) over `pool` (kept connections) → `stream` (the answer's body) → `compress` → `record` (metrics and
 //! access log, at its end). Beside it: `static_site` for files, `to_https` for plain HTTP, `answer` for everything the edge says
@@ -72,10 +73,12 @@ mod persist;
 mod pick;
 mod policy;
 mod pool;
+mod preamble;
 mod private_file;
 #[cfg(test)]
 mod properties;
 mod proxy;
+mod proxy_protocol;
 mod record;
 mod run;
 mod sequence;

@@ -166,7 +166,8 @@ fn standing(view: &View, state: &ConnState) -> Standing {
         return known;
     }
     let role = view.table.listeners.get(&state.listener).map_or(Role::Gone, |listener| listener.role);
-    let standing = Standing { epoch: view.epoch, role, trusted: view.table.trusts(state.peer.ip()) };
+    let trusted = !state.anonymous.get() && view.table.trusts(state.peer.ip());
+    let standing = Standing { epoch: view.epoch, role, trusted };
     state.standing.set(standing);
     standing
 }

@@ -47,12 +47,16 @@ pub struct Listener {
     /// The port of the public TLS address: this listener redirects there, and answers ACME's challenges.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to_https: Option<u16>,
+    /// Whether each connection begins with a PROXY header (version 1 or 2) that says whose it is. Only peers in
+    /// `trusted_proxies` may connect then.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub proxy_protocol: bool,
 }
 
 impl Listener {
     /// For everyone, without TLS.
     pub fn public(address: SocketAddr) -> Self {
-        Self { address, route: None, tls: false, to_https: None }
+        Self { address, route: None, tls: false, to_https: None, proxy_protocol: false }
     }
 
     /// The stable address of one route.

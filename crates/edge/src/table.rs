@@ -51,6 +51,7 @@ pub struct Table {
 pub(crate) struct Listener {
     pub(crate) role: Role,
     pub(crate) tls: bool,
+    pub(crate) proxy_protocol: bool,
 }
 
 /// What becomes of a listener's requests.

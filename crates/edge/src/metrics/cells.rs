@@ -104,11 +104,22 @@ pub(crate) enum Refused {
     Timeout,
     Resets,
     Overload,
+    UntrustedPeer,
+    ProxyHeader,
 }
 
 /// Labels of [`Refused`], in its order.
-pub(crate) const REFUSALS: [&str; 7] =
-    ["unknown_host", "unknown_path", "bad_request", "too_many_connections", "timeout", "too_many_resets", "overload"];
+pub(crate) const REFUSALS: [&str; 9] = [
+    "unknown_host",
+    "unknown_path",
+    "bad_request",
+    "too_many_connections",
+    "timeout",
+    "too_many_resets",
+    "overload",
+    "untrusted_peer",
+    "bad_proxy_header",
+];
 
 /// How a TLS handshake ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
