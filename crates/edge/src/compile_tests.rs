@@ -123,6 +123,25 @@ fn listeners_must_be_different_and_lead_somewhere() {
 }
 
 #[test]
+fn the_proxy_header_needs_somebody_who_may_say_it_and_a_listener_for_everyone() {
+    let with = |listener: usize, trusted: Value| {
+        let mut snapshot = good();
+        snapshot["listeners"][listener]["proxy_protocol"] = json!(true);
+        snapshot["trusted_proxies"] = trusted;
+        problems(snapshot)
+    };
+    assert_eq!(with(0, json!(["10.0.0.0/8"])), "");
+    assert_eq!(
+        with(0, json!([])),
+        "listener 127.0.0.1:8080: reads the PROXY header, but `trusted_proxies` names nobody who may say it"
+    );
+    assert_eq!(
+        with(1, json!(["10.0.0.0/8"])),
+        "listener 127.0.0.1:3002: is internal and cannot have `proxy_protocol`: services call it themselves"
+    );
+}
+
+#[test]
 fn sites_and_redirects_must_make_sense() {
     check("/routes/1/target/static/root", json!("landing"), "route `landing`: root `landing` must be an absolute path");
     for page in ["../404.html", "/404.html", ""] {

@@ -11,6 +11,7 @@ mod http2_abuse;
 mod limits;
 mod metrics;
 mod policies;
+mod proxy_protocol;
 mod proxying;
 mod routing;
 mod static_site;

@@ -40,14 +40,23 @@ impl TlsClient {
     }
 
     pub(crate) async fn connect(&self, address: SocketAddr, host: &str) -> io::Result<TlsStream<TcpStream>> {
-        let socket = TcpStream::connect(address).await?;
+        self.over(TcpStream::connect(address).await?, host).await
+    }
+
+    /// Shakes hands on a connection on which something has been said before.
+    pub(crate) async fn over(&self, socket: TcpStream, host: &str) -> io::Result<TlsStream<TcpStream>> {
         let host = ServerName::try_from(host.to_owned()).unwrap();
         TlsConnector::from(Arc::clone(&self.config)).connect(host, socket).await
     }
 
     /// An HTTP/2 connection. It is driven by a task of its own.
     pub(crate) async fn http2(&self, address: SocketAddr, host: &str) -> http2::SendRequest<Full<Bytes>> {
-        let stream = self.offering(&["h2", "http/1.1"]).connect(address, host).await.unwrap();
+        self.http2_over(TcpStream::connect(address).await.unwrap(), host).await
+    }
+
+    /// The same on a connection on which something has been said before.
+    pub(crate) async fn http2_over(&self, socket: TcpStream, host: &str) -> http2::SendRequest<Full<Bytes>> {
+        let stream = self.offering(&["h2", "http/1.1"]).over(socket, host).await.unwrap();
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
         let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
