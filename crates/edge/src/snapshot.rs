@@ -23,7 +23,8 @@ pub struct Snapshot {
     /// Bounds that hold for the whole edge.
     #[serde(default)]
     pub limits: Limits,
-    /// Peers (CIDR) whose `X-Forwarded-*` headers are believed. Empty: nobody.
+    /// Peers (CIDR) whose `X-Forwarded-*` headers are believed, and whose PROXY header is where a listener reads one.
+    /// Empty: nobody.
     #[serde(default)]
     pub trusted_proxies: Vec<String>,
     /// Where certificates come from; needed by listeners that speak TLS.

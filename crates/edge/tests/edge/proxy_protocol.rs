@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Full};
 use mana_edge::snapshot::{Issuer, Listener, LocalAuthority, Policies, RateKey, RateLimit, Snapshot, Tls};
 use tokio::net::TcpStream;
 
-use crate::support::{Raw, Service, TestEdge, TlsClient, get, route, slots, snapshot, text, until};
+use crate::support::{Raw, SOON, Service, TestEdge, TlsClient, get, route, slots, snapshot, text, until};
 
 /// Everybody on this machine may say the header, and nobody's idle connection is kept for long.
 fn behind_a_proxy(service: &Service) -> Snapshot {
@@ -240,7 +240,9 @@ async fn an_edge_that_ends_does_not_wait_for_a_header() {
     let mut edge = TestEdge::start(&given);
     let mut silent = Raw::connect(edge.address()).await;
     until("it is accepted", async || edge.metric("mana_edge_connections_open").await == Some(1.0)).await;
+    let begun = Instant::now();
     tokio::task::spawn_blocking(move || edge.stop()).await.unwrap();
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
     assert!(silent.is_closed().await);
 }
 
