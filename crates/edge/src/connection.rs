@@ -1,5 +1,5 @@
-//! One client connection from its first byte to its last: a PROXY header where the listener asks for one, TLS where the listener speaks it, then HTTP/2 where the client
-//! chose it, or HTTP/1: the task that drives hyper, with the timeouts of its stages.
+//! One client connection from its first byte to its last: a PROXY header where the listener asks for one, TLS where it
+//! speaks that, then HTTP/2 where the client chose it, or HTTP/1: the task that drives hyper, with the timeouts of its stages.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
