@@ -8,13 +8,14 @@ use std::cmp::Ordering;
 use crate::ticker::Millis;
 
 /// Time in which what is known of an instance loses most of its weight.
-const MEMORY_MS: f64 = 10_000.0;
+const MEMORY_MS: f64 = 3_000.0;
 
 /// Differences below this factor are noise: among such instances only the number of requests counts.
 const NOTABLE: f64 = 2.0;
 
-/// What is assumed of an instance that has not answered yet, and the least that counts: in milliseconds.
-const LEAST_MS: f64 = 1.0;
+/// What is assumed of an instance that has not answered yet, and the least that counts: in milliseconds. Below it a machine's
+/// own noise decides, and one slow answer by chance must not leave an instance without requests.
+const LEAST_MS: f64 = 5.0;
 
 /// Times to the head of an answer, in milliseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

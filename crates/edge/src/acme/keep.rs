@@ -24,6 +24,9 @@ const AT_ONCE: usize = 4;
 /// Longest time for one order, all its waits included.
 const ORDER_TIMEOUT: Duration = Duration::from_mins(5);
 
+/// Orders in one attempt, where one after the other fails for a nonce only.
+const NONCE_ATTEMPTS: usize = 5;
+
 /// What all hosts share.
 pub(crate) struct Context {
     pub(crate) acme: Acme,
@@ -92,7 +95,7 @@ pub(crate) async fn keep(context: Rc<Context>, host: String, progress: Rc<RefCel
 async fn attempt(context: &Context, host: &str, served: Option<&Held>) -> Result<Held, OrderError> {
     // Nobody closes the semaphore.
     let _turn = context.turns.acquire().await;
-    let ordered = async {
+    let ordered = async || {
         let account = context.account().await?;
         let leaf = served.and_then(leaf);
         let replaces = leaf.as_ref().and_then(|leaf| CertificateIdentifier::try_from(leaf).ok());
@@ -105,6 +108,15 @@ async fn attempt(context: &Context, host: &str, served: Option<&Held>) -> Result
             }
             first => first,
         }
+    };
+    let ordered = async {
+        for _ in 1..NONCE_ATTEMPTS {
+            match ordered().await {
+                Err(error) if error.is_bad_nonce() => {}
+                done => return done,
+            }
+        }
+        ordered().await
     };
     let pem = match tokio::time::timeout(ORDER_TIMEOUT, ordered).await {
         Ok(pem) => pem?,

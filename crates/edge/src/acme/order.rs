@@ -46,6 +46,11 @@ impl OrderError {
         self.problem().is_some_and(|kind| kind.ends_with(":rateLimited"))
     }
 
+    /// Whether the authority rejected a nonce once more than the library tries again: nothing is wrong with the order.
+    pub(crate) fn is_bad_nonce(&self) -> bool {
+        self.problem().is_some_and(|kind| kind.ends_with(":badNonce"))
+    }
+
     /// Whether the order failed for naming the certificate it replaces.
     pub(crate) fn is_about_replacing(&self) -> bool {
         self.problem().is_some_and(|kind| kind.ends_with(":alreadyReplaced") || kind.ends_with(":malformed"))
