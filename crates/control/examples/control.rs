@@ -30,6 +30,8 @@ fn main() -> ExitCode {
         }
         Some("edge") => {
             let options = mana_edge::Options::new(value("--config")).admin(value("--admin"));
+            let options =
+                if arguments.iter().any(|argument| argument == "--replace") { options.replace() } else { options };
             match mana_edge::run(options) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {

@@ -92,10 +92,6 @@ pub(crate) fn actions(wanted: &[WantedView<'_>], places: &[PlaceView<'_>]) -> Ve
 
 fn create(service: &WantedView<'_>, places: &[PlaceView<'_>], actions: &mut Vec<Action>) {
     let mut own = places.iter().filter(|place| place.service == service.name);
-    // Two edges cannot share their sockets: the old one ends first.
-    if service.name == EDGE && own.clone().next().is_some() {
-        return;
-    }
     for ordinal in 1..=service.count {
         if !own.clone().any(|place| place.ordinal == ordinal && place.current && !place.retiring) {
             actions.push(Action::Create { service: service.name.to_owned(), ordinal });
@@ -150,7 +146,7 @@ fn may_retire(
                 && !other.retiring
         })
     };
-    !place.ready || place.service == EDGE || replaced()
+    !place.ready || replaced()
 }
 
 #[cfg(test)]

@@ -104,8 +104,42 @@ async fn a_crashed_edge_is_back_and_serves_the_same() {
     until("it answers", async || (ecosystem.get("a", "/").await.ok()?.0 == 200).then_some(())).await;
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     assert_eq!(ecosystem.pid("a").await, a);
-    let events = ecosystem.restart("edge").await;
-    assert!(matches!(events.last(), Some(Event::Settled { .. })), "{events:#?}");
-    assert_eq!(ecosystem.get("a", "/").await.expect("answers").0, 200);
+    ecosystem.down().await;
+}
+
+#[tokio::test]
+async fn an_edge_is_replaced_without_a_failed_request() {
+    let mut ecosystem = Ecosystem::start().await;
+    ecosystem.up(&[Service::new("a")]).await;
+    let a = ecosystem.pid("a").await;
+    let load = Load::on(&ecosystem, "a", "/");
+    for _ in 0..3 {
+        let before = ecosystem.pid("edge").await;
+        let events = ecosystem.restart("edge").await;
+        assert!(matches!(events.last(), Some(Event::Settled { .. })), "{events:#?}");
+        assert_ne!(ecosystem.pid("edge").await, before);
+    }
+    load.end().await;
+    let edge = ecosystem.instance("edge").await;
+    assert_eq!((edge.restarts, edge.last_exit.as_deref()), (0, None), "being replaced is no crash");
+    assert_eq!(ecosystem.pid("a").await, a);
+    // What is applied afterwards reaches the edge that is there now.
+    ecosystem.up(&[Service::new("a"), Service::new("b")]).await;
+    assert_eq!(ecosystem.get("b", "/").await.expect("answers").0, 200);
+    ecosystem.down().await;
+}
+
+#[tokio::test]
+async fn a_crash_and_a_replacement_of_the_edge_at_once_end_well() {
+    let mut ecosystem = Ecosystem::start().await;
+    ecosystem.up(&[Service::new("a")]).await;
+    let edge = ecosystem.pid("edge").await;
+    support::kill(edge, rustix::process::Signal::KILL);
+    ecosystem.restart("edge").await;
+    until("another edge answers", async || {
+        let answers = ecosystem.get("a", "/").await.ok()?.0 == 200;
+        (answers && ecosystem.instance("edge").await.pid? != edge).then_some(())
+    })
+    .await;
     ecosystem.down().await;
 }

@@ -116,6 +116,7 @@ impl Control {
 
     pub(crate) fn health(&self) -> Health {
         Health {
+            pid: std::process::id(),
             status: if self.draining { Status::Draining } else { Status::Serving },
             generation: self.snapshot().generation,
             threads: self.workers.len(),
@@ -197,7 +198,7 @@ impl Control {
         let mut table = snapshot.compile().map_err(|problems| invalid(&problems))?;
         let certificates = self.keeper.prepare(&snapshot, &table).map_err(|problems| invalid(&problems))?;
         let bound = bind(&table, |address| self.listeners.contains_key(address), Listeners::new(), self.workers.len())
-            .map_err(|error| refusal(503, "Address not available", &error.to_string()))?;
+            .map_err(|error| refusal(409, "Address not available", &error.to_string()))?;
         persist::store(&self.config, &snapshot).map_err(|error| {
             let detail = format!("{} cannot be written: {error}", self.config.display());
             refusal(500, "Snapshot not stored", &detail)

@@ -14,11 +14,11 @@ use crate::show::units;
 const EXAMPLES: &str = "\
 Examples:
   mana restart chat-backend        replace its instances; the old ones finish first
-  mana restart edge                the edge itself, with a short gap
+  mana restart edge                the edge itself; it hands its sockets over
   mana restart chat-web --json     every step as one line of JSON
 
-New instances are ready before the old ones are stopped, so no request is lost. Only the edge ends before its successor \
-begins, since both need the same ports: what is in flight finishes, new connections are refused for a moment.";
+New instances are ready before the old ones are stopped, so no request is lost. The edge \
+hands its listening sockets to its successor: nothing is refused, and what is in flight finishes.";
 
 /// Replaces the instances of a service beside the running ones
 #[derive(Debug, clap::Args)]

@@ -95,13 +95,13 @@ fn an_old_instance_that_takes_no_traffic_is_not_waited_for() {
 }
 
 #[test]
-fn a_new_edge_waits_for_the_end_of_the_old_one() {
+fn an_edge_is_replaced_beside_the_old_one_like_any_other() {
     let old = PlaceView { current: false, ..place(1, EDGE, &[]) };
     let all = [wanted(EDGE, &[])];
-    assert_eq!(actions(&all, &[old]), [Action::Retire { key: 1 }]);
-    let stopping = PlaceView { retiring: true, stopping: true, ..old };
-    assert_eq!(actions(&all, &[stopping]), []);
-    assert_eq!(actions(&all, &[]), [Action::Create { service: EDGE.into(), ordinal: 1 }]);
+    assert_eq!(actions(&all, &[old]), [Action::Create { service: EDGE.into(), ordinal: 1 }]);
+    let starting = PlaceView { ready: false, serving: false, ..place(2, EDGE, &[]) };
+    assert_eq!(actions(&all, &[old, starting]), []);
+    assert_eq!(actions(&all, &[old, place(2, EDGE, &[])]), [Action::Retire { key: 1 }]);
 }
 
 #[test]

@@ -109,6 +109,7 @@ impl EdgeLink {
                 tracing::info!(current, offered, "the edge is ahead of us, offering again");
                 self.generation = self.generation.max(current);
             }
+            Err(ClientError::Draining { .. }) => self.retry = Some(now.after(RETRY_UNREACHABLE)),
             Err(error @ ClientError::Refused(_)) => {
                 tracing::error!(%error, "the edge refuses a snapshot");
                 self.trouble = Some(error.to_string());

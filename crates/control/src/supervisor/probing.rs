@@ -44,8 +44,8 @@ impl Pace {
 /// Whom to ask.
 #[derive(Debug)]
 pub(super) enum Target {
-    /// The edge, on its admin socket.
-    Edge(PathBuf),
+    /// The edge of this process, on the admin socket that every edge takes over from the one before.
+    Edge { socket: PathBuf, pid: u32 },
     /// A service, by HTTP.
     Service { port: u16, ready: String, live: String },
 }
@@ -88,14 +88,16 @@ async fn ask_on(key: Key, run: u64, target: Target, mut pace: watch::Receiver<Pa
 /// Keeps what is needed from one question to the next.
 #[derive(Debug)]
 enum Asker {
-    Edge(admin::Client),
+    Edge { client: admin::Client, pid: u32 },
     Service { prober: probe::Prober, ready: String, live: String },
 }
 
 impl Asker {
     fn new(target: Target) -> Self {
         match target {
-            Target::Edge(socket) => Self::Edge(admin::Client::new(socket).timeout(PROBE_TIMEOUT)),
+            Target::Edge { socket, pid } => {
+                Self::Edge { client: admin::Client::new(socket).timeout(PROBE_TIMEOUT), pid }
+            }
             Target::Service { port, ready, live } => {
                 let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
                 Self::Service { prober: probe::Prober::new(address), ready, live }
@@ -105,8 +107,9 @@ impl Asker {
 
     async fn ask(&mut self, and_live: bool) -> (Answer, Option<Answer>) {
         match self {
-            Self::Edge(client) => {
+            Self::Edge { client, pid } => {
                 let answer = match client.health().await {
+                    Ok(health) if health.pid != *pid => Answer::Down("another edge answers in its place".to_owned()),
                     Ok(health) if health.status == admin::Status::Serving => Answer::Up,
                     Ok(_) => Answer::Down("it is draining".to_owned()),
                     Err(error) => Answer::Down(error.to_string()),

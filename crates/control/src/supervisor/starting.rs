@@ -87,6 +87,12 @@ impl Supervisor {
                 for (flag, path) in [("--config", config), ("--admin", socket)] {
                     argv.extend([flag.to_owned(), path.to_string_lossy().into_owned()]);
                 }
+                if let Some(old) = self.other_edge(key) {
+                    if !old.life.ready() {
+                        return Err(NotStarted::Later("the edge before it neither serves nor has ended".to_owned()));
+                    }
+                    argv.push("--replace".to_owned());
+                }
                 let spec = Spec { instance: id.clone(), argv, cwd: self.data.clone(), env: BTreeMap::new(), log_file };
                 (spec, None)
             }
@@ -111,7 +117,9 @@ impl Supervisor {
             started_at: clock::timestamp().to_string(),
             identity: None,
         };
+        // One that takes over begins with what the other serves, which is on disk.
         if row.service == EDGE
+            && self.other_edge(key).is_none()
             && let Some(snapshot) = self.snapshot()
         {
             let path = paths::edge_snapshot(&self.data);
@@ -119,6 +127,11 @@ impl Supervisor {
             written.map_err(|error| NotStarted::Later(format!("cannot write {}: {error}", path.display())))?;
         }
         Ok((spec, row))
+    }
+
+    /// Another edge that has a process.
+    fn other_edge(&self, key: Key) -> Option<&Place> {
+        self.places.values().find(|place| place.service == EDGE && place.key != key && place.instance.is_some())
     }
 
     fn port(&self, place: &Place) -> Result<u16, NotStarted> {
@@ -206,7 +219,7 @@ impl Supervisor {
         if !instance.migration {
             let target = match instance.port {
                 Some(port) => Target::service(port, &place.facts),
-                None => Target::Edge(socket),
+                None => Target::Edge { socket, pid: handle.identity().pid },
             };
             instance.prober = Some(probing::start(key, run, target, first_pace, mailbox.clone()));
         }
@@ -222,12 +235,19 @@ impl Supervisor {
         let Some(instance) = place.instance.take_if(|instance| instance.run == run) else { return };
         place.usage = None;
         place.last_port = instance.port.or(place.last_port);
-        let (service, wanted) = (place.service.clone(), place.life.stopping_for_good());
+        let (service, stopping) = (place.service.clone(), place.life.stopping_for_good());
         let version = place.version.clone();
-        if service == EDGE {
+        let reason = exit.to_string();
+        let alone = self.other_edge(key).is_none();
+        if service == EDGE && alone {
             self.edge.gone();
         }
-        let reason = exit.to_string();
+        let handed_over = service == EDGE && exit.success() && !alone;
+        let wanted = stopping || handed_over;
+        if handed_over {
+            // It has ended because another one took over, and is not to come back.
+            self.step(key, What::Stop);
+        }
         Self::complain(self.store.ended(&instance.id, Some(&reason), wanted));
         tracing::info!(service, instance = instance.id, reason, wanted, "process ended");
         self.note(Some(&service), Some(&instance.id), "exited", &reason);

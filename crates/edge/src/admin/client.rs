@@ -59,6 +59,12 @@ pub enum ClientError {
     /// The snapshot is wrong, or cannot be put into effect; the old one is served on.
     #[error("the edge refuses the snapshot: {}", refusal_text(.0))]
     Refused(Refusal),
+    /// The edge is about to end; another one may take over, and can be asked then.
+    #[error("the edge on {} is about to end", socket.display())]
+    Draining {
+        /// The socket's path.
+        socket: PathBuf,
+    },
     /// Something that is no edge, or one of another version.
     #[error("the edge on {} answered in an unexpected way: {what}", socket.display())]
     Protocol {
@@ -93,6 +99,9 @@ impl Client {
         let (status, body) = self.call(Method::PUT, "/snapshot", body.into()).await?;
         if status == StatusCode::OK {
             return self.parse(&body);
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            return Err(ClientError::Draining { socket: self.socket.clone() });
         }
         let refusal: Refusal = self.parse(&body)?;
         match refusal.current {

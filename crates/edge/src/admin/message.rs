@@ -38,6 +38,8 @@ pub struct Refusal {
 pub struct Health {
     /// `serving` or `draining`.
     pub status: Status,
+    /// Its process: while one edge takes the place of another, both have answered on this socket.
+    pub pid: u32,
     /// The generation that is served.
     pub generation: u64,
     /// Worker threads.

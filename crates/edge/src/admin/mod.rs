@@ -2,7 +2,7 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `PUT /snapshot` | 200 [`Applied`] once it is on disk and in effect; 409 stale; 422 wrong; 503 an address is taken |
+//! | `PUT /snapshot` | 200 [`Applied`] once it is on disk and in effect; 409 stale, or an address is taken; 422 wrong; 503 draining |
 //! | `GET /snapshot` | the snapshot that is served |
 //! | `GET /metrics` | Prometheus text |
 //! | `GET /window?route=…&since=…` | [`Window`]: what happened since |

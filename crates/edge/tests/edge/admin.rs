@@ -77,7 +77,7 @@ async fn an_address_that_is_taken_refuses_the_whole_snapshot() {
     second.listeners.push(Listener::public("127.0.0.3:0".parse().unwrap()));
     second.listeners.push(Listener::public(taken.local_addr().unwrap()));
     let ClientError::Refused(refusal) = edge.admin().put(&second).await.unwrap_err() else { panic!("refused") };
-    assert_eq!((refusal.status, refusal.title.as_str()), (503, "Address not available"));
+    assert_eq!((refusal.status, refusal.title.as_str()), (409, "Address not available"));
     assert!(refusal.detail.contains(&taken.local_addr().unwrap().to_string()), "{}", refusal.detail);
     assert_eq!(edge.admin().get().await.unwrap(), first);
     assert_eq!(edge.admin().health().await.unwrap().addresses, edge.addresses());
