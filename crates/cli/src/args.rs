@@ -94,6 +94,7 @@ pub(crate) enum Command {
     Plan(commands::plan::Args),
     Schema(commands::schema::Args),
     Secret(commands::secret::Args),
+    Cache(commands::cache::Args),
     Certificates(commands::certificates::Args),
     Trust(commands::trust::Args),
     Edge(commands::edge::Args),

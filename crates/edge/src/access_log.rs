@@ -131,6 +131,9 @@ fn line(into: &mut Vec<u8>, time: &str, record: &Record, asked: &Asked) {
     number(into, ",\"total_us\":", micros(record.started.elapsed()));
     number(into, ",\"received_bytes\":", record.received_bytes);
     number(into, ",\"sent_bytes\":", record.sent_bytes);
+    if let Some(cached) = record.cached {
+        text(into, ",\"cache\":\"", cached.name().as_bytes());
+    }
     if record.retries > 0 {
         number(into, ",\"retries\":", u64::from(record.retries));
     }

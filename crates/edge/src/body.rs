@@ -12,6 +12,7 @@ use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::answer::Fault;
+use crate::cache::collect::Ahead;
 use crate::compress::Compressed;
 use crate::conn_state::ConnState;
 use crate::record::Record;
@@ -32,6 +33,7 @@ enum Kind {
     File(FileBody),
     Streamed(Box<Streamed>),
     Compressed(Box<Compressed>),
+    Ahead(Box<Ahead>),
 }
 
 /// Why a body ended early; the connection is cut then, since the client was promised more.
@@ -70,6 +72,10 @@ impl Body {
         Self { kind: Kind::Compressed(compressed), record: None }
     }
 
+    pub(crate) fn ahead(ahead: Box<Ahead>) -> Self {
+        Self { kind: Kind::Ahead(ahead), record: None }
+    }
+
     /// All of it, where it is there already.
     pub(crate) fn whole(&self) -> Option<&Bytes> {
         match &self.kind {
@@ -101,6 +107,7 @@ impl http_body::Body for Body {
             Kind::File(file) => ready!(file.poll_frame(cx)).map(|read| read.map(Frame::data).map_err(BodyError::File)),
             Kind::Streamed(streamed) => ready!(streamed.poll_frame(cx)),
             Kind::Compressed(compressed) => ready!(compressed.poll_frame(cx)),
+            Kind::Ahead(ahead) => ready!(ahead.poll_frame(cx)),
         };
         match (&frame, &mut this.record) {
             (Some(Ok(frame)), Some(record)) => {
@@ -120,6 +127,7 @@ impl http_body::Body for Body {
             Kind::File(file) => file.left() == 0,
             Kind::Streamed(streamed) => streamed.is_end_stream(),
             Kind::Compressed(compressed) => compressed.is_end_stream(),
+            Kind::Ahead(ahead) => ahead.is_end_stream(),
         }
     }
 
@@ -130,6 +138,7 @@ impl http_body::Body for Body {
             Kind::File(file) => SizeHint::with_exact(file.left()),
             Kind::Streamed(streamed) => streamed.size_hint(),
             Kind::Compressed(_) => SizeHint::default(),
+            Kind::Ahead(ahead) => ahead.size_hint(),
         }
     }
 }

@@ -6,10 +6,15 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Milliseconds since 1970, UTC.
-#[expect(clippy::disallowed_methods, reason = "the crate's one sanctioned clock")]
 pub(crate) fn unix_millis() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The time of day.
+#[expect(clippy::disallowed_methods, reason = "the crate's one sanctioned clock")]
+pub(crate) fn now() -> SystemTime {
+    SystemTime::now()
 }
 
 /// Seconds since 1970, UTC, as certificates count them.

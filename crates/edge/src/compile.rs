@@ -428,6 +428,9 @@ impl Compiler<'_> {
             handshake_timeout: self.duration("limits", "handshake_timeout_ms", limits.handshake_timeout_ms),
             max_http2_streams: self.at_least_one("max_http2_streams", limits.max_http2_streams),
             max_http2_resets: self.at_least_one("max_http2_resets", limits.max_http2_resets),
+            max_cache_bytes: limits.max_cache_bytes,
+            max_cache_objects: limits.max_cache_objects,
+            max_cache_object_bytes: limits.max_cache_object_bytes,
         }
     }
 }

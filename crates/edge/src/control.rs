@@ -12,6 +12,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::admin::{Applied, Certificate, Health, Refusal, Status, Window};
+use crate::cache::Purge;
 use crate::error::Error;
 use crate::handover::Listeners;
 use crate::metrics::window::{Readings, Since};
@@ -154,12 +155,20 @@ impl Control {
             started_seconds: self.started_seconds,
             admin_refused: self.refused,
             certificates: self.certificates(),
+            cache: self.shared.cache.facts(),
         };
         render(&registries, &facts)
     }
 
     pub(crate) fn certificates(&self) -> Vec<Certificate> {
         self.keeper.report()
+    }
+
+    /// Forgets kept answers of a host. Says how many.
+    pub(crate) fn purge(&self, host: &str, what: &Purge) -> usize {
+        let purged = self.shared.cache.purge(host, what);
+        tracing::info!(host, ?what, purged, "cache purged");
+        purged
     }
 
     /// Puts a snapshot into effect, or says why not.

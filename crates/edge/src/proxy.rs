@@ -55,7 +55,7 @@ impl Passage {
     /// Makes a client's request the edge's own.
     pub(crate) fn new(
         mut parts: Parts,
-        incoming: Incoming,
+        incoming: Option<Incoming>,
         slots: &Slots,
         limits: &RouteLimits,
         claims: Claims<'_>,
@@ -63,7 +63,7 @@ impl Passage {
     ) -> Result<Self, Fault> {
         let route = record.route.and_then(|route| record.view.routes.get(route)).ok_or(Fault::NoInstance)?;
         let state = &record.busy.state;
-        if incoming.size_hint().lower() > limits.max_body_bytes {
+        if incoming.as_ref().is_some_and(|incoming| incoming.size_hint().lower() > limits.max_body_bytes) {
             state.unread.set(true);
             return Err(Fault::BodyTooLarge);
         }
@@ -71,9 +71,9 @@ impl Passage {
         let upgrade = headers::upgrade(&parts.headers);
         let origin = Origin { peer: &state.peer_text, claims, scheme: if state.secure { "https" } else { "http" } };
         prepare(&mut parts, &origin, upgrade.as_ref(), &record.request_id);
-        let has_body = !incoming.is_end_stream();
-        let repeatable = !has_body && upgrade.is_none() && parts.method.is_idempotent();
-        let body = if has_body {
+        let incoming = incoming.filter(|incoming| !incoming.is_end_stream());
+        let repeatable = incoming.is_none() && upgrade.is_none() && parts.method.is_idempotent();
+        let body = if let Some(incoming) = incoming {
             let upload = Upload::new(state, limits.max_body_bytes, gate(&mut parts));
             record.upload = Some(Rc::clone(&upload));
             RequestBody::of(incoming, upload)

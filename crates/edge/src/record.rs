@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use http::{HeaderValue, Method, StatusCode, Uri};
 
 use crate::body::Upload;
+use crate::cache::Use;
 use crate::compress::Offer;
 use crate::conn_state::Busy;
 use crate::metrics::{Cells, Class};
@@ -43,8 +44,22 @@ pub(crate) struct Record {
     pub(crate) asked: Option<Asked>,
     /// What of the answer's form the client leaves to the edge.
     pub(crate) offer: Option<Offer>,
-    is_probe: bool,
+    /// What is out of date should it succeed.
+    pub(crate) outdates: Option<Box<str>>,
+    /// What the cache had to do with it.
+    pub(crate) cached: Option<Use>,
+    kind: Kind,
     pub(crate) is_http1: bool,
+}
+
+/// Whose request it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Client,
+    /// In no route's numbers: see [`PROBE_PATHS`].
+    Probe,
+    /// The edge's own, on behalf of a client that has its answer already; in no numbers either.
+    Behind,
 }
 
 /// What was asked for, for the access log.
@@ -88,8 +103,31 @@ impl Record {
             asked,
             is_http1: parts.version < http::Version::HTTP_2,
             offer: None,
-            is_probe: PROBE_PATHS.contains(&parts.uri.path()),
+            outdates: None,
+            cached: None,
+            kind: if PROBE_PATHS.contains(&parts.uri.path()) { Kind::Probe } else { Kind::Client },
         })
+    }
+
+    /// Of a request that no client waits for.
+    pub(crate) fn behind(
+        worker: &Rc<Worker>,
+        view: Rc<View>,
+        busy: Busy,
+        request_id: HeaderValue,
+        parts: &http::request::Parts,
+    ) -> Box<Self> {
+        let mut record = Self::new(worker, view, busy, request_id, parts);
+        record.kind = Kind::Behind;
+        record
+    }
+
+    /// What the cache had to do with it.
+    pub(crate) fn cached(&mut self, how: Use) {
+        self.cached = Some(how);
+        if let Some(cells) = self.cells() {
+            cells.cache[how as usize].add(1);
+        }
     }
 
     /// The request belongs to this route.
@@ -167,7 +205,7 @@ impl Record {
 
     /// Where the request is counted at present; probes are not.
     fn cells(&self) -> Option<&Arc<Cells>> {
-        if self.is_probe {
+        if self.kind != Kind::Client {
             return None;
         }
         let route = &self.view.routes[self.route?];
@@ -181,7 +219,7 @@ impl Drop for Record {
         if let Some(upload) = &self.upload {
             self.received_bytes += upload.received_bytes.get();
         }
-        if self.is_probe {
+        if self.kind == Kind::Probe {
             self.worker.registry.thread.probes.add(1);
         }
         if let Some(cells) = self.cells() {
@@ -189,6 +227,8 @@ impl Drop for Record {
             let total = self.started.elapsed();
             cells.finish(class, self.to_head, self.upstream_took, total, self.received_bytes, self.sent_bytes);
         }
-        self.worker.log(self);
+        if self.kind != Kind::Behind {
+            self.worker.log(self);
+        }
     }
 }

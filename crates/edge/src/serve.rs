@@ -3,6 +3,7 @@
 //! The walk: `serve` → `route` (host and path, or the listener's own route) → `target` (instance, file or redirect) →
 //! `finish` (headers of the route and the request's id). Whatever fails on the way is a [`Fault`] and is answered here.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use hyper::body::Incoming;
 
 use crate::answer::{Fault, Form};
 use crate::body::Body;
+use crate::cache::{self, Through};
 use crate::compress::{self, Offer};
 use crate::conn_state::{ConnState, Stage, Standing};
 use crate::headers::Claims;
@@ -37,6 +39,7 @@ const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=31536000
 enum Step {
     Answer(Response<Body>),
     Pass(Passage),
+    Cache(Box<Through>),
     Hold(Box<Held>),
 }
 
@@ -67,10 +70,14 @@ pub(crate) fn serve(
         let answer = match step {
             Ok(Step::Answer(response)) => Ok(response),
             Ok(Step::Pass(passage)) => passage.run(&view, &mut record).await,
+            Ok(Step::Cache(through)) => Box::pin(through.run(&view, &mut record)).await,
             Ok(Step::Hold(held)) => Box::pin(hold(held, form, &mut record)).await,
             Err(fault) => Err(fault),
         };
         let response = answer.unwrap_or_else(|fault| fault.answer(form, &record.request_id));
+        if let Some(key) = record.outdates.take() {
+            cache::outdate(&key, &response, &record.worker);
+        }
         Ok(finish(response, record))
     }
 }
@@ -98,11 +105,7 @@ fn step(
         }
     };
     let peer = record.busy.state.peer.ip();
-    let claims = match standing.role {
-        Role::Internal(_) if peer.is_loopback() => Claims::Inside,
-        _ if standing.trusted => Claims::Continued(&view.table.trusted),
-        _ => Claims::Dropped,
-    };
+    let claims = claims(view, &record.busy.state);
     // Policies are for the outside: services call each other by internal listeners, and are not kept from it.
     let asked = view.table.routes[route].policies.as_deref().filter(|_| standing.role == Role::Public);
     if let Some(policies) = asked {
@@ -123,7 +126,17 @@ fn step(
     {
         record.offer = Offer::of(&parts.method, &parts.headers);
     }
-    target(&view.table.routes[route], parts, incoming, claims, record)
+    let route = &view.table.routes[route];
+    // Services that call each other by internal listeners mean each other, not an answer of some time ago.
+    if standing.role == Role::Public && matches!(route.target, Target::Slots(_)) {
+        record.outdates = cache::outdates(&parts, &record.worker);
+        return match cache::ask(parts, incoming, standing.trusted, record) {
+            cache::Answer::Now(response) => Ok(Step::Answer(response)),
+            cache::Answer::Later(through) => Ok(Step::Cache(through)),
+            cache::Answer::Pass(parts, incoming) => target(route, parts, incoming, claims, record),
+        };
+    }
+    target(route, parts, incoming, claims, record)
 }
 
 /// Waits until the route is open again, and then goes on as if the request had come only now.
@@ -146,6 +159,7 @@ async fn hold(mut held: Box<Held>, form: Form, record: &mut Record) -> Result<Re
         match step(&view, standing, held.parts, held.incoming, form, record)? {
             Step::Answer(response) => return Ok(response),
             Step::Pass(passage) => return passage.run(&view, record).await,
+            Step::Cache(through) => return through.run(&view, record).await,
             Step::Hold(again) => held = again,
         }
     }
@@ -157,6 +171,16 @@ fn closed(route: usize, form: Form, record: &mut Record) -> Result<Response<Body
     let policies = record.view.table.routes[route].policies.as_deref();
     let maintenance = policies.and_then(|policies| policies.maintenance.as_ref()).ok_or(Fault::Maintenance)?;
     Ok(maintenance.closed().answer(form, &record.request_id))
+}
+
+/// What of the request's claims about its way is believed.
+pub(crate) fn claims<'a>(view: &'a View, state: &ConnState) -> Claims<'a> {
+    let standing = standing(view, state);
+    match standing.role {
+        Role::Internal(_) if state.peer.ip().is_loopback() => Claims::Inside,
+        _ if standing.trusted => Claims::Continued(&view.table.trusted),
+        _ => Claims::Dropped,
+    }
 }
 
 /// What the table says of the connection; worked out once for each table, not for each request.
@@ -207,6 +231,11 @@ fn destination(view: &View, store: &Store, role: Role, parts: &Parts) -> Result<
     }
 }
 
+/// The host that was asked for, in its normal form.
+pub(crate) fn host(parts: &Parts) -> Option<Cow<'_, str>> {
+    authority(parts).ok()?.and_then(host::normal)
+}
+
 /// The host that was asked for. Two answers to that question are none: another server might take the other one.
 fn authority(parts: &Parts) -> Result<Option<&str>, Fault> {
     let mut hosts = parts.headers.get_all(header::HOST).iter();
@@ -233,7 +262,7 @@ fn target(
     record: &mut Record,
 ) -> Result<Step, Fault> {
     Ok(match &route.target {
-        Target::Slots(slots) => Step::Pass(Passage::new(parts, incoming, slots, &route.limits, claims, record)?),
+        Target::Slots(slots) => Step::Pass(Passage::new(parts, Some(incoming), slots, &route.limits, claims, record)?),
         Target::Static(site) => Step::Answer(static_site::serve(site, below(route, &parts), &parts)?),
         Target::Redirect(redirect) => Step::Answer(redirected(redirect, below(route, &parts), &parts)),
     })

@@ -400,6 +400,12 @@ pub struct Limits {
     pub max_http2_streams: u32,
     /// Requests of one HTTP/2 connection that its client may take back before they are answered, in a minute.
     pub max_http2_resets: u32,
+    /// Answers kept by the cache, with their headers; 0: none.
+    pub max_cache_bytes: usize,
+    /// Answers kept by the cache.
+    pub max_cache_objects: usize,
+    /// Body of one of them.
+    pub max_cache_object_bytes: usize,
 }
 
 impl Default for Limits {
@@ -416,6 +422,9 @@ impl Default for Limits {
             handshake_timeout_ms: 10_000,
             max_http2_streams: 100,
             max_http2_resets: 200,
+            max_cache_bytes: 64 * 1024 * 1024,
+            max_cache_objects: 16_384,
+            max_cache_object_bytes: 1024 * 1024,
         }
     }
 }

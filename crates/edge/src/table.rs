@@ -128,6 +128,9 @@ pub(crate) struct Limits {
     pub(crate) handshake_timeout: Duration,
     pub(crate) max_http2_streams: u32,
     pub(crate) max_http2_resets: u32,
+    pub(crate) max_cache_bytes: usize,
+    pub(crate) max_cache_objects: usize,
+    pub(crate) max_cache_object_bytes: usize,
 }
 
 /// [`crate::snapshot::RouteLimits`], as what they are.

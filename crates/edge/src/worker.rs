@@ -20,6 +20,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::access_log::LogBuffer;
+use crate::cache::{self, Unfit};
 use crate::conn_state::ConnState;
 use crate::error::Error;
 use crate::metrics::{Refused, Registry};
@@ -59,6 +60,8 @@ pub(crate) struct Shared {
     threads: usize,
     /// What clients have used of their rate limits.
     pub(crate) rates: rate::Store,
+    /// Answers that are kept.
+    pub(crate) cache: Arc<cache::Store>,
     /// How TLS is spoken, with those certificates.
     pub(crate) tls: Arc<ServerConfig>,
 }
@@ -73,6 +76,7 @@ impl Shared {
             addresses: Mutex::default(),
             threads,
             rates: rate::Store::default(),
+            cache: Arc::default(),
             tls: tls::config::server(&certificates)?,
             certificates,
         })
@@ -137,6 +141,10 @@ pub(crate) struct Worker {
     held: Cell<usize>,
     /// Requests being answered.
     pub(crate) requests: Cell<usize>,
+    /// What the cache need not be asked for.
+    pub(crate) unfit: Unfit,
+    /// Kept answers that are being renewed.
+    pub(crate) renewals: Cell<usize>,
 }
 
 impl Worker {
@@ -154,6 +162,8 @@ impl Worker {
             changed: Notify::new(),
             held: Cell::new(0),
             requests: Cell::new(0),
+            unfit: Unfit::default(),
+            renewals: Cell::new(0),
         })
     }
 

@@ -56,7 +56,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
 }
 
 /// The edge does not answer.
-fn no_edge(context: &Context, error: &mana_edge::admin::ClientError) -> Failure {
+pub(crate) fn no_edge(context: &Context, error: &mana_edge::admin::ClientError) -> Failure {
     Failure::Failed { what: error.to_string(), help: format!("`{}` starts it", context.command("up")) }
 }
 

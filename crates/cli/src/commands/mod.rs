@@ -1,5 +1,6 @@
 //! The commands, one a file: `Args` as clap reads them, `run` as it is done.
 
+pub(crate) mod cache;
 pub(crate) mod certificates;
 pub(crate) mod check;
 pub(crate) mod completions;
@@ -40,6 +41,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
         Command::Plan(args) => plan::run(args, context),
         Command::Schema(_) => schema::run(context),
         Command::Secret(args) => secret::run(args, context),
+        Command::Cache(args) => cache::run(args, context),
         Command::Certificates(args) => certificates::run(args, context),
         Command::Trust(args) => trust::run(args, context),
         Command::Edge(args) => edge::run(args),

@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 
-use super::message::{Applied, Certificate, Health, Refusal, Since, Window};
+use super::message::{Applied, Certificate, Health, Purge, Purged, Refusal, Since, Window};
 use super::socket;
 use crate::snapshot::Snapshot;
 
@@ -56,8 +56,8 @@ pub enum ClientError {
         /// What was offered.
         offered: u64,
     },
-    /// The snapshot is wrong, or cannot be put into effect; the old one is served on.
-    #[error("the edge refuses the snapshot: {}", refusal_text(.0))]
+    /// What was asked is wrong, or cannot be put into effect; nothing has changed.
+    #[error("the edge refuses: {}", refusal_text(.0))]
     Refused(Refusal),
     /// The edge is about to end; another one may take over, and can be asked then.
     #[error("the edge on {} is about to end", socket.display())]
@@ -142,6 +142,13 @@ impl Client {
     pub async fn certificates(&self) -> Result<Vec<Certificate>, ClientError> {
         let body = self.ok(Method::GET, "/certificates").await?;
         self.parse(&body)
+    }
+
+    /// Forgets kept answers.
+    pub async fn purge(&self, what: &Purge) -> Result<Purged, ClientError> {
+        let body = serde_json::to_vec(what).map_err(|error| self.protocol(&error))?;
+        let (status, body) = self.call(Method::POST, "/cache/purge", body.into()).await?;
+        if status == StatusCode::OK { self.parse(&body) } else { Err(ClientError::Refused(self.parse(&body)?)) }
     }
 
     /// How the edge is.

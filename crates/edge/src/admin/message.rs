@@ -84,6 +84,27 @@ pub struct Certificate {
     pub last_error: Option<String>,
 }
 
+/// Which kept answers are to be forgotten.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Purge {
+    /// Of this host.
+    pub host: String,
+    /// Of this path with any query; with `*` at its end, of all that begin so. All paths where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// With this name in `Cache-Tag` or `Surrogate-Key`; instead of a path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+}
+
+/// What was forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Purged {
+    /// Kept answers that are no more; each variant (`Vary`) counts.
+    pub answers: usize,
+}
+
 /// What happened between two moments, slot by slot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Window {

@@ -8,6 +8,7 @@
 //! | `GET /window?route=…&since=…` | [`Window`]: what happened since |
 //! | `GET /certificates` | [`Certificate`]s, host by host |
 //! | `GET /health` | [`Health`] |
+//! | `POST /cache/purge` | [`Purged`]: kept answers are forgotten |
 //! | `POST /hand-over` | 101, and the listening sockets for the next edge (`mana edge --replace`) |
 //! | `POST /drain` | 202, and the edge ends gracefully |
 
@@ -17,4 +18,4 @@ pub(crate) mod server;
 pub mod socket;
 
 pub use client::{Client, ClientError};
-pub use message::{Applied, Certificate, Health, Latency, Refusal, Since, SlotWindow, Status, Window};
+pub use message::{Applied, Certificate, Health, Latency, Purge, Purged, Refusal, Since, SlotWindow, Status, Window};

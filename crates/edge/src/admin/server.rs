@@ -19,11 +19,11 @@ use serde::Serialize;
 use tokio::net::UnixStream;
 use tokio::sync::{Mutex, Semaphore};
 
-use super::message::Refusal;
+use super::message::{Purge, Purged, Refusal};
 use crate::control::Control;
-use crate::handover;
 use crate::metrics::window::Since;
 use crate::snapshot::Snapshot;
+use crate::{cache, handover, host};
 
 /// Largest snapshot taken: a thousand routes are below a megabyte.
 const MAX_SNAPSHOT_BYTES: usize = 16 * 1024 * 1024;
@@ -102,18 +102,21 @@ async fn answer(request: Request<Incoming>, control: Rc<Mutex<Control>>) -> Resu
         (&Method::GET, "/window") => window(request.uri().query().unwrap_or_default(), &control).await,
         (&Method::GET, "/certificates") => json(StatusCode::OK, &control.lock().await.certificates()),
         (&Method::GET, "/health") => json(StatusCode::OK, &control.lock().await.health()),
+        (&Method::POST, "/cache/purge") => purge(request, &control).await,
         (&Method::POST, "/drain") => {
             control.lock().await.drain().await;
             json(StatusCode::ACCEPTED, &control.lock().await.health())
         }
         (&Method::POST, "/hand-over") => hand_over(request, control).await,
-        (_, "/hand-over" | "/snapshot" | "/metrics" | "/window" | "/certificates" | "/health" | "/drain") => {
-            refuse(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", "See docs/EDGE.md for what this path takes.")
-        }
+        (
+            _,
+            "/hand-over" | "/snapshot" | "/metrics" | "/window" | "/certificates" | "/health" | "/cache/purge"
+            | "/drain",
+        ) => refuse(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", "See docs/EDGE.md for what this path takes."),
         _ => refuse(
             StatusCode::NOT_FOUND,
             "No such path",
-            "There are /snapshot, /metrics, /window, /certificates, /health and /drain.",
+            "There are /snapshot, /metrics, /window, /certificates, /health, /cache/purge and /drain.",
         ),
     })
 }
@@ -141,6 +144,36 @@ async fn window(query: &str, control: &Mutex<Control>) -> Response<Full<Bytes>> 
             "The last 64 that this edge put into effect are; ask with since=SECONDS.",
         ),
     }
+}
+
+async fn purge(request: Request<Incoming>, control: &Mutex<Control>) -> Response<Full<Bytes>> {
+    const MAX_BYTES: usize = 64 * 1024;
+    const TITLE: &str = "Not a purge";
+    let body = match Limited::new(request.into_body(), MAX_BYTES).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) => return refuse(StatusCode::PAYLOAD_TOO_LARGE, TITLE, &error.to_string()),
+    };
+    let asked: Purge = match serde_json::from_slice(&body) {
+        Ok(asked) => asked,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, TITLE, &error.to_string()),
+    };
+    let Some(host) = host::normal(&asked.host) else {
+        return refuse(StatusCode::BAD_REQUEST, TITLE, &format!("`{}` is no host.", asked.host));
+    };
+    let what = match (asked.path, asked.tag) {
+        (Some(_), Some(_)) => return refuse(StatusCode::BAD_REQUEST, TITLE, "Give a path or a tag, not both."),
+        (Some(path), None) if !path.starts_with('/') => {
+            return refuse(StatusCode::BAD_REQUEST, TITLE, &format!("The path `{path}` does not begin with `/`."));
+        }
+        (Some(path), None) => match path.strip_suffix('*') {
+            Some(prefix) => cache::Purge::Prefix(prefix.to_owned()),
+            None => cache::Purge::Path(path),
+        },
+        (None, Some(tag)) => cache::Purge::Tag(tag),
+        (None, None) => cache::Purge::All,
+    };
+    let answers = control.lock().await.purge(&host, &what);
+    json(StatusCode::OK, &Purged { answers })
 }
 
 /// Gives the listening sockets to the next edge, on this very connection.

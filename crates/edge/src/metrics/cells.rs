@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::histogram::Histogram;
+use crate::cache::Use;
 
 /// A number that only its owner thread increases.
 #[derive(Debug, Default)]
@@ -61,6 +62,8 @@ pub(crate) struct Cells {
     pub(crate) retries: Counter,
     /// Instances left out for a while since they failed.
     pub(crate) ejections: Counter,
+    /// By [`Use`].
+    pub(crate) cache: [Counter; Use::NAMES.len()],
     /// Answers that had begun and were cut. They count by the status they began with, too.
     pub(crate) broken_off: Counter,
     /// To the answer's head; requests that ended without one are not in it.

@@ -11,4 +11,4 @@ pub(crate) mod window;
 
 pub(crate) use cells::{Cells, Class, Handshake, Refused, ThreadCells};
 pub(crate) use registry::{Key, Registry};
-pub(crate) use render::{Facts, render, totals};
+pub(crate) use render::{CacheFacts, Facts, render, totals};

@@ -8,6 +8,7 @@ use super::cells::{CLASSES, Cells, Counter, HANDSHAKES, REFUSALS};
 use super::histogram::Sum;
 use super::registry::{Key, Registry};
 use crate::admin::Certificate;
+use crate::cache::Use;
 
 /// Numbers that are not counted in cells.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +17,15 @@ pub(crate) struct Facts {
     pub(crate) started_seconds: u64,
     pub(crate) admin_refused: u64,
     pub(crate) certificates: Vec<Certificate>,
+    pub(crate) cache: CacheFacts,
+}
+
+/// What the cache holds.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct CacheFacts {
+    pub(crate) bytes: usize,
+    pub(crate) objects: usize,
+    pub(crate) evictions: u64,
 }
 
 /// One slot's cells of all threads, added up.
@@ -29,6 +39,7 @@ pub(crate) struct Total {
     pub(crate) connect_failures: u64,
     pub(crate) retries: u64,
     pub(crate) ejections: u64,
+    pub(crate) cache: [u64; Use::NAMES.len()],
     pub(crate) broken_off: u64,
     pub(crate) seconds: Sum,
     pub(crate) upstream_seconds: Sum,
@@ -40,6 +51,9 @@ impl Total {
         // What has ended is read before what has begun, so that in-flight is never negative.
         for (total, class) in self.classes.iter_mut().zip(&cells.classes) {
             *total += class.get();
+        }
+        for (total, count) in self.cache.iter_mut().zip(&cells.cache) {
+            *total += count.get();
         }
         self.moved += cells.moved.get();
         self.started += cells.started.get();
@@ -76,6 +90,7 @@ pub(crate) fn render(threads: &[Arc<Registry>], facts: &Facts) -> String {
     let mut page = Page::default();
     slots(&mut page, &totals);
     histograms(&mut page, &totals);
+    cache(&mut page, &totals, facts);
     thread_counts(&mut page, threads);
     page.family("generation", "gauge", "Generation of the snapshot that is served.");
     page.sample("generation", "", facts.generation);
@@ -132,6 +147,21 @@ fn slots(page: &mut Page, totals: &BTreeMap<Key, Total>) {
             page.sample(name, &labels(key), value(total));
         }
     }
+}
+
+fn cache(page: &mut Page, totals: &BTreeMap<Key, Total>, facts: &Facts) {
+    page.family("cache_total", "counter", "Requests the cache had to do with, by what it did.");
+    for (key, total) in totals {
+        for (result, count) in Use::NAMES.iter().zip(total.cache).filter(|(_, count)| *count > 0) {
+            page.sample("cache_total", &format!("{},result=\"{result}\"", labels(key)), count);
+        }
+    }
+    page.family("cache_bytes", "gauge", "Bytes of kept answers, with their headers.");
+    page.sample("cache_bytes", "", facts.cache.bytes);
+    page.family("cache_objects", "gauge", "Kept answers.");
+    page.sample("cache_objects", "", facts.cache.objects);
+    page.family("cache_evictions_total", "counter", "Answers dropped to make room for others.");
+    page.sample("cache_evictions_total", "", facts.cache.evictions);
 }
 
 /// Name, help and values of a histogram per slot.

@@ -7,12 +7,10 @@
 mod file;
 mod negotiate;
 mod path;
-mod range;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
@@ -22,10 +20,10 @@ use http::{Method, Response, StatusCode};
 use crate::answer::Fault;
 use crate::body::Body;
 use crate::compress::{Accepted, Coding};
+use crate::range::{self, Range};
 use crate::table::Site;
+use crate::validators::Validators;
 use file::Found;
-use negotiate::Validators;
-use range::Range;
 
 pub(crate) use file::FileBody;
 
@@ -95,14 +93,14 @@ fn send(root: &File, name: &Path, plain: file::Opened, parts: &Parts) -> Result<
         Some((coding, variant)) if compressible && !wants_range => (Some(coding), variant),
         _ => (None, plain),
     };
-    let validators = Validators::of(&opened, coding);
+    let validators = negotiate::validators(&opened, coding);
     let mut response = if validators.are_current(&parts.headers) {
         status_only(StatusCode::NOT_MODIFIED)
     } else {
         match range::asked(&parts.headers, opened.length(), &validators) {
             Range::Whole => whole(opened, parts)?,
             Range::Part { from, length } => part(opened, from, length, parts)?,
-            Range::Unsatisfiable => unsatisfiable(opened.length()),
+            Range::Unsatisfiable => range::unsatisfiable(opened.length()),
         }
     };
     describe(response.headers_mut(), name, coding, compressible, &validators);
@@ -115,7 +113,9 @@ fn describe(headers: &mut HeaderMap, name: &Path, coding: Option<Coding>, compre
     headers.insert(header::CACHE_CONTROL, negotiate::cache_control(name));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    headers.insert(header::ETAG, validators.etag.clone());
+    if let Some(etag) = &validators.etag {
+        headers.insert(header::ETAG, etag.clone());
+    }
     if let Some(modified) = validators.last_modified() {
         headers.insert(header::LAST_MODIFIED, modified);
     }
@@ -142,21 +142,7 @@ fn whole(opened: file::Opened, parts: &Parts) -> Result<Response<Body>, Fault> {
 
 fn part(opened: file::Opened, from: u64, length: u64, parts: &Parts) -> Result<Response<Body>, Fault> {
     let all = opened.length();
-    let mut response = Response::new(content(opened.file, from, length, parts)?);
-    *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_LENGTH, length.into());
-    let range = format!("bytes {from}-{}/{all}", from + length - 1);
-    headers.insert(header::CONTENT_RANGE, HeaderValue::try_from(range).map_err(|_| Fault::FilesUnreadable)?);
-    Ok(response)
-}
-
-fn unsatisfiable(all: u64) -> Response<Body> {
-    let mut response = status_only(StatusCode::RANGE_NOT_SATISFIABLE);
-    if let Ok(range) = HeaderValue::try_from(format!("bytes */{all}")) {
-        response.headers_mut().insert(header::CONTENT_RANGE, range);
-    }
-    response
+    Ok(range::part(content(opened.file, from, length, parts)?, from, length, all))
 }
 
 /// The bytes of a file, for a request that wants them.
@@ -173,9 +159,4 @@ fn content(file: File, from: u64, length: u64, parts: &Parts) -> Result<Body, Fa
         Fault::FilesUnreadable
     })?;
     Ok(Body::full(Bytes::from(bytes)))
-}
-
-/// A file's time in whole seconds, as HTTP dates have it.
-fn whole_seconds(time: SystemTime) -> Option<u64> {
-    time.duration_since(SystemTime::UNIX_EPOCH).ok().map(|since| since.as_secs())
 }

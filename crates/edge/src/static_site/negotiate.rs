@@ -1,63 +1,25 @@
 //! What a client has, takes and may keep: validators, codings, types, caching.
 
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::HeaderValue;
 
 use super::file::Opened;
-use super::whole_seconds;
 use crate::compress::{self, Coding};
+use crate::validators::{Validators, whole_seconds};
 
-/// What tells two versions of a file apart.
-#[derive(Debug)]
-pub(super) struct Validators {
-    /// From time (in nanoseconds) and length; differs between a file and its compressed variants.
-    pub(super) etag: HeaderValue,
-    modified: Option<u64>,
-}
-
-impl Validators {
-    pub(super) fn of(opened: &Opened, coding: Option<Coding>) -> Self {
-        let modified = opened.metadata.modified().ok();
-        let nanos = modified
-            .and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok())
-            .map_or(0, |since| since.as_nanos());
-        let suffix = coding.map_or("", suffix);
-        let etag = format!("\"{nanos:x}-{:x}{suffix}\"", opened.length());
-        Self {
-            etag: HeaderValue::try_from(etag).expect("hexadecimal digits make a header value"),
-            modified: modified.and_then(whole_seconds),
-        }
+/// From time (in nanoseconds) and length; differs between a file and its compressed variants.
+pub(super) fn validators(opened: &Opened, coding: Option<Coding>) -> Validators {
+    let modified = opened.metadata.modified().ok();
+    let nanos =
+        modified.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok()).map_or(0, |since| since.as_nanos());
+    let suffix = coding.map_or("", suffix);
+    let etag = format!("\"{nanos:x}-{:x}{suffix}\"", opened.length());
+    Validators {
+        etag: Some(HeaderValue::try_from(etag).expect("hexadecimal digits make a header value")),
+        modified: modified.and_then(whole_seconds),
     }
-
-    pub(super) fn last_modified(&self) -> Option<HeaderValue> {
-        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(self.modified?);
-        HeaderValue::try_from(httpdate::fmt_http_date(time)).ok()
-    }
-
-    /// Whether what the client has is what it would get (304).
-    pub(super) fn are_current(&self, headers: &HeaderMap) -> bool {
-        let mut tags = headers.get_all(header::IF_NONE_MATCH).iter().peekable();
-        if tags.peek().is_some() {
-            // Tags decide alone where there are any.
-            return tags.filter_map(|tags| tags.to_str().ok()).flat_map(|tags| tags.split(',')).any(|tag| {
-                let tag = tag.trim();
-                tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == self.etag.as_bytes()
-            });
-        }
-        let since = headers.get(header::IF_MODIFIED_SINCE).and_then(date);
-        since.zip(self.modified).is_some_and(|(since, modified)| modified <= since)
-    }
-
-    /// Whether a part may be joined to what the client has (`If-Range`): only to exactly this version.
-    pub(super) fn is_same(&self, condition: &HeaderValue) -> bool {
-        *condition == self.etag || date(condition).is_some_and(|date| self.modified == Some(date))
-    }
-}
-
-fn date(value: &HeaderValue) -> Option<u64> {
-    value.to_str().ok().and_then(|text| httpdate::parse_http_date(text).ok()).and_then(whole_seconds)
 }
 
 /// The forms in which a file can lie beside itself, the smallest first.

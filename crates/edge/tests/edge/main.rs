@@ -4,6 +4,7 @@
 
 mod acme;
 mod admin;
+mod cache;
 mod compression;
 mod failures;
 mod framing;

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 pub(crate) use client::{Answer, Raw, get, send};
 pub(crate) use service::{Service, Text, read_head, streamed, text, websocket_echo};
-pub(crate) use snapshots::{internal, route, site, slot, slots, snapshot};
+pub(crate) use snapshots::{internal, public, route, site, slot, slots, snapshot};
 pub(crate) use tls::TlsClient;
 
 /// Longest wait for anything that should happen at once; generous, since the machine may be busy.

@@ -1,24 +1,48 @@
-//! Single byte ranges (RFC 9110, section 14). Several at once are answered with the whole file, as is allowed.
+//! Single byte ranges (RFC 9110, section 14). Several at once are answered with the whole, as is allowed.
 
-use http::header::{self, HeaderMap};
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Response, StatusCode};
 
-use super::negotiate::Validators;
+use crate::body::Body;
+use crate::validators::Validators;
 
-/// What of a file is asked for.
+/// What is asked for of a file, or of anything else with a length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Range {
+pub(crate) enum Range {
     Whole,
     Part { from: u64, length: u64 },
     Unsatisfiable,
 }
 
-/// The range that the headers ask for, of a file of `all` bytes.
-pub(super) fn asked(headers: &HeaderMap, all: u64, validators: &Validators) -> Range {
+/// The range that the headers ask for, of something of `all` bytes.
+pub(crate) fn asked(headers: &HeaderMap, all: u64, validators: &Validators) -> Range {
     let Some(range) = headers.get(header::RANGE) else { return Range::Whole };
     if headers.get(header::IF_RANGE).is_some_and(|condition| !validators.is_same(condition)) {
         return Range::Whole;
     }
     range.to_str().ok().map_or(Range::Whole, |range| parse(range, all))
+}
+
+/// The answer with a part; `body` holds just that, or nothing where only its head is asked for.
+pub(crate) fn part(body: Body, from: u64, length: u64, all: u64) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_LENGTH, length.into());
+    headers.insert(header::CONTENT_RANGE, value(format!("bytes {from}-{}/{all}", from + length - 1)));
+    response
+}
+
+/// The answer that says there is no such part.
+pub(crate) fn unsatisfiable(all: u64) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
+    response.headers_mut().insert(header::CONTENT_RANGE, value(format!("bytes */{all}")));
+    response
+}
+
+fn value(text: String) -> HeaderValue {
+    HeaderValue::try_from(text).expect("digits make a header value")
 }
 
 fn parse(text: &str, all: u64) -> Range {
@@ -49,7 +73,7 @@ fn number(text: &str) -> Option<u64> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    // More digits than fit are more bytes than any file has.
+    // More digits than fit are more bytes than anything has.
     Some(text.parse().unwrap_or(u64::MAX))
 }
 
