@@ -22,6 +22,7 @@ see docs/EDGE.md.";
 
 /// The answers that the edge keeps
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = EXAMPLES, arg_required_else_help = true)]
 pub(crate) struct Args {
     #[command(subcommand)]
     action: Action,
