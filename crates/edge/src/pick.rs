@@ -17,9 +17,13 @@ pub(crate) struct Choice {
     pub(crate) upstream: Rc<Upstream>,
 }
 
-/// The instance of a new request; `None` when no weighted slot has one.
-pub(crate) fn first(slots: &Slots, view: &RouteView, now: Millis) -> Option<Choice> {
-    let slot = usize::from(slots.sequence.next()?);
+/// The instance of a new request: of the slot that its client's place is in, or of the next one; `None` when no weighted slot has one.
+pub(crate) fn first(slots: &Slots, view: &RouteView, place: Option<u64>, now: Millis) -> Option<Choice> {
+    let slot = match place {
+        Some(place) => slots.sequence.at(place)?,
+        None => slots.sequence.next()?,
+    };
+    let slot = usize::from(slot);
     best(view, slot, None, now)
 }
 

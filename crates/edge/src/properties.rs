@@ -99,7 +99,7 @@ proptest! {
     #[test]
     fn no_sequence_of_snapshots_leads_to_an_instance_outside_of_the_current_one(
         snapshots in prop::collection::vec(snapshot(), 1..5),
-        requests in prop::collection::vec((host(), path(), any::<bool>(), 0_u64..5_000), 1..60),
+        requests in prop::collection::vec((host(), path(), any::<bool>(), 0_u64..5_000, any::<Option<u64>>()), 1..60),
     ) {
         let mut now = 0;
         let registry = Registry::default();
@@ -111,7 +111,7 @@ proptest! {
             }
             let table = Arc::new(table);
             let view = View::new(epoch, &table, before.as_ref().map(|(view, _)| view), &registry);
-            for (host, path, fails, after) in &requests {
+            for (host, path, fails, after, place) in &requests {
                 now += after;
                 let Found::Route(route) = table.find(host, path) else { continue };
                 let Target::Slots(declared) = &snapshot.routes[route].target else { continue };
@@ -123,7 +123,7 @@ proptest! {
                     })
                 };
                 let any = declared.iter().any(|slot| slot.weight > 0 && !slot.instances.is_empty());
-                let first = pick::first(slots, &view.routes[route], now);
+                let first = pick::first(slots, &view.routes[route], *place, now);
                 prop_assert_eq!(first.is_some(), any);
                 let Some(first) = first else { continue };
                 prop_assert!(allowed(&first));

@@ -24,13 +24,14 @@ use crate::body::{Body, RequestBody, Upload};
 use crate::conn_state::{ConnState, Stage};
 use crate::headers::{self, Claims, Origin};
 use crate::pick::{self, Choice};
+use crate::policy::sticky::Place;
 use crate::pool::{Lease, Link};
 use crate::record::Record;
 use crate::stream::Streamed;
 use crate::table::{RouteLimits, Slots, Target};
-use crate::trace;
 use crate::upgrade::Tunnel;
 use crate::view::View;
+use crate::{clock, trace};
 
 /// How long a body is held back for a service that answers neither `100 Continue` nor anything else: many know nothing
 /// of it. RFC 9110 leaves the time open; curl waits as long.
@@ -67,7 +68,14 @@ impl Passage {
             state.unread.set(true);
             return Err(Fault::BodyTooLarge);
         }
-        let choice = pick::first(slots, route, state.ticker.now()).ok_or(Fault::NoInstance)?;
+        let place = record.pass.as_ref().map(|pass| pass.place).unwrap_or_default();
+        let choice = pick::first(slots, route, place.at(), state.ticker.now()).ok_or(Fault::NoInstance)?;
+        if place == Place::Wanted
+            && let Some(pass) = &mut record.pass
+            && let Ok(slot) = u16::try_from(choice.slot)
+        {
+            pass.place = slots.sequence.place_in(slot, clock::random()).map_or(Place::None, Place::Given);
+        }
         let upgrade = headers::upgrade(&parts.headers);
         let origin = Origin { peer: &state.peer_text, claims, scheme: if state.secure { "https" } else { "http" } };
         prepare(&mut parts, &origin, upgrade.as_ref(), &record.request_id);

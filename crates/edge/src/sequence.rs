@@ -15,6 +15,8 @@ const MAX_CYCLE: u64 = 1_000;
 #[derive(Debug)]
 pub(crate) struct Sequence {
     cycle: Vec<u16>,
+    /// Each slot's share, as the end of its range in a cycle in which each comes all at once.
+    ends: Vec<(u16, u64)>,
     /// Shared with the sequence of the next snapshot when its cycle is the same: a new snapshot does not start over.
     next: Arc<AtomicUsize>,
 }
@@ -23,7 +25,11 @@ impl Sequence {
     /// Of `(slot index, weight)`; weights of zero get nothing.
     pub(crate) fn new(weights: &[(u16, u32)]) -> Self {
         let parts = parts(weights);
-        Self { cycle: cycle(&parts), next: Arc::default() }
+        let ends = parts.iter().scan(0, |end, (slot, part)| {
+            *end += part;
+            Some((*slot, *end))
+        });
+        Self { cycle: cycle(&parts), ends: ends.collect(), next: Arc::default() }
     }
 
     /// The slot of the next request; `None` when there is nothing to choose from.
@@ -34,6 +40,24 @@ impl Sequence {
             // The counter wraps after 2^64 requests.
             cycle => Some(cycle[self.next.fetch_add(1, Ordering::Relaxed) % cycle.len()]),
         }
+    }
+
+    /// The slot in whose range a place is.
+    pub(crate) fn at(&self, place: u64) -> Option<u16> {
+        let (_, all) = self.ends.last()?;
+        let part = (u128::from(place) * u128::from(*all)) >> 64;
+        self.ends.iter().find(|(_, end)| part < u128::from(*end)).map(|(slot, _)| *slot)
+    }
+
+    /// A place in the range of a slot, by chance.
+    pub(crate) fn place_in(&self, slot: u16, chance: u64) -> Option<u64> {
+        let (_, all) = self.ends.last()?;
+        let at = self.ends.iter().position(|(own, _)| *own == slot)?;
+        let from = if at == 0 { 0 } else { self.ends[at - 1].1 };
+        let parts = self.ends[at].1 - from;
+        // Rounded up, so that it is not just before the range.
+        let place = ((u128::from(from) << 64) + u128::from(chance) * u128::from(parts)).div_ceil(u128::from(*all));
+        u64::try_from(place).ok()
     }
 
     /// Slots that get anything, each once.
@@ -114,6 +138,37 @@ mod tests {
         assert_eq!(shares(&[(0, 0), (1, 0)]), [0, 0]);
         assert_eq!(shares(&[]), [0; 0]);
         assert_eq!(shares(&[(0, u32::MAX), (1, 1)]), [1_000 - 1, 1]);
+    }
+
+    #[test]
+    fn places_are_shared_by_weight_and_lead_back_to_their_slot() {
+        let sequence = Sequence::new(&[(0, 90), (1, 9), (2, 0), (3, 1)]);
+        let mut shares = [0; 4];
+        for step in 0..10_000_u64 {
+            // The middle of each ten-thousandth.
+            let place = step * (u64::MAX / 10_000) + u64::MAX / 20_000;
+            shares[usize::from(sequence.at(place).unwrap())] += 1;
+        }
+        assert_eq!(shares, [9_000, 900, 0, 100]);
+        for slot in [0, 1, 3] {
+            for chance in [0, 1, u64::MAX / 3, u64::MAX - 1, u64::MAX] {
+                let place = sequence.place_in(slot, chance).unwrap();
+                assert_eq!(sequence.at(place), Some(slot), "{chance}");
+            }
+        }
+        assert_eq!((sequence.place_in(2, 0), Sequence::new(&[]).at(0)), (None, None));
+    }
+
+    #[test]
+    fn who_is_on_a_growing_slot_stays_there() {
+        let places: Vec<_> = (0..1_000_u64).map(|step| step * (u64::MAX / 1_000)).collect();
+        let mut before = Vec::new();
+        for weight in [1, 5, 25, 50, 100] {
+            let sequence = Sequence::new(&[(0, 100 - weight), (1, weight)]);
+            let now: Vec<_> = places.iter().filter(|place| sequence.at(**place) == Some(1)).copied().collect();
+            assert!(before.iter().all(|place| now.contains(place)), "{weight}");
+            before = now;
+        }
     }
 
     #[test]

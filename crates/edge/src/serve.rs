@@ -309,7 +309,7 @@ fn finish(mut response: Response<Body>, mut record: Box<Record>) -> Response<Bod
     if let Some(route) = record.route.map(|route| &record.view.table.routes[route]) {
         silence = route.limits.body_idle_timeout;
         if let (Some(policies), Some(pass)) = (&route.policies, &pass) {
-            policy::dress(policies, pass, headers);
+            policy::dress(policies, pass, record.busy.state.secure, headers);
         }
         for (name, value) in &route.response_headers {
             headers.insert(name, value.clone());

@@ -138,6 +138,19 @@ pub struct Policies {
     /// Whether answers are compressed for clients that take it; absent: they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compress: Option<bool>,
+    /// How a client is known again, to stay on one slot while weights move; absent: each request is shared out by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<Sticky>,
+}
+
+/// How a client is known again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Sticky {
+    /// By a cookie of this name that the edge gives it. Services do not see it.
+    Cookie(String),
+    /// By the value of this header; requests without it are shared out one by one.
+    Header(String),
 }
 
 impl Policies {

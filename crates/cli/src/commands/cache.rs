@@ -15,9 +15,9 @@ Examples:
   mana cache purge chat.example.org                  all answers of a host
   mana cache purge chat.example.org /blog/first      one path, with any query
   mana cache purge chat.example.org '/blog/*'        all paths that begin so
-  mana cache purge chat.example.org article-17       all answers that name it in Cache-Tag or Surrogate-Key
+  mana cache purge chat.example.org article-17       all answers that carry this tag
 
-An answer that is on its way while it is purged is not kept. What answers are kept, and for how long, their own headers say: \
+Tags are what a service says in Cache-Tag or Surrogate-Key. An answer that is on its way while it is purged is not kept. What answers are kept, and for how long, their own headers say: \
 see docs/EDGE.md.";
 
 /// The answers that the edge keeps

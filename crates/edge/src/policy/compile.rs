@@ -9,6 +9,7 @@ use super::access::{Access, BasicAuth, Digest};
 use super::cors::Cors;
 use super::maintenance::Maintenance;
 use super::rate::{Key, Rate, Rates};
+use super::sticky::Sticky;
 use crate::cidr::Cidr;
 use crate::snapshot::{self, RateKey};
 
@@ -25,7 +26,29 @@ pub(crate) fn policies(route: &str, given: &snapshot::Policies, problems: &mut V
         rates: rates(route, &given.rate_limits, problems),
         security_headers: given.security_headers,
         compress: given.compress.unwrap_or(true),
+        sticky: given.sticky.as_ref().and_then(|sticky| self::sticky(sticky, problems)),
     }
+}
+
+fn sticky(given: &snapshot::Sticky, problems: &mut Vec<String>) -> Option<Sticky> {
+    // What RFC 6265 calls a token, less what is never seen in a name.
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
+    match given {
+        snapshot::Sticky::Cookie(name) if !name.is_empty() && name.chars().all(plain) => {
+            return Some(Sticky::Cookie(name.as_str().into()));
+        }
+        snapshot::Sticky::Cookie(name) => {
+            problems.push(format!(
+                "sticky: the cookie's name `{}` must be of letters, digits, `-`, `_`, `.`",
+                name.escape_debug()
+            ));
+        }
+        snapshot::Sticky::Header(name) => match name.parse() {
+            Ok(name) => return Some(Sticky::Header(name)),
+            Err(_) => problems.push(format!("sticky: `{}` is no header's name", name.escape_debug())),
+        },
+    }
+    None
 }
 
 fn access(given: &snapshot::Policies, problems: &mut Vec<String>) -> Option<Access> {

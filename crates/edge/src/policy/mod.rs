@@ -9,6 +9,7 @@ pub(crate) mod compile;
 pub(crate) mod cors;
 pub(crate) mod maintenance;
 pub(crate) mod rate;
+pub(crate) mod sticky;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use self::access::{Access, BasicAuth};
 use self::cors::Cors;
 use self::maintenance::Maintenance;
 use self::rate::{Rates, Standing};
+use self::sticky::{Place, Sticky};
 use crate::answer::{Fault, Form};
 use crate::body::Body;
 
@@ -34,6 +36,7 @@ pub(crate) struct Policies {
     pub(crate) rates: Rates,
     pub(crate) security_headers: bool,
     pub(crate) compress: bool,
+    pub(crate) sticky: Option<Sticky>,
 }
 
 /// What was decided about a request and shows on its answer.
@@ -41,6 +44,7 @@ pub(crate) struct Policies {
 pub(crate) struct Pass {
     rate: Option<Standing>,
     origin: Option<HeaderValue>,
+    pub(crate) place: Place,
 }
 
 /// An answer instead of going on.
@@ -93,12 +97,18 @@ pub(crate) fn admit(
     if let Some(maintenance) = &policies.maintenance {
         return Err(maintenance.refusal());
     }
+    if let Some(sticky) = &policies.sticky {
+        pass.place = sticky.place(&mut parts.headers);
+    }
     pass.rate = policies.rates.count(store, &parts.headers, client)?;
     Ok(())
 }
 
 /// What the policies add to an answer.
-pub(crate) fn dress(policies: &Policies, pass: &Pass, headers: &mut HeaderMap) {
+pub(crate) fn dress(policies: &Policies, pass: &Pass, secure: bool, headers: &mut HeaderMap) {
+    if let Some(sticky) = &policies.sticky {
+        sticky.dress(pass.place, secure, headers);
+    }
     if policies.security_headers {
         access::secure(headers);
     }

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use mana_edge::snapshot::{BasicAuth, Cors, Maintenance, Policies, RateKey, RateLimit, Route, Snapshot};
+use mana_edge::snapshot::{
+    BasicAuth, Cors, Maintenance, Policies, RateKey, RateLimit, Route, Snapshot, Sticky, Target,
+};
 
-use crate::support::{Answer, Raw, Service, TestEdge, get, route, send, slots, snapshot, text, until};
+use crate::support::{Answer, Raw, Service, TestEdge, get, route, send, slot, slots, snapshot, text, until};
 
 fn with(policies: Policies, service: &Service) -> Snapshot {
     snapshot(vec![Route { policies, ..route("chat", slots(&[service.address])) }])
@@ -252,4 +254,70 @@ async fn who_waits_for_a_closed_route_is_told_when_the_edge_ends() {
     let answer = raw.answer().await;
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("7")));
     stopping.await.unwrap();
+}
+
+/// A route of two services by weight, whose clients stay where they are.
+fn two_versions(old: &Service, new: &Service, weight: u32, sticky: Sticky) -> Snapshot {
+    let target = Target::Slots(vec![slot("blue", 100 - weight, &[old.address]), slot("green", weight, &[new.address])]);
+    let mut route = route("chat", target);
+    route.policies.sticky = Some(sticky);
+    Snapshot { generation: u64::from(weight) + 1, ..snapshot(vec![route]) }
+}
+
+#[tokio::test]
+async fn a_client_stays_on_its_version_while_weights_move() {
+    let (old, new) = (seen_cookies("old"), seen_cookies("new"));
+    let sticky = || Sticky::Cookie("version".into());
+    let edge = TestEdge::start(&two_versions(&old, &new, 10, sticky()));
+    let mut clients = Vec::new();
+    for _ in 0..100 {
+        let answer = get(edge.address(), "chat.localhost", "/").await;
+        let cookie = answer.header("set-cookie").expect("a place").to_owned();
+        assert!(cookie.ends_with("; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax"), "{cookie}");
+        clients.push((cookie.split(';').next().unwrap().to_owned(), answer.text().to_owned()));
+    }
+    assert_eq!(
+        clients.iter().filter(|(_, version)| version == "new:").count(),
+        10,
+        "new clients are shared out exactly"
+    );
+    for weight in [10, 50, 100] {
+        if weight > 10 {
+            edge.admin().put(&two_versions(&old, &new, weight, sticky())).await.unwrap();
+        }
+        let mut on_new = 0;
+        for (cookie, version) in &clients {
+            let request = format!("GET / HTTP/1.1\r\nhost: chat.localhost\r\ncookie: a=b; {cookie}\r\n\r\n");
+            let answer = send(edge.address(), &request).await;
+            let (now, cookies) = answer.text().split_once(':').unwrap();
+            assert_eq!((cookies, answer.header("set-cookie")), ("a=b", None), "the edge's cookie is the edge's");
+            assert!(version == "old:" || now == "new", "whoever is on the new version stays there");
+            assert!(weight > 10 || format!("{now}:") == *version);
+            on_new += u32::from(now == "new");
+        }
+        assert!(on_new.abs_diff(weight) <= 20, "{on_new} of 100 at {weight} %");
+    }
+}
+
+#[tokio::test]
+async fn a_header_can_say_who_stays_together() {
+    let (old, new) = (seen_cookies("old"), seen_cookies("new"));
+    let edge = TestEdge::start(&two_versions(&old, &new, 50, Sticky::Header("x-team".into())));
+    let mut on_new = 0;
+    for team in 0..40 {
+        let request = format!("GET / HTTP/1.1\r\nhost: chat.localhost\r\nx-team: {team}\r\n\r\n");
+        let first = send(edge.address(), &request).await;
+        let second = send(edge.address(), &request).await;
+        assert_eq!((first.text(), first.header("set-cookie")), (second.text(), None));
+        on_new += i32::from(first.text() == "new:");
+    }
+    assert!((8..=32).contains(&on_new), "{on_new} of 40");
+}
+
+/// Says its name, and what cookies it was sent.
+fn seen_cookies(name: &'static str) -> Service {
+    Service::http(move |request| async move {
+        let cookies = request.headers().get("cookie").map_or("", |value| value.to_str().unwrap());
+        text(format!("{name}:{cookies}"))
+    })
 }
