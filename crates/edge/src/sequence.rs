@@ -55,8 +55,9 @@ impl Sequence {
         let at = self.ends.iter().position(|(own, _)| *own == slot)?;
         let from = if at == 0 { 0 } else { self.ends[at - 1].1 };
         let parts = self.ends[at].1 - from;
-        // Rounded up, so that it is not just before the range.
-        let place = ((u128::from(from) << 64) + u128::from(chance) * u128::from(parts)).div_ceil(u128::from(*all));
+        // Rounded up, so that it is not just before the range; the lowest bits are left out, so that it is not just behind it.
+        let chance = u128::from(chance & !0xffff);
+        let place = ((u128::from(from) << 64) + chance * u128::from(parts)).div_ceil(u128::from(*all));
         u64::try_from(place).ok()
     }
 
