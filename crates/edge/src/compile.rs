@@ -237,6 +237,7 @@ impl Compiler<'_> {
             connect_timeout: self.duration(at, "connect_timeout_ms", limits.connect_timeout_ms),
             response_timeout: self.duration(at, "response_timeout_ms", limits.response_timeout_ms),
             body_idle_timeout: self.duration(at, "body_idle_timeout_ms", limits.body_idle_timeout_ms),
+            drain_timeout: self.duration(at, "drain_timeout_ms", limits.drain_timeout_ms),
         }
     }
 

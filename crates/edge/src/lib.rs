@@ -98,6 +98,7 @@ mod upgrade;
 mod upstream_socket;
 mod validators;
 mod view;
+mod websocket_frames;
 mod worker;
 
 pub use error::Error;

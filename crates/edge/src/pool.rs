@@ -143,6 +143,11 @@ impl Upstream {
         idle.len()
     }
 
+    /// Whether it is not in the table any more.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.get()
+    }
+
     /// The instance is not in the table any more: closes what is idle and keeps nothing from now on. Requests that
     /// are with it end in peace.
     pub(crate) fn retire(&self) {

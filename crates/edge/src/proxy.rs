@@ -347,8 +347,19 @@ async fn switched(
         return Err(Fault::BrokenOff);
     }
     let (socket, early) = link.into_parts().ok_or(Fault::BrokenOff)?;
-    let silence = exchange.limits.body_idle_timeout;
-    *exchange.state.tunnel.borrow_mut() = Some(Tunnel { socket, early, silence, record: None, _lease: lease });
+    let websocket = parts
+        .headers
+        .get(header::UPGRADE)
+        .is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    *exchange.state.tunnel.borrow_mut() = Some(Tunnel {
+        socket,
+        early,
+        silence: exchange.limits.body_idle_timeout,
+        record: None,
+        lease,
+        websocket,
+        drain: exchange.limits.drain_timeout,
+    });
     Ok(Response::from_parts(parts, Body::empty()))
 }
 

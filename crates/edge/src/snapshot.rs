@@ -454,6 +454,8 @@ pub struct RouteLimits {
     pub response_timeout_ms: u64,
     /// Longest silence in the middle of a body, either way; then the connection is cut.
     pub body_idle_timeout_ms: u64,
+    /// How long a WebSocket goes on with an instance that is not in the snapshot any more; then it is closed with 1001.
+    pub drain_timeout_ms: u64,
 }
 
 impl Default for RouteLimits {
@@ -463,6 +465,7 @@ impl Default for RouteLimits {
             connect_timeout_ms: 2_000,
             response_timeout_ms: 60_000,
             body_idle_timeout_ms: 120_000,
+            drain_timeout_ms: 30_000,
         }
     }
 }

@@ -140,6 +140,7 @@ pub(crate) struct RouteLimits {
     pub(crate) connect_timeout: Duration,
     pub(crate) response_timeout: Duration,
     pub(crate) body_idle_timeout: Duration,
+    pub(crate) drain_timeout: Duration,
 }
 
 /// The routes of one host, by prefix.

@@ -28,7 +28,7 @@ use crate::policy::maintenance::MAX_HELD;
 use crate::policy::rate;
 use crate::record::Record;
 use crate::table::Table;
-use crate::ticker::Ticker;
+use crate::ticker::{Millis, Ticker};
 use crate::tls::{self, Store};
 use crate::view::View;
 use crate::{connection, listen};
@@ -38,6 +38,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The part of its time that a patient end waits for idle clients to ask once more.
 const PATIENT_SHARE: f64 = 0.75;
+
+/// The part of its time that an end leaves to WebSockets: they do not finish by themselves, and are told to go before they
+/// are cut.
+const TUNNELS_SHARE: f64 = 0.6;
 
 /// Whether the edge is about to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,6 +149,8 @@ pub(crate) struct Worker {
     pub(crate) unfit: Unfit,
     /// Kept answers that are being renewed.
     pub(crate) renewals: Cell<usize>,
+    /// When tunnels are to end because the edge does.
+    pub(crate) tunnels_end: Cell<Option<Millis>>,
 }
 
 impl Worker {
@@ -164,6 +170,7 @@ impl Worker {
             requests: Cell::new(0),
             unfit: Unfit::default(),
             renewals: Cell::new(0),
+            tunnels_end: Cell::new(None),
         })
     }
 
@@ -230,6 +237,7 @@ impl Worker {
                 Command::Refresh { gone, done } => {
                     self.view();
                     self.changed.notify_waiters();
+                    self.wake_tunnels();
                     for declared in gone {
                         for acceptor in acceptors.remove(&declared).into_iter().flatten() {
                             acceptor.stop().await;
@@ -247,6 +255,8 @@ impl Worker {
         for acceptor in acceptors.into_values().flatten() {
             acceptor.stop().await;
         }
+        self.tunnels_end.set(Some(self.ticker.after(within.mul_f64(TUNNELS_SHARE))));
+        self.wake_tunnels();
         if patient {
             self.leaving.set(Leaving::Patiently);
             self.end_connections(within.mul_f64(PATIENT_SHARE)).await;
@@ -281,6 +291,15 @@ impl Worker {
             }
         };
         tokio::time::timeout(within, all_closed).await.is_ok()
+    }
+
+    /// Tunnels look whether they have to end.
+    fn wake_tunnels(&self) {
+        self.ticker.for_each(|state| {
+            if state.tunnelling.get() {
+                state.wake();
+            }
+        });
     }
 
     /// Lets connections of a listener that is gone end after the request in progress.

@@ -273,3 +273,40 @@ async fn a_tunnel_that_is_silent_too_long_is_cut() {
     }
     assert!(tokio::time::timeout(SOON, socket.next()).await.unwrap().is_none_or(|message| message.is_err()));
 }
+
+/// Asserts that a WebSocket goes on, and is then closed with 1001.
+async fn goes_on_and_is_told_to_go(mut socket: tokio_tungstenite::WebSocketStream<TcpStream>) {
+    socket.send(Message::text("still there?")).await.unwrap();
+    assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("still there?"));
+    let end = tokio::time::timeout(SOON, socket.next()).await.unwrap().unwrap().unwrap();
+    let Message::Close(Some(frame)) = end else { panic!("{end:?}") };
+    assert_eq!(u16::from(frame.code), 1001);
+}
+
+#[tokio::test]
+async fn a_websocket_of_a_replaced_instance_goes_on_for_a_while_and_is_closed_with_1001() {
+    let (old, new) = (websocket_echo(), websocket_echo());
+    let of = |generation, service: &Service| {
+        let mut route = route("chat", slots(&[service.address]));
+        route.limits.drain_timeout_ms = 500;
+        mana_edge::snapshot::Snapshot { generation, ..snapshot(vec![route]) }
+    };
+    let edge = TestEdge::start(&of(1, &old));
+    let before = websocket(&edge).await;
+    edge.admin().put(&of(2, &new)).await.unwrap();
+    let mut after = websocket(&edge).await;
+    goes_on_and_is_told_to_go(before).await;
+    after.send(Message::text("untouched")).await.unwrap();
+    assert_eq!(after.next().await.unwrap().unwrap(), Message::text("untouched"));
+}
+
+#[tokio::test]
+async fn a_websocket_of_an_edge_that_ends_is_closed_with_1001() {
+    let service = websocket_echo();
+    let mut short = snapshot(vec![route("chat", slots(&[service.address]))]);
+    short.limits.drain_timeout_ms = 1_500;
+    let edge = TestEdge::start(&short);
+    let socket = websocket(&edge).await;
+    edge.admin().drain().await.unwrap();
+    goes_on_and_is_told_to_go(socket).await;
+}
