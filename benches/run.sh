@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# All measurements in one run, then docs/BENCHMARKS.md from their results. Takes some eight minutes.
+# All measurements in one run, then docs/BENCHMARKS.md from their results. Takes some twenty-five minutes.
 # Installs the peers on Debian when missing; elsewhere says what to install.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 missing=()
-for program in nginx haproxy caddy wrk; do
+for program in nginx haproxy caddy wrk openssl; do
   command -v "$program" >/dev/null || [ -x "/usr/sbin/$program" ] || missing+=("$program")
 done
+command -v h2load >/dev/null || missing+=(nghttp2-client)
 if [ ${#missing[@]} -gt 0 ]; then
   if ! command -v apt-get >/dev/null; then
     echo "benches: install these and run it again: ${missing[*]}" >&2

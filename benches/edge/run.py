@@ -4,11 +4,13 @@
 Every proxy does the same work: keep-alive both ways, X-Forwarded-For/-Proto/-Host, an x-request-id, no access log, the
 same number of workers, in front of the same nginx that answers 1 KiB. Rounds alternate between the proxies, so that a
 noisy minute hits all of them. Beside throughput and latency, the processor time of the proxy for each request is
-reported, which says most on a machine where wrk and upstream share its cores.
+reported, which says most on a machine where clients and upstream share its cores.
+
+What is measured is one of WORKLOADS: plain and TLS, HTTP/1.1 and HTTP/2, new TLS connections, kept answers, files.
 
     cargo build --release -p mana-edge --example edge
-    benches/edge/run.py                      # some five minutes; writes benches/results/edge.json
-    benches/edge/run.py --rounds 1 --seconds 1 --workers 1 --connections 64
+    benches/edge/run.py                      # some twenty minutes; writes benches/results/edge.json
+    benches/edge/run.py --rounds 1 --seconds 1 --workers 1 --workloads http1-64,cached
 """
 
 import argparse
@@ -27,9 +29,21 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-HOST = "bench.localhost"
+HOST = "localhost"
 TICKS = os.sysconf("SC_CLK_TCK")
 START_TIMEOUT_SECONDS = 30
+
+# name: what is asked, how, over how many connections, and who can do it at all.
+ALL = ("edge", "nginx", "haproxy", "caddy")
+WORKLOADS = {
+    "http1-64": {"title": "HTTP/1.1, 64 connections", "tool": "wrk", "path": "/1k", "connections": 64, "proxies": ALL},
+    "http1-512": {"title": "HTTP/1.1, 512 connections", "tool": "wrk", "path": "/1k", "connections": 512, "proxies": ALL},
+    "https1-64": {"title": "HTTPS, HTTP/1.1, 64 connections", "tool": "wrk", "tls": True, "path": "/1k", "connections": 64, "proxies": ALL},
+    "http2-32": {"title": "HTTPS, HTTP/2, 32 connections of 10 streams", "tool": "h2load", "tls": True, "path": "/1k", "connections": 32, "proxies": ALL},
+    "handshakes": {"title": "New TLS connections, full handshake and one request", "tool": "wrk", "tls": True, "path": "/1k", "options": ["-H", "Connection: close"], "connections": 32, "proxies": ALL},
+    "cached": {"title": "Kept answer of 10 KiB, 64 connections", "tool": "wrk", "path": "/cached", "connections": 64, "proxies": ("edge", "nginx")},
+    "static": {"title": "File of 100 KiB, 64 connections", "tool": "wrk", "path": "/static/100k", "connections": 64, "proxies": ("edge", "nginx", "caddy")},
+}
 
 
 def free_port():
@@ -52,31 +66,49 @@ def wait_for(name, port):
 def nginx_upstream(folder, port, workers):
     (folder / "www").mkdir()
     (folder / "www" / "1k").write_bytes(b"x" * 1024)
+    (folder / "www" / "cached").write_bytes(b"x" * 10 * 1024)
+    (folder / "static").mkdir()
+    (folder / "static" / "100k").write_bytes(b"x" * 100 * 1024)
     config = folder / "upstream.conf"
     config.write_text(f"""
 worker_processes {workers}; daemon off; pid {folder}/upstream.pid; error_log stderr crit;
 events {{ worker_connections 8192; }}
 http {{
   access_log off; keepalive_requests 1000000000; keepalive_timeout 1h; open_file_cache max=10;
-  server {{ listen 127.0.0.1:{port} reuseport; root {folder}/www; }}
+  server {{ listen 127.0.0.1:{port} reuseport; root {folder}/www; location /cached {{ expires 1h; }} }}
 }}
 """)
     return ["nginx", "-e", "stderr", "-c", str(config)]
 
 
-def edge(folder, port, upstream, workers, binary):
+def certify(folder):
+    """A certificate of the usual kind (P-256), the same for all."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    name = ["-subj", f"/CN={HOST}", "-addext", f"subjectAltName=DNS:{HOST}"]
+    subprocess.run(["openssl", "req", "-x509", *curve, *name, "-days", "2", "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+    (folder / "both.pem").write_text(certificate.read_text() + key.read_text())
+    for file in (key, folder / "both.pem"):
+        file.chmod(0o600)
+
+
+def edge(folder, port, secure, upstream, workers, binary):
     config = folder / f"edge-{workers}.json"
     instance = {"id": "upstream-1", "address": f"127.0.0.1:{upstream}"}
     slot = {"name": "blue", "release": "v1", "weight": 1, "instances": [instance]}
     config.write_text(json.dumps({
         "generation": 1,
-        "listeners": [{"address": f"127.0.0.1:{port}"}],
-        "routes": [{"name": "bench", "hosts": [HOST], "target": {"slots": [slot]}}],
+        "listeners": [{"address": f"127.0.0.1:{port}"}, {"address": f"127.0.0.1:{secure}", "tls": True}],
+        "routes": [
+            {"name": "bench", "hosts": [HOST], "target": {"slots": [slot]}},
+            {"name": "files", "hosts": [HOST], "path": "/static", "target": {"static": {"root": str(folder / "static")}}},
+        ],
+        "tls": {"certificates": [{"certificate": str(folder / "certificate.pem"), "key": str(folder / "key.pem")}]},
     }))
     return [*binary, "--config", str(config), "--threads", str(workers)]
 
 
-def nginx(folder, port, upstream, workers, _binary):
+def nginx(folder, port, secure, upstream, workers, _binary):
     config = folder / f"nginx-{workers}.conf"
     config.write_text(f"""
 worker_processes {workers}; daemon off; pid {folder}/nginx-{workers}.pid; error_log stderr crit;
@@ -84,8 +116,14 @@ events {{ worker_connections 8192; }}
 http {{
   access_log off; keepalive_requests 1000000000;
   upstream backend {{ server 127.0.0.1:{upstream}; keepalive 1024; keepalive_requests 1000000000; }}
+  proxy_cache_path {folder}/cache-{workers} keys_zone=kept:10m;
+  ssl_certificate {folder}/certificate.pem; ssl_certificate_key {folder}/key.pem;
+  ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache shared:sessions:10m; ssl_session_tickets on;
+  open_file_cache max=10;
   server {{
-    listen 127.0.0.1:{port} reuseport; server_name {HOST};
+    listen 127.0.0.1:{port} reuseport; listen 127.0.0.1:{secure} ssl http2 reuseport; server_name {HOST};
+    location /static/ {{ root {folder}; }}
+    location /cached {{ proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_cache kept; add_header X-Request-Id $request_id; }}
     location / {{
       proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;
       proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto $scheme;
@@ -98,7 +136,7 @@ http {{
     return ["nginx", "-e", "stderr", "-c", str(config)]
 
 
-def haproxy(folder, port, upstream, workers, _binary):
+def haproxy(folder, port, secure, upstream, workers, _binary):
     config = folder / f"haproxy-{workers}.cfg"
     config.write_text(f"""
 global
@@ -112,13 +150,14 @@ defaults
   http-reuse always
 frontend in
   bind 127.0.0.1:{port}
+  bind 127.0.0.1:{secure} ssl crt {folder}/both.pem alpn h2,http/1.1
   option forwardfor
   unique-id-format %[uuid]
   http-request set-header X-Forwarded-Proto http
   http-request set-header X-Forwarded-Host %[req.hdr(host)]
   http-request set-header X-Request-Id %[unique-id]
   http-response set-header X-Request-Id %[unique-id]
-  acl ours hdr(host) {HOST}
+  acl ours req.hdr(host),host_only -m str {HOST}
   use_backend out if ours
 backend out
   server one 127.0.0.1:{upstream} maxconn 8192 pool-max-conn 1024
@@ -126,7 +165,7 @@ backend out
     return ["haproxy", "-q", "-f", str(config)]
 
 
-def caddy(folder, port, upstream, workers, _binary):
+def caddy(folder, port, secure, upstream, workers, _binary):
     config = folder / f"caddy-{workers}.json"
     handler = {
         "handler": "reverse_proxy",
@@ -137,14 +176,23 @@ def caddy(folder, port, upstream, workers, _binary):
             "response": {"set": {"X-Request-Id": ["{http.request.uuid}"]}},
         },
     }
+    files = {"handler": "file_server", "root": str(folder)}
+    routes = [{"match": [{"host": [HOST], "path": ["/static/*"]}], "handle": [files]}, {"match": [{"host": [HOST]}], "handle": [handler]}]
     config.write_text(json.dumps({
         "admin": {"disabled": True},
         "logging": {"logs": {"default": {"level": "ERROR"}}},
-        "apps": {"http": {"servers": {"bench": {
-            "listen": [f"127.0.0.1:{port}"],
-            "automatic_https": {"disable": True},
-            "routes": [{"match": [{"host": [HOST]}], "handle": [handler]}],
-        }}}},
+        "apps": {
+            "tls": {"certificates": {"load_files": [{"certificate": str(folder / "certificate.pem"), "key": str(folder / "key.pem")}]}},
+            "http": {"servers": {
+                "plain": {"listen": [f"127.0.0.1:{port}"], "automatic_https": {"disable": True}, "routes": routes},
+                "secure": {
+                    "listen": [f"127.0.0.1:{secure}"],
+                    "automatic_https": {"disable": True},
+                    "tls_connection_policies": [{}],
+                    "routes": routes,
+                },
+            }},
+        },
     }))
     return ["caddy", "run", "--config", str(config)]
 
@@ -199,24 +247,46 @@ def seconds(text):
     return float(number) * {"us": 1e-6, "ms": 1e-3, "s": 1, "m": 60}[unit]
 
 
-def measure(process, port, threads, connections, duration):
-    """One run of wrk against one proxy."""
-    user, system = process.cpu_seconds()
-    command = ["wrk", "--latency", f"-t{threads}", f"-c{connections}", f"-d{duration}s", "-H", f"Host: {HOST}", f"http://127.0.0.1:{port}/1k"]
+def wrk(url, workload, threads, duration):
+    command = ["wrk", "--latency", f"-t{threads}", f"-c{workload['connections']}", f"-d{duration}s", *workload.get("options", []), url]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    user_after, system_after = process.cpu_seconds()
-    requests = int(re.search(r"(\d+) requests in", output)[1])
     errors = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
     broken = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", output)
     return {
+        "requests": int(re.search(r"(\d+) requests in", output)[1]),
         "requests_per_second": float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1]),
         "p50_seconds": seconds(re.search(r"^\s+50%\s+(\S+)", output, re.MULTILINE)[1]),
         "p99_seconds": seconds(re.search(r"^\s+99%\s+(\S+)", output, re.MULTILINE)[1]),
-        "cpu_user_us_per_request": (user_after - user) * 1e6 / requests,
-        "cpu_system_us_per_request": (system_after - system) * 1e6 / requests,
-        "errors": int(errors[1]) if errors else 0,
-        "socket_errors": sum(map(int, broken.groups())) if broken else 0,
+        "errors": (int(errors[1]) if errors else 0) + (sum(map(int, broken.groups())) if broken else 0),
     }
+
+
+def h2load(url, workload, threads, duration):
+    """Streams of HTTP/2. h2load gives no quantiles."""
+    command = ["h2load", f"-t{threads}", f"-c{workload['connections']}", "-m10", f"-D{duration}", url]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    done = re.search(r"requests: \d+ total, \d+ started, (\d+) done, (\d+) succeeded", output)
+    return {
+        "requests": int(done[1]),
+        "requests_per_second": float(re.search(r"finished in [\d.]+m?s, ([\d.]+) req/s", output)[1]),
+        "errors": int(done[1]) - int(done[2]),
+    }
+
+
+TOOLS = {"wrk": wrk, "h2load": h2load}
+
+
+def measure(process, ports, threads, workload, duration):
+    """One run of a client against one proxy."""
+    scheme, port = ("https", ports[1]) if workload.get("tls") else ("http", ports[0])
+    url = f"{scheme}://{HOST}:{port}{workload.get('path', '/')}"
+    user, system = process.cpu_seconds()
+    measured = TOOLS[workload["tool"]](url, workload, threads, duration)
+    user_after, system_after = process.cpu_seconds()
+    requests = max(measured.pop("requests"), 1)
+    measured["cpu_user_us_per_request"] = (user_after - user) * 1e6 / requests
+    measured["cpu_system_us_per_request"] = (system_after - system) * 1e6 / requests
+    return measured
 
 
 def median(rounds):
@@ -252,14 +322,18 @@ def find_edge(given):
 def run(arguments):
     names = [name for name in arguments.proxies if name == "edge" or shutil.which(name)]
     missing = set(arguments.proxies) - set(names)
-    if missing or not shutil.which("wrk") or not shutil.which("nginx"):
-        print(f"missing: {', '.join(sorted(missing)) or 'wrk or nginx'} (apt-get install wrk nginx haproxy caddy)", file=sys.stderr)
+    tools = [tool for tool in ("nginx", "wrk", "h2load", "openssl") if not shutil.which(tool)]
+    if missing:
+        print(f"not there, and left out: {', '.join(sorted(missing))} (apt-get install haproxy caddy)", file=sys.stderr)
+    if tools:
+        sys.exit(f"missing: {', '.join(tools)} (apt-get install nginx wrk nghttp2-client openssl)")
     binary = find_edge(arguments.edge)
     results = []
     with tempfile.TemporaryDirectory(prefix="bench-edge-") as name:
         folder = pathlib.Path(name)
         # nginx started by root gives its workers to nobody, who must be able to enter.
         folder.chmod(0o755)
+        certify(folder)
         upstream_port = free_port()
         running = [Process(nginx_upstream(folder, upstream_port, len(os.sched_getaffinity(0))), folder)]
         try:
@@ -275,28 +349,34 @@ def run(arguments):
 def run_workers(arguments, names, binary, folder, upstream, workers, running):
     proxies = {}
     for name in names:
-        port = free_port()
-        command = PROXIES[name](folder, port, upstream, workers, binary)
+        ports = free_port(), free_port()
+        command = PROXIES[name](folder, *ports, upstream, workers, binary)
         process = Process(command, folder, {"GOMAXPROCS": str(workers)})
         running.append(process)
-        proxies[name] = (process, port)
-    for name, (_, port) in proxies.items():
-        wait_for(name, port)
+        proxies[name] = (process, ports)
+    for name, (_, ports) in proxies.items():
+        for port in ports:
+            wait_for(name, port)
     idle = {name: process.pss_bytes() for name, (process, _) in proxies.items()}
     results = []
-    for connections in arguments.connections:
-        rounds = {name: [] for name in names}
+    for key in arguments.workloads:
+        workload = WORKLOADS[key]
+        able = [name for name in names if name in workload["proxies"]]
+        rounds = {name: [] for name in able}
         for turn in range(arguments.rounds):
             # Each round begins with another one, so that none is always first after a pause.
-            for name in names[turn % len(names):] + names[:turn % len(names)]:
-                process, port = proxies[name]
-                rounds[name].append(measure(process, port, workers, connections, arguments.seconds))
-                print(f"  {workers} workers, {connections} connections, round {turn + 1}: {name:8} {rounds[name][-1]['requests_per_second']:8.0f}/s", file=sys.stderr)
-        for name in names:
+            first = turn % len(able)
+            for name in able[first:] + able[:first]:
+                process, ports = proxies[name]
+                rounds[name].append(measure(process, ports, workers, workload, arguments.seconds))
+                print(f"  {workers} workers, {key}, round {turn + 1}: {name:8} {rounds[name][-1]['requests_per_second']:8.0f}/s", file=sys.stderr)
+        for name in able:
             results.append({
                 "proxy": name,
                 "workers": workers,
-                "connections": connections,
+                "workload": key,
+                "title": workload["title"],
+                "connections": workload["connections"],
                 **median(rounds[name]),
                 "pss_idle_bytes": idle[name],
                 "pss_after_bytes": proxies[name][0].pss_bytes(),
@@ -309,16 +389,15 @@ def run_workers(arguments, names, binary, folder, upstream, workers, running):
 
 
 def table(results):
-    print("\n| workers | connections | proxy | requests/s | of nginx | p50 ms | p99 ms | CPU µs/request | PSS MB | errors |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print("\n| workers | workload | proxy | requests/s | of the best other | CPU µs/request | PSS MB | errors |")
+    print("|---|---|---|---|---|---|---|---|")
     for row in results:
-        base = next((other for other in results if other["proxy"] == "nginx" and all(other[key] == row[key] for key in ("workers", "connections"))), None)
-        share = f"{row['requests_per_second'] / base['requests_per_second']:.2f}" if base else ""
+        others = [other["requests_per_second"] for other in results if other["proxy"] != "edge" and all(other[key] == row[key] for key in ("workers", "workload"))]
+        share = f"{row['requests_per_second'] / max(others):.2f}" if others else ""
         print(
-            f"| {row['workers']} | {row['connections']} | {row['proxy']} | {row['requests_per_second']:.0f} | {share} "
-            f"| {row['p50_seconds'] * 1e3:.2f} | {row['p99_seconds'] * 1e3:.2f} "
+            f"| {row['workers']} | {row['workload']} | {row['proxy']} | {row['requests_per_second']:.0f} | {share} "
             f"| {row['cpu_user_us_per_request'] + row['cpu_system_us_per_request']:.1f} "
-            f"| {row['pss_after_bytes'] / 1e6:.1f} | {row['errors'] + row['socket_errors']:.0f} |"
+            f"| {row['pss_after_bytes'] / 1e6:.1f} | {row['errors']:.0f} |"
         )
 
 
@@ -329,7 +408,7 @@ def main():
     parser.add_argument("--edge", help="command of the edge, when it is not in the target folder")
     parser.add_argument("--proxies", type=lambda text: text.split(","), default=list(PROXIES))
     parser.add_argument("--workers", type=numbers, default=sorted({1, cores}), help="1,all")
-    parser.add_argument("--connections", type=numbers, default=[64, 512])
+    parser.add_argument("--workloads", type=lambda text: text.split(","), default=list(WORKLOADS), help=", ".join(WORKLOADS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "benches" / "results" / "edge.json")
@@ -341,6 +420,8 @@ def main():
             "haproxy": version("haproxy", "-v"),
             "caddy": version("caddy", "version"),
             "wrk": version("wrk", "-v"),
+            "h2load": version("h2load", "--version"),
+            "openssl": version("openssl", "version"),
             "edge": version("git", "-C", str(ROOT), "describe", "--always", "--dirty"),
         },
         "command": " ".join(["benches/edge/run.py", *sys.argv[1:]]),

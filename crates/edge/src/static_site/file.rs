@@ -11,12 +11,16 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::io::ReadWriteFlags;
 use tokio::task::JoinHandle;
 
 use super::negotiate::{self, FORMS};
 use crate::compress::{Accepted, Coding};
 
-/// Read at once from a large file: large enough that the trip to the blocking pool is small beside it.
+/// Read from the page cache in one go: as much as a socket takes at once, and while it is still near the processor.
+const CACHED_PIECE_BYTES: u64 = 128 * 1024;
+
+/// Read in one go from a disk: large enough that the trip to the blocking pool is small beside it.
 const PIECE_BYTES: u64 = 256 * 1024;
 
 /// What a name leads to.
@@ -78,7 +82,8 @@ fn open(root: &File, name: &Path) -> Option<Opened> {
     Some(Opened { file, metadata })
 }
 
-/// Part of a large file, read piece by piece on the blocking pool as the client takes it.
+/// Part of a large file, read piece by piece as the client takes it: at once where it is in the page cache, else on the blocking
+/// pool, since a disk would hold up all connections of the thread.
 pub(crate) struct FileBody {
     file: Arc<File>,
     from: u64,
@@ -100,17 +105,37 @@ impl FileBody {
         if self.left == 0 {
             return Poll::Ready(None);
         }
-        let reading = self.reading.get_or_insert_with(|| {
-            let (file, from, length) = (Arc::clone(&self.file), self.from, self.left.min(PIECE_BYTES));
-            tokio::task::spawn_blocking(move || read(&file, from, length))
-        });
-        let piece = ready!(Pin::new(reading).poll(cx));
-        self.reading = None;
-        Poll::Ready(Some(piece.map_err(io::Error::other).flatten().inspect(|bytes| {
+        let length = self.left.min(PIECE_BYTES);
+        let at_once = if self.reading.is_none() {
+            read_at_once(&self.file, self.from, length.min(CACHED_PIECE_BYTES))
+        } else {
+            None
+        };
+        let piece = if let Some(bytes) = at_once {
+            Ok(bytes)
+        } else {
+            let reading = self.reading.get_or_insert_with(|| {
+                let (file, from) = (Arc::clone(&self.file), self.from);
+                tokio::task::spawn_blocking(move || read(&file, from, length))
+            });
+            let piece = ready!(Pin::new(reading).poll(cx));
+            self.reading = None;
+            piece.map_err(io::Error::other).flatten()
+        };
+        Poll::Ready(Some(piece.inspect(|bytes| {
             self.from += bytes.len() as u64;
             self.left -= bytes.len() as u64;
         })))
     }
+}
+
+/// What of it can be had without waiting for a disk; `None`: nothing, or the file system cannot tell.
+fn read_at_once(file: &File, from: u64, length: u64) -> Option<Bytes> {
+    let mut bytes = vec![0; usize::try_from(length).ok()?];
+    let into = &mut [io::IoSliceMut::new(&mut bytes)];
+    let read = rustix::io::preadv2(file, into, from, ReadWriteFlags::NOWAIT).ok().filter(|read| *read > 0)?;
+    bytes.truncate(read);
+    Some(bytes.into())
 }
 
 fn read(file: &File, from: u64, length: u64) -> io::Result<Bytes> {
