@@ -120,6 +120,7 @@ fn route(plan: &Plan, service: &Service, name: String, path: &str, target: Targe
         },
         // A content security policy is the service's own business, and so is whatever it says of these itself.
         policies: Policies { security_headers: is_public, rate_limits: rate_limits(service), ..Policies::default() },
+        probe: None,
     }
 }
 

@@ -13,6 +13,7 @@ use http::{HeaderName, HeaderValue, StatusCode, Uri};
 
 use crate::cidr::Cidr;
 use crate::policy::{self, Policies};
+use crate::probing::Probe;
 use crate::sequence::Sequence;
 use crate::snapshot::{self, Snapshot};
 use crate::table::{
@@ -83,6 +84,21 @@ impl Compiler<'_> {
             response_headers: self.response_headers(&at, route),
             limits: self.route_limits(&at, &route.limits),
             policies: self.policies(&at, route),
+            probe: route.probe.as_ref().map(|probe| self.probe(&at, probe)),
+        }
+    }
+
+    fn probe(&mut self, at: &str, probe: &snapshot::Probe) -> Probe {
+        if !probe.path.starts_with('/') || probe.path.parse::<http::Uri>().is_err() {
+            self.problem(
+                at,
+                format!("the probe's path `{}` must be a path that begins with `/`", probe.path.escape_debug()),
+            );
+        }
+        Probe {
+            path: probe.path.clone(),
+            interval: self.duration(at, "probe.interval_ms", probe.interval_ms),
+            timeout: self.duration(at, "probe.timeout_ms", probe.timeout_ms),
         }
     }
 

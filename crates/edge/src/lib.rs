@@ -76,6 +76,7 @@ mod policy;
 mod pool;
 mod preamble;
 mod private_file;
+mod probing;
 #[cfg(test)]
 mod properties;
 mod proxy;

@@ -48,6 +48,12 @@ impl Standing {
         (Self { failures: 0, times: self.times.saturating_add(1), until }, true)
     }
 
+    /// After it was left out for another reason, and is well again.
+    #[must_use]
+    pub(crate) fn returning(self, now: Millis) -> Self {
+        Self { failures: 0, times: self.times.max(1), until: now }
+    }
+
     /// Whether it takes a request, where `chance` is drawn from 0 to 1.
     pub(crate) fn takes(self, now: Millis, chance: f64) -> bool {
         if self.times == 0 {

@@ -21,6 +21,7 @@ use crate::balance::{Latency, Load};
 use crate::body::RequestBody;
 use crate::clock;
 use crate::outlier::Standing;
+use crate::probing::{Health, Probe};
 use crate::ticker::{Millis, Ticker};
 use crate::upstream_socket::UpstreamSocket;
 
@@ -44,6 +45,11 @@ pub(crate) struct Upstream {
     outstanding: Cell<u32>,
     latency: Cell<Latency>,
     standing: Cell<Standing>,
+    /// How it is asked how it is.
+    probe: RefCell<Option<Rc<Probe>>>,
+    /// Whether it is asked now.
+    pub(crate) probing: Cell<bool>,
+    pub(crate) health: Cell<Health>,
     /// Not in the table any more: nothing is kept for it.
     retired: Cell<bool>,
 }
@@ -67,6 +73,9 @@ impl Upstream {
             outstanding: Cell::new(0),
             latency: Cell::default(),
             standing: Cell::default(),
+            probe: RefCell::default(),
+            probing: Cell::new(false),
+            health: Cell::default(),
             retired: Cell::new(false),
         })
     }
@@ -91,12 +100,31 @@ impl Upstream {
 
     /// Whether it is ejected at present.
     pub(crate) fn is_out(&self, now: Millis) -> bool {
-        self.standing.get().is_out(now)
+        self.health.get().is_unwell() || self.standing.get().is_out(now)
     }
 
     /// Whether it takes a request: not while it is ejected, and fewer than others after it.
     pub(crate) fn takes(&self, now: Millis) -> bool {
-        self.standing.get().takes(now, clock::chance())
+        !self.health.get().is_unwell() && self.standing.get().takes(now, clock::chance())
+    }
+
+    /// How it is to be asked how it is; `None`: not at all.
+    pub(crate) fn probe(&self) -> Option<Rc<Probe>> {
+        self.probe.borrow().clone().filter(|_| !self.retired.get())
+    }
+
+    pub(crate) fn set_probe(&self, probe: Option<&Rc<Probe>>) {
+        let none = probe.is_none();
+        self.probe.replace(probe.map(Rc::clone));
+        if none {
+            // Nobody would take it back.
+            self.health.set(Health::default());
+        }
+    }
+
+    /// It was unwell, and gets a growing share.
+    pub(crate) fn returns(&self, now: Millis) {
+        self.standing.set(self.standing.get().returning(now));
     }
 
     /// Counts a request as being with the instance while the lease lives.

@@ -63,6 +63,7 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
                 response_headers: BTreeMap::new(),
                 limits: RouteLimits::default(),
                 policies: Policies::default(),
+                probe: None,
             })
         });
         Snapshot { generation: 1, listeners: Vec::new(), routes: routes.collect(), ..Snapshot::default() }
@@ -187,6 +188,7 @@ proptest! {
             response_headers: BTreeMap::from([(to.clone(), to)]),
             limits: RouteLimits::default(),
             policies: Policies::default(),
+            probe: None,
         };
         let snapshot = Snapshot {
             generation: 1,

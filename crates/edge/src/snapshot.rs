@@ -104,6 +104,31 @@ pub struct Route {
     /// What is asked of requests before they go anywhere, and added to answers.
     #[serde(default, skip_serializing_if = "Policies::is_none")]
     pub policies: Policies,
+    /// How instances are asked how they are; absent: they are not, and only what clients meet counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<Probe>,
+}
+
+/// A question to each instance, by each thread.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Probe {
+    /// Asked with GET; anything but 429 and 5xx is well.
+    pub path: String,
+    /// From one to the next, with jitter, in milliseconds.
+    #[serde(default = "two_seconds")]
+    pub interval_ms: u64,
+    /// To the end of the answer, in milliseconds.
+    #[serde(default = "one_second")]
+    pub timeout_ms: u64,
+}
+
+fn two_seconds() -> u64 {
+    2_000
+}
+
+fn one_second() -> u64 {
+    1_000
 }
 
 fn root() -> String {

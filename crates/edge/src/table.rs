@@ -13,6 +13,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::cidr::Cidr;
 use crate::policy::Policies;
+use crate::probing::Probe;
 use crate::sequence::Sequence;
 use crate::snapshot::{Instance, Snapshot};
 
@@ -78,6 +79,7 @@ pub(crate) struct Route {
     pub(crate) limits: RouteLimits,
     /// Boxed: most routes are read without them.
     pub(crate) policies: Option<Box<Policies>>,
+    pub(crate) probe: Option<Probe>,
 }
 
 #[derive(Debug)]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::metrics::{Cells, Key, Registry};
 use crate::pool::Upstream;
+use crate::probing::Probe;
 use crate::table::{Route, Slots, Table, Target};
 
 /// Made anew for each snapshot; requests in progress keep theirs until they end.
@@ -55,6 +56,7 @@ impl View {
             release: Arc::clone(release),
         };
         let nothing: Arc<str> = "".into();
+        let probe = route.probe.clone().map(Rc::new);
         let slots = match &route.target {
             Target::Slots(Slots { slots, .. }) => slots.as_slice(),
             Target::Static(_) | Target::Redirect(_) => &[],
@@ -68,18 +70,35 @@ impl View {
                     upstreams: slot
                         .instances
                         .iter()
-                        .map(|instance| self.upstream(&instance.id, instance.address, before))
+                        .map(|instance| self.upstream(&instance.id, instance.address, probe.as_ref(), before))
                         .collect(),
                 })
                 .collect(),
         }
     }
 
-    fn upstream(&mut self, id: &str, address: SocketAddr, before: Option<&Self>) -> Rc<Upstream> {
+    fn upstream(
+        &mut self,
+        id: &str,
+        address: SocketAddr,
+        probe: Option<&Rc<Probe>>,
+        before: Option<&Self>,
+    ) -> Rc<Upstream> {
         let key = (Box::from(id), address);
         let earlier = before.and_then(|before| before.upstreams.get(&key));
         let make = || earlier.map_or_else(|| Upstream::new(id, address), Rc::clone);
-        Rc::clone(self.upstreams.entry(key.clone()).or_insert_with(make))
+        let first = !self.upstreams.contains_key(&key);
+        let upstream = Rc::clone(self.upstreams.entry(key.clone()).or_insert_with(make));
+        // Of several routes to one instance, one that says how to ask it is enough.
+        if first || probe.is_some() {
+            upstream.set_probe(probe);
+        }
+        upstream
+    }
+
+    /// Instances that are to be asked how they are, and are not yet.
+    pub(crate) fn to_probe(&self) -> impl Iterator<Item = &Rc<Upstream>> {
+        self.upstreams.values().filter(|upstream| upstream.probe().is_some() && !upstream.probing.get())
     }
 
     /// Closes connections that lay idle too long. Returns how many are kept.
@@ -111,6 +130,7 @@ mod tests {
             response_headers: std::collections::BTreeMap::new(),
             limits: RouteLimits::default(),
             policies: Policies::default(),
+            probe: None,
         };
         let snapshot = Snapshot { generation: 1, listeners: Vec::new(), routes: vec![route], ..Snapshot::default() };
         Arc::new(snapshot.compile().unwrap())

@@ -31,7 +31,7 @@ use crate::table::Table;
 use crate::ticker::{Millis, Ticker};
 use crate::tls::{self, Store};
 use crate::view::View;
-use crate::{connection, listen};
+use crate::{connection, listen, probing};
 
 /// After an error of `accept` that would come again at once (no file handles left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -184,6 +184,13 @@ impl Worker {
         Rc::clone(&view)
     }
 
+    /// Begins to ask those instances how they are that are not asked yet.
+    fn probe(self: &Rc<Self>) {
+        for upstream in self.view().to_probe() {
+            tokio::task::spawn_local(probing::run(Rc::clone(self), Rc::clone(upstream)));
+        }
+    }
+
     /// Whether connections end as soon as no request is on them.
     pub(crate) fn is_draining(&self) -> bool {
         self.leaving.get() == Leaving::Now
@@ -224,6 +231,7 @@ impl Worker {
                 ticker.run(|| worker.tick()).await;
             }
         });
+        self.probe();
         let mut acceptors: HashMap<SocketAddr, Vec<Acceptor>> = HashMap::new();
         let (mut within, mut patient) = (Duration::ZERO, false);
         while let Some(command) = commands.recv().await {
@@ -235,7 +243,7 @@ impl Worker {
                     let _gone = done.send(started);
                 }
                 Command::Refresh { gone, done } => {
-                    self.view();
+                    self.probe();
                     self.changed.notify_waiters();
                     self.wake_tunnels();
                     for declared in gone {

@@ -186,6 +186,7 @@ mod tests {
                 response_headers: std::collections::BTreeMap::new(),
                 limits: RouteLimits::default(),
                 policies: Policies::default(),
+                probe: None,
             }],
             ..Snapshot::default()
         }

@@ -147,6 +147,8 @@ pub(crate) struct ThreadCells {
     pub(crate) handshakes: [Counter; HANDSHAKES.len()],
     /// Health checks through the edge; they are in no route's numbers, since they would dilute a gate's.
     pub(crate) probes: Counter,
+    /// The edge's own questions to instances that came to nothing.
+    pub(crate) probe_failures: Counter,
     pub(crate) log_lines: Counter,
     pub(crate) log_dropped: Counter,
 }

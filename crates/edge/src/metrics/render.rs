@@ -211,6 +211,12 @@ fn thread_counts(page: &mut Page, threads: &[Arc<Registry>]) {
     }
     page.family("probes_total", "counter", "Health checks through the edge; they are in no route's numbers.");
     page.sample("probes_total", "", sum(|thread| &thread.thread.probes));
+    page.family(
+        "probe_failures_total",
+        "counter",
+        "The edge's own questions to instances that were not answered well.",
+    );
+    page.sample("probe_failures_total", "", sum(|thread| &thread.thread.probe_failures));
     page.family("access_log_lines_total", "counter", "Access log lines handed to the writer.");
     page.sample("access_log_lines_total", "", sum(|thread| &thread.thread.log_lines));
     page.family("access_log_dropped_total", "counter", "Access log lines dropped because the writer was behind.");

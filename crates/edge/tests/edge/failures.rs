@@ -1,13 +1,15 @@
 //! Instances that do not answer as they should.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use mana_edge::snapshot::Target;
+use http::StatusCode;
+use mana_edge::snapshot::{Probe, Snapshot, Target};
 use tokio::io::AsyncWriteExt;
 
-use crate::support::{Raw, Service, TestEdge, get, read_head, route, send, slot, slots, snapshot, text};
+use crate::support::{Raw, Service, TestEdge, get, read_head, route, send, slot, slots, snapshot, text, until};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: chat.localhost\r\n\r\n";
 const POST: &str = "POST / HTTP/1.1\r\nhost: chat.localhost\r\ncontent-length: 4\r\n\r\nbody";
@@ -241,4 +243,83 @@ async fn a_slow_instance_gets_few_requests() {
     }
     let [one, other, slow] = counts.map(|count| count.load(Ordering::Relaxed));
     assert!(slow < 20 && one > 80 && other > 80, "{one} {other} {slow}");
+}
+
+/// Answers probes with the status, and everyone else with its name.
+fn probed(name: &'static str, status: &Arc<AtomicU16>) -> Service {
+    let status = Arc::clone(status);
+    Service::http(move |request| {
+        let status = StatusCode::from_u16(status.load(Ordering::SeqCst)).unwrap();
+        async move {
+            let mut answer = text(name);
+            if request.uri().path() == "/health" {
+                *answer.status_mut() = status;
+            }
+            answer
+        }
+    })
+}
+
+fn with_probe(instances: &[SocketAddr]) -> Snapshot {
+    let mut route = route("chat", slots(instances));
+    route.probe = Some(Probe { path: "/health".into(), interval_ms: 20, timeout_ms: 200 });
+    snapshot(vec![route])
+}
+
+#[tokio::test]
+async fn an_instance_that_probes_find_unwell_gets_nothing_until_it_is_well() {
+    let (fine, ill) = (Arc::new(AtomicU16::new(200)), Arc::new(AtomicU16::new(200)));
+    let (one, two) = (probed("one", &fine), probed("two", &ill));
+    let edge = TestEdge::with_threads(&with_probe(&[one.address, two.address]), 1);
+    let answers = async || {
+        let mut answers = Vec::new();
+        for _ in 0..40 {
+            answers.push(get(edge.address(), "chat.localhost", "/").await.text().to_owned());
+        }
+        answers
+    };
+    assert!(answers().await.contains(&"two".to_owned()));
+    ill.store(503, Ordering::SeqCst);
+    until("it is left out", async || !answers().await.contains(&"two".to_owned())).await;
+    ill.store(200, Ordering::SeqCst);
+    until("it is back", async || answers().await.contains(&"two".to_owned())).await;
+    // Where all are unwell, somebody has to answer.
+    fine.store(500, Ordering::SeqCst);
+    ill.store(500, Ordering::SeqCst);
+    let failed = edge.metric("mana_edge_probe_failures_total").await.unwrap();
+    until("both are unwell", async || edge.metric("mana_edge_probe_failures_total").await.unwrap() >= failed + 8.0)
+        .await;
+    let answers = answers().await;
+    assert!(answers.iter().all(|answer| answer == "one" || answer == "two"), "{answers:?}");
+}
+
+#[tokio::test]
+async fn an_instance_that_hangs_is_found_by_probes_over_connections_that_are_kept() {
+    let (connections, asked) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+    let counted = Arc::clone(&connections);
+    let hangs = Service::raw(move |mut socket| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let asked = Arc::clone(&asked);
+        async move {
+            // Well for a while, and then silent for ever.
+            while read_head(&mut socket).await.is_some() && asked.fetch_add(1, Ordering::SeqCst) < 5 {
+                socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+            }
+            std::future::pending::<()>().await;
+        }
+    });
+    let well = Service::saying("well");
+    let edge = TestEdge::with_threads(&with_probe(&[hangs.address, well.address]), 1);
+    let failures = async || edge.metric("mana_edge_probe_failures_total").await.unwrap_or(0.0);
+    until("five questions are answered, and three are not", async || failures().await >= 3.0).await;
+    for _ in 0..20 {
+        assert_eq!(get(edge.address(), "chat.localhost", "/").await.text(), "well");
+    }
+    // One for the first five, and one for each question that was not answered.
+    let asked = failures().await;
+    let connections = connections.load(Ordering::SeqCst);
+    assert!(
+        f64::from(u32::try_from(connections).unwrap()) <= asked + 2.0,
+        "{connections} connections, {asked} failures"
+    );
 }

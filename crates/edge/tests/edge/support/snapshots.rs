@@ -39,6 +39,7 @@ pub(crate) fn route(name: &str, target: Target) -> Route {
         response_headers: BTreeMap::new(),
         limits: RouteLimits::default(),
         policies: Policies::default(),
+        probe: None,
     }
 }
 
