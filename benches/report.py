@@ -97,7 +97,7 @@ def edge(results):
 def main():
     parts = [
         "# Benchmarks",
-        "Written by `make bench` from one run; do not edit. The machine is small and shared, so the ratios between rows of one table mean more than the numbers.",
+        "Written by `make bench`; do not edit. Rows of one section are of one run. The machine is small and shared, so the ratios between rows of one table mean more than the numbers.",
         machine(),
     ]
     PLOTS.mkdir(parents=True, exist_ok=True)
