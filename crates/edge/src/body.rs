@@ -3,8 +3,6 @@
 use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -15,6 +13,7 @@ use crate::answer::Fault;
 use crate::cache::collect::Ahead;
 use crate::compress::Compressed;
 use crate::conn_state::ConnState;
+use crate::http1;
 use crate::record::Record;
 use crate::static_site::FileBody;
 use crate::stream::Streamed;
@@ -40,7 +39,7 @@ enum Kind {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
     #[error("the instance broke off in the middle of its answer")]
-    BrokenOff(#[source] hyper::Error),
+    BrokenOff(#[source] http1::Broken),
     #[error("nothing moved for longer than the route allows")]
     Silent,
     #[error("the file could not be read to its end")]
@@ -145,8 +144,8 @@ impl http_body::Body for Body {
 
 /// What a service is sent: the client's body, as it comes.
 pub(crate) struct RequestBody {
-    incoming: Option<Incoming>,
-    upload: Option<Rc<Upload>>,
+    incoming: Incoming,
+    upload: Rc<Upload>,
 }
 
 /// How an upload goes; the request that waits for its answer looks at it.
@@ -160,12 +159,12 @@ pub(crate) struct Upload {
     /// The last time it was asked for more, the client had not sent it yet.
     pub(crate) starved: Cell<bool>,
     pub(crate) fault: Cell<Option<Fault>>,
-    /// `Expect: 100-continue`: closed until the service asks for the body.
-    gate: Option<Arc<AtomicBool>>,
+    /// `Expect: 100-continue`: the body is held back until the service asks for it.
+    held: Cell<bool>,
 }
 
 impl Upload {
-    pub(crate) fn new(state: &Rc<ConnState>, max_bytes: u64, gate: Option<Arc<AtomicBool>>) -> Rc<Self> {
+    pub(crate) fn new(state: &Rc<ConnState>, max_bytes: u64, held: bool) -> Rc<Self> {
         state.unread.set(true);
         Rc::new(Self {
             state: Rc::clone(state),
@@ -174,20 +173,18 @@ impl Upload {
             finished_at: Cell::new(None),
             starved: Cell::new(false),
             fault: Cell::new(None),
-            gate,
+            held: Cell::new(held),
         })
     }
 
     /// Whether the body is held back until the service asks for it.
     pub(crate) fn is_held(&self) -> bool {
-        self.gate.as_ref().is_some_and(|gate| !gate.load(Ordering::Relaxed))
+        self.held.get()
     }
 
-    /// Sends the body though the service has not asked for it.
+    /// Lets the body go.
     pub(crate) fn release(&self) {
-        if let Some(gate) = &self.gate {
-            gate.store(true, Ordering::Relaxed);
-        }
+        self.held.set(false);
     }
 
     fn finish(&self) {
@@ -202,12 +199,8 @@ impl Upload {
 }
 
 impl RequestBody {
-    pub(crate) fn none() -> Self {
-        Self { incoming: None, upload: None }
-    }
-
-    pub(crate) fn of(incoming: Incoming, upload: Rc<Upload>) -> Self {
-        Self { incoming: Some(incoming), upload: Some(upload) }
+    pub(crate) fn new(incoming: Incoming, upload: Rc<Upload>) -> Self {
+        Self { incoming, upload }
     }
 }
 
@@ -216,10 +209,9 @@ impl http_body::Body for RequestBody {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = &mut *self;
-        let (Some(incoming), Some(upload)) = (&mut this.incoming, &this.upload) else { return Poll::Ready(None) };
+        let Self { incoming, upload } = &mut *self;
         if upload.is_held() {
-            // Whoever opens the gate polls the connection, and with it this body, right after.
+            // Whoever lets it go polls the connection, and with it this body, right after.
             return Poll::Pending;
         }
         let frame = match Pin::new(&mut *incoming).poll_frame(cx) {
@@ -257,10 +249,10 @@ impl http_body::Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(http_body::Body::is_end_stream)
+        http_body::Body::is_end_stream(&self.incoming)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), http_body::Body::size_hint)
+        http_body::Body::size_hint(&self.incoming)
     }
 }

@@ -8,32 +8,22 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-
 use crate::balance::{Latency, Load};
-use crate::body::RequestBody;
 use crate::clock;
+use crate::http1::link::Link;
 use crate::outlier::Standing;
 use crate::probing::{Health, Probe};
 use crate::ticker::{Millis, Ticker};
-use crate::upstream_socket::UpstreamSocket;
 
 /// How long a connection may lie idle. Below the 5 s after which Node's servers (and many like them) close, so that a
 /// request seldom meets a connection that the instance is closing at this moment.
 const MAX_IDLE: Duration = Duration::from_secs(4);
 
-/// Idle connections kept for one instance by one thread. Each holds some 10 KiB here and a socket on both sides.
+/// Idle connections kept for one instance by one thread. Each holds a socket on both sides, and no buffer.
 const MAX_IDLE_CONNECTIONS: usize = 512;
-
-/// Largest head of an answer, and the buffer a connection may use.
-const MAX_ANSWER_HEAD_BYTES: usize = 256 * 1024;
 
 /// One instance, as one thread sees it.
 pub(crate) struct Upstream {
@@ -52,16 +42,6 @@ pub(crate) struct Upstream {
     pub(crate) health: Cell<Health>,
     /// Not in the table any more: nothing is kept for it.
     retired: Cell<bool>,
-}
-
-/// A connection to an instance.
-pub(crate) struct Link {
-    pub(crate) sender: http1::SendRequest<RequestBody>,
-    /// `None` once it has ended and what is left of it is of no use.
-    http: Option<http1::Connection<TokioIo<UpstreamSocket>, RequestBody>>,
-    /// It has ended and must not be polled again.
-    ended: bool,
-    idle_since: Millis,
 }
 
 impl Upstream {
@@ -133,18 +113,21 @@ impl Upstream {
         Lease { upstream: Rc::clone(self) }
     }
 
-    /// A kept connection, if there is one.
+    /// A kept connection, if there is one that is still open.
     pub(crate) fn take(&self) -> Option<Box<Link>> {
-        self.idle.borrow_mut().pop()
+        let mut idle = self.idle.borrow_mut();
+        while let Some(mut link) = idle.pop() {
+            if link.is_quiet() {
+                return Some(link);
+            }
+        }
+        None
     }
 
     /// Keeps a connection for the next request, if it can be used for one.
     pub(crate) fn keep(&self, mut link: Box<Link>, ticker: &Ticker) {
-        if link.ended || self.retired.get() || !link.sender.is_ready() {
-            return;
-        }
         let mut idle = self.idle.borrow_mut();
-        if idle.len() < MAX_IDLE_CONNECTIONS {
+        if link.is_free() && !self.retired.get() && idle.len() < MAX_IDLE_CONNECTIONS {
             link.idle_since = ticker.now();
             idle.push(link);
         }
@@ -152,22 +135,14 @@ impl Upstream {
 
     /// Opens a new connection.
     pub(crate) async fn connect(&self) -> io::Result<Box<Link>> {
-        let socket = TcpStream::connect(self.address).await?;
-        socket.set_nodelay(true)?;
-        let (sender, http) = http1::Builder::new()
-            .max_buf_size(MAX_ANSWER_HEAD_BYTES)
-            .handshake(TokioIo::new(UpstreamSocket(socket)))
-            .await
-            .map_err(io::Error::other)?;
-        Ok(Box::new(Link { sender, http: Some(http), ended: false, idle_since: 0 }))
+        Link::open(self.address).await
     }
 
     /// Closes what lay idle too long, or what the instance closed. Returns how many connections stay.
     pub(crate) fn sweep(&self, now: Millis) -> usize {
         let max_idle = u64::try_from(MAX_IDLE.as_millis()).unwrap_or(Millis::MAX);
-        let mut cx = Context::from_waker(Waker::noop());
         let mut idle = self.idle.borrow_mut();
-        idle.retain_mut(|link| link.idle_since + max_idle > now && link.poll(&mut cx).is_pending());
+        idle.retain_mut(|link| link.idle_since + max_idle > now && link.is_quiet());
         idle.len()
     }
 
@@ -181,28 +156,6 @@ impl Upstream {
     pub(crate) fn retire(&self) {
         self.retired.set(true);
         self.idle.borrow_mut().clear();
-    }
-}
-
-impl Link {
-    /// Moves the connection on; ready when it has ended.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(http) = self.http.as_mut().filter(|_| !self.ended) {
-            // An error is told to the request too, where it is handled.
-            self.ended = Pin::new(http).poll(cx).is_ready();
-        }
-        if self.ended { Poll::Ready(()) } else { Poll::Pending }
-    }
-
-    /// Gives up a connection that has ended. A request that still waits in it is given back to its sender only now.
-    pub(crate) fn discard(&mut self) {
-        self.http = None;
-    }
-
-    /// The bare socket after an upgrade, and what was read beyond HTTP.
-    pub(crate) fn into_parts(self) -> Option<(TcpStream, bytes::Bytes)> {
-        let parts = self.http?.into_parts();
-        Some((parts.io.into_inner().0, parts.read_buf))
     }
 }
 

@@ -5,19 +5,15 @@
 //! answers is in [`Health`], which is pure.
 
 use std::cell::Cell;
-use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, ready};
 use std::time::Duration;
 
-use http::header::{self, HeaderValue};
-use http::{Request, StatusCode};
-use http_body::Body as _;
-use hyper::body::Incoming;
+use http::StatusCode;
 
-use crate::body::RequestBody;
 use crate::clock;
-use crate::pool::{Link, Upstream};
+use crate::http1::link::Link;
+use crate::pool::Upstream;
 use crate::worker::Worker;
 
 /// What is asked, and how often.
@@ -34,8 +30,6 @@ const SUCCESSES: u32 = 2;
 
 /// Largest answer that is read to keep the connection.
 const MAX_ANSWER_BYTES: u64 = 64 * 1024;
-
-const USER_AGENT: HeaderValue = HeaderValue::from_static("mana-probe");
 
 /// What probes have shown of an instance.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -123,57 +117,36 @@ async fn ask(worker: &Worker, upstream: &Upstream, probe: &Probe) -> bool {
 
 /// `None`: the connection ended before an answer.
 async fn ask_on(mut link: Box<Link>, worker: &Worker, upstream: &Upstream, probe: &Probe) -> Option<bool> {
-    let mut request = Request::new(RequestBody::none());
-    *request.uri_mut() = probe.path.parse().ok()?;
-    let host = HeaderValue::try_from(upstream.address.to_string()).ok()?;
-    request.headers_mut().insert(header::HOST, host);
-    request.headers_mut().insert(header::USER_AGENT, USER_AGENT);
-    let answer = tokio::task::unconstrained(link.sender.try_send_request(request));
-    let mut answer = pin!(answer);
-    let answer = std::future::poll_fn(|cx| {
-        let ended = link.poll(cx).is_ready();
-        match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(answer) => Poll::Ready(answer.ok()),
-            Poll::Pending if ended => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
+    let (path, address) = (&probe.path, upstream.address);
+    let head = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nuser-agent: mana-probe\r\n\r\n");
+    link.begin(None, false);
+    let status = std::future::poll_fn(|cx| {
+        loop {
+            match ready!(link.poll_answer(cx, head.as_bytes())) {
+                Ok(head) if head.status.is_informational() => {}
+                answer => return Poll::Ready(answer.ok().map(|head| head.status)),
+            }
         }
     })
     .await?;
-    let well =
-        !matches!(answer.status(), status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS);
-    if drained(&mut link, answer.into_body()).await {
-        // Its end may have been read but not yet acted on.
-        let _ended = link.poll(&mut Context::from_waker(Waker::noop()));
+    if drained(&mut link).await {
         upstream.keep(link, &worker.ticker);
     }
-    Some(well)
+    Some(!status.is_server_error() && status != StatusCode::TOO_MANY_REQUESTS)
 }
 
-/// Reads an answer to its end. Says whether the connection can be used again.
-async fn drained(link: &mut Link, mut body: Incoming) -> bool {
+/// Reads an answer to its end. Says whether it had one.
+async fn drained(link: &mut Link) -> bool {
     let mut left = MAX_ANSWER_BYTES;
     std::future::poll_fn(|cx| {
-        loop {
-            if body.is_end_stream() {
-                return Poll::Ready(true);
-            }
-            let mut frame = Pin::new(&mut body).poll_frame(cx);
-            if frame.is_pending() {
-                let _ended = link.poll(cx);
-                frame = Pin::new(&mut body).poll_frame(cx);
-            }
-            match std::task::ready!(frame) {
-                None => return Poll::Ready(true),
-                Some(Err(_)) => return Poll::Ready(false),
-                Some(Ok(frame)) => {
-                    let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-                    match left.checked_sub(length) {
-                        Some(rest) => left = rest,
-                        None => return Poll::Ready(false),
-                    }
-                }
+        while let Some(frame) = ready!(link.poll_frame(cx)) {
+            let length = frame.map(|frame| frame.data_ref().map_or(0, |data| data.len() as u64));
+            match length.ok().and_then(|length| left.checked_sub(length)) {
+                Some(rest) => left = rest,
+                None => return Poll::Ready(false),
             }
         }
+        Poll::Ready(true)
     })
     .await
 }

@@ -4,18 +4,14 @@
 //! definition (RFC 9110, 9.2.2); and never once an answer has begun. After a kept connection turned out closed it goes
 //! to the same instance on a new one, after a new one failed to another instance. Each of the two happens at most once.
 
-use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
-use http::{Request, Response, StatusCode, Version};
+use http::{Method, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
@@ -23,9 +19,13 @@ use crate::answer::Fault;
 use crate::body::{Body, RequestBody, Upload};
 use crate::conn_state::{ConnState, Stage};
 use crate::headers::{self, Claims, Origin};
+use crate::http1::answer::Head;
+use crate::http1::encode::{self, Length};
+use crate::http1::link::Link;
+use crate::http1::outgoing::Outgoing;
 use crate::pick::{self, Choice};
 use crate::policy::sticky::Place;
-use crate::pool::{Lease, Link};
+use crate::pool::Lease;
 use crate::record::Record;
 use crate::stream::Streamed;
 use crate::table::{RouteLimits, Slots, Target};
@@ -45,11 +45,20 @@ const ADDED_HEADERS: usize = 8;
 /// What a connection keeps while its request is with an instance lies in one future, thousands of which are alive at
 /// once: it holds each thing once, and what few requests need lies outside.
 pub(crate) struct Passage {
-    request: Request<RequestBody>,
+    asked: Asked,
     choice: Choice,
     /// It may be sent again although something of it was sent.
     repeatable: bool,
     wants_upgrade: bool,
+}
+
+/// What is sent.
+struct Asked {
+    /// In bytes, so that what a client sent need not be kept, and is ready for another try.
+    head: Vec<u8>,
+    to_head: bool,
+    /// `None`: there is none, or it is with a connection.
+    body: Option<Box<Outgoing>>,
 }
 
 impl Passage {
@@ -81,20 +90,19 @@ impl Passage {
         prepare(&mut parts, &origin, upgrade.as_ref(), &record.request_id);
         let incoming = incoming.filter(|incoming| !incoming.is_end_stream());
         let repeatable = incoming.is_none() && upgrade.is_none() && parts.method.is_idempotent();
-        let body = if let Some(incoming) = incoming {
-            let upload = Upload::new(state, limits.max_body_bytes, gate(&mut parts));
+        let body = incoming.map(|incoming| {
+            let upload = Upload::new(state, limits.max_body_bytes, expects(&parts));
             record.upload = Some(Rc::clone(&upload));
-            RequestBody::of(incoming, upload)
-        } else {
-            RequestBody::none()
-        };
-        let request = Request::from_parts(parts, body);
-        Ok(Self { request, choice, repeatable, wants_upgrade: upgrade.is_some() })
+            Box::new(Outgoing::new(RequestBody::new(incoming, upload)))
+        });
+        let length = body.as_ref().map_or(Length::None, |body| body.length());
+        let asked = Asked { head: encode::head(&parts, length), to_head: parts.method == Method::HEAD, body };
+        Ok(Self { asked, choice, repeatable, wants_upgrade: upgrade.is_some() })
     }
 
     /// Passes the request on and its answer back.
     pub(crate) fn run(self, view: &View, record: &mut Record) -> impl Future<Output = Result<Response<Body>, Fault>> {
-        let Self { mut request, mut choice, repeatable, wants_upgrade } = self;
+        let Self { mut asked, mut choice, repeatable, wants_upgrade } = self;
         async move {
             let limits = &view.table.routes[record.route.ok_or(Fault::NoInstance)?].limits;
             let state = Rc::clone(&record.busy.state);
@@ -116,26 +124,29 @@ impl Passage {
                     choice = elsewhere(view, record, &choice, &mut went_elsewhere).ok_or(Fault::Unreachable)?;
                     continue;
                 };
-                let spare = repeatable.then(|| Box::new(copy(&request)));
                 let sent_at = Instant::now();
-                let answered = exchange.run(&mut link, request).await;
+                let answered = exchange.run(&mut link, &mut asked).await;
                 let took = sent_at.elapsed();
                 record.upstream_took = Some(took);
                 match &answered {
                     Ok(_) => choice.upstream.answered(took, state.ticker.now()),
                     Err(Failure::Fault(Fault::TooLate)) => record.instance_failed(),
                     // An old connection that is closed says nothing about the instance, and a client's fault neither.
-                    Err(Failure::Closed(_)) if !reused => record.instance_failed(),
+                    Err(Failure::Closed) if !reused => record.instance_failed(),
                     Err(_) => {}
                 }
                 match answered {
-                    Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                        return Box::pin(switched(response, link, lease, wants_upgrade, &exchange)).await;
+                    Ok(head) if head.status == StatusCode::SWITCHING_PROTOCOLS => {
+                        return switched(head, link, lease, wants_upgrade, &exchange);
                     }
-                    Ok(response) => return Ok(back(response, link, lease, &exchange)),
+                    Ok(head) => return Ok(back(head, link, lease, &exchange)),
                     Err(Failure::Fault(fault)) => return Err(fault),
-                    Err(Failure::Closed(unsent)) => {
-                        request = *unsent.or(spare).ok_or(Fault::BrokenOff)?;
+                    Err(Failure::Closed) => {
+                        match link.unsent() {
+                            Some(body) => asked.body = body,
+                            None if repeatable => {}
+                            None => return Err(Fault::BrokenOff),
+                        }
                         if reused {
                             // The connection was old, not the instance broken: it gets the request on a new one.
                             sent_again = true;
@@ -198,39 +209,16 @@ fn prepare(parts: &mut Parts, origin: &Origin<'_>, upgrade: Option<&HeaderValue>
     }
 }
 
-/// For `Expect: 100-continue`: what opens when the service says so. The client is told to go on by hyper, when its body
-/// is first asked for.
-fn gate(parts: &mut Parts) -> Option<Arc<AtomicBool>> {
-    let expects = parts.headers.get(header::EXPECT)?.as_bytes().eq_ignore_ascii_case(b"100-continue");
-    if !expects {
-        return None;
-    }
-    let gate = Arc::new(AtomicBool::new(false));
-    let opener = Arc::clone(&gate);
-    let mut carrier = Request::new(());
-    hyper::ext::on_informational(&mut carrier, move |informational| {
-        if informational.status() == StatusCode::CONTINUE {
-            opener.store(true, Ordering::Relaxed);
-        }
-    });
-    parts.extensions.extend(std::mem::take(carrier.extensions_mut()));
-    Some(gate)
-}
-
-/// A bodiless request, to be sent again.
-fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
-    let mut copy = Request::new(RequestBody::none());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = request.headers().clone();
-    copy
+/// Whether the client waits to be told to send its body. It is told by hyper, when the body is first asked for.
+fn expects(parts: &Parts) -> bool {
+    parts.headers.get(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 /// Why there is no answer.
 enum Failure {
     Fault(Fault),
-    /// The connection ended before an answer began; the request, if nothing of it was sent.
-    Closed(Option<Box<Request<RequestBody>>>),
+    /// The connection ended before an answer began, or what came is none.
+    Closed,
 }
 
 /// One request on one connection, until the head of its answer.
@@ -241,51 +229,41 @@ struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
-    fn run(
-        &self,
-        link: &mut Link,
-        request: Request<RequestBody>,
-    ) -> impl Future<Output = Result<Response<Incoming>, Failure>> {
+    fn run(&self, link: &mut Link, asked: &mut Asked) -> impl Future<Output = Result<Head, Failure>> {
         let ticker = &self.state.ticker;
         let sent_at = ticker.now();
-        // The answer is looked for whenever the connection was moved on, and only that can bring it: it needs no waker
-        // of its own, which spares a wake-up for each request. Unconstrained, because a budget that runs out would ask
-        // for a wake-up through that very waker.
-        let answer = tokio::task::unconstrained(link.sender.try_send_request(request));
-        async move {
-            let mut answer = pin!(answer);
-            std::future::poll_fn(|cx| {
-                loop {
-                    let ended = link.poll(cx).is_ready();
-                    match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                        Poll::Ready(Ok(response)) => return Poll::Ready(Ok(response)),
-                        Poll::Ready(Err(mut error)) => {
-                            let fault = self.upload.as_ref().and_then(|upload| upload.fault.get());
-                            let unsent = error.take_message().map(Box::new);
-                            return Poll::Ready(Err(fault.map_or(Failure::Closed(unsent), Failure::Fault)));
+        link.begin(asked.body.take(), asked.to_head);
+        std::future::poll_fn(move |cx| {
+            loop {
+                match link.poll_answer(cx, &asked.head) {
+                    Poll::Ready(Ok(head)) if is_interim(head.status) => {
+                        if let (StatusCode::CONTINUE, Some(upload)) = (head.status, &self.upload) {
+                            upload.release();
                         }
-                        Poll::Pending if ended => {
-                            link.discard();
-                            continue;
-                        }
-                        Poll::Pending => {}
+                        continue;
                     }
-                    let until = self.until(sent_at);
-                    if until > ticker.now() {
-                        self.state.set_stage(Stage::Answering { until });
-                        return Poll::Pending;
+                    Poll::Ready(Ok(head)) => return Poll::Ready(Ok(head)),
+                    Poll::Ready(Err(error)) => {
+                        tracing::debug!(%error, "no answer");
+                        let fault = self.upload.as_ref().and_then(|upload| upload.fault.get());
+                        return Poll::Ready(Err(fault.map_or(Failure::Closed, Failure::Fault)));
                     }
-                    match &self.upload {
-                        Some(upload) if upload.is_held() => upload.release(),
-                        Some(upload) if upload.finished_at.get().is_none() && upload.starved.get() => {
-                            return Poll::Ready(Err(Failure::Fault(Fault::BodyTooSlow)));
-                        }
-                        _ => return Poll::Ready(Err(Failure::Fault(Fault::TooLate))),
-                    }
+                    Poll::Pending => {}
                 }
-            })
-            .await
-        }
+                let until = self.until(sent_at);
+                if until > ticker.now() {
+                    self.state.set_stage(Stage::Answering { until });
+                    return Poll::Pending;
+                }
+                match &self.upload {
+                    Some(upload) if upload.is_held() => upload.release(),
+                    Some(upload) if upload.finished_at.get().is_none() && upload.starved.get() => {
+                        return Poll::Ready(Err(Failure::Fault(Fault::BodyTooSlow)));
+                    }
+                    _ => return Poll::Ready(Err(Failure::Fault(Fault::TooLate))),
+                }
+            }
+        })
     }
 
     /// When the present wait has lasted too long.
@@ -302,14 +280,14 @@ impl Exchange<'_> {
     }
 }
 
+fn is_interim(status: StatusCode) -> bool {
+    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
+}
+
 /// Makes an instance's answer the edge's own.
-fn back(response: Response<Incoming>, link: Box<Link>, lease: Lease, exchange: &Exchange<'_>) -> Response<Body> {
-    let (mut parts, incoming) = response.into_parts();
-    headers::strip_hop_by_hop(&mut parts.headers);
-    parts.version = Version::HTTP_11;
+fn back(head: Head, link: Box<Link>, lease: Lease, exchange: &Exchange<'_>) -> Response<Body> {
     let mut streamed = Streamed {
         first: None,
-        incoming,
         link: Some(link),
         lease,
         state: Rc::clone(exchange.state),
@@ -320,13 +298,17 @@ fn back(response: Response<Incoming>, link: Box<Link>, lease: Lease, exchange: &
         Some(whole) => Body::full(whole),
         None => Body::streamed(Box::new(streamed)),
     };
-    Response::from_parts(parts, body)
+    let mut response = Response::new(body);
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
+    headers::strip_hop_by_hop(response.headers_mut());
+    response
 }
 
 /// Lets client and instance talk with each other, after `101 Switching Protocols`.
-async fn switched(
-    response: Response<Incoming>,
-    mut link: Box<Link>,
+fn switched(
+    head: Head,
+    link: Box<Link>,
     lease: Lease,
     wants_upgrade: bool,
     exchange: &Exchange<'_>,
@@ -334,23 +316,15 @@ async fn switched(
     if !wants_upgrade {
         return Err(Fault::BrokenOff);
     }
-    let (mut parts, _no_body) = response.into_parts();
-    let protocol = parts.headers.get(header::UPGRADE).cloned();
-    headers::strip_hop_by_hop(&mut parts.headers);
-    parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    let mut headers = head.headers;
+    let protocol = headers.get(header::UPGRADE).cloned();
+    headers::strip_hop_by_hop(&mut headers);
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    let websocket = protocol.as_ref().is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
     if let Some(protocol) = protocol {
-        parts.headers.insert(header::UPGRADE, protocol);
+        headers.insert(header::UPGRADE, protocol);
     }
-    // Everything was sent and the head was read, so this ends at once.
-    let ended = std::future::poll_fn(|cx| link.poll(cx));
-    if tokio::time::timeout(exchange.limits.connect_timeout, ended).await.is_err() {
-        return Err(Fault::BrokenOff);
-    }
-    let (socket, early) = link.into_parts().ok_or(Fault::BrokenOff)?;
-    let websocket = parts
-        .headers
-        .get(header::UPGRADE)
-        .is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let (socket, early) = link.into_parts();
     *exchange.state.tunnel.borrow_mut() = Some(Tunnel {
         socket,
         early,
@@ -360,25 +334,8 @@ async fn switched(
         websocket,
         drain: exchange.limits.drain_timeout,
     });
-    Ok(Response::from_parts(parts, Body::empty()))
-}
-
-impl Streamed {
-    /// Takes what came together with the head. If that is the whole body, as it is for most answers, the connection is
-    /// free at once and nothing needs to be streamed.
-    fn read_ahead(&mut self) -> Option<Bytes> {
-        if self.incoming.is_end_stream() {
-            self.give_back();
-            return Some(Bytes::new());
-        }
-        let mut cx = Context::from_waker(Waker::noop());
-        if let Poll::Ready(Some(Ok(frame))) = std::pin::Pin::new(&mut self.incoming).poll_frame(&mut cx) {
-            if self.incoming.is_end_stream() && frame.is_data() {
-                self.give_back();
-                return frame.into_data().ok();
-            }
-            self.first = Some(frame);
-        }
-        None
-    }
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = head.status;
+    *response.headers_mut() = headers;
+    Ok(response)
 }

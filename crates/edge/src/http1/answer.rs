@@ -1,0 +1,202 @@
+//! The head of an answer: what it says, and where its body ends.
+
+use std::mem::MaybeUninit;
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{StatusCode, Version};
+
+use super::Broken;
+
+/// Most header fields of an answer.
+const MAX_HEADERS: usize = 100;
+
+/// Most header fields of a trailer.
+const MAX_TRAILERS: usize = 32;
+
+/// An answer's head.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) length: Length,
+    /// The connection can be used again after it.
+    pub(crate) keep: bool,
+    /// How many bytes it took.
+    pub(crate) bytes: usize,
+}
+
+/// Where a body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Length {
+    Exactly(u64),
+    Chunked,
+    /// With the connection.
+    ToClose,
+}
+
+/// Whether a head may be complete; `from` is how many bytes were known before.
+pub(crate) fn may_be_whole(bytes: &[u8], from: usize) -> bool {
+    let tail = &bytes[from.saturating_sub(3)..];
+    tail.windows(2).any(|pair| pair == b"\n\n") || tail.windows(3).any(|three| three == b"\n\r\n")
+}
+
+/// Reads a head; `None` while it is not complete.
+pub(crate) fn read(bytes: &Bytes, to_head: bool) -> Result<Option<Head>, Broken> {
+    let mut fields = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    let mut response = httparse::Response::new(&mut []);
+    let parsed =
+        httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, &mut fields);
+    let length = match parsed {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(httparse::Error::TooManyHeaders) => return Err(Broken::Malformed("too many headers")),
+        Err(_) => return Err(Broken::Malformed("not HTTP/1")),
+    };
+    let status = response.code.and_then(|code| StatusCode::from_u16(code).ok());
+    let status = status.ok_or(Broken::Malformed("no such status"))?;
+    let version = if response.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
+    let headers = map(bytes, response.headers)?;
+    let framing = framing(&headers, version)?;
+    let bodiless =
+        to_head || status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
+    let body = if bodiless { Length::Exactly(0) } else { framing };
+    let keep = keeps(&headers, version) && body != Length::ToClose;
+    Ok(Some(Head { status, headers, length: body, keep, bytes: length }))
+}
+
+/// Reads what follows the last chunk, up to and with its empty line.
+pub(crate) fn trailers(bytes: &Bytes) -> Result<HeaderMap, Broken> {
+    let mut fields = [httparse::EMPTY_HEADER; MAX_TRAILERS];
+    match httparse::parse_headers(bytes, &mut fields) {
+        Ok(httparse::Status::Complete((_, fields))) => {
+            let mut trailers = map(bytes, fields)?;
+            // They come too late to say how the message is to be read.
+            for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::TRAILER] {
+                trailers.remove(name);
+            }
+            Ok(trailers)
+        }
+        _ => Err(Broken::Malformed("trailers")),
+    }
+}
+
+/// The fields, as parts of the memory they were read from.
+fn map(bytes: &Bytes, fields: &[httparse::Header<'_>]) -> Result<HeaderMap, Broken> {
+    let mut headers = HeaderMap::with_capacity(fields.len());
+    for field in fields {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Broken::Malformed("header name"))?;
+        // An empty slice lies nowhere in particular.
+        let value = if field.value.is_empty() { Bytes::new() } else { bytes.slice_ref(field.value) };
+        let value = HeaderValue::from_maybe_shared(value).map_err(|_| Broken::Malformed("header value"))?;
+        headers.append(name, value);
+    }
+    Ok(headers)
+}
+
+fn framing(headers: &HeaderMap, version: Version) -> Result<Length, Broken> {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (lengths.next(), codings.next()) {
+        (None, None) => Ok(Length::ToClose),
+        (Some(length), None) if lengths.next().is_none() => decimal(length.as_bytes()).map(Length::Exactly),
+        (None, Some(coding)) if codings.next().is_none() => {
+            if version == Version::HTTP_11 && coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+                Ok(Length::Chunked)
+            } else {
+                Err(Broken::Malformed("transfer encoding"))
+            }
+        }
+        _ => Err(Broken::Malformed("more than one length")),
+    }
+}
+
+fn decimal(text: &[u8]) -> Result<u64, Broken> {
+    let digits = std::str::from_utf8(text).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    digits.and_then(|digits| digits.parse().ok()).ok_or(Broken::Malformed("content length"))
+}
+
+fn keeps(headers: &HeaderMap, version: Version) -> bool {
+    let says = |token| headers.get_all(header::CONNECTION).iter().any(|value| crate::headers::has_token(value, token));
+    if version == Version::HTTP_10 { says("keep-alive") && !says("close") } else { !says("close") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(head: &str) -> Result<Option<Head>, Broken> {
+        read(&Bytes::copy_from_slice(head.as_bytes()), false)
+    }
+
+    fn length(head: &str) -> Option<(Length, bool)> {
+        of(&format!("{head}\r\n\r\n")).ok().map(|head| head.expect("complete")).map(|head| (head.length, head.keep))
+    }
+
+    #[test]
+    fn where_a_body_ends() {
+        for (head, expected) in [
+            ("HTTP/1.1 200 OK\r\ncontent-length: 5", Some((Length::Exactly(5), true))),
+            ("HTTP/1.1 200\r\nContent-Length:0", Some((Length::Exactly(0), true))),
+            ("HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked", Some((Length::Chunked, true))),
+            ("HTTP/1.1 200 OK\r\nconnection: x, Close\r\ncontent-length: 5", Some((Length::Exactly(5), false))),
+            ("HTTP/1.0 200 OK\r\ncontent-length: 5", Some((Length::Exactly(5), false))),
+            ("HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 5", Some((Length::Exactly(5), true))),
+            ("HTTP/1.1 200 OK", Some((Length::ToClose, false))),
+            ("HTTP/1.1 204 No Content", Some((Length::Exactly(0), true))),
+            ("HTTP/1.1 304 Not Modified\r\ncontent-length: 99", Some((Length::Exactly(0), true))),
+            ("HTTP/1.1 103 Early Hints\r\nlink: </a>", Some((Length::Exactly(0), true))),
+            // Two readings, or none.
+            ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 5", None),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 5, 5", None),
+            ("HTTP/1.1 200 OK\r\ncontent-length: +5", None),
+            ("HTTP/1.1 200 OK\r\ncontent-length:", None),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 18446744073709551616", None),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked", None),
+            ("HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked", None),
+            ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked", None),
+            ("HTTP/1.0 200 OK\r\ntransfer-encoding: chunked", None),
+            ("HTTP/1.1 200 OK\r\nx: y\r\n z", None),
+            ("HTTP/1.1 200 OK\r\nx : y", None),
+            ("HTTP/2 200 OK", None),
+            ("HTTP/1.1 20 OK", None),
+            ("220 mail.example.com ESMTP", None),
+        ] {
+            assert_eq!(length(head), expected, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_to_head_has_no_body() {
+        let bytes = Bytes::from_static(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n");
+        assert_eq!(read(&bytes, true).expect("valid").expect("complete").length, Length::Exactly(0));
+    }
+
+    #[test]
+    fn a_head_is_known_to_be_whole_however_it_comes() {
+        let head = "HTTP/1.1 200 OK\r\nx: y\r\nempty:\r\n\r\n";
+        for end in 0..head.len() {
+            assert!(of(&head[..end]).expect("valid so far").is_none(), "{end}");
+            assert!(!may_be_whole(&head.as_bytes()[..end], end.saturating_sub(1)), "{end}");
+        }
+        assert!(may_be_whole(head.as_bytes(), head.len() - 1) && may_be_whole(b"a\n\n", 2));
+        let read = of(head).expect("valid").expect("complete");
+        assert_eq!(
+            (read.bytes, &read.headers["x"], &read.headers["empty"]),
+            (head.len(), &"y".parse().expect("valid"), &"".parse().expect("valid"))
+        );
+    }
+
+    #[test]
+    fn too_many_headers_are_refused() {
+        let head = |count: usize| format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(count));
+        assert!(of(&head(MAX_HEADERS)).is_ok() && of(&head(MAX_HEADERS + 1)).is_err());
+    }
+
+    #[test]
+    fn trailers_cannot_say_how_to_read_the_message() {
+        let read = trailers(&Bytes::from_static(b"grpc-status: 0\r\ncontent-length: 9\r\n\r\n")).expect("valid");
+        assert_eq!(read.len(), 1);
+        assert!(trailers(&Bytes::from_static(b"grpc status: 0\r\n\r\n")).is_err());
+    }
+}

@@ -1,0 +1,27 @@
+//! HTTP/1.1 as the edge speaks it with instances.
+//!
+//! Its own, since a proxy needs less than a client library gives and pays for the rest on each request: here a connection is
+//! moved on by the task of its request, a head is written out once and kept for a second try, an answer that came at once is
+//! never copied, and a connection that lies idle holds no buffer. What can be wrong with bytes is decided in `encode`,
+//! `answer` and `chunks`, which are pure; [`link`] reads and writes.
+//!
+//! Stricter than HTTP asks for: an answer whose end could be read in two ways is none.
+
+pub(crate) mod answer;
+pub(crate) mod chunks;
+pub(crate) mod encode;
+pub(crate) mod link;
+pub(crate) mod outgoing;
+
+/// Why a connection's answer, or what is left of it, is of no use.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Broken {
+    #[error("the connection ended before the answer did")]
+    Ended,
+    #[error("the connection failed")]
+    Socket(#[from] std::io::Error),
+    #[error("what came is no answer: {0}")]
+    Malformed(&'static str),
+    #[error("the request could not be sent to its end")]
+    Unsent,
+}
