@@ -1,7 +1,7 @@
 //! The edge's snapshot, built purely from the plan and the instances that are ready.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use mana_edge::snapshot::{
@@ -91,10 +91,7 @@ fn slot(ready: &[Ready]) -> Slot {
         weight: FULL_WEIGHT,
         instances: ready
             .iter()
-            .map(|ready| Instance {
-                id: ready.id.clone(),
-                address: SocketAddr::from((Ipv4Addr::LOCALHOST, ready.port)),
-            })
+            .map(|ready| Instance::new(ready.id.clone(), (Ipv4Addr::LOCALHOST, ready.port).into()))
             .collect(),
     }
 }

@@ -146,6 +146,8 @@ impl http_body::Body for Body {
 pub(crate) struct RequestBody {
     incoming: Incoming,
     upload: Rc<Upload>,
+    /// It is a stream's, whose end shows from whether it came to one.
+    of_stream: bool,
 }
 
 /// How an upload goes; the request that waits for its answer looks at it.
@@ -199,8 +201,8 @@ impl Upload {
 }
 
 impl RequestBody {
-    pub(crate) fn new(incoming: Incoming, upload: Rc<Upload>) -> Self {
-        Self { incoming, upload }
+    pub(crate) fn new(incoming: Incoming, upload: Rc<Upload>, of_stream: bool) -> Self {
+        Self { incoming, upload, of_stream }
     }
 }
 
@@ -209,7 +211,7 @@ impl http_body::Body for RequestBody {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Self { incoming, upload } = &mut *self;
+        let Self { incoming, upload, of_stream } = &mut *self;
         if upload.is_held() {
             // Whoever lets it go polls the connection, and with it this body, right after.
             return Poll::Pending;
@@ -226,6 +228,10 @@ impl http_body::Body for RequestBody {
         };
         upload.starved.set(false);
         let Some(frame) = frame else {
+            // hyper takes a stream that was cancelled for one that came to its end: half an upload must not pass for a whole.
+            if *of_stream && !http_body::Body::is_end_stream(&*incoming) {
+                return Poll::Ready(Some(Err(upload.fail(Fault::BadBody))));
+            }
             upload.finish();
             return Poll::Ready(None);
         };

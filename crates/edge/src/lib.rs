@@ -14,7 +14,7 @@
 //! `connection` (a PROXY header where the listener asks for one: `preamble`; TLS; then hyper's HTTP/1 with the timeouts of its
 //! stages, or `http2`: one task and one state for each request) →
 //! `serve` (who asks, which route) → `policy` (whether it may) → `pick` (slot by weight, instance by `balance` and `outlier`) →
-//! `proxy` (headers, retries) over `pool` (kept connections) and `http1` (what is said on them) → `stream` (the answer's body) → `compress` → `record` (metrics and
+//! `proxy` (headers, retries) over `pool` (kept connections) and `http1` (what is said on them), or `h2c` → `stream` (the answer's body) → `compress` → `record` (metrics and
 //! access log, at its end). Beside it: `static_site` for files, `to_https` for plain HTTP, `answer` for everything the edge says
 //! itself, `upgrade` for what follows a 101.
 //!
@@ -62,6 +62,7 @@ mod control;
 mod error;
 mod forwarded;
 mod framing;
+mod h2c;
 mod handover;
 mod headers;
 mod host;

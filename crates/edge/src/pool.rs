@@ -13,9 +13,11 @@ use std::time::Duration;
 
 use crate::balance::{Latency, Load};
 use crate::clock;
+use crate::h2c::connection::Shared;
 use crate::http1::link::Link;
 use crate::outlier::Standing;
 use crate::probing::{Health, Probe};
+use crate::snapshot::Protocol;
 use crate::ticker::{Millis, Ticker};
 
 /// How long a connection may lie idle. Below the 5 s after which Node's servers (and many like them) close, so that a
@@ -32,6 +34,8 @@ pub(crate) struct Upstream {
     /// The last used is at the end and is used next, so that the others can be closed when the load goes down.
     #[expect(clippy::vec_box, reason = "links move between pool, request and body; a pointer is cheaper to move")]
     idle: RefCell<Vec<Box<Link>>>,
+    /// The connection, to one that speaks HTTP/2.
+    pub(crate) h2c: Option<Shared>,
     outstanding: Cell<u32>,
     latency: Cell<Latency>,
     standing: Cell<Standing>,
@@ -45,11 +49,12 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    pub(crate) fn new(id: &str, address: SocketAddr) -> Rc<Self> {
+    pub(crate) fn new(id: &str, address: SocketAddr, protocol: Protocol) -> Rc<Self> {
         Rc::new(Self {
             id: id.into(),
             address,
             idle: RefCell::default(),
+            h2c: (protocol == Protocol::H2c).then(Shared::default),
             outstanding: Cell::new(0),
             latency: Cell::default(),
             standing: Cell::default(),
@@ -156,6 +161,9 @@ impl Upstream {
     pub(crate) fn retire(&self) {
         self.retired.set(true);
         self.idle.borrow_mut().clear();
+        if let Some(shared) = &self.h2c {
+            shared.retire();
+        }
     }
 }
 

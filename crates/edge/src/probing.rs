@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::clock;
 use crate::http1::link::Link;
 use crate::pool::Upstream;
 use crate::worker::Worker;
+use crate::{clock, h2c};
 
 /// What is asked, and how often.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,6 +103,9 @@ impl Drop for Running<'_> {
 
 /// Whether it answers, and not with an error of its own.
 async fn ask(worker: &Worker, upstream: &Upstream, probe: &Probe) -> bool {
+    if let Some(shared) = &upstream.h2c {
+        return h2c::probe(shared, upstream.address, &probe.path).await.is_some_and(is_well);
+    }
     // A kept connection may have been closed by the instance: that says nothing of how it is.
     if let Some(link) = upstream.take()
         && let Some(well) = ask_on(link, worker, upstream, probe).await
@@ -132,7 +135,11 @@ async fn ask_on(mut link: Box<Link>, worker: &Worker, upstream: &Upstream, probe
     if drained(&mut link).await {
         upstream.keep(link, &worker.ticker);
     }
-    Some(!status.is_server_error() && status != StatusCode::TOO_MANY_REQUESTS)
+    Some(is_well(status))
+}
+
+fn is_well(status: StatusCode) -> bool {
+    !status.is_server_error() && status != StatusCode::TOO_MANY_REQUESTS
 }
 
 /// Reads an answer to its end. Says whether it had one.

@@ -1,7 +1,6 @@
 //! What holds for any snapshot and any request, against models too simple to be wrong.
 
 use std::collections::{BTreeMap, HashSet};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -39,10 +38,7 @@ fn slots() -> impl Strategy<Value = Vec<Slot>> {
                 instances: ports
                     .into_iter()
                     .enumerate()
-                    .map(|(place, port)| Instance {
-                        id: format!("s{index}-{place}"),
-                        address: SocketAddr::from(([127, 0, 0, 1], port)),
-                    })
+                    .map(|(place, port)| Instance::new(format!("s{index}-{place}"), ([127, 0, 0, 1], port).into()))
                     .collect(),
             })
             .collect()

@@ -27,11 +27,11 @@ use crate::pick::{self, Choice};
 use crate::policy::sticky::Place;
 use crate::pool::Lease;
 use crate::record::Record;
-use crate::stream::Streamed;
+use crate::stream::{Source, Streamed};
 use crate::table::{RouteLimits, Slots, Target};
 use crate::upgrade::Tunnel;
 use crate::view::View;
-use crate::{clock, trace};
+use crate::{clock, h2c, trace};
 
 /// How long a body is held back for a service that answers neither `100 Continue` nor anything else: many know nothing
 /// of it. RFC 9110 leaves the time open; curl waits as long.
@@ -45,14 +45,20 @@ const ADDED_HEADERS: usize = 8;
 /// What a connection keeps while its request is with an instance lies in one future, thousands of which are alive at
 /// once: it holds each thing once, and what few requests need lies outside.
 pub(crate) struct Passage {
-    asked: Asked,
+    asked: Form,
     choice: Choice,
     /// It may be sent again although something of it was sent.
     repeatable: bool,
     wants_upgrade: bool,
 }
 
-/// What is sent.
+/// What is sent, in the form that the instance wants.
+enum Form {
+    Http1(Asked),
+    Http2(Box<h2c::Asked>),
+}
+
+/// What is sent to an instance that speaks HTTP/1.
 struct Asked {
     /// In bytes, so that what a client sent need not be kept, and is ready for another try.
     head: Vec<u8>,
@@ -85,6 +91,7 @@ impl Passage {
         {
             pass.place = slots.sequence.place_in(slot, clock::random()).map_or(Place::None, Place::Given);
         }
+        let of_stream = parts.version == Version::HTTP_2;
         let upgrade = headers::upgrade(&parts.headers);
         let origin = Origin { peer: &state.peer_text, claims, scheme: if state.secure { "https" } else { "http" } };
         prepare(&mut parts, &origin, upgrade.as_ref(), &record.request_id);
@@ -93,20 +100,29 @@ impl Passage {
         let body = incoming.map(|incoming| {
             let upload = Upload::new(state, limits.max_body_bytes, expects(&parts));
             record.upload = Some(Rc::clone(&upload));
-            Box::new(Outgoing::new(RequestBody::new(incoming, upload)))
+            RequestBody::new(incoming, upload, of_stream)
         });
-        let length = body.as_ref().map_or(Length::None, |body| body.length());
-        let asked = Asked { head: encode::head(&parts, length), to_head: parts.method == Method::HEAD, body };
+        let asked = if choice.upstream.h2c.is_some() {
+            Form::Http2(Box::new(h2c::Asked::new(parts, body)?))
+        } else {
+            let body = body.map(|body| Box::new(Outgoing::new(body)));
+            let length = body.as_ref().map_or(Length::None, |body| body.length());
+            Form::Http1(Asked { head: encode::head(&parts, length), to_head: parts.method == Method::HEAD, body })
+        };
         Ok(Self { asked, choice, repeatable, wants_upgrade: upgrade.is_some() })
     }
 
     /// Passes the request on and its answer back.
     pub(crate) fn run(self, view: &View, record: &mut Record) -> impl Future<Output = Result<Response<Body>, Fault>> {
-        let Self { mut asked, mut choice, repeatable, wants_upgrade } = self;
+        let Self { asked, mut choice, repeatable, wants_upgrade } = self;
         async move {
+            let mut asked = match asked {
+                Form::Http1(asked) => asked,
+                Form::Http2(asked) => return Box::pin(asked.run(choice, repeatable, view, record)).await,
+            };
             let limits = &view.table.routes[record.route.ok_or(Fault::NoInstance)?].limits;
             let state = Rc::clone(&record.busy.state);
-            let exchange = Exchange { state: &state, limits, upload: record.upload.clone() };
+            let exchange = Exchange::new(&state, limits, record.upload.clone());
             let mut went_elsewhere = false;
             let mut sent_again = false;
             loop {
@@ -137,15 +153,15 @@ impl Passage {
                 }
                 match answered {
                     Ok(head) if head.status == StatusCode::SWITCHING_PROTOCOLS => {
-                        return switched(head, link, lease, wants_upgrade, &exchange);
+                        return switched(head, *link, lease, wants_upgrade, &exchange);
                     }
-                    Ok(head) => return Ok(back(head, link, lease, &exchange)),
+                    Ok(head) => return Ok(back(head, Source::Http1(link), lease, &exchange)),
                     Err(Failure::Fault(fault)) => return Err(fault),
                     Err(Failure::Closed) => {
-                        match link.unsent() {
-                            Some(body) => asked.body = body,
-                            None if repeatable => {}
-                            None => return Err(Fault::BrokenOff),
+                        if link.is_unsent() {
+                            asked.body = link.take_outgoing();
+                        } else if !repeatable {
+                            return Err(Fault::BrokenOff);
                         }
                         if reused {
                             // The connection was old, not the instance broken: it gets the request on a new one.
@@ -162,13 +178,17 @@ impl Passage {
 }
 
 /// Another instance, once.
-fn elsewhere(view: &View, record: &mut Record, failed: &Choice, went: &mut bool) -> Option<Choice> {
+pub(crate) fn elsewhere(view: &View, record: &mut Record, failed: &Choice, went: &mut bool) -> Option<Choice> {
     if std::mem::replace(went, true) {
         return None;
     }
     let route = record.route?;
     let Target::Slots(slots) = &view.table.routes[route].target else { return None };
     let choice = pick::other(slots, &view.routes[route], failed, record.busy.state.ticker.now())?;
+    // What is sent is in the form that the first one wanted.
+    if choice.upstream.h2c.is_some() != failed.upstream.h2c.is_some() {
+        return None;
+    }
     record.retry();
     Some(choice)
 }
@@ -215,23 +235,26 @@ fn expects(parts: &Parts) -> bool {
 }
 
 /// Why there is no answer.
-enum Failure {
+pub(crate) enum Failure {
     Fault(Fault),
     /// The connection ended before an answer began, or what came is none.
     Closed,
 }
 
 /// One request on one connection, until the head of its answer.
-struct Exchange<'a> {
-    state: &'a Rc<ConnState>,
-    limits: &'a RouteLimits,
+pub(crate) struct Exchange<'a> {
+    pub(crate) state: &'a Rc<ConnState>,
+    pub(crate) limits: &'a RouteLimits,
     upload: Option<Rc<Upload>>,
 }
 
-impl Exchange<'_> {
+impl<'a> Exchange<'a> {
+    pub(crate) fn new(state: &'a Rc<ConnState>, limits: &'a RouteLimits, upload: Option<Rc<Upload>>) -> Self {
+        Self { state, limits, upload }
+    }
+
     fn run(&self, link: &mut Link, asked: &mut Asked) -> impl Future<Output = Result<Head, Failure>> {
-        let ticker = &self.state.ticker;
-        let sent_at = ticker.now();
+        let sent_at = self.state.ticker.now();
         link.begin(asked.body.take(), asked.to_head);
         std::future::poll_fn(move |cx| {
             loop {
@@ -245,24 +268,38 @@ impl Exchange<'_> {
                     Poll::Ready(Ok(head)) => return Poll::Ready(Ok(head)),
                     Poll::Ready(Err(error)) => {
                         tracing::debug!(%error, "no answer");
-                        let fault = self.upload.as_ref().and_then(|upload| upload.fault.get());
-                        return Poll::Ready(Err(fault.map_or(Failure::Closed, Failure::Fault)));
+                        return Poll::Ready(Err(self.failure()));
                     }
                     Poll::Pending => {}
                 }
-                let until = self.until(sent_at);
-                if until > ticker.now() {
-                    self.state.set_stage(Stage::Answering { until });
-                    return Poll::Pending;
-                }
-                match &self.upload {
-                    Some(upload) if upload.is_held() => upload.release(),
-                    Some(upload) if upload.finished_at.get().is_none() && upload.starved.get() => {
-                        return Poll::Ready(Err(Failure::Fault(Fault::BodyTooSlow)));
-                    }
-                    _ => return Poll::Ready(Err(Failure::Fault(Fault::TooLate))),
+                match self.overdue(sent_at) {
+                    None => return Poll::Pending,
+                    Some(Ok(())) => {}
+                    Some(Err(fault)) => return Poll::Ready(Err(Failure::Fault(fault))),
                 }
             }
+        })
+    }
+
+    /// Why the connection ended: the body that was refused, if it was.
+    pub(crate) fn failure(&self) -> Failure {
+        self.upload.as_ref().and_then(|upload| upload.fault.get()).map_or(Failure::Closed, Failure::Fault)
+    }
+
+    /// Whether the present wait has lasted too long. `Ok`: only the wait for leave to send the body; it goes on without.
+    pub(crate) fn overdue(&self, sent_at: u64) -> Option<Result<(), Fault>> {
+        let until = self.until(sent_at);
+        if until > self.state.ticker.now() {
+            self.state.set_stage(Stage::Answering { until });
+            return None;
+        }
+        Some(match &self.upload {
+            Some(upload) if upload.is_held() => {
+                upload.release();
+                Ok(())
+            }
+            Some(upload) if upload.finished_at.get().is_none() && upload.starved.get() => Err(Fault::BodyTooSlow),
+            _ => Err(Fault::TooLate),
         })
     }
 
@@ -285,10 +322,10 @@ fn is_interim(status: StatusCode) -> bool {
 }
 
 /// Makes an instance's answer the edge's own.
-fn back(head: Head, link: Box<Link>, lease: Lease, exchange: &Exchange<'_>) -> Response<Body> {
+pub(crate) fn back(head: Head, source: Source, lease: Lease, exchange: &Exchange<'_>) -> Response<Body> {
     let mut streamed = Streamed {
         first: None,
-        link: Some(link),
+        source,
         lease,
         state: Rc::clone(exchange.state),
         silence: exchange.limits.body_idle_timeout,
@@ -308,7 +345,7 @@ fn back(head: Head, link: Box<Link>, lease: Lease, exchange: &Exchange<'_>) -> R
 /// Lets client and instance talk with each other, after `101 Switching Protocols`.
 fn switched(
     head: Head,
-    link: Box<Link>,
+    link: Link,
     lease: Lease,
     wants_upgrade: bool,
     exchange: &Exchange<'_>,

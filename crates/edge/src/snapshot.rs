@@ -304,6 +304,34 @@ pub struct Instance {
     pub id: String,
     /// Where it listens.
     pub address: SocketAddr,
+    /// What it speaks.
+    #[serde(default, skip_serializing_if = "Protocol::is_http1")]
+    pub protocol: Protocol,
+}
+
+impl Instance {
+    /// One that speaks HTTP/1.1.
+    pub fn new(id: impl Into<String>, address: SocketAddr) -> Self {
+        Self { id: id.into(), address, protocol: Protocol::default() }
+    }
+}
+
+/// What an instance speaks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2 without TLS, known beforehand: gRPC.
+    H2c,
+}
+
+impl Protocol {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+    fn is_http1(&self) -> bool {
+        *self == Self::Http1
+    }
 }
 
 /// A folder served as files.

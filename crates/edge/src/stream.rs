@@ -1,14 +1,17 @@
 //! A service's answer on its way to the client, frame by frame, as it comes.
 
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
 
 use crate::body::BodyError;
 use crate::conn_state::ConnState;
+use crate::http1::Broken;
 use crate::http1::link::Link;
 use crate::pool::Lease;
 
@@ -17,14 +20,61 @@ use crate::pool::Lease;
 pub(crate) struct Streamed {
     /// Came together with the head.
     pub(crate) first: Option<Frame<Bytes>>,
-    /// `None` once the connection went back to the pool.
-    pub(crate) link: Option<Box<Link>>,
+    pub(crate) source: Source,
     pub(crate) lease: Lease,
     pub(crate) state: Rc<ConnState>,
     /// Longest time without anything moving.
     pub(crate) silence: Duration,
     /// Why it ends early, told one poll later than it was known.
     pub(crate) failed: Option<BodyError>,
+}
+
+/// Where it comes from.
+pub(crate) enum Source {
+    Http1(Box<Link>),
+    Http2(Incoming),
+    /// It came to its end: the connection went back to the pool.
+    Gone,
+}
+
+impl Source {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match self {
+            Self::Http1(link) => link.poll_frame(cx),
+            Self::Http2(incoming) => match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
+                // hyper takes a stream that was cancelled for one that came to its end.
+                None if !incoming.is_end_stream() => Poll::Ready(Some(Err(Broken::Ended))),
+                frame => Poll::Ready(frame.map(|frame| frame.map_err(Broken::Stream))),
+            },
+            Self::Gone => Poll::Ready(None),
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        match self {
+            Self::Http1(link) => link.is_done(),
+            Self::Http2(incoming) => incoming.is_end_stream(),
+            Self::Gone => true,
+        }
+    }
+
+    /// Whether there is more to be had without waiting, as far as can be known.
+    fn has_more(&self) -> bool {
+        match self {
+            Self::Http1(link) => link.has_more(),
+            Self::Http2(_) => true,
+            Self::Gone => false,
+        }
+    }
+
+    /// Bytes that are to come, where that is known.
+    fn left(&self) -> Option<u64> {
+        match self {
+            Self::Http1(link) => link.left(),
+            Self::Http2(incoming) => incoming.size_hint().exact(),
+            Self::Gone => Some(0),
+        }
+    }
 }
 
 impl Streamed {
@@ -35,8 +85,7 @@ impl Streamed {
         if let Some(failed) = self.failed.take() {
             return Poll::Ready(Some(Err(failed)));
         }
-        let Some(link) = &mut self.link else { return Poll::Ready(None) };
-        match link.poll_frame(cx) {
+        match self.source.poll_frame(cx) {
             Poll::Ready(Some(Err(error))) => {
                 // An error drops what hyper has not written yet. Told a poll later, the client gets what there was, and
                 // sees a cut answer rather than none, which it would take for leave to ask again.
@@ -46,7 +95,7 @@ impl Streamed {
             }
             Poll::Ready(frame) => {
                 self.state.touch();
-                if link.is_done() {
+                if self.source.is_done() {
                     self.give_back();
                 }
                 Poll::Ready(frame.map(|frame| frame.map_err(BodyError::BrokenOff)))
@@ -63,7 +112,7 @@ impl Streamed {
 
     /// The answer is complete: the connection is free for the next request.
     fn give_back(&mut self) {
-        if let Some(link) = self.link.take() {
+        if let Source::Http1(link) = std::mem::replace(&mut self.source, Source::Gone) {
             self.lease.upstream.keep(link, &self.state.ticker);
         }
     }
@@ -71,15 +120,15 @@ impl Streamed {
     /// Takes what came together with the head. If that is the whole body, as it is for most answers, the connection is
     /// free at once and nothing needs to be streamed.
     pub(crate) fn read_ahead(&mut self) -> Option<Bytes> {
-        let link = self.link.as_mut()?;
+        let source = &mut self.source;
         let mut came = Bytes::new();
-        if !link.is_done() {
-            if !link.has_more() {
+        if !source.is_done() {
+            if !source.has_more() {
                 return None;
             }
-            match link.poll_frame(&mut Context::from_waker(Waker::noop())) {
+            match source.poll_frame(&mut Context::from_waker(Waker::noop())) {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(data) if link.is_done() => came = data,
+                    Ok(data) if source.is_done() => came = data,
                     Ok(data) => self.first = Some(Frame::data(data)),
                     Err(frame) => self.first = Some(frame),
                 },
@@ -87,7 +136,7 @@ impl Streamed {
                 Poll::Ready(None) | Poll::Pending => {}
             }
         }
-        if self.first.is_some() || !self.link.as_ref().is_some_and(|link| link.is_done()) {
+        if self.first.is_some() || self.failed.is_some() || !self.source.is_done() {
             return None;
         }
         self.give_back();
@@ -95,12 +144,11 @@ impl Streamed {
     }
 
     pub(crate) fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.failed.is_none() && self.link.as_ref().is_none_or(|link| link.is_done())
+        self.first.is_none() && self.failed.is_none() && self.source.is_done()
     }
 
     pub(crate) fn size_hint(&self) -> SizeHint {
         let first = self.first.as_ref().and_then(Frame::data_ref).map_or(0, |data| data.len() as u64);
-        let rest = self.link.as_ref().map_or(Some(0), |link| link.left());
-        rest.map_or_else(SizeHint::default, |rest| SizeHint::with_exact(rest + first))
+        self.source.left().map_or_else(SizeHint::default, |rest| SizeHint::with_exact(rest + first))
     }
 }

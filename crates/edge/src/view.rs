@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::metrics::{Cells, Key, Registry};
 use crate::pool::Upstream;
 use crate::probing::Probe;
+use crate::snapshot::{Instance, Protocol};
 use crate::table::{Route, Slots, Table, Target};
 
 /// Made anew for each snapshot; requests in progress keep theirs until they end.
@@ -17,7 +18,7 @@ pub(crate) struct View {
     pub(crate) table: Arc<Table>,
     /// In the order of `table.routes`.
     pub(crate) routes: Vec<RouteView>,
-    upstreams: HashMap<(Box<str>, SocketAddr), Rc<Upstream>>,
+    upstreams: HashMap<(Box<str>, SocketAddr, Protocol), Rc<Upstream>>,
 }
 
 pub(crate) struct RouteView {
@@ -70,23 +71,18 @@ impl View {
                     upstreams: slot
                         .instances
                         .iter()
-                        .map(|instance| self.upstream(&instance.id, instance.address, probe.as_ref(), before))
+                        .map(|instance| self.upstream(instance, probe.as_ref(), before))
                         .collect(),
                 })
                 .collect(),
         }
     }
 
-    fn upstream(
-        &mut self,
-        id: &str,
-        address: SocketAddr,
-        probe: Option<&Rc<Probe>>,
-        before: Option<&Self>,
-    ) -> Rc<Upstream> {
-        let key = (Box::from(id), address);
+    fn upstream(&mut self, instance: &Instance, probe: Option<&Rc<Probe>>, before: Option<&Self>) -> Rc<Upstream> {
+        let Instance { id, address, protocol } = instance;
+        let key = (Box::from(id.as_str()), *address, *protocol);
         let earlier = before.and_then(|before| before.upstreams.get(&key));
-        let make = || earlier.map_or_else(|| Upstream::new(id, address), Rc::clone);
+        let make = || earlier.map_or_else(|| Upstream::new(id, *address, *protocol), Rc::clone);
         let first = !self.upstreams.contains_key(&key);
         let upstream = Rc::clone(self.upstreams.entry(key.clone()).or_insert_with(make));
         // Of several routes to one instance, one that says how to ask it is enough.
@@ -110,17 +106,14 @@ impl View {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{Instance, Policies, Route, RouteLimits, Slot, Snapshot, Target};
+    use crate::snapshot::{Policies, Route, RouteLimits, Slot, Snapshot, Target};
 
     fn table(instances: &[(&str, u16)]) -> Arc<Table> {
         let slot = Slot {
             name: "blue".into(),
             release: "v1".into(),
             weight: 1,
-            instances: instances
-                .iter()
-                .map(|(id, port)| Instance { id: (*id).into(), address: ([127, 0, 0, 1], *port).into() })
-                .collect(),
+            instances: instances.iter().map(|(id, port)| Instance::new(*id, ([127, 0, 0, 1], *port).into())).collect(),
         };
         let route = Route {
             name: "chat".into(),

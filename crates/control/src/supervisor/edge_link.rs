@@ -173,8 +173,7 @@ mod tests {
     use super::*;
 
     fn snapshot(ids: &[&str]) -> Snapshot {
-        let instances =
-            ids.iter().map(|id| Instance { id: (*id).to_owned(), address: ([127, 0, 0, 1], 20_000).into() }).collect();
+        let instances = ids.iter().map(|id| Instance::new(*id, ([127, 0, 0, 1], 20_000).into())).collect();
         Snapshot {
             generation: 0,
             listeners: Vec::new(),

@@ -26,6 +26,13 @@ pub(crate) struct Head {
     pub(crate) bytes: usize,
 }
 
+impl Head {
+    /// Of an answer that was framed otherwise.
+    pub(crate) fn of(status: StatusCode, headers: HeaderMap) -> Self {
+        Self { status, headers, length: Length::ToClose, keep: false, bytes: 0 }
+    }
+}
+
 /// Where a body ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Length {

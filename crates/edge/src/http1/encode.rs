@@ -34,7 +34,7 @@ pub(crate) fn head(parts: &Parts, length: Length) -> Vec<u8> {
         Length::Chunked => out.extend_from_slice(CHUNKED),
         // Methods that are about a body say so when there is none (RFC 9110, 8.6).
         Length::None if [Method::POST, Method::PUT, Method::PATCH].contains(&parts.method) => {
-            content_length(&mut out, 0)
+            content_length(&mut out, 0);
         }
         Length::None => {}
     }

@@ -115,9 +115,14 @@ impl Link {
         (self.written, self.searched, self.interim) = (0, 0, 0);
     }
 
-    /// After a failure: the request's body, if nothing of the request was sent.
-    pub(crate) fn unsent(&mut self) -> Option<Option<Box<Outgoing>>> {
-        (self.written == 0).then(|| self.outgoing.take())
+    /// After a failure: whether nothing of the request was sent.
+    pub(crate) fn is_unsent(&self) -> bool {
+        self.written == 0
+    }
+
+    /// The request's body, for another try.
+    pub(crate) fn take_outgoing(&mut self) -> Option<Box<Outgoing>> {
+        self.outgoing.take()
     }
 
     /// Sends and reads until the head of an answer is there, an interim one included.
@@ -144,12 +149,13 @@ impl Link {
 
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Broken>> {
         loop {
-            if !self.rest.is_empty() && (self.searched == 0 || answer::may_be_whole(&self.rest, self.searched)) {
-                if let Some(head) = answer::read(&self.rest, self.to_head)? {
-                    self.searched = 0;
-                    self.rest.advance(head.bytes);
-                    return Poll::Ready(Ok(head));
-                }
+            if !self.rest.is_empty()
+                && (self.searched == 0 || answer::may_be_whole(&self.rest, self.searched))
+                && let Some(head) = answer::read(&self.rest, self.to_head)?
+            {
+                self.searched = 0;
+                self.rest.advance(head.bytes);
+                return Poll::Ready(Ok(head));
             }
             self.searched = self.rest.len();
             if self.rest.len() >= MAX_HEAD_BYTES {

@@ -13,7 +13,7 @@ pub(crate) mod encode;
 pub(crate) mod link;
 pub(crate) mod outgoing;
 
-/// Why a connection's answer, or what is left of it, is of no use.
+/// Why an answer, or what is left of it, is of no use.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Broken {
     #[error("the connection ended before the answer did")]
@@ -24,4 +24,6 @@ pub(crate) enum Broken {
     Malformed(&'static str),
     #[error("the request could not be sent to its end")]
     Unsent,
+    #[error("the stream broke off")]
+    Stream(#[source] hyper::Error),
 }

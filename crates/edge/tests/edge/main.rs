@@ -8,6 +8,7 @@ mod cache;
 mod compression;
 mod failures;
 mod framing;
+mod grpc;
 mod http2_abuse;
 mod limits;
 mod metrics;

@@ -55,7 +55,7 @@ pub(crate) fn slot(name: &str, weight: u32, instances: &[SocketAddr]) -> Slot {
         weight,
         instances: instances
             .iter()
-            .map(|address| Instance { id: format!("{name}-{}", address.port()), address: *address })
+            .map(|address| Instance::new(format!("{name}-{}", address.port()), *address))
             .collect(),
     }
 }
