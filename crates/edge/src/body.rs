@@ -14,6 +14,7 @@ use crate::cache::collect::Ahead;
 use crate::compress::Compressed;
 use crate::conn_state::ConnState;
 use crate::http1;
+use crate::http3::body::Receiving;
 use crate::record::Record;
 use crate::static_site::FileBody;
 use crate::stream::Streamed;
@@ -142,9 +143,47 @@ impl http_body::Body for Body {
     }
 }
 
+/// A request's body, as the client's connection brings it.
+pub(crate) enum ClientBody {
+    Hyper(Incoming),
+    Http3(Box<Receiving>),
+}
+
+/// A body that did not come to its end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cut;
+
+impl http_body::Body for ClientBody {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        match &mut *self {
+            Self::Hyper(incoming) => {
+                Pin::new(incoming).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|_| Cut)))
+            }
+            Self::Http3(receiving) => receiving.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Hyper(incoming) => incoming.is_end_stream(),
+            Self::Http3(receiving) => receiving.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Hyper(incoming) => incoming.size_hint(),
+            Self::Http3(receiving) => receiving.size_hint(),
+        }
+    }
+}
+
 /// What a service is sent: the client's body, as it comes.
 pub(crate) struct RequestBody {
-    incoming: Incoming,
+    incoming: ClientBody,
     upload: Rc<Upload>,
     /// It is a stream's, whose end shows from whether it came to one.
     of_stream: bool,
@@ -201,7 +240,7 @@ impl Upload {
 }
 
 impl RequestBody {
-    pub(crate) fn new(incoming: Incoming, upload: Rc<Upload>, of_stream: bool) -> Self {
+    pub(crate) fn new(incoming: ClientBody, upload: Rc<Upload>, of_stream: bool) -> Self {
         Self { incoming, upload, of_stream }
     }
 }

@@ -315,7 +315,11 @@ impl Compiler<'_> {
                 self.problem(&at, "speaks TLS, but `tls` does not say where certificates come from");
             }
             self.proxy_protocol(&at, listener);
-            let compiled = Listener { role, tls: listener.tls, proxy_protocol: listener.proxy_protocol };
+            if listener.http3 && (!listener.tls || listener.proxy_protocol) {
+                self.problem(&at, "`http3` goes with `tls` and without `proxy_protocol`: QUIC is never without TLS, and has no PROXY header");
+            }
+            let compiled =
+                Listener { role, tls: listener.tls, proxy_protocol: listener.proxy_protocol, http3: listener.http3 };
             if listeners.insert(listener.address, compiled).is_some() {
                 self.problem(&at, "appears twice");
             }

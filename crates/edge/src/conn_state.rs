@@ -12,7 +12,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use hyper::upgrade::OnUpgrade;
 
-use crate::http2::Open;
+use crate::streams::Open;
 use crate::table::Role;
 use crate::ticker::{Millis, NEVER, Ticker};
 use crate::upgrade::Tunnel;
@@ -26,6 +26,8 @@ pub(crate) struct ConnState {
     pub(crate) anonymous: Cell<bool>,
     /// It came over TLS.
     pub(crate) secure: bool,
+    /// Where the same is to be had over HTTP/3.
+    pub(crate) alternative: Option<HeaderValue>,
     /// The listener it came through, as the snapshot declares it.
     pub(crate) listener: SocketAddr,
     /// What the current table says of listener and peer; worked out again when the table changes.
@@ -87,6 +89,7 @@ impl ConnState {
         let mut state = Self::of(self.peer, self.peer_text.clone(), self.listener, self.secure, &self.ticker);
         state.anonymous.set(self.anonymous.get());
         state.standing.set(self.standing.get());
+        state.alternative.clone_from(&self.alternative);
         state.open = Some(open);
         state
     }
@@ -97,6 +100,7 @@ impl ConnState {
             peer_text,
             anonymous: Cell::new(false),
             secure,
+            alternative: None,
             listener,
             standing: Cell::new(Standing { epoch: 0, role: Role::Gone, trusted: false }),
             tunnel: RefCell::default(),

@@ -16,9 +16,9 @@ use rustls::HandshakeKind;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
+use crate::body::ClientBody;
 use crate::client_socket::ClientSocket;
 use crate::conn_state::{ConnState, Stage};
-use crate::http2;
 use crate::metrics::{Handshake, Refused};
 use crate::preamble::{self, Arrival};
 use crate::serve::serve;
@@ -27,6 +27,7 @@ use crate::tls::config::H2;
 use crate::tls::store::ACME_TLS;
 use crate::transport::Transport;
 use crate::worker::{Admission, Worker};
+use crate::{http2, http3};
 
 /// hyper parses up to this many header fields without allocating; it takes a bound of its own only where ours is above.
 const HYPER_HEADERS: usize = 100;
@@ -72,7 +73,11 @@ pub(crate) async fn drive(
         let Some(received) = received else { return };
         arrival = received;
     }
-    let state = Rc::new(ConnState::new(arrival.peer, listener, secure, &worker.ticker));
+    let mut state = ConnState::new(arrival.peer, listener, secure, &worker.ticker);
+    if declared.is_some_and(|listener| listener.http3) {
+        state.alternative = http3::alternative(&socket);
+    }
+    let state = Rc::new(state);
     state.anonymous.set(arrival.anonymous);
     let watch = worker.ticker.watch(&state);
     if secure {
@@ -117,7 +122,7 @@ async fn drive_secure(worker: Rc<Worker>, socket: TcpStream, state: Rc<ConnState
 async fn drive_http1(worker: Rc<Worker>, socket: Transport, state: Rc<ConnState>) {
     let view = worker.view();
     let limits = &view.table.limits;
-    let service = service_fn(|request: Request<Incoming>| serve(&worker, &state, request));
+    let service = service_fn(|request: Request<Incoming>| serve(&worker, &state, request.map(ClientBody::Hyper)));
     let io = TokioIo::new(ClientSocket::new(socket, Rc::clone(&state)));
     let mut http = builder(limits).serve_connection(io, service);
 

@@ -21,7 +21,7 @@ use crate::snapshot::Snapshot;
 use crate::table::{Problem, Table};
 use crate::tls::Keeper;
 use crate::worker::{Command, Shared};
-use crate::{clock, listen, persist};
+use crate::{clock, http3, listen, persist};
 
 /// A worker, as the control thread knows it.
 pub(crate) struct WorkerHandle {
@@ -70,16 +70,30 @@ pub(crate) fn bind(
     new.sort_unstable();
     new.into_iter()
         .map(|address| {
-            let sockets = match taken.remove(&address) {
+            let taken = taken.remove(&address);
+            let is_new = taken.is_none();
+            let sockets = match taken {
                 Some(sockets) => listen::complete(sockets, workers),
                 None => listen::bind(address, workers),
             };
             let sockets = sockets.map_err(|source| listen_error(address, source))?;
             let real = sockets.first().map_or(Ok(address), TcpListener::local_addr);
             let real = real.map_err(|source| listen_error(address, source))?;
+            // Of an address that was taken over, the earlier edge has the UDP port for as long as it finishes.
+            if is_new {
+                check_http3(table, address, real)?;
+            }
             Ok(Bound { declared: address, real, sockets })
         })
         .collect()
+}
+
+/// Whether the UDP port of an address can be bound, if it is to be. It is bound for good by the thread that speaks HTTP/3.
+fn check_http3(table: &Table, declared: SocketAddr, real: SocketAddr) -> Result<(), Error> {
+    if !table.listeners.get(&declared).is_some_and(|listener| listener.http3) {
+        return Ok(());
+    }
+    http3::bind(real).map(drop).map_err(|source| listen_error(real, source))
 }
 
 fn listen_error(address: SocketAddr, source: std::io::Error) -> Error {
@@ -207,6 +221,7 @@ impl Control {
         let mut table = snapshot.compile().map_err(|problems| invalid(&problems))?;
         let certificates = self.keeper.prepare(&snapshot, &table).map_err(|problems| invalid(&problems))?;
         let bound = bind(&table, |address| self.listeners.contains_key(address), Listeners::new(), self.workers.len())
+            .and_then(|bound| self.check_more_http3(&table, &current).map(|()| bound))
             .map_err(|error| refusal(409, "Address not available", &error.to_string()))?;
         persist::store(&self.config, &snapshot).map_err(|error| {
             let detail = format!("{} cannot be written: {error}", self.config.display());
@@ -221,6 +236,13 @@ impl Control {
         self.refresh(gone).await;
         self.note_applied();
         Ok(self.applied(true))
+    }
+
+    /// The same of addresses that are accepted on already.
+    fn check_more_http3(&self, table: &Table, current: &Table) -> Result<(), Error> {
+        let spoken = |declared| current.listeners.get(declared).is_some_and(|listener| listener.http3);
+        let more = self.listeners.iter().filter(|(declared, _)| !spoken(declared));
+        more.into_iter().try_for_each(|(declared, listening)| check_http3(table, *declared, listening.real))
     }
 
     fn applied(&self, changed: bool) -> Applied {

@@ -4,8 +4,8 @@
 //! the connection itself is left to watch is that it does not lie idle, and that its client does not keep the edge busy
 //! with requests that it takes back at once (CVE-2023-44487).
 
-use std::cell::{Cell, RefCell};
-use std::pin::{Pin, pin};
+use std::cell::RefCell;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -23,15 +23,15 @@ use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
-use crate::body::Body;
+use crate::body::{Body, ClientBody};
 use crate::client_socket::ClientSocket;
 use crate::clock;
-use crate::conn_state::{ConnState, Stage};
+use crate::conn_state::ConnState;
 use crate::metrics::Refused;
 use crate::record::Record;
 use crate::serve::serve;
+use crate::streams::{self, Streams};
 use crate::table::Limits;
-use crate::ticker::Millis;
 use crate::transport::Transport;
 use crate::upgrade::Tunnel;
 use crate::worker::Worker;
@@ -43,27 +43,20 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// How much of an answer is taken from a service before the client takes it.
 const SEND_BUFFER: usize = 64 * 1024;
 
-/// Time over which requests that are taken back are counted.
-const RESETS_WITHIN: Duration = Duration::from_mins(1);
-
 /// Answers a connection's requests until it closes.
 pub(crate) async fn drive(worker: Rc<Worker>, socket: Transport, state: Rc<ConnState>) {
     let limits = worker.view().table.limits.clone();
-    let streams = Rc::new(Streams {
-        worker: Rc::clone(&worker),
-        connection: Rc::clone(&state),
-        begun: RefCell::default(),
-        open: Cell::new(0),
-        resets: Cell::new(0),
-        resets_since: Cell::new(0),
-    });
+    let streams = Streams::new(&worker, &state);
+    let begun = Rc::new(RefCell::default());
     let service = service_fn(|mut request: Request<Incoming>| {
         let state = streams.begin();
+        begun.replace(Some(Rc::clone(&state)));
         extended_connect(&mut request, &state);
-        serve(&worker, &state, request)
+        serve(&worker, &state, request.map(ClientBody::Hyper))
     });
     let io = TokioIo::new(ClientSocket::unframed(socket, Rc::clone(&state)));
-    let mut http = builder(&limits, &streams).serve_connection(io, service);
+    let mut http = builder(&limits, Tasks { streams: Rc::clone(&streams), begun: Rc::clone(&begun) })
+        .serve_connection(io, service);
     let mut closing = false;
     let overdue = std::future::poll_fn(|cx| {
         if !closing && (worker.is_draining() || state.closing.get()) {
@@ -73,7 +66,7 @@ pub(crate) async fn drive(worker: Rc<Worker>, socket: Transport, state: Rc<ConnS
         if Pin::new(&mut http).poll(cx).is_ready() {
             return Poll::Ready(false);
         }
-        if streams.resets.get() > limits.max_http2_resets {
+        if streams.has_too_many_resets(limits.max_http2_resets) {
             worker.registry.thread.refuse(Refused::Resets);
             return Poll::Ready(false);
         }
@@ -97,8 +90,8 @@ pub(crate) async fn drive(worker: Rc<Worker>, socket: Transport, state: Rc<ConnS
 /// How long a client has to take the last frame.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-fn builder(limits: &Limits, streams: &Rc<Streams>) -> http2::Builder<Tasks> {
-    let mut builder = http2::Builder::new(Tasks(Rc::clone(streams)));
+fn builder(limits: &Limits, tasks: Tasks) -> http2::Builder<Tasks> {
+    let mut builder = http2::Builder::new(tasks);
     builder
         .max_concurrent_streams(limits.max_http2_streams)
         .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
@@ -142,100 +135,23 @@ pub(crate) fn tunnel(mut tunnel: Tunnel, record: Box<Record>, upgrade: OnUpgrade
     });
 }
 
-/// The requests of one connection.
-pub(crate) struct Streams {
-    worker: Rc<Worker>,
-    connection: Rc<ConnState>,
-    /// The state of the request that began last, on its way to the task that hyper is about to spawn for it.
-    begun: RefCell<Option<Rc<ConnState>>>,
-    open: Cell<u32>,
-    /// Requests taken back before they were answered, and since when they are counted.
-    resets: Cell<u32>,
-    resets_since: Cell<Millis>,
-}
-
-impl Streams {
-    fn begin(self: &Rc<Self>) -> Rc<ConnState> {
-        let state = Rc::new(self.connection.for_stream(self.enter()));
-        self.begun.replace(Some(Rc::clone(&state)));
-        state
-    }
-
-    fn enter(self: &Rc<Self>) -> Open {
-        self.open.set(self.open.get() + 1);
-        self.connection.set_stage(Stage::Answering { until: Millis::MAX });
-        Open(Rc::clone(self))
-    }
-
-    fn count_reset(&self) {
-        let now = self.connection.ticker.now();
-        let window = u64::try_from(RESETS_WITHIN.as_millis()).unwrap_or(Millis::MAX);
-        if now.saturating_sub(self.resets_since.get()) > window {
-            self.resets.set(0);
-            self.resets_since.set(now);
-        }
-        self.resets.set(self.resets.get() + 1);
-        self.connection.wake();
-    }
-}
-
-/// A request that is open, its tunnel included.
-pub(crate) struct Open(Rc<Streams>);
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        let streams = &self.0;
-        streams.open.set(streams.open.get() - 1);
-        if streams.open.get() == 0 {
-            streams.connection.set_stage(Stage::Idle);
-            streams.connection.touch();
-            streams.connection.wake();
-        }
-    }
-}
-
 /// Runs each request as a task of this thread.
 #[derive(Clone)]
-struct Tasks(Rc<Streams>);
+struct Tasks {
+    streams: Rc<Streams>,
+    /// The state of the request that began last, on its way to the task that hyper is about to spawn for it.
+    begun: Rc<RefCell<Option<Rc<ConnState>>>>,
+}
 
 impl<F: Future<Output = ()> + 'static> Executor<F> for Tasks {
     fn execute(&self, request: F) {
-        let streams = Rc::clone(&self.0);
-        let begun = streams.begun.take();
+        let streams = Rc::clone(&self.streams);
+        let begun = self.begun.take();
         tokio::task::spawn_local(async move {
             match begun {
-                Some(state) => run(&streams, &state, request).await,
+                Some(state) => streams::run(&streams, &state, request).await,
                 None => request.await,
             }
         });
-    }
-}
-
-/// Drives one request; a request that is overdue is dropped, which resets its stream and no other.
-async fn run(streams: &Rc<Streams>, state: &Rc<ConnState>, request: impl Future<Output = ()>) {
-    let ticker = &streams.worker.ticker;
-    let _watch = ticker.watch(state);
-    let mut request = pin!(request);
-    let timely = std::future::poll_fn(|cx| {
-        if request.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(true);
-        }
-        let due = match state.stage() {
-            Stage::Idle => Millis::MAX,
-            Stage::Answering { until } => until,
-            Stage::Streaming { .. } => state.due(Duration::MAX, Duration::MAX),
-        };
-        if due <= ticker.now() {
-            return Poll::Ready(false);
-        }
-        state.wake_at(due, cx);
-        Poll::Pending
-    })
-    .await;
-    if !timely {
-        streams.worker.registry.thread.refuse(Refused::Timeout);
-    } else if matches!(state.stage(), Stage::Answering { .. }) {
-        // It ended, and there is no answer: its client took it back.
-        streams.count_reset();
     }
 }

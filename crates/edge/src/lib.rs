@@ -12,7 +12,7 @@
 //!
 //! # The walk of a request
 //! `connection` (a PROXY header where the listener asks for one: `preamble`; TLS; then hyper's HTTP/1 with the timeouts of its
-//! stages, or `http2`: one task and one state for each request) →
+//! stages, or `http2`: one task and one state for each request; or `http3`, beside it) →
 //! `serve` (who asks, which route) → `policy` (whether it may) → `pick` (slot by weight, instance by `balance` and `outlier`) →
 //! `proxy` (headers, retries) over `pool` (kept connections) and `http1` (what is said on them), or `h2c` → `stream` (the answer's body) → `compress` → `record` (metrics and
 //! access log, at its end). Beside it: `static_site` for files, `to_https` for plain HTTP, `answer` for everything the edge says
@@ -68,6 +68,7 @@ mod headers;
 mod host;
 mod http1;
 mod http2;
+mod http3;
 mod listen;
 mod metrics;
 mod options;
@@ -91,6 +92,7 @@ mod serve;
 pub mod snapshot;
 mod static_site;
 mod stream;
+mod streams;
 mod table;
 mod ticker;
 mod tls;

@@ -13,10 +13,9 @@ use http::request::Parts;
 use http::uri::{PathAndQuery, Uri};
 use http::{Method, Response, StatusCode, Version};
 use http_body::Body as _;
-use hyper::body::Incoming;
 
 use crate::answer::Fault;
-use crate::body::{Body, RequestBody, Upload};
+use crate::body::{Body, ClientBody, RequestBody, Upload};
 use crate::conn_state::{ConnState, Stage};
 use crate::headers::{self, Claims, Origin};
 use crate::http1::answer::Head;
@@ -71,7 +70,7 @@ impl Passage {
     /// Makes a client's request the edge's own.
     pub(crate) fn new(
         mut parts: Parts,
-        incoming: Option<Incoming>,
+        incoming: Option<ClientBody>,
         slots: &Slots,
         limits: &RouteLimits,
         claims: Claims<'_>,
@@ -91,7 +90,7 @@ impl Passage {
         {
             pass.place = slots.sequence.place_in(slot, clock::random()).map_or(Place::None, Place::Given);
         }
-        let of_stream = parts.version == Version::HTTP_2;
+        let of_stream = parts.version >= Version::HTTP_2;
         let upgrade = headers::upgrade(&parts.headers);
         let origin = Origin { peer: &state.peer_text, claims, scheme: if state.secure { "https" } else { "http" } };
         prepare(&mut parts, &origin, upgrade.as_ref(), &record.request_id);
@@ -210,7 +209,7 @@ async fn open(choice: &Choice, limits: &RouteLimits) -> Option<Box<Link>> {
 /// Makes a client's request the edge's own.
 fn prepare(parts: &mut Parts, origin: &Origin<'_>, upgrade: Option<&HeaderValue>, request_id: &HeaderValue) {
     parts.headers.reserve(ADDED_HEADERS);
-    if parts.version == Version::HTTP_2 {
+    if parts.version >= Version::HTTP_2 {
         headers::from_http2(parts);
     }
     let host = parts.headers.get(header::HOST).cloned();

@@ -232,7 +232,7 @@ fn start_worker(
         .spawn(move || {
             let told = End(ended);
             match runtime() {
-                Ok(runtime) => runtime.block_on(Worker::new(shared, registry, log).run(inbox)),
+                Ok(runtime) => runtime.block_on(Worker::new(shared, registry, log, index == 0).run(inbox)),
                 Err(error) => tracing::error!(%error, "a worker cannot start"),
             }
             drop(told);

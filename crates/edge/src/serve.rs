@@ -11,10 +11,9 @@ use std::time::Duration;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, Version};
-use hyper::body::Incoming;
 
 use crate::answer::{Fault, Form};
-use crate::body::Body;
+use crate::body::{Body, ClientBody};
 use crate::cache::{self, Through};
 use crate::compress::{self, Offer};
 use crate::conn_state::{ConnState, Stage, Standing};
@@ -47,7 +46,7 @@ enum Step {
 struct Held {
     route: usize,
     parts: Parts,
-    incoming: Incoming,
+    incoming: ClientBody,
     hold: Duration,
 }
 
@@ -55,7 +54,7 @@ struct Held {
 pub(crate) fn serve(
     worker: &Rc<Worker>,
     state: &Rc<ConnState>,
-    request: Request<Incoming>,
+    request: Request<ClientBody>,
 ) -> impl Future<Output = Result<Response<Body>, Infallible>> + use<> {
     let busy = state.begin();
     let view = worker.view();
@@ -87,7 +86,7 @@ fn step(
     view: &Rc<View>,
     standing: Standing,
     mut parts: Parts,
-    incoming: Incoming,
+    incoming: ClientBody,
     form: Form,
     record: &mut Record,
 ) -> Result<Step, Fault> {
@@ -241,7 +240,7 @@ fn authority(parts: &Parts) -> Result<Option<&str>, Fault> {
     let mut hosts = parts.headers.get_all(header::HOST).iter();
     let host = hosts.next();
     // HTTP/2 says it in `:authority`, and may leave out the other one.
-    let said = host.is_some() || parts.version == Version::HTTP_2 && parts.uri.authority().is_some();
+    let said = host.is_some() || parts.version >= Version::HTTP_2 && parts.uri.authority().is_some();
     if hosts.next().is_some() || (!said && parts.version >= Version::HTTP_11) {
         return Err(Fault::BadHost);
     }
@@ -257,7 +256,7 @@ fn authority(parts: &Parts) -> Result<Option<&str>, Fault> {
 fn target(
     route: &Route,
     parts: Parts,
-    incoming: Incoming,
+    incoming: ClientBody,
     claims: Claims<'_>,
     record: &mut Record,
 ) -> Result<Step, Fault> {
@@ -303,6 +302,9 @@ fn finish(mut response: Response<Body>, mut record: Box<Record>) -> Response<Bod
     }
     if record.busy.state.secure && record.view.table.strict_transport {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, STRICT_TRANSPORT);
+    }
+    if let Some(alternative) = &record.busy.state.alternative {
+        headers.insert(header::ALT_SVC, alternative.clone());
     }
     let mut silence = ROUTELESS_SILENCE;
     let pass = record.pass.take();

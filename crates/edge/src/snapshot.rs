@@ -52,12 +52,15 @@ pub struct Listener {
     /// `trusted_proxies` may connect then.
     #[serde(default, skip_serializing_if = "is_false")]
     pub proxy_protocol: bool,
+    /// Whether it speaks HTTP/3 too, on the UDP port of the same number. Only with `tls`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub http3: bool,
 }
 
 impl Listener {
     /// For everyone, without TLS.
     pub fn public(address: SocketAddr) -> Self {
-        Self { address, route: None, tls: false, to_https: None, proxy_protocol: false }
+        Self { address, route: None, tls: false, to_https: None, proxy_protocol: false, http3: false }
     }
 
     /// The stable address of one route.

@@ -53,6 +53,7 @@ pub(crate) struct Listener {
     pub(crate) role: Role,
     pub(crate) tls: bool,
     pub(crate) proxy_protocol: bool,
+    pub(crate) http3: bool,
 }
 
 /// What becomes of a listener's requests.

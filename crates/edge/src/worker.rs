@@ -14,6 +14,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use quinn::crypto::rustls::QuicServerConfig;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -31,7 +32,7 @@ use crate::table::Table;
 use crate::ticker::{Millis, Ticker};
 use crate::tls::{self, Store};
 use crate::view::View;
-use crate::{connection, listen, probing};
+use crate::{connection, http3, listen, probing};
 
 /// After an error of `accept` that would come again at once (no file handles left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -42,6 +43,9 @@ const PATIENT_SHARE: f64 = 0.75;
 /// The part of its time that an end leaves to WebSockets: they do not finish by themselves, and are told to go before they
 /// are cut.
 const TUNNELS_SHARE: f64 = 0.6;
+
+/// Longest wait at the end for what was said last on HTTP/3's connections to be sent.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Whether the edge is about to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +72,8 @@ pub(crate) struct Shared {
     pub(crate) cache: Arc<cache::Store>,
     /// How TLS is spoken, with those certificates.
     pub(crate) tls: Arc<ServerConfig>,
+    /// The same for HTTP/3.
+    pub(crate) quic: Arc<QuicServerConfig>,
 }
 
 impl Shared {
@@ -82,6 +88,7 @@ impl Shared {
             rates: rate::Store::default(),
             cache: Arc::default(),
             tls: tls::config::server(&certificates)?,
+            quic: tls::config::quic(&certificates)?,
             certificates,
         })
     }
@@ -136,6 +143,8 @@ pub(crate) struct Worker {
     pub(crate) ticker: Rc<Ticker>,
     view: RefCell<Rc<View>>,
     log: Option<RefCell<LogBuffer>>,
+    /// Of all threads, this one speaks HTTP/3.
+    leads: bool,
     leaving: Cell<Leaving>,
     /// A connection has ended.
     pub(crate) closed: Notify,
@@ -143,6 +152,8 @@ pub(crate) struct Worker {
     pub(crate) changed: Notify,
     /// Requests that wait for it.
     held: Cell<usize>,
+    /// Endpoints of HTTP/3 that accept nothing any more, and are still needed.
+    lingering: Cell<usize>,
     /// Requests being answered.
     pub(crate) requests: Cell<usize>,
     /// What the cache need not be asked for.
@@ -154,7 +165,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(shared: Arc<Shared>, registry: Arc<Registry>, log: Option<LogBuffer>) -> Rc<Self> {
+    pub(crate) fn new(shared: Arc<Shared>, registry: Arc<Registry>, log: Option<LogBuffer>, leads: bool) -> Rc<Self> {
         let epoch = shared.epoch.load(Ordering::Acquire);
         let view = View::new(epoch, &shared.table(), None, &registry);
         Rc::new(Self {
@@ -163,10 +174,12 @@ impl Worker {
             registry,
             ticker: Rc::new(Ticker::new()),
             log: log.map(RefCell::new),
+            leads,
             leaving: Cell::new(Leaving::No),
             closed: Notify::new(),
             changed: Notify::new(),
             held: Cell::new(0),
+            lingering: Cell::new(0),
             requests: Cell::new(0),
             unfit: Unfit::default(),
             renewals: Cell::new(0),
@@ -210,6 +223,12 @@ impl Worker {
         Some(Hold(Rc::clone(self)))
     }
 
+    /// The worker goes on for a moment as long as this lives.
+    pub(crate) fn linger(self: &Rc<Self>) -> Linger {
+        self.lingering.set(self.lingering.get() + 1);
+        Linger(Rc::clone(self))
+    }
+
     /// Whether an access log is written.
     pub(crate) fn logs(&self) -> bool {
         self.log.is_some()
@@ -233,6 +252,7 @@ impl Worker {
         });
         self.probe();
         let mut acceptors: HashMap<SocketAddr, Vec<Acceptor>> = HashMap::new();
+        let mut endpoints: HashMap<SocketAddr, Acceptor> = HashMap::new();
         let (mut within, mut patient) = (Duration::ZERO, false);
         while let Some(command) = commands.recv().await {
             match command {
@@ -240,6 +260,7 @@ impl Worker {
                     let started = TcpListener::from_std(socket)
                         .map(|socket| Acceptor::start(&self, declared, socket))
                         .map(|acceptor| acceptors.entry(declared).or_default().push(acceptor));
+                    self.speak_http3(&acceptors, &mut endpoints).await;
                     let _gone = done.send(started);
                 }
                 Command::Refresh { gone, done } => {
@@ -252,6 +273,7 @@ impl Worker {
                         }
                         self.close_connections_of(declared);
                     }
+                    self.speak_http3(&acceptors, &mut endpoints).await;
                     let _gone = done.send(());
                 }
                 Command::Drain { within: bound, patient: asked } => {
@@ -260,7 +282,7 @@ impl Worker {
                 }
             }
         }
-        for acceptor in acceptors.into_values().flatten() {
+        for acceptor in acceptors.into_values().flatten().chain(endpoints.into_values()) {
             acceptor.stop().await;
         }
         self.tunnels_end.set(Some(self.ticker.after(within.mul_f64(TUNNELS_SHARE))));
@@ -277,9 +299,41 @@ impl Worker {
         if !self.end_connections(within).await {
             tracing::warn!(connections = self.ticker.len(), "drain timeout: connections are cut");
         }
+        let gone = async {
+            while self.lingering.get() > 0 {
+                self.closed.notified().await;
+            }
+        };
+        // A client that does not hear of the end finds out by itself.
+        let _unheard = tokio::time::timeout(LINGER, gone).await;
         ticking.abort();
         if let Some(log) = &self.log {
             log.borrow_mut().flush(&self.registry.thread);
+        }
+    }
+
+    /// Begins and ends to speak HTTP/3, as the table says of the addresses that are accepted on.
+    async fn speak_http3(
+        self: &Rc<Self>,
+        acceptors: &HashMap<SocketAddr, Vec<Acceptor>>,
+        endpoints: &mut HashMap<SocketAddr, Acceptor>,
+    ) {
+        let view = self.view();
+        let wanted = |declared: &SocketAddr| {
+            let listener = view.table.listeners.get(declared);
+            self.leads && acceptors.contains_key(declared) && listener.is_some_and(|listener| listener.http3)
+        };
+        let gone: Vec<_> = endpoints.keys().filter(|declared| !wanted(declared)).copied().collect();
+        for declared in gone {
+            if let Some(endpoint) = endpoints.remove(&declared) {
+                endpoint.stop().await;
+            }
+        }
+        for (declared, acceptors) in acceptors {
+            if let (true, Some(acceptor)) = (wanted(declared), acceptors.first()) {
+                let address = acceptor.address;
+                endpoints.entry(*declared).or_insert_with(|| Acceptor::of_http3(self, *declared, address));
+            }
         }
     }
 
@@ -350,6 +404,16 @@ impl Drop for Hold {
     }
 }
 
+/// Something that is about to end.
+pub(crate) struct Linger(Rc<Worker>);
+
+impl Drop for Linger {
+    fn drop(&mut self) {
+        self.0.lingering.set(self.0.lingering.get() - 1);
+        self.0.closed.notify_one();
+    }
+}
+
 /// An open client connection.
 pub(crate) struct Admission {
     worker: Rc<Worker>,
@@ -370,6 +434,8 @@ impl Drop for Admission {
 
 /// Accepts on one socket.
 struct Acceptor {
+    /// As bound.
+    address: SocketAddr,
     stop: Rc<Notify>,
     task: JoinHandle<()>,
 }
@@ -377,8 +443,15 @@ struct Acceptor {
 impl Acceptor {
     fn start(worker: &Rc<Worker>, declared: SocketAddr, socket: TcpListener) -> Self {
         let stop = Rc::new(Notify::new());
+        let address = socket.local_addr().unwrap_or(declared);
         let task = tokio::task::spawn_local(accept(Rc::clone(worker), declared, socket, Rc::clone(&stop)));
-        Self { stop, task }
+        Self { address, stop, task }
+    }
+
+    fn of_http3(worker: &Rc<Worker>, declared: SocketAddr, address: SocketAddr) -> Self {
+        let stop = Rc::new(Notify::new());
+        let task = tokio::task::spawn_local(http3::listen(Rc::clone(worker), declared, address, Rc::clone(&stop)));
+        Self { address, stop, task }
     }
 
     /// Stops accepting once what waits in the socket's queue is accepted: closing it would reset those clients.

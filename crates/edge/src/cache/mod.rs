@@ -28,7 +28,6 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{HeaderName, Method, Request, Response, StatusCode};
 use http_body::Body as _;
-use hyper::body::Incoming;
 
 use self::collect::Collected;
 use self::entry::{Audience, CACHE_STATUS, Entry};
@@ -38,7 +37,7 @@ use self::store::{Lead, Look};
 pub(crate) use self::store::{Purge, Store};
 pub(crate) use self::unfit::Unfit;
 use crate::answer::Fault;
-use crate::body::Body;
+use crate::body::{Body, ClientBody};
 use crate::clock;
 use crate::conn_state::ConnState;
 use crate::headers::{X_FORWARDED_HOST, X_FORWARDED_PROTO};
@@ -83,7 +82,7 @@ pub(crate) enum Answer {
     Now(Response<Body>),
     Later(Box<Through>),
     /// It passes by the cache.
-    Pass(Parts, Incoming),
+    Pass(Parts, ClientBody),
 }
 
 /// A request that waits for an answer, or fetches it for all that wait.
@@ -114,7 +113,7 @@ impl Use {
 }
 
 /// Looks for an answer. The request is on a public listener and has entered its route.
-pub(crate) fn ask(parts: Parts, incoming: Incoming, trusted: bool, record: &mut Record) -> Answer {
+pub(crate) fn ask(parts: Parts, incoming: ClientBody, trusted: bool, record: &mut Record) -> Answer {
     let worker = Rc::clone(&record.worker);
     let Some(route) = record.route else { return Answer::Pass(parts, incoming) };
     let limits = &record.view.table.limits;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use quinn::crypto::rustls::QuicServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, cipher_suite};
 use rustls::server::ServerSessionMemoryCache;
@@ -12,6 +13,7 @@ use crate::error::Error;
 
 /// HTTP/2, as ALPN names it.
 pub(crate) const H2: &[u8] = b"h2";
+const H3: &[u8] = b"h3";
 const HTTP_11: &[u8] = b"http/1.1";
 
 /// Sessions kept for clients of TLS 1.2 that resume without tickets; the others keep their state themselves.
@@ -29,6 +31,19 @@ const CIPHERS: [SupportedCipherSuite; 9] = [
     cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
     cipher_suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
 ];
+
+/// TLS as QUIC speaks it: 1.3, and no request in the first flight, which could be sent again by anybody.
+pub(crate) fn quic(store: &Arc<Store>) -> Result<Arc<QuicServerConfig>, Error> {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(Error::tls)?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::clone(store) as _);
+    config.alpn_protocols = vec![H3.to_vec()];
+    config.ticketer = aws_lc_rs::Ticketer::new().map_err(Error::tls)?;
+    let config = QuicServerConfig::try_from(config);
+    Ok(Arc::new(config.map_err(|error| Error::tls(rustls::Error::General(error.to_string())))?))
+}
 
 /// TLS 1.2 and 1.3, certificates from `store`, sessions resumed by tickets whose key changes every few hours.
 pub(crate) fn server(store: &Arc<Store>) -> Result<Arc<ServerConfig>, Error> {

@@ -10,6 +10,7 @@ mod failures;
 mod framing;
 mod grpc;
 mod http2_abuse;
+mod http3;
 mod limits;
 mod metrics;
 mod policies;
