@@ -147,7 +147,7 @@ fn micros(duration: Duration) -> u64 {
 }
 
 /// `field` with everything up to the value.
-fn number(into: &mut Vec<u8>, field: &str, value: u64) {
+pub(crate) fn number(into: &mut Vec<u8>, field: &str, value: u64) {
     into.extend_from_slice(field.as_bytes());
     // `u64::MAX` has twenty digits. Formatting through `fmt` costs five times as much.
     let mut digits = [0; 20];
@@ -165,7 +165,7 @@ fn number(into: &mut Vec<u8>, field: &str, value: u64) {
 }
 
 /// `field` with everything up to the value, its opening quote included.
-fn text(into: &mut Vec<u8>, field: &str, value: &[u8]) {
+pub(crate) fn text(into: &mut Vec<u8>, field: &str, value: &[u8]) {
     into.extend_from_slice(field.as_bytes());
     let mut rest = value;
     while let Some(at) = rest.iter().position(|byte| !is_plain(*byte)) {

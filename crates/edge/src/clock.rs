@@ -11,6 +11,12 @@ pub(crate) fn unix_millis() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Nanoseconds since 1970, UTC.
+pub(crate) fn unix_nanos() -> u64 {
+    let since = now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// The time of day.
 #[expect(clippy::disallowed_methods, reason = "the crate's one sanctioned clock")]
 pub(crate) fn now() -> SystemTime {

@@ -9,6 +9,7 @@ use std::path::{Component, Path};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::uri::Scheme;
 use http::{HeaderName, HeaderValue, StatusCode, Uri};
 
 use crate::cidr::Cidr;
@@ -17,7 +18,7 @@ use crate::probing::Probe;
 use crate::sequence::Sequence;
 use crate::snapshot::{self, Snapshot};
 use crate::table::{
-    Limits, Listener, Paths, Problem, Redirect, Role, Route, RouteLimits, Site, Slot, Slots, Table, Target,
+    Limits, Listener, Paths, Problem, Redirect, Role, Route, RouteLimits, Site, Slot, Slots, Table, Target, Traces,
 };
 use crate::{headers, host};
 
@@ -65,9 +66,27 @@ impl Compiler<'_> {
             trusted: self.trusted(),
             limits: self.limits(),
             strict_transport: self.tls_settings(),
+            traces: self.traces(),
             snapshot: Arc::new(snapshot.clone()),
             routes,
         }
+    }
+
+    fn traces(&mut self) -> Option<Traces> {
+        let traces = self.snapshot.traces.as_ref()?;
+        if !(0.0..=1.0).contains(&traces.ratio) {
+            self.problem("traces", format!("ratio {} is not between 0 and 1", traces.ratio));
+        }
+        let endpoint = traces.endpoint.parse::<Uri>().ok();
+        let endpoint = endpoint.filter(|uri| uri.scheme() == Some(&Scheme::HTTP) && uri.host().is_some());
+        let Some(endpoint) = endpoint else {
+            self.problem(
+                "traces",
+                format!("endpoint `{}` is no http:// address, like http://127.0.0.1:4318/v1/traces", traces.endpoint),
+            );
+            return None;
+        };
+        Some(Traces { endpoint, ratio: traces.ratio })
     }
 
     fn route(&mut self, route: &snapshot::Route) -> Route {

@@ -170,6 +170,7 @@ impl Control {
             admin_refused: self.refused,
             certificates: self.certificates(),
             cache: self.shared.cache.facts(),
+            spans_lost: self.shared.spans_lost.get(),
         };
         render(&registries, &facts)
     }

@@ -72,6 +72,7 @@ mod http3;
 mod listen;
 mod metrics;
 mod options;
+mod otlp;
 mod outlier;
 mod persist;
 mod pick;

@@ -11,6 +11,7 @@ use crate::cache::Use;
 use crate::compress::Offer;
 use crate::conn_state::Busy;
 use crate::metrics::{Cells, Class};
+use crate::otlp::Span;
 use crate::pick::Choice;
 use crate::policy::Pass;
 use crate::pool::Upstream;
@@ -40,7 +41,9 @@ pub(crate) struct Record {
     pub(crate) sent_bytes: u64,
     /// What its route's policies say about it.
     pub(crate) pass: Option<Box<Pass>>,
-    /// Only while an access log is written.
+    /// Its span, if it is traced.
+    pub(crate) span: Option<Box<Span>>,
+    /// Only while an access log is written, or traces are.
     pub(crate) asked: Option<Asked>,
     /// What of the answer's form the client leaves to the edge.
     pub(crate) offer: Option<Offer>,
@@ -78,7 +81,7 @@ impl Record {
         parts: &http::request::Parts,
     ) -> Box<Self> {
         worker.requests.set(worker.requests.get() + 1);
-        let asked = worker.logs().then(|| Asked {
+        let asked = (worker.logs() || view.table.traces.is_some()).then(|| Asked {
             method: parts.method.clone(),
             uri: parts.uri.clone(),
             host: parts.headers.get(http::header::HOST).cloned(),
@@ -100,6 +103,7 @@ impl Record {
             received_bytes: 0,
             sent_bytes: 0,
             pass: None,
+            span: None,
             asked,
             is_http1: parts.version < http::Version::HTTP_2,
             offer: None,

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 
 use tokio::runtime::LocalRuntime;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 
 use crate::access_log::{LogBuffer, LogWriter};
 use crate::admin::{server, socket};
@@ -22,6 +22,7 @@ use crate::handover::{self, Taken};
 use crate::metrics::Registry;
 use crate::metrics::window::EVERY;
 use crate::options::Options;
+use crate::otlp::{self, Batch};
 use crate::persist;
 use crate::tls::{Keeper, Store, keeper};
 use crate::worker::{Command, Shared, Worker};
@@ -105,6 +106,7 @@ struct Prepared {
     taken: Option<Taken>,
     admin: Option<UnixListener>,
     log: Option<LogWriter>,
+    batches: mpsc::Receiver<Batch>,
     threads: usize,
 }
 
@@ -126,8 +128,9 @@ impl Prepared {
             bound.map_err(|source| Error::Admin { path: path.to_owned(), source })
         });
         let admin = admin.transpose()?;
-        let shared = Arc::new(Shared::new(Arc::new(table), threads)?);
-        Ok(Self { options, shared, certificates, bound, taken, admin, log, threads })
+        let (spans, batches) = mpsc::channel(otlp::QUEUE);
+        let shared = Arc::new(Shared::new(Arc::new(table), threads, spans)?);
+        Ok(Self { options, shared, certificates, bound, taken, admin, log, batches, threads })
     }
 
     async fn serve(
@@ -136,10 +139,13 @@ impl Prepared {
         signals: bool,
         started: std::sync::mpsc::Sender<Vec<SocketAddr>>,
     ) -> Result<(), Error> {
-        let Self { options, shared, certificates, bound, taken, admin, log, threads } = self;
+        let Self { options, shared, certificates, bound, taken, admin, log, batches, threads } = self;
         let keeper = Keeper::new(Arc::clone(&shared.certificates));
         keeper.take_over(certificates);
         tokio::task::spawn_local(Rc::clone(&keeper).run());
+        let no_more_spans = Rc::new(Notify::new());
+        let exporting = otlp::export::run(Arc::clone(&shared), batches, Rc::clone(&no_more_spans));
+        let exporting = tokio::task::spawn_local(exporting);
         let (ended, mut ends) = mpsc::channel(threads);
         let mut handles = Vec::new();
         let mut workers = Vec::new();
@@ -199,6 +205,10 @@ impl Prepared {
         }
         connections.finish().await;
         let result = join(workers);
+        no_more_spans.notify_one();
+        if tokio::time::timeout(otlp::export::PATIENCE, exporting).await.is_err() {
+            tracing::warn!("the collector did not take the last spans in time");
+        }
         if let Some(log) = log {
             log.finish();
         }

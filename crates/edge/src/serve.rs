@@ -19,6 +19,7 @@ use crate::compress::{self, Offer};
 use crate::conn_state::{ConnState, Stage, Standing};
 use crate::headers::Claims;
 use crate::metrics::Refused;
+use crate::otlp::Span;
 use crate::policy::{self, Refusal};
 use crate::proxy::Passage;
 use crate::record::Record;
@@ -59,11 +60,14 @@ pub(crate) fn serve(
     let busy = state.begin();
     let view = worker.view();
     let standing = standing(&view, state);
-    let (parts, incoming) = request.into_parts();
+    let (mut parts, incoming) = request.into_parts();
     let may_choose_id = standing.trusted || matches!(standing.role, Role::Internal(_));
     let request_id = trace::request_id(&parts.headers, may_choose_id);
     let form = Form::asked_by(&parts.headers);
     let mut record = Record::new(worker, Rc::clone(&view), busy, request_id, &parts);
+    if let Some(traces) = &view.table.traces {
+        record.span = Span::begin(traces, &mut parts.headers, may_choose_id);
+    }
     let step = step(&view, standing, parts, incoming, form, &mut record);
     async move {
         let answer = match step {

@@ -30,6 +30,26 @@ pub struct Snapshot {
     /// Where certificates come from; needed by listeners that speak TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
+    /// Where traces go; `None`: nowhere, and the edge has no spans of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traces: Option<Traces>,
+}
+
+/// One span for each traced request, to a collector of OpenTelemetry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Traces {
+    /// Where spans are posted as OTLP in JSON, like `http://127.0.0.1:4318/v1/traces`. Without TLS: a collector is a neighbour.
+    pub endpoint: String,
+    /// Share of the requests that are traced, 0 to 1, where no trusted caller has decided.
+    #[serde(default = "all")]
+    pub ratio: f64,
+}
+
+impl Eq for Traces {}
+
+fn all() -> f64 {
+    1.0
 }
 
 /// One socket.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, iter};
 
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode, Uri};
 
 use crate::cidr::Cidr;
 use crate::policy::Policies;
@@ -45,6 +45,14 @@ pub struct Table {
     pub(crate) limits: Limits,
     /// Whether answers over TLS carry `Strict-Transport-Security`.
     pub(crate) strict_transport: bool,
+    pub(crate) traces: Option<Traces>,
+}
+
+/// Where traces go.
+#[derive(Debug)]
+pub(crate) struct Traces {
+    pub(crate) endpoint: Uri,
+    pub(crate) ratio: f64,
 }
 
 /// What a listener is for.

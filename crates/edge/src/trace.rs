@@ -47,6 +47,42 @@ pub(crate) fn set_traceparent(headers: &mut HeaderMap) {
     }
 }
 
+/// What a span is known by, in hexadecimal.
+pub(crate) struct Context {
+    pub(crate) trace: [u8; 32],
+    pub(crate) span: [u8; 16],
+    /// The span of the caller that it belongs to.
+    pub(crate) parent: Option<[u8; 16]>,
+}
+
+/// Makes the request one of a span of the edge's own, within the caller's trace if there is one. `sampled` gets what the caller
+/// says of whether it is traced. `None`: it is not, which the next hop is told.
+pub(crate) fn enter(headers: &mut HeaderMap, sampled: impl FnOnce(Option<bool>) -> bool) -> Option<Context> {
+    let mut all = headers.get_all(TRACEPARENT).iter();
+    let given = all.next().filter(|value| all.next().is_none() && is_traceparent(value));
+    let given = given.map(HeaderValue::as_bytes).and_then(|text| text.first_chunk::<55>()).copied();
+    if given.is_none() {
+        headers.remove(TRACESTATE);
+    }
+    let is_sampled = sampled(given.map(|text| text[54] & 1 == 1));
+    let mut text = given.unwrap_or(*b"00-00000000000000000000000000000000-0000000000000000-00");
+    let mut context = Context { trace: [0; 32], span: [0; 16], parent: None };
+    if given.is_some() {
+        context.parent = text[36..52].try_into().ok();
+    } else {
+        hex(clock::random(), &mut text[3..19]);
+        hex(clock::random() | 1, &mut text[19..35]);
+    }
+    if is_sampled || given.is_none() {
+        hex(clock::random() | 1, &mut text[36..52]);
+    }
+    context.trace.copy_from_slice(&text[3..35]);
+    context.span.copy_from_slice(&text[36..52]);
+    text[53..55].copy_from_slice(if is_sampled { b"01" } else { b"00" });
+    headers.insert(TRACEPARENT, value(&text));
+    is_sampled.then_some(context)
+}
+
 /// `version-traceid-parentid-flags` (W3C Trace Context), ids not all zero.
 fn is_traceparent(value: &HeaderValue) -> bool {
     let bytes = value.as_bytes();
@@ -88,6 +124,30 @@ fn value(text: &[u8]) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_span_lies_within_the_callers_trace_and_the_next_hop_is_told() {
+        let given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let mut headers = with(TRACEPARENT, given);
+        let context = enter(&mut headers, |said| said == Some(true)).expect("sampled");
+        assert_eq!(context.trace, given.as_bytes()[3..35]);
+        assert_eq!(context.parent.expect("there is one"), given.as_bytes()[36..52]);
+        let told = headers[TRACEPARENT].to_str().expect("text").to_owned();
+        assert!(
+            told.starts_with(&given[..36]) && told.ends_with("-01") && !told.contains("00f067aa0ba902b7"),
+            "{told}"
+        );
+        assert_eq!(context.span, told.as_bytes()[36..52]);
+
+        let mut headers = with(TRACEPARENT, given);
+        assert!(enter(&mut headers, |_| false).is_none());
+        assert_eq!(headers[TRACEPARENT], "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00");
+
+        let mut headers = with(TRACEPARENT, "nonsense");
+        headers.insert(TRACESTATE, HeaderValue::from_static("a=b"));
+        let context = enter(&mut headers, |said| said.is_none()).expect("sampled");
+        assert!(context.parent.is_none() && is_traceparent(&headers[TRACEPARENT]) && !headers.contains_key(TRACESTATE));
+    }
 
     fn with(name: HeaderName, text: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(name, HeaderValue::from_static(text))])

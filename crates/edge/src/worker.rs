@@ -25,6 +25,8 @@ use crate::cache::{self, Unfit};
 use crate::conn_state::ConnState;
 use crate::error::Error;
 use crate::metrics::{Refused, Registry};
+use crate::otlp::export::Lost;
+use crate::otlp::{Batch, SpanBuffer};
 use crate::policy::maintenance::MAX_HELD;
 use crate::policy::rate;
 use crate::record::Record;
@@ -68,6 +70,10 @@ pub(crate) struct Shared {
     threads: usize,
     /// What clients have used of their rate limits.
     pub(crate) rates: rate::Store,
+    /// To whom spans are handed.
+    pub(crate) spans: mpsc::Sender<Batch>,
+    /// Those that the collector did not take.
+    pub(crate) spans_lost: Lost,
     /// Answers that are kept.
     pub(crate) cache: Arc<cache::Store>,
     /// How TLS is spoken, with those certificates.
@@ -77,7 +83,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(table: Arc<Table>, threads: usize) -> Result<Self, Error> {
+    pub(crate) fn new(table: Arc<Table>, threads: usize, spans: mpsc::Sender<Batch>) -> Result<Self, Error> {
         let certificates = Arc::new(Store::default());
         Ok(Self {
             table: ArcSwap::new(table),
@@ -86,6 +92,8 @@ impl Shared {
             addresses: Mutex::default(),
             threads,
             rates: rate::Store::default(),
+            spans,
+            spans_lost: Lost::default(),
             cache: Arc::default(),
             tls: tls::config::server(&certificates)?,
             quic: tls::config::quic(&certificates)?,
@@ -143,6 +151,7 @@ pub(crate) struct Worker {
     pub(crate) ticker: Rc<Ticker>,
     view: RefCell<Rc<View>>,
     log: Option<RefCell<LogBuffer>>,
+    spans: RefCell<SpanBuffer>,
     /// Of all threads, this one speaks HTTP/3.
     leads: bool,
     leaving: Cell<Leaving>,
@@ -170,6 +179,7 @@ impl Worker {
         let view = View::new(epoch, &shared.table(), None, &registry);
         Rc::new(Self {
             view: RefCell::new(Rc::new(view)),
+            spans: RefCell::new(SpanBuffer::new(shared.spans.clone())),
             shared,
             registry,
             ticker: Rc::new(Ticker::new()),
@@ -234,10 +244,13 @@ impl Worker {
         self.log.is_some()
     }
 
-    /// Writes a request's line, if an access log is written.
+    /// Writes a request's line, if an access log is written, and its span, if it is traced.
     pub(crate) fn log(&self, record: &Record) {
         if let Some(log) = &self.log {
             log.borrow_mut().write(record, &self.registry.thread);
+        }
+        if record.span.is_some() {
+            self.spans.borrow_mut().write(record, &self.registry.thread);
         }
     }
 
@@ -307,6 +320,7 @@ impl Worker {
         // A client that does not hear of the end finds out by itself.
         let _unheard = tokio::time::timeout(LINGER, gone).await;
         ticking.abort();
+        self.spans.borrow_mut().flush(&self.registry.thread);
         if let Some(log) = &self.log {
             log.borrow_mut().flush(&self.registry.thread);
         }
@@ -339,6 +353,7 @@ impl Worker {
 
     /// Once a tick. Says whether there is anything left to do when no connection is open.
     fn tick(&self) -> bool {
+        self.spans.borrow_mut().flush(&self.registry.thread);
         if let Some(log) = &self.log {
             log.borrow_mut().flush(&self.registry.thread);
         }

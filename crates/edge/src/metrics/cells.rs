@@ -149,6 +149,8 @@ pub(crate) struct ThreadCells {
     pub(crate) probes: Counter,
     /// The edge's own questions to instances that came to nothing.
     pub(crate) probe_failures: Counter,
+    pub(crate) spans: Counter,
+    pub(crate) spans_dropped: Counter,
     pub(crate) log_lines: Counter,
     pub(crate) log_dropped: Counter,
 }

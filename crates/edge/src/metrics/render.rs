@@ -18,6 +18,8 @@ pub(crate) struct Facts {
     pub(crate) admin_refused: u64,
     pub(crate) certificates: Vec<Certificate>,
     pub(crate) cache: CacheFacts,
+    /// Spans that the collector did not take.
+    pub(crate) spans_lost: u64,
 }
 
 /// What the cache holds.
@@ -98,6 +100,8 @@ pub(crate) fn render(threads: &[Arc<Registry>], facts: &Facts) -> String {
     page.sample("start_time_seconds", "", facts.started_seconds);
     page.family("snapshots_refused_total", "counter", "Snapshots offered on the admin socket that were not taken.");
     page.sample("snapshots_refused_total", "", facts.admin_refused);
+    page.family("spans_lost_total", "counter", "Spans that the collector did not take.");
+    page.sample("spans_lost_total", "", facts.spans_lost);
     certificates(&mut page, &facts.certificates);
     page.family("threads", "gauge", "Worker threads.");
     page.sample("threads", "", threads.len());
@@ -217,6 +221,10 @@ fn thread_counts(page: &mut Page, threads: &[Arc<Registry>]) {
         "The edge's own questions to instances that were not answered well.",
     );
     page.sample("probe_failures_total", "", sum(|thread| &thread.thread.probe_failures));
+    page.family("spans_total", "counter", "Spans handed to the exporter.");
+    page.sample("spans_total", "", sum(|thread| &thread.thread.spans));
+    page.family("spans_dropped_total", "counter", "Spans dropped because the exporter was behind.");
+    page.sample("spans_dropped_total", "", sum(|thread| &thread.thread.spans_dropped));
     page.family("access_log_lines_total", "counter", "Access log lines handed to the writer.");
     page.sample("access_log_lines_total", "", sum(|thread| &thread.thread.log_lines));
     page.family("access_log_dropped_total", "counter", "Access log lines dropped because the writer was behind.");

@@ -23,3 +23,4 @@ mod streaming;
 mod support;
 mod swaps;
 mod tls;
+mod traces;
