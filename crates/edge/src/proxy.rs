@@ -154,7 +154,7 @@ impl Passage {
                     Ok(head) if head.status == StatusCode::SWITCHING_PROTOCOLS => {
                         return switched(head, *link, lease, wants_upgrade, &exchange);
                     }
-                    Ok(head) => return Ok(back(head, Source::Http1(link), lease, &exchange)),
+                    Ok(head) => return back(head, Source::Http1(link), lease, &exchange),
                     Err(Failure::Fault(fault)) => return Err(fault),
                     Err(Failure::Closed) => {
                         if link.is_unsent() {
@@ -321,7 +321,7 @@ fn is_interim(status: StatusCode) -> bool {
 }
 
 /// Makes an instance's answer the edge's own.
-pub(crate) fn back(head: Head, source: Source, lease: Lease, exchange: &Exchange<'_>) -> Response<Body> {
+pub(crate) fn back(head: Head, source: Source, lease: Lease, exchange: &Exchange<'_>) -> Result<Response<Body>, Fault> {
     let mut streamed = Streamed {
         first: None,
         source,
@@ -331,14 +331,18 @@ pub(crate) fn back(head: Head, source: Source, lease: Lease, exchange: &Exchange
         failed: None,
     };
     let body = match streamed.read_ahead() {
-        Some(whole) => Body::full(whole),
-        None => Body::streamed(Box::new(streamed)),
+        Ok(Some(whole)) => Body::full(whole),
+        Ok(None) => Body::streamed(Box::new(streamed)),
+        Err(error) => {
+            tracing::debug!(%error, "no body");
+            return Err(Fault::BrokenOff);
+        }
     };
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
     headers::strip_hop_by_hop(response.headers_mut());
-    response
+    Ok(response)
 }
 
 /// Lets client and instance talk with each other, after `101 Switching Protocols`.

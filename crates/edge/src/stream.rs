@@ -119,12 +119,15 @@ impl Streamed {
 
     /// Takes what came together with the head. If that is the whole body, as it is for most answers, the connection is
     /// free at once and nothing needs to be streamed.
-    pub(crate) fn read_ahead(&mut self) -> Option<Bytes> {
+    ///
+    /// # Errors
+    /// What came is malformed from its first byte on: the client, who has nothing of it yet, can be told.
+    pub(crate) fn read_ahead(&mut self) -> Result<Option<Bytes>, Broken> {
         let source = &mut self.source;
         let mut came = Bytes::new();
         if !source.is_done() {
             if !source.has_more() {
-                return None;
+                return Ok(None);
             }
             match source.poll_frame(&mut Context::from_waker(Waker::noop())) {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
@@ -132,15 +135,15 @@ impl Streamed {
                     Ok(data) => self.first = Some(Frame::data(data)),
                     Err(frame) => self.first = Some(frame),
                 },
-                Poll::Ready(Some(Err(error))) => self.failed = Some(BodyError::BrokenOff(error)),
+                Poll::Ready(Some(Err(error))) => return Err(error),
                 Poll::Ready(None) | Poll::Pending => {}
             }
         }
-        if self.first.is_some() || self.failed.is_some() || !self.source.is_done() {
-            return None;
+        if self.first.is_some() || !self.source.is_done() {
+            return Ok(None);
         }
         self.give_back();
-        Some(came)
+        Ok(Some(came))
     }
 
     pub(crate) fn is_end_stream(&self) -> bool {

@@ -89,7 +89,7 @@ impl Asked {
                     choice.upstream.answered(took, state.ticker.now());
                     let (parts, incoming) = response.into_parts();
                     let head = Head::of(parts.status, parts.headers);
-                    return Ok(proxy::back(head, Source::Http2(incoming), lease, &exchange));
+                    return proxy::back(head, Source::Http2(incoming), lease, &exchange);
                 }
                 Err((Failure::Fault(fault), _)) => {
                     if fault == Fault::TooLate {

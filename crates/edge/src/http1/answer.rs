@@ -50,6 +50,10 @@ pub(crate) fn may_be_whole(bytes: &[u8], from: usize) -> bool {
 
 /// Reads a head; `None` while it is not complete.
 pub(crate) fn read(bytes: &Bytes, to_head: bool) -> Result<Option<Head>, Broken> {
+    // Lines are to be ignored before a request, not before an answer; and who sends no end of them is not waited for.
+    if let Some(b'\r' | b'\n') = bytes.first() {
+        return Err(Broken::Malformed("not HTTP/1"));
+    }
     let mut fields = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut response = httparse::Response::new(&mut []);
     let parsed =
@@ -65,6 +69,10 @@ pub(crate) fn read(bytes: &Bytes, to_head: bool) -> Result<Option<Head>, Broken>
     let version = if response.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
     let headers = map(bytes, response.headers)?;
     let framing = framing(&headers, version)?;
+    if status.is_informational() && framing != Length::ToClose {
+        // It has no body, yet says it has one: what follows is read as that, or as the answer.
+        return Err(Broken::Malformed("an interim answer with a length"));
+    }
     let bodiless =
         to_head || status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
     let body = if bodiless { Length::Exactly(0) } else { framing };
@@ -165,6 +173,10 @@ mod tests {
             ("HTTP/1.0 200 OK\r\ntransfer-encoding: chunked", None),
             ("HTTP/1.1 200 OK\r\nx: y\r\n z", None),
             ("HTTP/1.1 200 OK\r\nx : y", None),
+            ("HTTP/1.1 103 Early Hints\r\ncontent-length: 5", None),
+            ("HTTP/1.1 100 Continue\r\ntransfer-encoding: chunked", None),
+            ("\r\nHTTP/1.1 200 OK", None),
+            ("\n", None),
             ("HTTP/2 200 OK", None),
             ("HTTP/1.1 20 OK", None),
             ("220 mail.example.com ESMTP", None),

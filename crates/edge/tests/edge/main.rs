@@ -12,6 +12,7 @@ mod grpc;
 mod http2_abuse;
 mod http3;
 mod limits;
+mod lying_instances;
 mod metrics;
 mod policies;
 mod proxy_protocol;

@@ -1,7 +1,9 @@
 //! What the tests stand on: a real edge in threads of this process, services written in a few lines, and clients that
 //! see bytes.
 
+mod answers;
 mod client;
+mod liar;
 mod service;
 mod snapshots;
 mod tls;
@@ -16,7 +18,9 @@ use mana_edge::snapshot::Snapshot;
 use mana_edge::{Edge, Options};
 use tempfile::TempDir;
 
+pub(crate) use answers::{Seen, read_all};
 pub(crate) use client::{Answer, Raw, get, send};
+pub(crate) use liar::{Liar, Lie, Then};
 pub(crate) use service::{Service, Text, read_head, streamed, text, websocket_echo};
 pub(crate) use snapshots::{internal, public, route, site, slot, slots, snapshot};
 pub(crate) use tls::TlsClient;
