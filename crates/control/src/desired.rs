@@ -52,6 +52,9 @@ pub(crate) struct Facts {
     pub(crate) live: String,
     /// Path of the `ready` probe.
     pub(crate) ready: String,
+    /// Whether it is asked in HTTP/2 without TLS.
+    #[serde(default)]
+    pub(crate) h2c: bool,
     pub(crate) start_timeout_ms: u64,
     pub(crate) stop_timeout_ms: u64,
     /// Resident memory over which an instance is replaced.
@@ -170,6 +173,7 @@ fn facts(service: &plan::Service, command: &Command, plan: &Plan) -> Facts {
         // A static folder has no process to wait for.
         needs: service.needs.iter().filter(is_program).cloned().collect(),
         live: command.live.clone(),
+        h2c: command.h2c,
         ready: command.ready.clone(),
         start_timeout_ms: millis(command.start_timeout),
         stop_timeout_ms: millis(command.stop_timeout),
@@ -264,6 +268,7 @@ mod tests {
             ]),
             live: "/api/health".into(),
             ready: "/api/health/ready".into(),
+            h2c: false,
             instances: 1,
             start_timeout: Duration::from_secs(30),
             stop_timeout: Duration::from_secs(10),

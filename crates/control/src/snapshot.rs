@@ -5,10 +5,11 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use mana_edge::snapshot::{
-    Acme, CertificateFiles, Challenge, Instance, Issuer, Limits, Listener, LocalAuthority, Policies, RateKey,
-    RateLimit, Redirect, Route, RouteLimits, Slot, Snapshot, StaticSite, Target, Tls, lets_encrypt,
+    Acme, BasicAuth, CertificateFiles, Challenge, Cors, Instance, Issuer, Limits, Listener, LocalAuthority,
+    Maintenance, Policies, Probe, Protocol, RateKey, RateLimit, Redirect, Route, RouteLimits, Slot, Snapshot,
+    StaticSite, Target, Tls, Traces, lets_encrypt,
 };
-use mana_manifest::plan::{self, Environment, Plan, Run, Service};
+use mana_manifest::plan::{self, Command, Environment, Plan, Run, Service};
 
 use crate::paths;
 
@@ -18,6 +19,9 @@ pub(crate) const SLOT: &str = "blue";
 const FULL_WEIGHT: u32 = 100;
 /// Longest time the edge lets requests finish when it is stopped. Short, since nothing accepts new ones meanwhile.
 pub(crate) const EDGE_DRAIN: Duration = Duration::from_secs(5);
+
+/// How long browsers may remember what pages of other sites may ask.
+const CORS_MAX_AGE_S: u32 = 600;
 
 /// Where the outside speaks TLS.
 const TRANSPORT_SECURITY: (&str, &str) = ("strict-transport-security", "max-age=31536000; includeSubDomains; preload");
@@ -34,14 +38,20 @@ pub(crate) struct Ready {
 pub(crate) fn build(plan: &Plan, ready: &BTreeMap<String, Vec<Ready>>) -> Snapshot {
     let mut listeners = match &plan.tls {
         None => vec![Listener::public(plan.listen)],
-        Some(tls) => vec![Listener::secure(tls.listen), Listener::to_https(plan.listen, tls.public_port)],
+        Some(tls) => vec![
+            Listener { http3: tls.http3, ..Listener::secure(tls.listen) },
+            Listener::to_https(plan.listen, tls.public_port),
+        ],
     };
+    for listener in &mut listeners {
+        listener.proxy_protocol = plan.proxy_protocol;
+    }
     let mut routes = Vec::new();
     for service in &plan.services {
         let target = match &service.run {
             Run::Command(command) => {
                 listeners.push(Listener::internal(command.internal, service.name.clone()));
-                Target::Slots(vec![slot(ready.get(&service.name).map_or(&[], Vec::as_slice))])
+                Target::Slots(vec![slot(command, ready.get(&service.name).map_or(&[], Vec::as_slice))])
             }
             Run::Static { folder, not_found } => {
                 Target::Static(StaticSite { root: folder.clone(), not_found: not_found.clone() })
@@ -55,7 +65,15 @@ pub(crate) fn build(plan: &Plan, ready: &BTreeMap<String, Vec<Ready>>) -> Snapsh
         }
     }
     let limits = Limits { drain_timeout_ms: millis(EDGE_DRAIN), ..Limits::default() };
-    Snapshot { generation: 0, listeners, routes, limits, trusted_proxies: plan.trusted_proxies.clone(), tls: tls(plan) }
+    Snapshot {
+        listeners,
+        routes,
+        limits,
+        trusted_proxies: plan.trusted_proxies.clone(),
+        tls: tls(plan),
+        traces: plan.traces.clone().map(|endpoint| Traces { endpoint, ratio: 1.0 }),
+        ..Snapshot::default()
+    }
 }
 
 /// Where certificates come from. What an authority issued lies in the data folder.
@@ -83,7 +101,8 @@ fn tls(plan: &Plan) -> Option<Tls> {
     })
 }
 
-fn slot(ready: &[Ready]) -> Slot {
+fn slot(command: &Command, ready: &[Ready]) -> Slot {
+    let protocol = if command.h2c { Protocol::H2c } else { Protocol::Http1 };
     Slot {
         name: SLOT.to_owned(),
         // While a service is being replaced, both versions are in the slot; the newest names it.
@@ -91,7 +110,10 @@ fn slot(ready: &[Ready]) -> Slot {
         weight: FULL_WEIGHT,
         instances: ready
             .iter()
-            .map(|ready| Instance::new(ready.id.clone(), (Ipv4Addr::LOCALHOST, ready.port).into()))
+            .map(|ready| Instance {
+                protocol,
+                ..Instance::new(ready.id.clone(), (Ipv4Addr::LOCALHOST, ready.port).into())
+            })
             .collect(),
     }
 }
@@ -100,6 +122,7 @@ fn route(plan: &Plan, service: &Service, name: String, path: &str, target: Targe
     // Where the edge itself speaks TLS, it says so on every answer, whatever route it belongs to.
     let secure = (plan.public_scheme == "https" && plan.tls.is_none()).then_some(TRANSPORT_SECURITY);
     let is_public = !service.hosts.is_empty();
+    let access = &service.access;
     Route {
         name,
         hosts: service.hosts.clone(),
@@ -116,8 +139,37 @@ fn route(plan: &Plan, service: &Service, name: String, path: &str, target: Targe
             ..RouteLimits::default()
         },
         // A content security policy is the service's own business, and so is whatever it says of these itself.
-        policies: Policies { security_headers: is_public, rate_limits: rate_limits(service), ..Policies::default() },
-        probe: None,
+        policies: Policies {
+            security_headers: is_public,
+            rate_limits: rate_limits(service),
+            allow: access.allow.clone(),
+            deny: access.deny.clone(),
+            basic_auth: (!access.basic_auth.is_empty())
+                .then(|| BasicAuth { realm: service.name.clone(), sha256: access.basic_auth.clone() }),
+            cors: access.cors.as_ref().map(cors),
+            maintenance: access.maintenance.map(|hold| Maintenance { hold_ms: millis(hold), ..Maintenance::default() }),
+            ..Policies::default()
+        },
+        probe: probe(service),
+    }
+}
+
+/// Of several instances one that hangs or lost its database is left out until it is well; of a single one that would help nobody.
+fn probe(service: &Service) -> Option<Probe> {
+    match &service.run {
+        Run::Command(command) if command.instances > 1 => Some(Probe::new(command.ready.clone())),
+        _ => None,
+    }
+}
+
+fn cors(cors: &plan::Cors) -> Cors {
+    Cors {
+        origins: cors.origins.clone(),
+        methods: cors.methods.clone(),
+        headers: cors.headers.clone(),
+        expose: cors.expose.clone(),
+        credentials: cors.credentials,
+        max_age_s: CORS_MAX_AGE_S,
     }
 }
 
@@ -181,6 +233,42 @@ mod tests {
         let [limit] = policies.rate_limits.as_slice() else { panic!("{policies:?}") };
         assert_eq!((limit.key, limit.requests, limit.per_ms), (RateKey::Address, 600, 60_000));
         snapshot.compile().expect("the edge takes it");
+    }
+
+    #[test]
+    fn what_the_manifest_says_of_access_reaches_the_edge() {
+        let digest = "a".repeat(64);
+        let more = format!(
+            "instances = 2\nprotocol = \"h2c\"\nmaintenance = \"20s\"\n\
+             access = {{ allow = [\"10.0.0.0/8\"], deny = [\"10.0.0.1\"], basic_auth = [\"{digest}\"] }}\n\
+             cors = {{ origins = [\"https://app.example\"], methods = [\"PUT\"], credentials = true }}\n\
+             [environments.staging]\nhttp3 = true\ntraces = \"http://127.0.0.1:4318/v1/traces\"\n\
+             [environments.production]\nproxy_protocol = true\ntrusted_proxies = [\"10.9.0.0/16\"]\n"
+        );
+        let snapshot = told("staging", &more);
+        snapshot.compile().expect("the edge takes it");
+        assert!(snapshot.listeners[0].http3 && !snapshot.listeners[1].http3);
+        assert_eq!(snapshot.traces.as_ref().map(|traces| traces.ratio), Some(1.0));
+        let route = &snapshot.routes[0];
+        assert_eq!(route.probe.as_ref().map(|probe| probe.path.as_str()), Some("/api/health/ready"));
+        let policies = &route.policies;
+        assert_eq!(
+            (&policies.allow[..], &policies.deny[..]),
+            (&["10.0.0.0/8".to_owned()][..], &["10.0.0.1".to_owned()][..])
+        );
+        assert_eq!(policies.basic_auth.as_ref().map(|people| &people.sha256[..]), Some(&[digest][..]));
+        assert_eq!(policies.maintenance.as_ref().map(|closed| closed.hold_ms), Some(20_000));
+        assert!(policies.cors.as_ref().is_some_and(|cors| cors.credentials && cors.methods == ["PUT"]));
+        let behind = told("production", &more);
+        behind.compile().expect("the edge takes it");
+        assert!(behind.listeners[..2].iter().all(|listener| listener.proxy_protocol));
+        assert!(behind.listeners[2..].iter().all(|listener| !listener.proxy_protocol));
+        let ready = Ready { id: "shop-backend-1".into(), port: 20_000, release: "r".into() };
+        let manifest = Manifest::parse(Path::new("/srv/shop/mana.toml"), &format!("{MANIFEST}{more}")).expect("TOML");
+        let plan = manifest.plan(&Overrides::default(), &Facts::assumed()).expect("a plan");
+        let snapshot = build(&plan, &BTreeMap::from([("shop-backend".to_owned(), vec![ready])]));
+        let Target::Slots(slots) = &snapshot.routes[0].target else { panic!("{snapshot:?}") };
+        assert_eq!(slots[0].instances[0].protocol, Protocol::H2c);
     }
 
     #[test]

@@ -146,6 +146,13 @@ pub struct Probe {
     pub timeout_ms: u64,
 }
 
+impl Probe {
+    /// Asked with this path, as often and as patiently as by default.
+    pub fn new(path: impl Into<String>) -> Self {
+        Self { path: path.into(), interval_ms: two_seconds(), timeout_ms: one_second() }
+    }
+}
+
 fn two_seconds() -> u64 {
     2_000
 }

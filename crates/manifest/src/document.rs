@@ -39,6 +39,9 @@ pub(crate) struct EnvironmentTable {
     pub(crate) trusted_proxies: Option<Vec<Text>>,
     pub(crate) tls: Option<Text>,
     pub(crate) tls_listen: Option<Spanned<SocketAddr>>,
+    pub(crate) http3: Option<Spanned<bool>>,
+    pub(crate) proxy_protocol: Option<Spanned<bool>>,
+    pub(crate) traces: Option<Text>,
     pub(crate) acme: AcmeTable,
     pub(crate) certificates: Vec<(Text, CertificateTable)>,
     pub(crate) scheme: Option<Text>,
@@ -104,9 +107,32 @@ pub(crate) struct ServiceKeys {
     pub(crate) body: Option<Spanned<u64>>,
     pub(crate) response_timeout: Option<Spanned<Duration>>,
     pub(crate) rate: Option<Spanned<(u32, Duration)>>,
+    pub(crate) protocol: Option<Text>,
+    pub(crate) access: AccessTable,
+    pub(crate) cors: Option<CorsTable>,
+    pub(crate) maintenance: Option<Spanned<Duration>>,
     pub(crate) public: Option<Spanned<bool>>,
     pub(crate) hosts: Option<Vec<Text>>,
     pub(crate) redirects: Vec<(Text, Text)>,
+}
+
+/// Who may ask.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct AccessTable {
+    pub(crate) allow: Option<Vec<Text>>,
+    pub(crate) deny: Option<Vec<Text>>,
+    pub(crate) basic_auth: Option<Vec<Text>>,
+}
+
+/// Pages of other sites. One table replaces another: half of each would be nobody's intention.
+#[derive(Debug, Clone)]
+pub(crate) struct CorsTable {
+    pub(crate) span: Option<Range<usize>>,
+    pub(crate) origins: Vec<Text>,
+    pub(crate) methods: Vec<Text>,
+    pub(crate) headers: Vec<Text>,
+    pub(crate) expose: Vec<Text>,
+    pub(crate) credentials: bool,
 }
 
 impl ServiceKeys {
@@ -141,6 +167,14 @@ impl ServiceKeys {
             body: over.body.or(base.body),
             response_timeout: over.response_timeout.or(base.response_timeout),
             rate: over.rate.or(base.rate),
+            protocol: over.protocol.or(base.protocol),
+            access: AccessTable {
+                allow: over.access.allow.or(base.access.allow),
+                deny: over.access.deny.or(base.access.deny),
+                basic_auth: over.access.basic_auth.or(base.access.basic_auth),
+            },
+            cors: over.cors.or(base.cors),
+            maintenance: over.maintenance.or(base.maintenance),
             public: over.public.or(base.public),
             hosts: over.hosts.or(base.hosts),
             redirects: merged(base.redirects, over.redirects),
@@ -196,6 +230,9 @@ fn environment(table: &dyn TableLike) -> EnvironmentTable {
         trusted_proxies: texts(table, "trusted_proxies"),
         tls: text(table, "tls"),
         tls_listen: parsed(table, "tls_listen", |text| text.parse().ok()),
+        http3: boolean(table, "http3"),
+        proxy_protocol: boolean(table, "proxy_protocol"),
+        traces: text(table, "traces"),
         acme: AcmeTable {
             email: acme("email"),
             directory: acme("directory"),
@@ -231,6 +268,7 @@ fn service(name: Text, table: &dyn TableLike) -> ServiceTable {
 fn service_keys(table: &dyn TableLike) -> ServiceKeys {
     let inner = |name: &str| table.get(name).and_then(Item::as_table_like);
     let (health, limits) = (inner("health"), inner("limits"));
+    let access = |name| inner("access").and_then(|access| texts(access, name));
     ServiceKeys {
         command: command(table),
         cwd: text(table, "cwd"),
@@ -251,6 +289,17 @@ fn service_keys(table: &dyn TableLike) -> ServiceKeys {
         memory: limits.and_then(|limits| parsed(limits, "memory", units::size)),
         body: limits.and_then(|limits| parsed(limits, "body", units::size)),
         rate: limits.and_then(|limits| parsed(limits, "rate", units::rate)),
+        protocol: text(table, "protocol"),
+        access: AccessTable { allow: access("allow"), deny: access("deny"), basic_auth: access("basic_auth") },
+        cors: inner("cors").map(|cors| CorsTable {
+            span: table.get("cors").and_then(Item::span),
+            origins: texts(cors, "origins").unwrap_or_default(),
+            methods: texts(cors, "methods").unwrap_or_default(),
+            headers: texts(cors, "headers").unwrap_or_default(),
+            expose: texts(cors, "expose").unwrap_or_default(),
+            credentials: boolean(cors, "credentials").is_some_and(|credentials| credentials.value),
+        }),
+        maintenance: parsed(table, "maintenance", units::duration),
         response_timeout: limits.and_then(|limits| parsed(limits, "response_timeout", units::duration)),
         public: boolean(table, "public"),
         hosts: texts(table, "hosts").or_else(|| text(table, "host").map(|host| vec![host])),

@@ -27,6 +27,12 @@ pub struct Plan {
     pub listen: SocketAddr,
     /// Addresses and ranges in front of the edge whose forwarded headers are believed.
     pub trusted_proxies: Vec<String>,
+    /// Whether connections begin with a PROXY header.
+    #[serde(skip_serializing_if = "is_false")]
+    pub proxy_protocol: bool,
+    /// Where the edge posts traces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traces: Option<String>,
     /// How the edge speaks TLS; `None`: it does not.
     pub tls: Option<Tls>,
     /// Scheme and port as seen from outside: `http://HOST:8080`. Appended to a host to make an origin.
@@ -81,6 +87,9 @@ pub struct Tls {
     pub listen: SocketAddr,
     /// Port that clients reach it at.
     pub public_port: u16,
+    /// Whether it speaks HTTP/3 too.
+    #[serde(skip_serializing_if = "is_false")]
+    pub http3: bool,
     /// Certificates of one's own: certificate and key.
     pub certificates: Vec<(PathBuf, PathBuf)>,
     /// Who certifies the other hosts; `None`: nobody, the files are all.
@@ -149,6 +158,60 @@ pub struct Service {
     pub secrets: Vec<String>,
     /// Bounds at the edge and on the machine.
     pub limits: ServiceLimits,
+    /// What the edge does with requests from outside.
+    #[serde(skip_serializing_if = "Access::is_none")]
+    pub access: Access,
+}
+
+/// Who may ask a service from outside, and when.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Access {
+    /// Only clients in these ranges of addresses; empty: everyone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<String>,
+    /// No client in these.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub deny: Vec<String>,
+    /// SHA-256 of `NAME:PASSWORD` in hexadecimal, one a person; empty: nobody is asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub basic_auth: Vec<String>,
+    /// Pages of other sites that may ask.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cors: Option<Cors>,
+    /// It is closed; requests wait this long.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "maybe_as_millis")]
+    pub maintenance: Option<Duration>,
+}
+
+impl Access {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Pages of other sites that may ask.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Cors {
+    /// Their origins, or `*`.
+    pub origins: Vec<String>,
+    /// Methods; empty: GET, HEAD and POST.
+    pub methods: Vec<String>,
+    /// Request headers.
+    pub headers: Vec<String>,
+    /// Headers of answers that scripts may read.
+    pub expose: Vec<String>,
+    /// Whether with cookies.
+    pub credentials: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+#[expect(clippy::ref_option, reason = "serde passes a reference")]
+fn maybe_as_millis<S: serde::Serializer>(value: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    value.map(|value| u64::try_from(value.as_millis()).unwrap_or(u64::MAX)).serialize(serializer)
 }
 
 /// What a service is; brings its defaults.
@@ -215,6 +278,9 @@ pub struct Command {
     pub live: String,
     /// Path of the `ready` probe.
     pub ready: String,
+    /// Whether they speak HTTP/2 without TLS, as gRPC does.
+    #[serde(skip_serializing_if = "is_false")]
+    pub h2c: bool,
     /// Running instances wanted.
     pub instances: u16,
     /// Longest time from start to the first `ready` answer.

@@ -1,5 +1,6 @@
 //! Document → plan for one environment: defaults filled in, references resolved, conflicts found. All problems at once.
 
+mod access;
 mod hosts;
 mod service;
 mod tls;
@@ -54,6 +55,8 @@ struct Setting {
     listen: SocketAddr,
     listen_span: Option<Range<usize>>,
     trusted_proxies: Vec<String>,
+    proxy_protocol: bool,
+    traces: Option<String>,
     tls: Option<crate::plan::Tls>,
     scheme: String,
     public_port: Option<u16>,
@@ -126,6 +129,8 @@ pub(crate) fn plan(
         data: setting.data,
         listen: setting.listen,
         trusted_proxies: setting.trusted_proxies,
+        proxy_protocol: setting.proxy_protocol,
+        traces: setting.traces,
         tls: setting.tls,
         public_scheme: setting.scheme,
         public_port: setting.public_port,
@@ -225,6 +230,8 @@ fn setting(
         listen,
         listen_span: table.listen.as_ref().and_then(|listen| listen.span.clone()),
         trusted_proxies: table.trusted_proxies.iter().flatten().map(|range| range.value.clone()).collect(),
+        proxy_protocol: proxy_protocol(table, problems),
+        traces: traces(table, problems),
         tls,
         scheme: scheme.to_owned(),
         public_port: (public_port != plain_port).then_some(public_port),
@@ -235,6 +242,34 @@ fn setting(
         database: table.database.clone(),
         cache: table.cache.clone(),
     }
+}
+
+fn proxy_protocol(table: &EnvironmentTable, problems: &mut Vec<Problem>) -> bool {
+    let Some(asked) = table.proxy_protocol.as_ref().filter(|asked| asked.value) else { return false };
+    if table.trusted_proxies.as_ref().is_none_or(Vec::is_empty) {
+        problems.push(
+            Problem::error(asked.span.clone(), "proxy_protocol is believed of nobody")
+                .help("write the load balancer's address in trusted_proxies"),
+        );
+    }
+    if table.http3.as_ref().is_some_and(|http3| http3.value) {
+        problems.push(
+            Problem::error(asked.span.clone(), "proxy_protocol and http3 exclude each other")
+                .help("keep one: QUIC has no PROXY header"),
+        );
+    }
+    true
+}
+
+fn traces(table: &EnvironmentTable, problems: &mut Vec<Problem>) -> Option<String> {
+    let endpoint = table.traces.as_ref()?;
+    if !endpoint.value.strip_prefix("http://").is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/')) {
+        problems.push(
+            Problem::error(endpoint.span.clone(), format!("traces go to \"{}\"", endpoint.value))
+                .help("write an http:// address, such as \"http://127.0.0.1:4318/v1/traces\""),
+        );
+    }
+    Some(endpoint.value.clone())
 }
 
 fn flag(name: &str, value: &str, allowed: &str) -> Problem {

@@ -117,6 +117,17 @@ const ENVIRONMENT: &[Key] = &[
         Shape::Address,
         "Where the edge accepts TLS; beside `listen`, at 443 where that is at 80, else 363 ports above it.",
     ),
+    key("http3", Shape::Boolean, "Whether the edge speaks HTTP/3 too, on the UDP port beside TLS; false where absent."),
+    key(
+        "proxy_protocol",
+        Shape::Boolean,
+        "Whether a load balancer among `trusted_proxies` begins each connection with a PROXY header; false where absent.",
+    ),
+    key(
+        "traces",
+        Shape::Text,
+        "Where the edge posts a span of each request, as OTLP in JSON: http://127.0.0.1:4318/v1/traces. Nowhere where absent.",
+    ),
     key("acme", Shape::Table(ACME), "How certificates are ordered."),
     key(
         "certificates",
@@ -194,6 +205,24 @@ const LIMITS: &[Key] = &[
     key("response_timeout", Shape::Duration, "Longest time to the beginning of an answer; 60s where absent."),
 ];
 
+const ACCESS: &[Key] = &[
+    key("allow", Shape::List(&Shape::Network), "Only clients with these addresses; everyone where absent."),
+    key("deny", Shape::List(&Shape::Network), "No client with these addresses."),
+    key(
+        "basic_auth",
+        Shape::List(&Shape::Text),
+        "Only who knows a name and password: SHA-256 of NAME:PASSWORD in hexadecimal, one a person. For what is not public yet; choose long random passwords.",
+    ),
+];
+
+const CORS: &[Key] = &[
+    key("origins", Shape::List(&Shape::Text), "Sites whose pages may ask: https://app.example.org, or * alone."),
+    key("methods", Shape::List(&Shape::Text), "Methods they may use; GET, HEAD and POST where absent."),
+    key("headers", Shape::List(&Shape::Text), "Request headers they may send, beside the harmless ones."),
+    key("expose", Shape::List(&Shape::Text), "Headers of answers that their scripts may read."),
+    key("credentials", Shape::Boolean, "Whether they may send cookies; false where absent."),
+];
+
 /// A service's keys, and its tables per environment.
 pub(crate) const SERVICE: &[Key] = &[
     KIND,
@@ -215,6 +244,10 @@ pub(crate) const SERVICE: &[Key] = &[
     STOP_TIMEOUT,
     HEALTH_PATHS,
     LIMITS_TABLE,
+    PROTOCOL,
+    ACCESS_TABLE,
+    CORS_TABLE,
+    MAINTENANCE,
     PUBLIC,
     HOST,
     HOSTS,
@@ -241,6 +274,10 @@ const SERVICE_IN_ENVIRONMENT: &[Key] = &[
     STOP_TIMEOUT,
     HEALTH_PATHS,
     LIMITS_TABLE,
+    PROTOCOL,
+    ACCESS_TABLE,
+    CORS_TABLE,
+    MAINTENANCE,
     PUBLIC,
     HOST,
     HOSTS,
@@ -292,6 +329,18 @@ const STOP_TIMEOUT: Key =
     key("stop_timeout", Shape::Duration, "Longest time from the stop signal to the kill; 30s where absent.");
 const HEALTH_PATHS: Key = key("health", Shape::Table(HEALTH), "Paths of its probes.");
 const LIMITS_TABLE: Key = key("limits", Shape::Table(LIMITS), "Bounds.");
+const PROTOCOL: Key = key(
+    "protocol",
+    Shape::Word(&["http1", "h2c"]),
+    "What its instances speak: HTTP/1.1 where absent, or HTTP/2 without TLS (`h2c`), as gRPC does.",
+);
+const ACCESS_TABLE: Key = key("access", Shape::Table(ACCESS), "Who may ask from outside.");
+const CORS_TABLE: Key = key("cors", Shape::Table(CORS), "Pages of other sites that may ask.");
+const MAINTENANCE: Key = key(
+    "maintenance",
+    Shape::Duration,
+    "It is closed: requests from outside wait this long for it to open (at most 60s), and then get 503.",
+);
 const PUBLIC: Key = key("public", Shape::Boolean, "Whether it has a public host; true where absent.");
 const HOST: Key =
     key("host", Shape::Host, "Its public host: a name below the domain, or (with a dot) a whole host name.");

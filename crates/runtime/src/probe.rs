@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustix::io::Errno;
 use tokio::net::TcpStream;
 
@@ -38,7 +39,37 @@ pub fn jittered(interval: Duration, jitter: f64) -> Duration {
 #[derive(Debug)]
 pub struct Prober {
     address: SocketAddr,
-    sender: Option<SendRequest<Empty<Bytes>>>,
+    h2c: bool,
+    sender: Option<Sender>,
+}
+
+/// A connection, in the version that the instance speaks.
+#[derive(Debug)]
+enum Sender {
+    Http1(http1::SendRequest<Empty<Bytes>>),
+    Http2(http2::SendRequest<Empty<Bytes>>),
+}
+
+impl Sender {
+    fn is_closed(&self) -> bool {
+        match self {
+            Self::Http1(sender) => sender.is_closed(),
+            Self::Http2(sender) => sender.is_closed(),
+        }
+    }
+
+    async fn send(&mut self, request: Request<Empty<Bytes>>) -> Result<Response<Incoming>, hyper::Error> {
+        match self {
+            Self::Http1(sender) => {
+                sender.ready().await?;
+                sender.send_request(request).await
+            }
+            Self::Http2(sender) => {
+                sender.ready().await?;
+                sender.send_request(request).await
+            }
+        }
+    }
 }
 
 /// Why a probe got no answer.
@@ -52,9 +83,9 @@ enum Failure {
 }
 
 impl Prober {
-    /// For the instance at this address. Nothing is opened yet.
-    pub fn new(address: SocketAddr) -> Self {
-        Self { address, sender: None }
+    /// For the instance at this address, which speaks HTTP/1.1, or HTTP/2 without TLS (`h2c`). Nothing is opened yet.
+    pub fn new(address: SocketAddr, h2c: bool) -> Self {
+        Self { address, h2c, sender: None }
     }
 
     /// Asks once. Never takes longer than [`PROBE_TIMEOUT`].
@@ -88,13 +119,14 @@ impl Prober {
         let broken = |error: hyper::Error| {
             if reused { Failure::Stale } else { Failure::Instance(format!("{path}: no answer ({error})")) }
         };
-        let request = Request::get(path)
-            .header("host", self.address.to_string())
+        let address = self.address;
+        let request = if self.h2c { Request::get(format!("http://{address}{path}")) } else { Request::get(path) };
+        let request = if self.h2c { request } else { request.header("host", address.to_string()) };
+        let request = request
             .header("user-agent", "mana-probe")
             .body(Empty::new())
             .map_err(|error| Failure::Own(format!("{path} cannot be asked for: {error}")))?;
-        sender.ready().await.map_err(broken)?;
-        let response = sender.send_request(request).await.map_err(broken)?;
+        let response = sender.send(request).await.map_err(broken)?;
         let status = response.status();
         // A body that is too long or breaks off does not change what the status said, but the connection is not reused.
         let Ok(body) = Limited::new(response.into_body(), MAX_BODY_BYTES).collect().await else {
@@ -104,7 +136,7 @@ impl Prober {
         Ok((status, body.to_bytes()))
     }
 
-    async fn connect(&self) -> Result<SendRequest<Empty<Bytes>>, Failure> {
+    async fn connect(&self) -> Result<Sender, Failure> {
         let address = self.address;
         let stream = TcpStream::connect(address).await.map_err(|error| {
             let ours = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::ADDRNOTAVAIL];
@@ -115,12 +147,17 @@ impl Prober {
                 Failure::Instance(why)
             }
         })?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| Failure::Instance(format!("no HTTP with {address}: {error}")))?;
-        // Its errors reach the sender; it ends when the sender is dropped.
+        let failed = |error| Failure::Instance(format!("no HTTP with {address}: {error}"));
+        // A connection's errors reach the sender; it ends when the sender is dropped.
+        if self.h2c {
+            let io = TokioIo::new(stream);
+            let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.map_err(failed)?;
+            tokio::spawn(connection);
+            return Ok(Sender::Http2(sender));
+        }
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
         tokio::spawn(connection);
-        Ok(sender)
+        Ok(Sender::Http1(sender))
     }
 }
 
@@ -176,7 +213,7 @@ mod tests {
     #[tokio::test]
     async fn probes_share_one_connection() {
         let (address, connections) = serve("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
-        let mut prober = Prober::new(address);
+        let mut prober = Prober::new(address, false);
         for _ in 0..5 {
             assert_eq!(prober.ask("/api/health").await, Answer::Up);
         }
@@ -184,9 +221,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_instance_of_http2_is_asked_in_http2() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let address = listener.local_addr().expect("address");
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.expect("a connection, and only one");
+            let service = hyper::service::service_fn(async |request: Request<Incoming>| {
+                let mut response = Response::new(Empty::<Bytes>::new());
+                if request.uri().path() != "/ready" {
+                    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+                }
+                Ok::<_, std::convert::Infallible>(response)
+            });
+            let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            builder.serve_connection(TokioIo::new(stream), service).await.expect("HTTP/2");
+        });
+        let mut prober = Prober::new(address, true);
+        assert_eq!(prober.ask("/ready").await, Answer::Up);
+        assert_eq!(prober.ask("/live").await, Answer::Down("/live answered 503".into()));
+    }
+
+    #[tokio::test]
     async fn a_closed_connection_is_replaced_without_a_verdict() {
         let (address, connections) = serve("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx: close\r\n\r\nok").await;
-        let mut prober = Prober::new(address);
+        let mut prober = Prober::new(address, false);
         for _ in 0..3 {
             assert_eq!(prober.ask("/api/health").await, Answer::Up);
             tokio::task::yield_now().await;
@@ -197,7 +255,7 @@ mod tests {
     #[tokio::test]
     async fn an_unhappy_answer_is_down_and_says_what_it_said() {
         let (address, _) = serve("HTTP/1.1 503 Oh\r\ncontent-length: 14\r\n\r\n{\"db\":\n\"gone\"}").await;
-        let answer = Prober::new(address).ask("/api/health/ready").await;
+        let answer = Prober::new(address, false).ask("/api/health/ready").await;
         assert_eq!(answer, Answer::Down("/api/health/ready answered 503: {\"db\": \"gone\"}".into()));
     }
 
@@ -206,18 +264,20 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("address");
         drop(listener);
-        assert!(matches!(Prober::new(address).ask("/").await, Answer::Down(why) if why.contains("no connection")));
+        assert!(
+            matches!(Prober::new(address, false).ask("/").await, Answer::Down(why) if why.contains("no connection"))
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn silence_is_down_after_the_timeout() {
         let (address, _) = serve("").await;
-        assert!(matches!(Prober::new(address).ask("/x").await, Answer::Down(why) if why.contains("within 2 s")));
+        assert!(matches!(Prober::new(address, false).ask("/x").await, Answer::Down(why) if why.contains("within 2 s")));
     }
 
     #[tokio::test]
     async fn a_path_that_cannot_be_asked_for_is_unknown() {
         let (address, _) = serve("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
-        assert!(matches!(Prober::new(address).ask("no path").await, Answer::Unknown(_)));
+        assert!(matches!(Prober::new(address, false).ask("no path").await, Answer::Unknown(_)));
     }
 }

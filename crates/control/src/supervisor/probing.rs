@@ -47,12 +47,12 @@ pub(super) enum Target {
     /// The edge of this process, on the admin socket that every edge takes over from the one before.
     Edge { socket: PathBuf, pid: u32 },
     /// A service, by HTTP.
-    Service { port: u16, ready: String, live: String },
+    Service { port: u16, h2c: bool, ready: String, live: String },
 }
 
 impl Target {
     pub(super) fn service(port: u16, facts: &Facts) -> Self {
-        Self::Service { port, ready: facts.ready.clone(), live: facts.live.clone() }
+        Self::Service { port, h2c: facts.h2c, ready: facts.ready.clone(), live: facts.live.clone() }
     }
 }
 
@@ -98,9 +98,9 @@ impl Asker {
             Target::Edge { socket, pid } => {
                 Self::Edge { client: admin::Client::new(socket).timeout(PROBE_TIMEOUT), pid }
             }
-            Target::Service { port, ready, live } => {
+            Target::Service { port, h2c, ready, live } => {
                 let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-                Self::Service { prober: probe::Prober::new(address), ready, live }
+                Self::Service { prober: probe::Prober::new(address, h2c), ready, live }
             }
         }
     }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Candidate, Setting, folder_problem, hosts};
+use super::{Candidate, Setting, access, folder_problem, hosts};
 use crate::document::{Document, ServiceTable, Spanned, Text};
 use crate::interpolate::{self, Reference};
 use crate::names::variable_of;
@@ -125,6 +125,7 @@ pub(super) fn resolve(candidate: &Candidate, context: &Context, problems: &mut V
             rate: keys.rate.as_ref().map(|rate| Rate { requests: rate.value.0, per: rate.value.1 }),
             response_timeout: keys.response_timeout.as_ref().map_or(DEFAULT_RESPONSE_TIMEOUT, |timeout| timeout.value),
         },
+        access: access::resolve(keys, problems),
     }
 }
 
@@ -202,6 +203,7 @@ fn program(
         env: env(candidate, context, needs, problems),
         live: path(&keys.live, DEFAULT_LIVE),
         ready: path(&keys.ready, DEFAULT_READY),
+        h2c: keys.protocol.as_ref().is_some_and(|protocol| protocol.value == "h2c"),
         instances: keys.instances.as_ref().map_or(1, |count| u16::try_from(count.value).unwrap_or(1)),
         start_timeout: keys.start_timeout.as_ref().map_or(DEFAULT_START_TIMEOUT, |timeout| timeout.value),
         stop_timeout: keys.stop_timeout.as_ref().map_or(DEFAULT_STOP_TIMEOUT, |timeout| timeout.value),

@@ -63,7 +63,8 @@ pub(super) fn resolve(
         })),
         _ => None,
     };
-    Some(Tls { listen: address, public_port: address.port(), certificates, issuer })
+    let http3 = table.http3.as_ref().is_some_and(|http3| http3.value);
+    Some(Tls { listen: address, public_port: address.port(), http3, certificates, issuer })
 }
 
 /// Settings that have no effect are mistakes.
@@ -79,6 +80,12 @@ fn unused(table: &EnvironmentTable, mode: &str, problems: &mut Vec<Problem>) {
         problems.push(
             Problem::error(name.span.clone(), "certificates have no effect, since tls is \"off\"")
                 .help("remove them, or write tls = \"files\""),
+        );
+    }
+    if let Some(http3) = table.http3.as_ref().filter(|http3| http3.value && mode == "off") {
+        problems.push(
+            Problem::error(http3.span.clone(), "http3 has no effect, since tls is \"off\"")
+                .help("remove it, or write tls = \"acme\", \"local\" or \"files\""),
         );
     }
     if let Some(listen) = table.tls_listen.as_ref().filter(|_| mode == "off") {
