@@ -145,7 +145,10 @@ impl http_body::Body for Body {
 
 /// A request's body, as the client's connection brings it.
 pub(crate) enum ClientBody {
-    Hyper(Incoming),
+    /// There is none.
+    None,
+    Http1(http1::wire::Receiving),
+    Http2(Incoming),
     Http3(Box<Receiving>),
 }
 
@@ -159,7 +162,9 @@ impl http_body::Body for ClientBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         match &mut *self {
-            Self::Hyper(incoming) => {
+            Self::None => Poll::Ready(None),
+            Self::Http1(receiving) => receiving.poll_frame(cx),
+            Self::Http2(incoming) => {
                 Pin::new(incoming).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(|_| Cut)))
             }
             Self::Http3(receiving) => receiving.poll_frame(cx),
@@ -168,14 +173,18 @@ impl http_body::Body for ClientBody {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Hyper(incoming) => incoming.is_end_stream(),
+            Self::None => true,
+            Self::Http1(receiving) => receiving.is_end_stream(),
+            Self::Http2(incoming) => incoming.is_end_stream(),
             Self::Http3(receiving) => receiving.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Hyper(incoming) => incoming.size_hint(),
+            Self::None => SizeHint::with_exact(0),
+            Self::Http1(receiving) => receiving.size_hint(),
+            Self::Http2(incoming) => incoming.size_hint(),
             Self::Http3(receiving) => receiving.size_hint(),
         }
     }
@@ -256,9 +265,6 @@ impl http_body::Body for RequestBody {
             return Poll::Pending;
         }
         let frame = match Pin::new(&mut *incoming).poll_frame(cx) {
-            Poll::Pending if upload.state.ambiguous.get() => {
-                return Poll::Ready(Some(Err(upload.fail(Fault::BadBody))));
-            }
             Poll::Pending => {
                 upload.starved.set(true);
                 return Poll::Pending;

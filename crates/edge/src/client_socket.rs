@@ -9,7 +9,6 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::conn_state::ConnState;
-use crate::framing::Framing;
 use crate::ticker::Millis;
 use crate::transport::Transport;
 
@@ -21,7 +20,6 @@ const LINGER_BYTES: usize = 16 * 1024 * 1024;
 pub(crate) struct ClientSocket {
     socket: Transport,
     state: Rc<ConnState>,
-    framing: Framing,
     linger: Option<Linger>,
 }
 
@@ -32,13 +30,12 @@ struct Linger {
 
 impl ClientSocket {
     pub(crate) fn new(socket: Transport, state: Rc<ConnState>) -> Self {
-        Self { socket, state, framing: Framing::default(), linger: None }
+        Self { socket, state, linger: None }
     }
 
-    /// A socket whose bytes are framed by something stricter than HTTP/1.
-    pub(crate) fn unframed(socket: Transport, state: Rc<ConnState>) -> Self {
-        state.tunnelling.set(true);
-        Self::new(socket, state)
+    /// What is there already counts as read now.
+    pub(crate) fn did_read(&self) {
+        self.state.did_read();
     }
 
     /// Says a few last bytes, if the client takes them at once, and closes so that they arrive.
@@ -46,7 +43,11 @@ impl ClientSocket {
         // A client that does not take a hundred bytes learns it from the close.
         let _sent = Pin::new(&mut self.socket).poll_write(&mut Context::from_waker(Waker::noop()), bytes);
         self.state.unread.set(true);
-        self.state.tunnelling.set(true);
+        self.close().await;
+    }
+
+    /// Closes so that what was said last arrives.
+    pub(crate) async fn close(mut self) {
         let watched = Rc::clone(&self.state);
         let until = watched.ticker.after(LINGER);
         let _closed = std::future::poll_fn(|cx| {
@@ -85,28 +86,12 @@ impl ClientSocket {
 
 impl AsyncRead for ClientSocket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.state.ambiguous.get() {
-            // Nothing more is to be read; the driver looks at the flag after each of its polls.
-            return Poll::Pending;
-        }
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
-        if buf.filled().len() == before {
-            return Poll::Ready(Ok(()));
+        if buf.filled().len() > before {
+            self.state.did_read();
         }
-        self.state.did_read();
-        if self.state.tunnelling.get() {
-            return Poll::Ready(Ok(()));
-        }
-        match self.framing.feed(&buf.filled()[before..]) {
-            Ok(()) => Poll::Ready(Ok(())),
-            Err(clear) => {
-                self.state.ambiguous.set(true);
-                buf.set_filled(before + clear);
-                // No bytes at all would mean the end.
-                if clear == 0 { Poll::Pending } else { Poll::Ready(Ok(())) }
-            }
-        }
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -40,8 +40,6 @@ pub(crate) struct ConnState {
     open: Option<Open>,
     /// The connection shall end after the request in progress.
     pub(crate) closing: Cell<bool>,
-    /// What came last can be read in two ways: nothing more is read.
-    pub(crate) ambiguous: Cell<bool>,
     /// HTTP is over on this connection.
     pub(crate) tunnelling: Cell<bool>,
     /// A request's body was not read to its end: closing must not reset the answer away.
@@ -107,7 +105,6 @@ impl ConnState {
             upgrade: RefCell::default(),
             open: None,
             closing: Cell::new(false),
-            ambiguous: Cell::new(false),
             tunnelling: Cell::new(false),
             unread: Cell::new(false),
             ticker: Rc::clone(ticker),

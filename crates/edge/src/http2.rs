@@ -27,6 +27,7 @@ use crate::body::{Body, ClientBody};
 use crate::client_socket::ClientSocket;
 use crate::clock;
 use crate::conn_state::ConnState;
+use crate::gather::Gather;
 use crate::metrics::Refused;
 use crate::record::Record;
 use crate::serve::serve;
@@ -52,9 +53,12 @@ pub(crate) async fn drive(worker: Rc<Worker>, socket: Transport, state: Rc<ConnS
         let state = streams.begin();
         begun.replace(Some(Rc::clone(&state)));
         extended_connect(&mut request, &state);
-        serve(&worker, &state, request.map(ClientBody::Hyper))
+        serve(&worker, &state, request.map(ClientBody::Http2))
     });
-    let io = TokioIo::new(ClientSocket::unframed(socket, Rc::clone(&state)));
+    // Its requests may become tunnels, which are looked after together.
+    state.tunnelling.set(true);
+    let socket = Gather::new(ClientSocket::new(socket, Rc::clone(&state)));
+    let io = TokioIo::new(socket.clone());
     let mut http = builder(&limits, Tasks { streams: Rc::clone(&streams), begun: Rc::clone(&begun) })
         .serve_connection(io, service);
     let mut closing = false;
@@ -63,7 +67,7 @@ pub(crate) async fn drive(worker: Rc<Worker>, socket: Transport, state: Rc<ConnS
             closing = true;
             Pin::new(&mut http).graceful_shutdown();
         }
-        if Pin::new(&mut http).poll(cx).is_ready() {
+        if Pin::new(&mut http).poll(cx).is_ready() || matches!(socket.poll_turn(cx), Poll::Ready(Err(_))) {
             return Poll::Ready(false);
         }
         if streams.has_too_many_resets(limits.max_http2_resets) {
@@ -81,7 +85,10 @@ pub(crate) async fn drive(worker: Rc<Worker>, socket: Transport, state: Rc<ConnS
     if overdue && !closing {
         // Idle for long enough. The client is told, so that it does not take the close for a failure.
         Pin::new(&mut http).graceful_shutdown();
-        let told = std::future::poll_fn(|cx| Pin::new(&mut http).poll(cx));
+        let told = std::future::poll_fn(|cx| {
+            let ended = Pin::new(&mut http).poll(cx).is_ready() || matches!(socket.poll_turn(cx), Poll::Ready(Err(_)));
+            if ended { Poll::Ready(()) } else { Poll::Pending }
+        });
         // A client that does not even take this is not there any more.
         let _gone = tokio::time::timeout(GOODBYE, told).await;
     }

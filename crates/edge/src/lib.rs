@@ -11,8 +11,8 @@
 //! drops the other.
 //!
 //! # The walk of a request
-//! `connection` (a PROXY header where the listener asks for one: `preamble`; TLS; then hyper's HTTP/1 with the timeouts of its
-//! stages, or `http2`: one task and one state for each request; or `http3`, beside it) →
+//! `connection` (a PROXY header where the listener asks for one: `preamble`; TLS; then `http1::conversation` with the timeouts of its
+//! stages, or `http2`: one task and one state for each request, `gather` for what is said at once; or `http3`, beside it) →
 //! `serve` (who asks, which route) → `policy` (whether it may) → `pick` (slot by weight, instance by `balance` and `outlier`) →
 //! `proxy` (headers, retries) over `pool` (kept connections) and `http1` (what is said on them), or `h2c` → `stream` (the answer's body) → `compress` → `record` (metrics and
 //! access log, at its end). Beside it: `static_site` for files, `to_https` for plain HTTP, `answer` for everything the edge says
@@ -30,7 +30,7 @@
 //! - A snapshot is in effect as a whole or not at all; its generation only grows.
 //! - A request goes to an instance that stands in the table it began under, in a slot with a positive weight, or nowhere.
 //! - Nothing a stranger says about who it is reaches a service.
-//! - A request with two readings reaches nobody (`framing`).
+//! - A request with two readings reaches nobody (`http1::request`).
 //! - No request is sent twice that may have had an effect.
 //! - Nothing outside a site's folder is opened.
 //! - A certificate is replaced only by one that is complete; plain HTTP on a redirecting listener reaches no service.
@@ -61,7 +61,7 @@ mod connection;
 mod control;
 mod error;
 mod forwarded;
-mod framing;
+mod gather;
 mod h2c;
 mod handover;
 mod headers;

@@ -300,7 +300,10 @@ fn redirected(redirect: &Redirect, below: &str, parts: &Parts) -> Response<Body>
 fn finish(mut response: Response<Body>, mut record: Box<Record>) -> Response<Body> {
     record.head(response.status());
     let headers = response.headers_mut();
-    headers.insert(trace::X_REQUEST_ID, record.request_id.clone());
+    let mut id = record.request_id.clone();
+    // Never the same twice: in HTTP/2's table of headers it would only drive out what is.
+    id.set_sensitive(!record.is_http1);
+    headers.insert(trace::X_REQUEST_ID, id);
     if record.worker.is_leaving() && record.is_http1 {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

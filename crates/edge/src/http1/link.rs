@@ -3,7 +3,6 @@
 //! Whoever has the request polls it; dropping it closes it. Nothing of it is used again that did not end as it should: not a
 //! byte too few was sent, none too many was read.
 
-use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -16,8 +15,10 @@ use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::Broken;
-use super::answer::{self, Head, Length};
+use super::answer::{self, Head};
 use super::chunks::{Chunks, Piece};
+use super::fields::{self, Length};
+use super::input::{self, SCRATCH_BYTES};
 use super::outgoing::Outgoing;
 use crate::coalesce;
 use crate::ticker::Millis;
@@ -28,15 +29,8 @@ const MAX_HEAD_BYTES: usize = 256 * 1024;
 /// Most answers before the answer (`100 Continue`, `103 Early Hints`).
 const MAX_INTERIM: u8 = 16;
 
-/// What is read at once, if it is not known to be much.
-const SCRATCH_BYTES: usize = 16 * 1024;
-
 /// What is read at once of a body that is known to be longer than [`SCRATCH_BYTES`].
 const LARGE_BYTES: usize = 64 * 1024;
-
-thread_local! {
-    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_BYTES].into());
-}
 
 pub(crate) struct Link {
     socket: TcpStream,
@@ -150,7 +144,7 @@ impl Link {
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Broken>> {
         loop {
             if !self.rest.is_empty()
-                && (self.searched == 0 || answer::may_be_whole(&self.rest, self.searched))
+                && (self.searched == 0 || fields::may_be_whole(&self.rest, self.searched))
                 && let Some(head) = answer::read(&self.rest, self.to_head)?
             {
                 self.searched = 0;
@@ -165,13 +159,7 @@ impl Link {
             if more.is_empty() {
                 return Poll::Ready(Err(Broken::Ended));
             }
-            self.rest = if self.rest.is_empty() {
-                more
-            } else {
-                let mut joined = BytesMut::from(std::mem::take(&mut self.rest));
-                joined.extend_from_slice(&more);
-                joined.freeze()
-            };
+            input::joined(&mut self.rest, more);
         }
     }
 
@@ -287,11 +275,7 @@ impl Link {
 
     /// Some bytes, in memory of their own; none at the end.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
-        SCRATCH.with_borrow_mut(|scratch| {
-            let mut buf = ReadBuf::new(scratch);
-            ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buf))?;
-            Poll::Ready(Ok(Bytes::copy_from_slice(buf.filled())))
-        })
+        input::poll_read(&mut self.socket, cx)
     }
 
     /// Many bytes, read to where they stay.

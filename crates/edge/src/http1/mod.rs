@@ -1,17 +1,23 @@
-//! HTTP/1.1 as the edge speaks it with instances.
+//! HTTP/1.1, as the edge speaks it with clients ([`conversation`] over [`wire`]) and with instances ([`link`]).
 //!
-//! Its own, since a proxy needs less than a client library gives and pays for the rest on each request: here a connection is
-//! moved on by the task of its request, a head is written out once and kept for a second try, an answer that came at once is
-//! never copied, and a connection that lies idle holds no buffer. What can be wrong with bytes is decided in `encode`,
-//! `answer` and `chunks`, which are pure; [`link`] reads and writes.
+//! Its own, since a proxy needs less than a library gives and pays for the rest on each request: here a connection is moved on
+//! by the task of its request, a head is written out once and kept for a second try, an answer that came at once is never
+//! copied, and a connection that lies idle holds no buffer. What can be wrong with bytes is decided in `request`, `answer`,
+//! `fields` and `chunks`, which are pure, as are `encode` and `response`, which write heads.
 //!
-//! Stricter than HTTP asks for: an answer whose end could be read in two ways is none.
+//! Stricter than HTTP asks for: a request or an answer whose end could be read in two ways is none.
 
 pub(crate) mod answer;
 pub(crate) mod chunks;
+pub(crate) mod conversation;
 pub(crate) mod encode;
+pub(crate) mod fields;
+mod input;
 pub(crate) mod link;
 pub(crate) mod outgoing;
+pub(crate) mod request;
+mod response;
+pub(crate) mod wire;
 
 /// Why an answer, or what is left of it, is of no use.
 #[derive(Debug, thiserror::Error)]

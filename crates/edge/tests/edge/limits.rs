@@ -185,12 +185,15 @@ async fn a_client_that_does_not_read_is_cut() {
 #[tokio::test]
 async fn a_client_that_reads_slowly_but_reads_gets_everything() {
     let service = Service::http(async |_| text(vec![b'x'; 8_000_000]));
-    let edge = TestEdge::start(&short(&service));
+    // In all it takes longer than nothing may move, each pause is far shorter.
+    let mut given = short(&service);
+    given.routes[0].limits.body_idle_timeout_ms = 1_500;
+    let edge = TestEdge::start(&given);
     let mut client = Raw::connect(edge.address()).await;
     client.write("GET / HTTP/1.1\r\nhost: chat.localhost\r\n\r\n").await;
     let length: usize = client.head().await.header("content-length").unwrap().parse().unwrap();
     for piece in 0..8 {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(250)).await;
         assert_eq!(client.exactly(length / 8).await.len(), 1_000_000, "piece {piece}");
     }
 }
