@@ -18,7 +18,7 @@ use super::request::Refusal;
 use super::response::{self, Framing, Reader};
 use super::wire::{Outbox, Receiving, Wire};
 use crate::body::{Body, ClientBody};
-use crate::conn_state::ConnState;
+use crate::conn_state::{ConnState, Stage};
 use crate::headers;
 use crate::serve::serve;
 use crate::table::Limits;
@@ -71,13 +71,15 @@ pub(crate) async fn converse(worker: &Rc<Worker>, state: &Rc<ConnState>, wire: &
         let keep = wants_more && !unsaid && !state.closing.get() && !response::closes(response.headers());
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let mut answer = Answer::new(response, reader, keep);
+        answer.count(state);
         let keep = answer.keep;
-        let written = std::future::poll_fn(|cx| match answer.poll(cx, wire) {
+        let written = std::future::poll_fn(|cx| match answer.poll(cx, wire, state) {
             Poll::Pending => wire.poll_gone(cx).map(|()| Err(io::ErrorKind::ConnectionReset.into())),
             written @ Poll::Ready(_) => written,
         })
         .await;
         drop(answer);
+        state.set_stage(Stage::Idle);
         if written.is_err() {
             return End::Cut;
         }
@@ -130,7 +132,17 @@ impl Answer {
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, wire: &Wire) -> Poll<io::Result<()>> {
+    /// Ends the request's record once its answer is known to the end: whoever has the answer finds it counted. What is left to be
+    /// written is watched as before.
+    fn count(&mut self, state: &ConnState) {
+        if self.ended {
+            let as_before = state.stage();
+            self.body = Body::empty();
+            state.set_stage(as_before);
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, wire: &Wire, state: &ConnState) -> Poll<io::Result<()>> {
         loop {
             let mut waits = false;
             // What comes with the head goes with the head.
@@ -145,6 +157,7 @@ impl Answer {
                     Poll::Ready(None) => self.end(None)?,
                     Poll::Pending => waits = true,
                 }
+                self.count(state);
             }
             if wire.poll_write_out(cx, &mut self.outbox)?.is_pending() {
                 return Poll::Pending;
