@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All measurements in one run, then docs/BENCHMARKS.md from their results. Takes some twenty-five minutes.
+# All measurements in one run, then docs/BENCHMARKS.md from their results. Takes some thirty-five minutes.
 # Installs the peers on Debian when missing; elsewhere says what to install.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -8,6 +8,7 @@ missing=()
 for program in nginx haproxy caddy wrk openssl; do
   command -v "$program" >/dev/null || [ -x "/usr/sbin/$program" ] || missing+=("$program")
 done
+command -v taskset >/dev/null || missing+=(util-linux)
 command -v h2load >/dev/null || missing+=(nghttp2-client)
 if [ ${#missing[@]} -gt 0 ]; then
   if ! command -v apt-get >/dev/null; then
