@@ -1,31 +1,40 @@
 #!/usr/bin/env python3
-"""Writes docs/BENCHMARKS.md and its plots from benches/results/*.json. Nothing in that page is typed by hand."""
+"""Writes docs/BENCHMARKS.md with its plots, and the table in README.md, from benches/results/*.json and benches/edge/analysis.md. The same
+results give the same pages on every machine; `--check` says whether they are what is there."""
 
+import argparse
 import json
 import pathlib
-import platform
+import re
 import statistics
-import subprocess
+import sys
+import tempfile
 from xml.sax.saxutils import escape
+
+import edge_report
+from edge_goals import of, settings
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benches/results"
 PLOTS = ROOT / "docs/plots"
+README_MARKS = "<!-- measured: written by benches/report.py -->", "<!-- /measured -->"
+README_RATIOS = {
+    "the edge beside the best of nginx, HAProxy and Caddy in the same run, requests a second: plain HTTP/1.1, 64 and 512 connections": ("http1-64", "http1-512"),
+    "HTTPS: HTTP/1.1, HTTP/2": ("https1-64", "http2-32"),
+    "new TLS connections: full handshakes": ("full",),
+    "new TLS connections: resumed": ("resumed",),
+    "a kept answer of 10 KiB, a file of 100 KiB": ("cached", "static"),
+}
+README_MEMORY = [
+    ("memory of the edge after 512 connections", "http1-512", "rss_after_bytes"),
+    ("memory of the edge with 1,000 idle WebSockets", "websockets", "pss_open_bytes"),
+]
 COLOURS = {"mana": "#2563eb", "nginx": "#15803d", "haproxy": "#b45309", "caddy": "#7c3aed"}
 
 
 def read(name):
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text()) if path.exists() else None
-
-
-def output(*command):
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return "not installed"
-    lines = (done.stdout or done.stderr).strip().splitlines()
-    return lines[0] if lines else "unknown"
 
 
 def bars(path, title, unit, rows):
@@ -47,29 +56,19 @@ def bars(path, title, unit, rows):
     path.write_text("\n".join(lines) + "\n")
 
 
-def machine():
-    model = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "unknown")
-    memory = next(int(line.split()[1]) for line in open("/proc/meminfo") if line.startswith("MemTotal")) / 1024 / 1024
-    cores = sum(1 for line in open("/proc/cpuinfo") if line.startswith("processor"))
-    versions = [
-        ("mana", output(ROOT / "target/release/mana", "--version")),
-        ("rustc", output("rustc", "--version")),
-        ("nginx", output("nginx", "-v")),
-        ("HAProxy", output("haproxy", "-v")),
-        ("Caddy", output("caddy", "version")),
-        ("wrk", output("wrk", "-v")),
-    ]
-    lines = [f"{cores} cores ({model}), {memory:.0f} GiB of memory, Linux {platform.release()}.", "", "| program | version |", "|---|---|"]
-    return "\n".join(lines + [f"| {name} | {escape(version)} |" for name, version in versions])
+def machine(results):
+    machine, versions = results["machine"], results["versions"]
+    memory = f", {machine['memory_gib']} GiB of memory" if "memory_gib" in machine else ""
+    lines = [f"{machine['cores']} cores ({machine['processor']}){memory}, Linux {machine['kernel']}.", "", "| program | version |", "|---|---|"]
+    return "\n".join(lines + [f"| {name} | {escape(version)} |" for name, version in versions.items()])
 
 
-def system(results):
+def system(results, plots):
     idle, loaded = results["pss_idle_kib"], results["pss_after_load_kib"]
     names = list(idle)
     mib = lambda kib: kib / 1024
     repairs = results["repair_s"]
-    PLOTS.mkdir(parents=True, exist_ok=True)
-    bars(PLOTS / "memory.svg", "Resident memory (PSS), idle", "MiB", [(name, mib(idle[name]), "#2563eb") for name in names])
+    bars(plots / "memory.svg", "Resident memory (PSS), idle", "MiB", [(name, mib(idle[name]), "#2563eb") for name in names])
     lines = [
         "## The running ecosystem",
         "`benches/system/run.py`: the shipped manifest in development, release build, a data folder of its own.",
@@ -88,24 +87,83 @@ def system(results):
     return "\n".join(lines)
 
 
-def edge(results):
-    import edge_report
+def ratios(results, workloads):
+    """Of the best of the others, from the lowest to the highest number of any workers; none where it was not measured."""
+    said = []
+    for workload in workloads:
+        found = []
+        for _, _, workers in (setting for setting in settings(results) if setting[0] == workload):
+            rows = of(results, workers, workload)
+            others = [row["requests_per_second"] for proxy, row in rows.items() if proxy != "edge"]
+            if others and "edge" in rows:
+                found.append(rows["edge"]["requests_per_second"] / max(others))
+        if not found:
+            return None
+        low, high = f"{min(found):.2f}", f"{max(found):.2f}"
+        said.append(low if low == high else f"{low} to {high}")
+    return ", ".join(said)
 
-    return edge_report.section(results, PLOTS, bars, COLOURS)
+
+def readme_table(edge, system):
+    rows = []
+    if edge:
+        for what, workloads in README_RATIOS.items():
+            if said := ratios(edge, workloads):
+                rows.append((what, said))
+        for what, workload, key in README_MEMORY:
+            sizes = [row[key] / 1e6 for row in edge["results"] if (row["proxy"], row["workload"]) == ("edge", workload) and key in row]
+            if sizes:
+                rows.append((what, f"{max(sizes):.0f} MB"))
+    if system:
+        repairs = [time for times in system["repair_s"].values() for time in times]
+        rows += [
+            ("`mana up`, warm, until all are ready", f"{system['warm_up_median_s']:.2f} s"),
+            ("everything together, idle", f"{sum(system['pss_idle_kib'].values()) / 1024:.0f} MiB"),
+            ("a service killed with `kill -9` answers again after", f"{statistics.median(repairs):.2f} s"),
+        ]
+    return "\n".join(["| | measured |", "|---|---|", *(f"| {what} | {said} |" for what, said in rows)])
 
 
-def main():
+def pages(plots):
+    """Text by file; the plots are written."""
+    edge, system_results = read("edge"), read("system")
     parts = [
         "# Benchmarks",
         "Written by `make bench`; do not edit. Rows of one section are of one run. The machine is small and shared, so the ratios between rows of one table mean more than the numbers.",
-        machine(),
     ]
+    if edge:
+        parts += [machine(edge), edge_report.section(edge, plots, bars, COLOURS)]
+    if system_results:
+        parts.append(system(system_results, plots))
+    readme = (ROOT / "README.md").read_text()
+    begin, end = README_MARKS
+    if begin not in readme or end not in readme:
+        sys.exit(f"README.md has no {begin} … {end}")
+    table = readme_table(edge, system_results)
+    readme = re.sub(f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: f"{begin}\n{table}\n{end}", readme, flags=re.DOTALL)
+    return {ROOT / "docs/BENCHMARKS.md": "\n\n".join(parts) + "\n", ROOT / "README.md": readme}
+
+
+def check():
+    with tempfile.TemporaryDirectory() as name:
+        new = pages(pathlib.Path(name))
+        new |= {PLOTS / plot.name: plot.read_text() for plot in pathlib.Path(name).iterdir()}
+    old = [path for path, text in new.items() if not path.exists() or path.read_text() != text]
+    old += [path for path in PLOTS.glob("*.svg") if path not in new]
+    if old:
+        sys.exit("not what benches/report.py makes of benches/results: " + ", ".join(str(path.relative_to(ROOT)) for path in old))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where pages differ from what they should be")
+    if parser.parse_args().check:
+        return check()
     PLOTS.mkdir(parents=True, exist_ok=True)
-    if (results := read("edge")) is not None:
-        parts.append(edge(results))
-    if (results := read("system")) is not None:
-        parts.append(system(results))
-    (ROOT / "docs/BENCHMARKS.md").write_text("\n\n".join(parts) + "\n")
+    for plot in PLOTS.glob("*.svg"):
+        plot.unlink()
+    for path, text in pages(PLOTS).items():
+        path.write_text(text)
 
 
 if __name__ == "__main__":

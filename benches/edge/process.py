@@ -1,9 +1,11 @@
 """Programs that are measured: started on their cores, looked at while they run, stopped."""
 
+import contextlib
 import os
 import pathlib
 import random
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +18,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 START_TIMEOUT_SECONDS = 30
 STOP_TIMEOUT_SECONDS = 10
 SAMPLE_SECONDS = 0.05
+PROFILE_HERTZ = "1999"
 PORT_LOWEST, PORT_TRIES = 20_000, 100
 
 
@@ -137,3 +140,18 @@ class Peak:
         self.ended.set()
         self.thread.join()
         self.bytes = max(self.bytes, self.process.memory_bytes())
+
+
+@contextlib.contextmanager
+def profiled(process, file):
+    """`perf record` of a process and its children while something runs; nothing where no file is given."""
+    if file is None:
+        yield
+        return
+    pids = ",".join(map(str, process.pids()))
+    perf = subprocess.Popen(["perf", "record", "-q", "-F", PROFILE_HERTZ, "-o", str(file), "-p", pids])
+    try:
+        yield
+    finally:
+        perf.send_signal(signal.SIGINT)
+        perf.wait()

@@ -28,7 +28,7 @@ import tempfile
 from dataclasses import dataclass
 
 from clients import LOAD, ROOT
-from process import CORES, Places, Process, allow_many_sockets, free_port, wait_for
+from process import CORES, Places, Process, allow_many_sockets, free_port, profiled, wait_for
 from proxies import PROXIES, Place, certify, fill, upstream
 from workloads import WORKLOADS
 
@@ -93,7 +93,9 @@ class Bench:
         facts = {}
 
         def measure(proxy):
-            measured = workload.measure(self, proxy, workload, self.seconds)
+            folder = self.arguments.profile
+            with profiled(proxy.process, folder and folder / f"{self.workers}-{key}-{proxy.name}.perf"):
+                measured = workload.measure(self, proxy, workload, self.seconds)
             rounds[proxy.name].append(measured)
             told = ", ".join(f"{name} {value:.4g}" for name, value in measured.items() if value is not None)
             print(f"  {self.workers} workers, {key}, round {self.turn + 1}: {proxy.name:8} {told}", file=sys.stderr)
@@ -177,6 +179,8 @@ def run(arguments):
     check(arguments)
     edge = find_edge(arguments.edge)
     allow_many_sockets()
+    if arguments.profile:
+        arguments.profile.mkdir(parents=True, exist_ok=True)
     # What was started is stopped, however this ends.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     results = []
@@ -203,6 +207,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--unpinned", dest="pinned", action="store_false", help="all share all cores, with one worker too")
+    parser.add_argument("--profile", type=pathlib.Path, help="folder for what `perf record` sees of each proxy, in the last round of each workload")
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "benches" / "results" / "edge.json")
     arguments = parser.parse_args()
     begin = datetime.datetime.now(datetime.timezone.utc)

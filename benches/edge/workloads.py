@@ -217,7 +217,7 @@ WORKLOADS = {
     "http1-512": fast("HTTP/1.1, 512 connections", 512, clients.wrk, "/1k"),
     "https1-64": fast("HTTPS, HTTP/1.1, 64 connections", 64, clients.wrk, "/1k", tls=True),
     "http2-32": fast("HTTPS, HTTP/2, 32 connections of 10 streams", 32, clients.h2load, "/1k", tls=True),
-    "handshakes": Workload("New TLS connections, full handshake and one request", handshakes, 32, options={"kind": "full"}),
+    "full": Workload("New TLS connections, full handshake and one request", handshakes, 32, options={"kind": "full"}),
     "resumed": Workload("New TLS connections, resumed and one request", handshakes, 32, options={"kind": "resumed"}),
     "rate": Workload("A fixed rate, 60 % of nginx's capacity, 256 connections", fixed_rate, 256, warm=False),
     "cached": fast("Kept answer of 10 KiB, 64 connections", 64, clients.wrk, "/cached", proxies=("edge", "nginx")),
