@@ -73,7 +73,7 @@ pub(crate) fn serve(
         let answer = match step {
             Ok(Step::Answer(response)) => Ok(response),
             Ok(Step::Pass(passage)) => passage.run(&view, &mut record).await,
-            Ok(Step::Cache(through)) => Box::pin(through.run(&view, &mut record)).await,
+            Ok(Step::Cache(through)) => Box::pin(through.run(&mut record)).await,
             Ok(Step::Hold(held)) => Box::pin(hold(held, form, &mut record)).await,
             Err(fault) => Err(fault),
         };
@@ -162,7 +162,7 @@ async fn hold(mut held: Box<Held>, form: Form, record: &mut Record) -> Result<Re
         match step(&view, standing, held.parts, held.incoming, form, record)? {
             Step::Answer(response) => return Ok(response),
             Step::Pass(passage) => return passage.run(&view, record).await,
-            Step::Cache(through) => return through.run(&view, record).await,
+            Step::Cache(through) => return through.run(record).await,
             Step::Hold(again) => held = again,
         }
     }

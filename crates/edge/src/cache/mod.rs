@@ -219,17 +219,21 @@ fn said(what: &str) -> HeaderValue {
 
 impl Through {
     /// Waits for the answer, or fetches it.
-    pub(crate) async fn run(self: Box<Self>, view: &View, record: &mut Record) -> Result<Response<Body>, Fault> {
-        let Self { route, asked, parts, mut look } = *self;
+    pub(crate) async fn run(self: Box<Self>, record: &mut Record) -> Result<Response<Body>, Fault> {
+        let Self { mut route, asked, parts, mut look } = *self;
+        let mut view = Rc::clone(&record.view);
         for _ in 0..ROUNDS {
             match look {
                 Look::Hit(entry) => return Ok(hit(&entry, &parts, record)),
                 // Whoever looks for the first time renews it.
                 Look::Stale(entry, _) => return Ok(stale(&entry, &parts, record)),
-                Look::Lead(lead, known) => return fetch(route, &asked, &parts, lead, known, view, record).await,
+                Look::Lead(lead, known) => return fetch(route, &asked, &parts, lead, known, &view, record).await,
                 Look::Pass => break,
                 Look::Wait(flight) => {
-                    if flight.wait().await == Outcome::Unfit {
+                    let outcome = flight.wait().await;
+                    catch_up(&mut route, record);
+                    view = Rc::clone(&record.view);
+                    if outcome == Outcome::Unfit {
                         record.worker.unfit.remember(asked.hash, &record.worker.ticker);
                         break;
                     }
@@ -238,7 +242,7 @@ impl Through {
             }
         }
         record.cached(Use::Miss);
-        pass(route, parts.clone(), view, record).await
+        pass(route, parts.clone(), &view, record).await
     }
 
     /// Fetches a newer answer while the client has the old one.
@@ -260,6 +264,21 @@ impl Through {
             }
             drop(turn);
         });
+    }
+}
+
+/// Lets a request that has waited go on under the table of now, where that has its route: instances of the one it began under
+/// may be gone.
+fn catch_up(route: &mut usize, record: &mut Record) {
+    let view = record.worker.view();
+    if view.epoch == record.view.epoch {
+        return;
+    }
+    let name = &record.view.table.routes[*route].name;
+    if let Some(now) = view.table.routes.iter().position(|route| route.name == *name) {
+        *route = now;
+        record.route = Some(now);
+        record.view = view;
     }
 }
 

@@ -14,6 +14,9 @@ use crate::support::{
     Answer, Raw, Service, TestEdge, internal, public, read_head, route, send, slots, snapshot, streamed, text, until,
 };
 
+/// Requests that reached no slot yet.
+const IN_FLIGHT: &str = "mana_edge_requests_in_flight{route=\"chat\",slot=\"\",release=\"\"}";
+
 /// A service whose answers carry the headers of the query (`name=value&…`, `+` for a space) and count themselves.
 struct Counting {
     service: Service,
@@ -190,6 +193,24 @@ async fn those_who_wait_for_what_is_not_kept_ask_for_themselves() {
     answers.sort();
     answers.dedup();
     assert_eq!(answers.len(), 10, "{answers:?}");
+}
+
+#[tokio::test]
+async fn who_waited_while_the_instance_was_replaced_asks_the_new_one() {
+    let (old, new) = (Counting::start(), Service::saying("new"));
+    old.gate.forget_permits(Semaphore::MAX_PERMITS);
+    let edge = TestEdge::with_threads(&old.snapshot(), 1);
+    let asking = tokio::spawn(ask_at(edge.address(), "GET", "/", ""));
+    until("the first asks", async || old.asked() == 1).await;
+    let mut waiting = Raw::connect(edge.address()).await;
+    waiting.write("GET / HTTP/1.1\r\nhost: chat.localhost\r\n\r\n").await;
+    until("the second waits", async || edge.metric(IN_FLIGHT).await == Some(1.0)).await;
+    let replaced = Snapshot { generation: 2, ..snapshot(vec![route("chat", slots(&[new.address]))]) };
+    edge.admin().put(&replaced).await.unwrap();
+    old.gate.add_permits(1);
+    assert_eq!(asking.await.unwrap().text(), "answer 1 ");
+    assert_eq!(waiting.answer().await.text(), "new");
+    assert_eq!(old.asked(), 1);
 }
 
 #[tokio::test]
