@@ -1,7 +1,7 @@
 //! A small service that can be told to misbehave, for tests.
 //!
 //! Listens on `$PORT`; answers `/` with its id, and obeys `/crash`, `/unready`, `/ready`, `/hang`, `/slow/MILLIS`,
-//! `/take/MIB` and `/print/LINES`. With the argument `migrate` it appends a line to the file `$MIGRATIONS` and ends, with
+//! `/take/MIB` and `/print/LINES`. At `/socket` it takes a WebSocket, as far as a test needs one, and says everything back. With the argument `migrate` it appends a line to the file `$MIGRATIONS` and ends, with
 //! code 1 where `$FAIL_MIGRATION` is set. `$CRASH_AT_START` ends it with code 3 at once; `$START_MILLIS` delays its start.
 
 use std::io::Write;
@@ -10,9 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use axum::routing::get;
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -74,6 +77,7 @@ async fn serve() {
                 "slow"
             }),
         )
+        .route("/socket", get(socket))
         .route(
             "/take/{mib}",
             get(async |State(mood): State<Arc<Mood>>, Path(mib): Path<usize>| {
@@ -98,6 +102,18 @@ async fn serve() {
         println!("finishing what is in flight");
     };
     axum::serve(listener, app).with_graceful_shutdown(stop).await.expect("serve");
+}
+
+async fn socket(request: Request) -> Response {
+    let upgraded = hyper::upgrade::on(request);
+    tokio::spawn(async move {
+        let (mut read, mut write) = tokio::io::split(TokioIo::new(upgraded.await.expect("an upgrade")));
+        // Whoever goes away ends it.
+        let _ended = tokio::io::copy(&mut read, &mut write).await;
+    });
+    let answer = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS);
+    let answer = answer.header("connection", "upgrade").header("upgrade", "websocket");
+    answer.body(Body::empty()).expect("an answer")
 }
 
 async fn live(State(mood): State<Arc<Mood>>) -> &'static str {

@@ -57,6 +57,9 @@ pub(crate) struct Facts {
     pub(crate) h2c: bool,
     pub(crate) start_timeout_ms: u64,
     pub(crate) stop_timeout_ms: u64,
+    /// How long what is in flight may go on once another instance took over.
+    #[serde(default)]
+    pub(crate) drain_ms: u64,
     /// Resident memory over which an instance is replaced.
     pub(crate) memory_bytes: Option<u64>,
 }
@@ -67,6 +70,10 @@ impl Facts {
             start_timeout: Duration::from_millis(self.start_timeout_ms),
             stop_timeout: Duration::from_millis(self.stop_timeout_ms),
         }
+    }
+
+    pub(crate) fn drain(&self) -> Duration {
+        Duration::from_millis(self.drain_ms)
     }
 }
 
@@ -177,6 +184,7 @@ fn facts(service: &plan::Service, command: &Command, plan: &Plan) -> Facts {
         ready: command.ready.clone(),
         start_timeout_ms: millis(command.start_timeout),
         stop_timeout_ms: millis(command.stop_timeout),
+        drain_ms: millis(service.limits.drain),
         memory_bytes: service.limits.memory_bytes,
     }
 }

@@ -41,7 +41,7 @@ pub(crate) struct PlaceView<'a> {
     pub(crate) serving: bool,
     /// Taken out of traffic, to be stopped.
     pub(crate) retiring: bool,
-    /// The edge sends it nothing any more, and what was in the air has landed.
+    /// The edge sends it nothing any more, and what it was sent is answered, or had its time.
     pub(crate) drained: bool,
     /// Told to stop already.
     pub(crate) stopping: bool,

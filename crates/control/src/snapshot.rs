@@ -136,6 +136,7 @@ fn route(plan: &Plan, service: &Service, name: String, path: &str, target: Targe
         limits: RouteLimits {
             max_body_bytes: service.limits.max_body_bytes,
             response_timeout_ms: millis(service.limits.response_timeout),
+            drain_timeout_ms: millis(service.limits.drain),
             ..RouteLimits::default()
         },
         // A content security policy is the service's own business, and so is whatever it says of these itself.

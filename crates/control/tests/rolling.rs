@@ -2,10 +2,11 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mana_control::api::{Event, ServiceState};
 use support::{Ecosystem, Load, Service, all, runs, until};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test]
 async fn a_restart_loses_no_request() {
@@ -24,6 +25,36 @@ async fn a_restart_loses_no_request() {
     slow.end().await;
     assert!(!runs(old));
     assert_eq!(ecosystem.pid("b").await, b);
+    ecosystem.down().await;
+}
+
+#[tokio::test]
+async fn a_replaced_instance_is_stopped_when_its_requests_are_answered_and_its_websockets_had_their_time() {
+    let mut ecosystem = Ecosystem::start().await;
+    // An instance that is told to stop while it still works is killed long before the request is answered.
+    let service = || Service::new("a").with("limits = { drain = \"1500ms\" }").with("stop_timeout = \"100ms\"");
+    ecosystem.up(&[service()]).await;
+    let (old, port) = (ecosystem.pid("a").await, ecosystem.port("a"));
+    let slow = tokio::spawn(support::get(port, "/slow/1000"));
+    let mut socket = support::websocket(port).await;
+    let restarting = async {
+        let events = ecosystem.restart("a").await;
+        assert!(matches!(events.last(), Some(Event::Settled { .. })), "{events:#?}");
+        assert!(!runs(old), "settled only when the old one is gone");
+    };
+    let talking = async {
+        assert_eq!(slow.await.expect("no panic"), Ok((200, "slow".into())));
+        assert!(runs(old));
+        socket.write_all(b"\x81\x02hi").await.expect("it goes on");
+        let mut said = Vec::new();
+        socket.read_to_end(&mut said).await.expect("it is ended, not cut");
+        assert_eq!(said, b"\x81\x02hi\x88\x02\x03\xe9", "an echo, and then 1001");
+    };
+    tokio::join!(restarting, talking);
+    // Where nothing is in flight nobody waits.
+    let began = Instant::now();
+    ecosystem.restart("a").await;
+    assert!(began.elapsed() < Duration::from_millis(1_500), "{:?}", began.elapsed());
     ecosystem.down().await;
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::admin::{Applied, Certificate, Health, Refusal, Status, Window};
+use crate::admin::{Applied, Certificate, Health, Refusal, Retired, Status, Window};
 use crate::cache::Purge;
 use crate::error::Error;
 use crate::handover::Listeners;
@@ -186,6 +186,27 @@ impl Control {
         purged
     }
 
+    /// Instances that are in the snapshot no more, and that requests are still with.
+    pub(crate) async fn retired(&self) -> Result<Vec<Retired>, Refusal> {
+        // Its workers take no more commands.
+        if self.draining {
+            return Err(draining());
+        }
+        let mut told = Vec::new();
+        for worker in &self.workers {
+            let (done, retired) = oneshot::channel();
+            tell(worker, Command::Retired { done }).await;
+            told.push(retired);
+        }
+        let mut all: BTreeMap<String, u64> = BTreeMap::new();
+        for retired in told {
+            for (id, in_flight) in retired.await.unwrap_or_default() {
+                *all.entry(id.into()).or_default() += u64::from(in_flight);
+            }
+        }
+        Ok(all.into_iter().map(|(id, in_flight)| Retired { id, in_flight }).collect())
+    }
+
     /// Puts a snapshot into effect, or says why not.
     pub(crate) async fn apply(&mut self, snapshot: Snapshot) -> Result<Applied, Refusal> {
         let applied = self.try_apply(snapshot).await;
@@ -203,7 +224,7 @@ impl Control {
     async fn try_apply(&mut self, snapshot: Snapshot) -> Result<Applied, Refusal> {
         let current = self.shared.table();
         if self.draining {
-            return Err(refusal(503, "Edge is draining", "It ends soon; ask the next one."));
+            return Err(draining());
         }
         if snapshot == *current.snapshot {
             return Ok(self.applied(false));
@@ -337,6 +358,10 @@ fn invalid(problems: &[Problem]) -> Refusal {
         problems: problems.iter().map(ToString::to_string).collect(),
         ..refusal(422, "Invalid snapshot", "Correct what is listed; the served snapshot is unchanged.")
     }
+}
+
+fn draining() -> Refusal {
+    refusal(503, "Edge is draining", "It ends soon; ask the next one.")
 }
 
 fn refusal(status: u16, title: &str, detail: &str) -> Refusal {

@@ -151,6 +151,11 @@ impl Upstream {
         idle.len()
     }
 
+    /// Requests that are with it, tunnels among them.
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.outstanding.get()
+    }
+
     /// Whether it is not in the table any more.
     pub(crate) fn is_retired(&self) -> bool {
         self.retired.get()

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use crate::metrics::{Cells, Key, Registry};
@@ -19,6 +19,8 @@ pub(crate) struct View {
     /// In the order of `table.routes`.
     pub(crate) routes: Vec<RouteView>,
     upstreams: HashMap<(Box<str>, SocketAddr, Protocol), Rc<Upstream>>,
+    /// Those of earlier tables that requests are still with.
+    retired: Vec<Weak<Upstream>>,
 }
 
 pub(crate) struct RouteView {
@@ -37,13 +39,17 @@ impl View {
     /// Takes over a table. Connections to instances that stay are kept, those to others are closed when idle.
     pub(crate) fn new(epoch: u64, table: &Arc<Table>, before: Option<&Self>, registry: &Registry) -> Self {
         registry.begin();
-        let mut view = Self { epoch, routes: Vec::new(), upstreams: HashMap::new(), table: Arc::clone(table) };
+        let (routes, upstreams, retired) = Default::default();
+        let mut view = Self { epoch, routes, upstreams, retired, table: Arc::clone(table) };
         view.routes = table.routes.iter().map(|route| view.route(route, before, registry)).collect();
         registry.end();
         if let Some(before) = before {
+            // Whatever else could lead to them is gone once nobody holds them any more.
+            view.retired.extend(before.retired.iter().filter(|upstream| upstream.strong_count() > 0).cloned());
             for (key, upstream) in &before.upstreams {
                 if !view.upstreams.contains_key(key) {
                     upstream.retire();
+                    view.retired.push(Rc::downgrade(upstream));
                 }
             }
         }
@@ -95,6 +101,12 @@ impl View {
     /// Instances that are to be asked how they are, and are not yet.
     pub(crate) fn to_probe(&self) -> impl Iterator<Item = &Rc<Upstream>> {
         self.upstreams.values().filter(|upstream| upstream.probe().is_some() && !upstream.probing.get())
+    }
+
+    /// Instances that get nothing new, and how many requests are still with them.
+    pub(crate) fn retired(&self) -> impl Iterator<Item = (Box<str>, u32)> {
+        let retired = self.retired.iter().filter_map(Weak::upgrade);
+        retired.map(|upstream| (upstream.id.clone(), upstream.in_flight())).filter(|(_, in_flight)| *in_flight > 0)
     }
 
     /// Closes connections that lay idle too long. Returns how many are kept.

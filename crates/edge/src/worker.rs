@@ -140,6 +140,8 @@ pub(crate) enum Command {
     Listen { declared: SocketAddr, socket: std::net::TcpListener, done: oneshot::Sender<std::io::Result<()>> },
     /// Take over the current table, and stop accepting on these listeners.
     Refresh { gone: Vec<SocketAddr>, done: oneshot::Sender<()> },
+    /// Say how many requests are still with which instances that get nothing new.
+    Retired { done: oneshot::Sender<Vec<(Box<str>, u32)>> },
     /// Stop accepting, let requests finish for at most this long, then end. With patience, a client that is only idle is told
     /// to go with its next answer rather than at once: it may be asking at this moment.
     Drain { within: Duration, patient: bool },
@@ -289,6 +291,7 @@ impl Worker {
                     self.speak_http3(&acceptors, &mut endpoints).await;
                     let _gone = done.send(());
                 }
+                Command::Retired { done } => drop(done.send(self.view().retired().collect())),
                 Command::Drain { within: bound, patient: asked } => {
                     (within, patient) = (bound, asked);
                     break;

@@ -106,6 +106,7 @@ pub(crate) struct ServiceKeys {
     pub(crate) memory: Option<Spanned<u64>>,
     pub(crate) body: Option<Spanned<u64>>,
     pub(crate) response_timeout: Option<Spanned<Duration>>,
+    pub(crate) drain: Option<Spanned<Duration>>,
     pub(crate) rate: Option<Spanned<(u32, Duration)>>,
     pub(crate) protocol: Option<Text>,
     pub(crate) access: AccessTable,
@@ -166,6 +167,7 @@ impl ServiceKeys {
             memory: over.memory.or(base.memory),
             body: over.body.or(base.body),
             response_timeout: over.response_timeout.or(base.response_timeout),
+            drain: over.drain.or(base.drain),
             rate: over.rate.or(base.rate),
             protocol: over.protocol.or(base.protocol),
             access: AccessTable {
@@ -301,6 +303,7 @@ fn service_keys(table: &dyn TableLike) -> ServiceKeys {
         }),
         maintenance: parsed(table, "maintenance", units::duration),
         response_timeout: limits.and_then(|limits| parsed(limits, "response_timeout", units::duration)),
+        drain: limits.and_then(|limits| parsed(limits, "drain", units::duration)),
         public: boolean(table, "public"),
         hosts: texts(table, "hosts").or_else(|| text(table, "host").map(|host| vec![host])),
         redirects: pairs(table, "redirects"),

@@ -356,6 +356,9 @@ pub struct ServiceLimits {
     /// From the request to the answer's headers.
     #[serde(serialize_with = "as_millis")]
     pub response_timeout: Duration,
+    /// How long what is in flight may go on with an instance that was replaced.
+    #[serde(serialize_with = "as_millis")]
+    pub drain: Duration,
     /// How often one client address may ask from outside; `None`: unbounded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,

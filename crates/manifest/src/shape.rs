@@ -203,6 +203,11 @@ const LIMITS: &[Key] = &[
         "How often one client address may ask from outside; more is answered with 429. Unbounded where absent.",
     ),
     key("response_timeout", Shape::Duration, "Longest time to the beginning of an answer; 60s where absent."),
+    key(
+        "drain",
+        Shape::Duration,
+        "How long requests and WebSockets may go on with an instance that is replaced before it is stopped; 30s where absent.",
+    ),
 ];
 
 const ACCESS: &[Key] = &[

@@ -11,11 +11,13 @@
 //! | `resuming` | what a new control plane finds: adopt, or note that it ended |
 //! | `probing` | the tasks that ask instances how they are |
 //! | `edge_link` | the books about what the edge serves |
+//! | `draining` | when an instance that gets nothing new may be stopped |
 //! | `calls` | the operator's calls |
 //! | `report` | the status, and what the streams of progress are told |
 //! | `upkeep` | what is done at intervals: usage, memory limits, log rotation |
 
 mod calls;
+mod draining;
 mod edge_link;
 mod place;
 mod probing;
@@ -37,6 +39,7 @@ use mana_runtime::ports::Ports;
 use mana_runtime::usage::Sampler;
 use tokio::sync::mpsc;
 
+use self::draining::Drains;
 use self::edge_link::EdgeLink;
 use self::place::Place;
 use crate::api::Event;
@@ -59,9 +62,6 @@ const BATCH: usize = 64;
 /// Rounds of reconciliation after one event: each round does something, and the longest chain of consequences (retire,
 /// stop, forget, create, go) is far shorter.
 const MAX_ROUNDS: usize = 32;
-/// Between the edge's acknowledgement that it sends an instance nothing more, and the stop signal: requests that were on
-/// their way arrive. What is in flight then is finished by the instance within its stop timeout.
-const DRAIN_GRACE: Duration = Duration::from_millis(150);
 /// When the edge does not acknowledge for so long, instances that nobody wants any more are stopped all the same.
 const UNWANTED_LIMIT: Duration = Duration::from_secs(10);
 
@@ -76,6 +76,8 @@ pub(crate) enum Message {
     Exited { key: Key, run: u64, exit: Exit },
     /// The edge answered.
     Edge(edge_link::Outcome),
+    /// The edge said what is still with instances that get nothing new.
+    Drains(draining::Told),
     /// Logs were rotated, as far as they had to be.
     Rotated,
     /// An operator wants something.
@@ -125,6 +127,7 @@ pub(crate) struct Supervisor {
     past: BTreeMap<(String, u16), Past>,
     ports: Option<Ports>,
     edge: EdgeLink,
+    drains: Drains,
     progress: Progress,
     sampler: Sampler,
     next_sample: Time,
@@ -156,6 +159,7 @@ impl Supervisor {
             past: BTreeMap::new(),
             ports: None,
             edge: EdgeLink::default(),
+            drains: Drains::default(),
             progress: Progress::default(),
             sampler: Sampler::default(),
             next_sample: Time::default(),
@@ -206,6 +210,7 @@ impl Supervisor {
             Message::Spawned { key, run, result } => self.spawned(key, run, result),
             Message::Exited { key, run, exit } => self.exited(key, run, &exit),
             Message::Edge(outcome) => self.edge.answered(outcome, self.clock.now()),
+            Message::Drains(told) => self.drains.answered(told, self.clock.now()),
             Message::Rotated => self.next_rotation = Some(self.clock.now().after(upkeep::ROTATION_INTERVAL)),
             Message::Call(call) => self.call(*call),
             Message::Quit => self.ended = Some(ExitReason::Signal),
@@ -215,13 +220,10 @@ impl Supervisor {
     /// When something is to be done even if nothing happens.
     fn next_timer(&self) -> Time {
         let lives = self.places.values().filter_map(|place| place.life.timer());
-        let drains = self.places.values().filter_map(|place| Some(place.unrouted?.after(DRAIN_GRACE)));
-        // A drain that is over was acted upon; its place waits for its end.
-        let drains = drains.filter(|due| *due > self.clock.now());
         // One that is over is made as soon as the edge runs, which is an event.
         let retry = self.edge.retry().filter(|due| *due > self.clock.now());
-        let rest = [Some(self.next_sample), self.next_rotation, retry, self.progress.deadline()];
-        lives.chain(drains).chain(rest.into_iter().flatten()).min().unwrap_or(self.next_sample)
+        let rest = [Some(self.next_sample), self.next_rotation, retry, self.drain_timer(), self.progress.deadline()];
+        lives.chain(rest.into_iter().flatten()).min().unwrap_or(self.next_sample)
     }
 
     fn tick(&mut self) {
@@ -330,6 +332,7 @@ impl Supervisor {
             }
         }
         self.offer();
+        self.ask_what_drains();
         self.finish_down();
         self.tell();
     }
@@ -359,15 +362,13 @@ impl Supervisor {
     }
 
     fn place_views(&self) -> Vec<PlaceView<'_>> {
-        let now = self.clock.now();
         self.places
             .values()
             .map(|place| {
                 let edge = place.service == EDGE;
                 let routed = place.id().is_some_and(|id| self.edge.serves(id));
                 let serving = place.routable() && (edge || routed);
-                let drained = edge || place.unrouted.is_some_and(|since| now.since(since) >= DRAIN_GRACE);
-                place.view(self.version(&place.service), serving, drained)
+                place.view(self.version(&place.service), serving, self.is_drained(place))
             })
             .collect()
     }

@@ -17,6 +17,7 @@ use mana_control::api::{Apply, Event, InstanceStatus, Overrides, Restart, Servic
 use mana_control::client::{Client, ClientError, Events};
 use mana_control::paths;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Nothing here takes longer on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -313,6 +314,19 @@ pub(crate) async fn get(port: u16, path: &str) -> Result<(u16, String), String> 
     let status = answer.status().as_u16();
     let body = answer.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
     Ok((status, String::from_utf8_lossy(&body).into_owned()))
+}
+
+/// An open WebSocket to the instance's `/socket`.
+pub(crate) async fn websocket(port: u16) -> tokio::net::TcpStream {
+    let mut socket = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.expect("connect");
+    let ask = "GET /socket HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+    socket.write_all(ask.as_bytes()).await.expect("ask");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(socket.read_u8().await.expect("an answer"));
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
+    socket
 }
 
 /// Asks a service again and again, on several connections at once, and counts what went wrong.

@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 
-use super::message::{Applied, Certificate, Health, Purge, Purged, Refusal, Since, Window};
+use super::message::{Applied, Certificate, Health, Purge, Purged, Refusal, Retired, Since, Window};
 use super::socket;
 use crate::snapshot::Snapshot;
 
@@ -142,6 +142,16 @@ impl Client {
     pub async fn certificates(&self) -> Result<Vec<Certificate>, ClientError> {
         let body = self.ok(Method::GET, "/certificates").await?;
         self.parse(&body)
+    }
+
+    /// Instances that get nothing new, and that requests are still with.
+    pub async fn retired(&self) -> Result<Vec<Retired>, ClientError> {
+        let (status, body) = self.call(Method::GET, "/retired", Bytes::new()).await?;
+        match status {
+            StatusCode::OK => self.parse(&body),
+            StatusCode::SERVICE_UNAVAILABLE => Err(ClientError::Draining { socket: self.socket.clone() }),
+            status => Err(self.protocol(&status)),
+        }
     }
 
     /// Forgets kept answers.

@@ -84,6 +84,15 @@ pub struct Certificate {
     pub last_error: Option<String>,
 }
 
+/// An instance that is in the snapshot no more, and that requests are still with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retired {
+    /// Its id.
+    pub id: String,
+    /// Requests that it has not answered to the end, WebSockets and other tunnels among them.
+    pub in_flight: u64,
+}
+
 /// Which kept answers are to be forgotten.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

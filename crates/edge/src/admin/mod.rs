@@ -7,6 +7,7 @@
 //! | `GET /metrics` | Prometheus text |
 //! | `GET /window?route=…&since=…` | [`Window`]: what happened since |
 //! | `GET /certificates` | [`Certificate`]s, host by host |
+//! | `GET /retired` | [`Retired`] instances that requests are still with; 503 draining |
 //! | `GET /health` | [`Health`] |
 //! | `POST /cache/purge` | [`Purged`]: kept answers are forgotten |
 //! | `POST /hand-over` | 101, and the listening sockets for the next edge (`mana edge --replace`) |
@@ -18,4 +19,6 @@ pub(crate) mod server;
 pub mod socket;
 
 pub use client::{Client, ClientError};
-pub use message::{Applied, Certificate, Health, Latency, Purge, Purged, Refusal, Since, SlotWindow, Status, Window};
+pub use message::{
+    Applied, Certificate, Health, Latency, Purge, Purged, Refusal, Retired, Since, SlotWindow, Status, Window,
+};

@@ -101,6 +101,7 @@ async fn answer(request: Request<Incoming>, control: Rc<Mutex<Control>>) -> Resu
         (&Method::GET, "/metrics") => text("text/plain; version=0.0.4", control.lock().await.metrics()),
         (&Method::GET, "/window") => window(request.uri().query().unwrap_or_default(), &control).await,
         (&Method::GET, "/certificates") => json(StatusCode::OK, &control.lock().await.certificates()),
+        (&Method::GET, "/retired") => retired(&control).await,
         (&Method::GET, "/health") => json(StatusCode::OK, &control.lock().await.health()),
         (&Method::POST, "/cache/purge") => purge(request, &control).await,
         (&Method::POST, "/drain") => {
@@ -110,15 +111,22 @@ async fn answer(request: Request<Incoming>, control: Rc<Mutex<Control>>) -> Resu
         (&Method::POST, "/hand-over") => hand_over(request, control).await,
         (
             _,
-            "/hand-over" | "/snapshot" | "/metrics" | "/window" | "/certificates" | "/health" | "/cache/purge"
-            | "/drain",
+            "/hand-over" | "/snapshot" | "/metrics" | "/window" | "/certificates" | "/retired" | "/health"
+            | "/cache/purge" | "/drain",
         ) => refuse(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", "See docs/EDGE.md for what this path takes."),
         _ => refuse(
             StatusCode::NOT_FOUND,
             "No such path",
-            "There are /snapshot, /metrics, /window, /certificates, /health, /cache/purge and /drain.",
+            "There are /snapshot, /metrics, /window, /certificates, /retired, /health, /cache/purge and /drain.",
         ),
     })
+}
+
+async fn retired(control: &Mutex<Control>) -> Response<Full<Bytes>> {
+    match control.lock().await.retired().await {
+        Ok(retired) => json(StatusCode::OK, &retired),
+        Err(refusal) => problem(&refusal),
+    }
 }
 
 async fn window(query: &str, control: &Mutex<Control>) -> Response<Full<Bytes>> {

@@ -295,7 +295,9 @@ async fn a_websocket_of_a_replaced_instance_goes_on_for_a_while_and_is_closed_wi
     let before = websocket(&edge).await;
     edge.admin().put(&of(2, &new)).await.unwrap();
     let mut after = websocket(&edge).await;
+    assert_eq!(edge.admin().retired().await.unwrap().iter().map(|retired| retired.in_flight).sum::<u64>(), 1);
     goes_on_and_is_told_to_go(before).await;
+    until("nothing is with the old one", async || edge.admin().retired().await.unwrap().is_empty()).await;
     after.send(Message::text("untouched")).await.unwrap();
     assert_eq!(after.next().await.unwrap().unwrap(), Message::text("untouched"));
 }

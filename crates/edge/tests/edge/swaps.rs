@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use mana_edge::admin::Retired;
 use mana_edge::snapshot::{Snapshot, Target};
 use tokio::task::JoinSet;
 
-use crate::support::{Raw, Service, TestEdge, internal, route, slot, snapshot};
+use crate::support::{Raw, Service, TestEdge, internal, route, slot, snapshot, until};
 
 const SWITCHES: u64 = 200;
 
@@ -91,8 +92,11 @@ async fn requests_in_progress_end_on_the_instance_that_is_gone() {
     begun.notified().await;
     edge.admin().put(&switched(2, Target::Slots(vec![slot("green", 1, &[fast.address])]), false)).await.unwrap();
     assert!(client.is_silent_for(Duration::from_millis(20)).await);
+    let id = format!("blue-{}", slow.address.port());
+    assert_eq!(edge.admin().retired().await.unwrap(), [Retired { id, in_flight: 1 }]);
     go_on.notify_one();
     assert_eq!(client.answer().await.text(), "old");
+    until("nothing is with it", async || edge.admin().retired().await.unwrap().is_empty()).await;
     assert_eq!(client.ask(ask).await.text(), "new", "the same connection's next request goes to the new one");
 }
 

@@ -21,6 +21,7 @@ const DEFAULT_STOP_TIMEOUT: Duration = Duration::from_secs(30);
 const DEFAULT_BODY_BYTES: u64 = 10_000_000;
 /// Above the longest model call, so that its own error is what users get.
 const DEFAULT_RESPONSE_TIMEOUT: Duration = Duration::from_mins(1);
+const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
 const DEFAULT_MIGRATE: &str = "migrate";
 
 /// Variables that the platform sets; a manifest that set them would be overruled.
@@ -124,6 +125,7 @@ pub(super) fn resolve(candidate: &Candidate, context: &Context, problems: &mut V
             max_body_bytes: keys.body.as_ref().map_or(DEFAULT_BODY_BYTES, |body| body.value),
             rate: keys.rate.as_ref().map(|rate| Rate { requests: rate.value.0, per: rate.value.1 }),
             response_timeout: keys.response_timeout.as_ref().map_or(DEFAULT_RESPONSE_TIMEOUT, |timeout| timeout.value),
+            drain: keys.drain.as_ref().map_or(DEFAULT_DRAIN, |drain| drain.value),
         },
         access: access::resolve(keys, problems),
     }
