@@ -139,6 +139,9 @@ fn line(into: &mut Vec<u8>, time: &str, record: &Record, asked: &Asked) {
     }
     text(into, ",\"peer\":\"", record.busy.state.peer_text.as_bytes());
     text(into, ",\"request_id\":\"", record.request_id.as_bytes());
+    if let Some(traceparent) = &asked.traceparent {
+        text(into, ",\"traceparent\":\"", traceparent.as_bytes());
+    }
     into.extend_from_slice(b"}\n");
 }
 

@@ -70,6 +70,8 @@ pub(crate) struct Asked {
     pub(crate) method: Method,
     pub(crate) uri: Uri,
     pub(crate) host: Option<HeaderValue>,
+    /// What its instance was told of the trace it belongs to.
+    pub(crate) traceparent: Option<HeaderValue>,
 }
 
 impl Record {
@@ -85,6 +87,7 @@ impl Record {
             method: parts.method.clone(),
             uri: parts.uri.clone(),
             host: parts.headers.get(http::header::HOST).cloned(),
+            traceparent: None,
         });
         Box::new(Self {
             worker: Rc::clone(worker),

@@ -68,6 +68,10 @@ pub(crate) fn serve(
     if let Some(traces) = &view.table.traces {
         record.span = Span::begin(traces, &mut parts.headers, may_choose_id);
     }
+    if let Some(asked) = &mut record.asked {
+        trace::set_traceparent(&mut parts.headers);
+        asked.traceparent = parts.headers.get(trace::TRACEPARENT).cloned();
+    }
     let step = step(&view, standing, parts, incoming, form, &mut record);
     async move {
         let answer = match step {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test stands on may fail it too")]
 
+mod access_log;
 mod acme;
 mod admin;
 mod cache;
