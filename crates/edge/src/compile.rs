@@ -368,6 +368,13 @@ impl Compiler<'_> {
             }
             (None, Some(port), false) => Role::ToHttps(port),
             (Some(name), None, false) => {
+                // No policy is asked there, and whoever calls may say for whom.
+                if !listener.address.ip().to_canonical().is_loopback() {
+                    self.problem(
+                        at,
+                        "has a `route`, which is for programs on this machine: use a loopback address, such as 127.0.0.1",
+                    );
+                }
                 if let Some(index) = self.snapshot.routes.iter().position(|route| route.name == *name) {
                     return Role::Internal(index);
                 }

@@ -115,6 +115,15 @@ fn instances_must_be_reachable_and_not_the_edge_itself() {
 fn listeners_must_be_different_and_lead_somewhere() {
     check("/listeners/1/route", json!("chta"), "listener 127.0.0.1:3002: names the route `chta`, which does not exist");
     check("/listeners/1/address", json!("127.0.0.1:8080"), "listener 127.0.0.1:8080: appears twice");
+    for address in ["127.9.0.1:3002", "[::1]:3002", "[::ffff:127.0.0.1]:3002"] {
+        check("/listeners/1/address", json!(address), "");
+    }
+    for address in ["0.0.0.0:3002", "[::]:3002", "10.0.0.1:3002"] {
+        let expected = format!(
+            "listener {address}: has a `route`, which is for programs on this machine: use a loopback address, such as 127.0.0.1"
+        );
+        check("/listeners/1/address", json!(address), &expected);
+    }
     check(
         "/trusted_proxies/0",
         json!("10.0.0.0/40"),
