@@ -271,6 +271,8 @@ impl Compiler<'_> {
             max_body_bytes: limits.max_body_bytes,
             connect_timeout: self.duration(at, "connect_timeout_ms", limits.connect_timeout_ms),
             response_timeout: self.duration(at, "response_timeout_ms", limits.response_timeout_ms),
+            request_timeout: (limits.request_timeout_ms > 0)
+                .then(|| self.duration(at, "request_timeout_ms", limits.request_timeout_ms)),
             body_idle_timeout: self.duration(at, "body_idle_timeout_ms", limits.body_idle_timeout_ms),
             drain_timeout: self.duration(at, "drain_timeout_ms", limits.drain_timeout_ms),
         }

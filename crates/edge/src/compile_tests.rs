@@ -192,6 +192,11 @@ fn headers_and_limits_must_be_possible() {
             "route `chat`: connect_timeout_ms is 0; it must be 1 to 86400000 (a day)",
         ),
         (
+            "route",
+            json!({"request_timeout_ms": 86_400_001}),
+            "route `chat`: request_timeout_ms is 86400001; it must be 1 to 86400000 (a day)",
+        ),
+        (
             "",
             json!({"idle_timeout_ms": 86_400_001}),
             "limits: idle_timeout_ms is 86400001; it must be 1 to 86400000 (a day)",

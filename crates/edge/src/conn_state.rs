@@ -46,6 +46,8 @@ pub(crate) struct ConnState {
     pub(crate) unread: Cell<bool>,
     pub(crate) ticker: Rc<Ticker>,
     stage: Cell<Stage>,
+    /// When the answer that passes has to be at its end.
+    ends: Cell<Millis>,
     /// When a byte last moved, either way.
     progress: Cell<Millis>,
     /// When the first byte of a request's head came, while the head is incomplete.
@@ -109,6 +111,7 @@ impl ConnState {
             unread: Cell::new(false),
             ticker: Rc::clone(ticker),
             stage: Cell::new(Stage::Idle),
+            ends: Cell::new(NEVER),
             progress: Cell::new(ticker.now()),
             head_since: Cell::new(None),
             blocked: Cell::new(false),
@@ -121,6 +124,7 @@ impl ConnState {
     pub(crate) fn begin(self: &Rc<Self>) -> Busy {
         self.stage.set(Stage::Answering { until: NEVER });
         self.head_since.set(None);
+        self.ends.set(NEVER);
         Busy { state: Rc::clone(self) }
     }
 
@@ -130,6 +134,11 @@ impl ConnState {
 
     pub(crate) fn set_stage(&self, stage: Stage) {
         self.stage.set(stage);
+    }
+
+    /// The answer that passes has to be at its end at this time.
+    pub(crate) fn end_at(&self, ends: Millis) {
+        self.ends.set(ends);
     }
 
     /// When a byte last moved.
@@ -172,7 +181,7 @@ impl ConnState {
             |from: Millis, bound: Duration| from.saturating_add(u64::try_from(bound.as_millis()).unwrap_or(NEVER));
         match (self.stage.get(), self.head_since.get()) {
             (Stage::Answering { until }, _) => until,
-            (Stage::Streaming { silence }, _) => plus(self.progress.get(), silence),
+            (Stage::Streaming { silence }, _) => plus(self.progress.get(), silence).min(self.ends.get()),
             (Stage::Idle, Some(since)) if !self.blocked.get() => plus(since, header_timeout),
             (Stage::Idle, _) => plus(self.progress.get(), idle_timeout),
         }

@@ -28,6 +28,7 @@ use crate::pool::Lease;
 use crate::record::Record;
 use crate::stream::{Source, Streamed};
 use crate::table::{RouteLimits, Slots, Target};
+use crate::ticker::{Millis, NEVER};
 use crate::upgrade::Tunnel;
 use crate::view::View;
 use crate::{clock, h2c, trace};
@@ -245,11 +246,14 @@ pub(crate) struct Exchange<'a> {
     pub(crate) state: &'a Rc<ConnState>,
     pub(crate) limits: &'a RouteLimits,
     upload: Option<Rc<Upload>>,
+    /// When all of the answer has to be there.
+    ends: Millis,
 }
 
 impl<'a> Exchange<'a> {
     pub(crate) fn new(state: &'a Rc<ConnState>, limits: &'a RouteLimits, upload: Option<Rc<Upload>>) -> Self {
-        Self { state, limits, upload }
+        let ends = limits.request_timeout.map_or(NEVER, |bound| state.ticker.after(bound));
+        Self { state, limits, upload, ends }
     }
 
     fn run(&self, link: &mut Link, asked: &mut Asked) -> impl Future<Output = Result<Head, Failure>> {
@@ -293,7 +297,7 @@ impl<'a> Exchange<'a> {
             return None;
         }
         Some(match &self.upload {
-            Some(upload) if upload.is_held() => {
+            Some(upload) if upload.is_held() && self.ends > self.state.ticker.now() => {
                 upload.release();
                 Ok(())
             }
@@ -312,7 +316,7 @@ impl<'a> Exchange<'a> {
                 None => (self.state.progress().max(sent_at), self.limits.body_idle_timeout),
             },
         };
-        from.saturating_add(u64::try_from(bound.as_millis()).unwrap_or(u64::MAX))
+        from.saturating_add(u64::try_from(bound.as_millis()).unwrap_or(u64::MAX)).min(self.ends)
     }
 }
 
@@ -322,6 +326,7 @@ fn is_interim(status: StatusCode) -> bool {
 
 /// Makes an instance's answer the edge's own.
 pub(crate) fn back(head: Head, source: Source, lease: Lease, exchange: &Exchange<'_>) -> Result<Response<Body>, Fault> {
+    exchange.state.end_at(exchange.ends);
     let mut streamed = Streamed {
         first: None,
         source,

@@ -535,6 +535,9 @@ pub struct RouteLimits {
     pub connect_timeout_ms: u64,
     /// From the request's last byte to the answer's headers; then 504.
     pub response_timeout_ms: u64,
+    /// From the request's way to an instance to its answer's last byte; then 504, or the answer is cut. 0: for ever. Tunnels
+    /// have no such bound.
+    pub request_timeout_ms: u64,
     /// Longest silence in the middle of a body, either way; then the connection is cut.
     pub body_idle_timeout_ms: u64,
     /// How long a WebSocket goes on with an instance that is not in the snapshot any more; then it is closed with 1001.
@@ -547,6 +550,8 @@ impl Default for RouteLimits {
             max_body_bytes: 10 * 1024 * 1024,
             connect_timeout_ms: 2_000,
             response_timeout_ms: 60_000,
+            // Event streams live for as long as somebody listens.
+            request_timeout_ms: 0,
             body_idle_timeout_ms: 120_000,
             drain_timeout_ms: 30_000,
         }

@@ -150,6 +150,8 @@ pub(crate) struct RouteLimits {
     pub(crate) max_body_bytes: u64,
     pub(crate) connect_timeout: Duration,
     pub(crate) response_timeout: Duration,
+    /// `None`: a request may take for ever.
+    pub(crate) request_timeout: Option<Duration>,
     pub(crate) body_idle_timeout: Duration,
     pub(crate) drain_timeout: Duration,
 }

@@ -6,7 +6,9 @@ use http_body_util::BodyExt;
 use mana_edge::snapshot::Snapshot;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Raw, SOON, Service, TestEdge, get, read_head, route, send, slots, snapshot, text, until};
+use crate::support::{
+    Raw, SOON, Service, TestEdge, get, read_head, route, send, slots, snapshot, streamed, text, until,
+};
 
 fn short(service: &Service) -> Snapshot {
     let mut given = snapshot(vec![route("chat", slots(&[service.address]))]);
@@ -155,6 +157,45 @@ async fn an_instance_that_does_not_answer_in_time_is_504() {
         assert_eq!((answer.status, answer.title().as_str()), (504, "Instance answered too late"));
     }
     assert!(begun.elapsed() >= Duration::from_millis(600));
+}
+
+#[tokio::test]
+async fn a_request_that_takes_too_long_in_all_is_504_or_cut_however_much_moves() {
+    let service = Service::http(async |request| {
+        if request.uri().path() == "/quick" {
+            return text("quick");
+        }
+        let (answer, chunks) = streamed();
+        if request.uri().path() == "/waits" {
+            std::future::pending::<()>().await;
+        }
+        tokio::spawn(async move {
+            while chunks.send("again and again").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        answer
+    });
+    let mut given = short(&service);
+    given.routes[0].limits.body_idle_timeout_ms = 60_000;
+    given.routes[0].limits.response_timeout_ms = 60_000;
+    given.routes[0].limits.request_timeout_ms = 400;
+    let edge = TestEdge::start(&given);
+    let late = get(edge.address(), "chat.localhost", "/waits").await;
+    assert_eq!((late.status, late.title()), (504, "Instance answered too late".into()));
+    let mut client = Raw::connect(edge.address()).await;
+    // What came before does not count for what comes after.
+    for _ in 0..3 {
+        let answer = client.ask("GET /quick HTTP/1.1\r\nhost: chat.localhost\r\n\r\n").await;
+        assert_eq!(answer.text(), "quick");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let began = Instant::now();
+    client.write("GET /talks HTTP/1.1\r\nhost: chat.localhost\r\n\r\n").await;
+    assert_eq!(client.head().await.status, 200);
+    let rest = client.rest().await;
+    assert!(!rest.ends_with(b"0\r\n\r\n") && rest.len() > 15, "{}", rest.len());
+    assert!((300..5_000).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
 }
 
 #[tokio::test]
