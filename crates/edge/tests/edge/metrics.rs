@@ -1,5 +1,7 @@
 //! What is counted, and what is not.
 
+use std::collections::BTreeSet;
+
 use mana_edge::admin::Since;
 
 use crate::support::{Raw, Service, TestEdge, get, route, send, site, slots, snapshot, text, until};
@@ -85,6 +87,19 @@ async fn every_line_of_the_page_is_prometheus_text() {
         let family = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
         assert!(declared.contains(family) || declared.contains(name), "not declared: {line}");
     }
+}
+
+#[tokio::test]
+async fn the_reference_names_the_series_that_there_are() {
+    let service = Service::saying("ok");
+    let edge = TestEdge::start(&snapshot(vec![route("chat", slots(&[service.address]))]));
+    let page = edge.admin().metrics().await.unwrap();
+    let shown = page.lines().filter_map(|line| line.strip_prefix("# TYPE mana_edge_")?.split(' ').next());
+    let reference = include_str!("../../../../docs/EDGE.md");
+    let section = reference.split_once("\n## Metrics\n").unwrap().1.split_once("\n## ").unwrap().0;
+    let cells = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('|').next());
+    let named = cells.flat_map(|cell| cell.split(", `")).map(|name| name.split(['`', '{']).next().unwrap().trim());
+    assert_eq!(named.collect::<BTreeSet<_>>(), shown.collect::<BTreeSet<_>>());
 }
 
 #[tokio::test]
