@@ -152,6 +152,9 @@ pub struct SlotWindow {
     pub retries: u64,
     /// Answers that had begun and were cut.
     pub broken_off: u64,
+    /// Requests the cache had to do with, by what it did: `hit`, `stale`, `confirmed`, `miss`.
+    #[serde(default)]
+    pub cache: BTreeMap<String, u64>,
     /// Time to the answer's head.
     pub to_head: Latency,
     /// Time that instances took to the answer's head.

@@ -13,6 +13,7 @@ use super::histogram::Sum;
 use super::registry::Key;
 use super::render::Total;
 use crate::admin::{Latency, SlotWindow, Window};
+use crate::cache::Use;
 
 /// How often a reading is kept.
 pub(crate) const EVERY: Duration = Duration::from_secs(5);
@@ -40,6 +41,7 @@ struct Kept {
     connect_failures: u64,
     retries: u64,
     broken_off: u64,
+    cache: [u64; Use::NAMES.len()],
     to_head: Buckets,
     upstream: Buckets,
     total: Buckets,
@@ -145,6 +147,7 @@ impl Kept {
             connect_failures: total.connect_failures,
             retries: total.retries,
             broken_off: total.broken_off,
+            cache: total.cache,
             to_head: Buckets::of(&total.seconds),
             upstream: Buckets::of(&total.upstream_seconds),
             total: Buckets::of(&total.end_seconds),
@@ -152,9 +155,7 @@ impl Kept {
     }
 
     fn since(&self, from: &Self, key: &Key) -> SlotWindow {
-        let classes = CLASSES.iter().zip(self.classes.iter().zip(&from.classes));
-        let classes: BTreeMap<_, _> =
-            classes.map(|(class, (now, then))| ((*class).to_owned(), now.saturating_sub(*then))).collect();
+        let classes = differences(&CLASSES, &self.classes, &from.classes);
         SlotWindow {
             route: key.route.to_string(),
             slot: key.slot.to_string(),
@@ -167,11 +168,17 @@ impl Kept {
             connect_failures: self.connect_failures.saturating_sub(from.connect_failures),
             retries: self.retries.saturating_sub(from.retries),
             broken_off: self.broken_off.saturating_sub(from.broken_off),
+            cache: differences(&Use::NAMES, &self.cache, &from.cache),
             to_head: self.to_head.since(&from.to_head),
             upstream: self.upstream.since(&from.upstream),
             total: self.total.since(&from.total),
         }
     }
+}
+
+fn differences(names: &[&str], now: &[u64], then: &[u64]) -> BTreeMap<String, u64> {
+    let counts = now.iter().zip(then).map(|(now, then)| now.saturating_sub(*then));
+    names.iter().map(|name| (*name).to_owned()).zip(counts).collect()
 }
 
 impl Buckets {
@@ -216,12 +223,14 @@ mod tests {
             ask(&cells, 200, 10);
         }
         ask(&cells, 503, 400);
+        cells.cache[Use::Hit as usize].add(5);
         cells.started.add(1);
         let window = readings.since(Since::Generation(7), 9_000, 8, &totals(&cells), Some("chat")).unwrap();
         assert_eq!((window.from_ms, window.to_ms, window.generation), (2_000, 9_000, 8));
         let slot = &window.slots[0];
         assert_eq!((slot.requests, slot.classes["2xx"], slot.classes["5xx"], slot.in_flight), (100, 99, 1, 1));
         assert_eq!((slot.received_bytes, slot.sent_bytes), (1_000, 10_000));
+        assert_eq!((slot.cache["hit"], slot.cache["miss"]), (5, 0));
         assert!((0.009..0.011).contains(&slot.to_head.p50) && (0.009..0.011).contains(&slot.to_head.p99), "{slot:?}");
         assert!((0.38..0.42).contains(&slot.to_head.max), "{slot:?}");
         assert!(
