@@ -311,9 +311,6 @@ fn finish(mut response: Response<Body>, mut record: Box<Record>) -> Response<Bod
     if record.worker.is_leaving() && record.is_http1 {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    if record.busy.state.secure && record.view.table.strict_transport {
-        headers.insert(header::STRICT_TRANSPORT_SECURITY, STRICT_TRANSPORT);
-    }
     if let Some(alternative) = &record.busy.state.alternative {
         headers.insert(header::ALT_SVC, alternative.clone());
     }
@@ -327,6 +324,10 @@ fn finish(mut response: Response<Body>, mut record: Box<Record>) -> Response<Bod
         for (name, value) in &route.response_headers {
             headers.insert(name, value.clone());
         }
+    }
+    // Over what service and route say: half a promise would be none.
+    if record.busy.state.secure && record.view.table.strict_transport {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, STRICT_TRANSPORT);
     }
     let state = Rc::clone(&record.busy.state);
     state.touch();

@@ -133,6 +133,22 @@ async fn requests_take_the_same_way_as_over_tcp() {
 }
 
 #[tokio::test]
+async fn every_answer_makes_the_promise_of_tls() {
+    let http3 = Http3::of(service(), |snapshot| snapshot.tls.as_mut().unwrap().strict_transport = true);
+    let mut client = http3.connect().await;
+    for (uri, status) in
+        [("https://app.localhost/", 200), ("https://other.localhost/", 404), ("https://app.localhost/a/../b", 400)]
+    {
+        let (head, _) = client.get(uri).await;
+        let promise = head.headers().get("strict-transport-security").unwrap();
+        assert_eq!(
+            (head.status().as_u16(), promise),
+            (status, &"max-age=31536000; includeSubDomains; preload".parse().unwrap())
+        );
+    }
+}
+
+#[tokio::test]
 async fn clients_over_tcp_are_told_where_it_is() {
     let http3 = Http3::start();
     let tcp = TlsClient::trusting(&http3.folder.path().join("ca/ca.pem"));

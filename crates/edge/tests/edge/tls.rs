@@ -8,7 +8,9 @@ use futures_util::{SinkExt, StreamExt};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
-use mana_edge::snapshot::{CertificateFiles, Issuer, Listener, LocalAuthority, Policies, Route, Snapshot, Tls};
+use mana_edge::snapshot::{
+    CertificateFiles, Issuer, Listener, LocalAuthority, Policies, Redirect, Route, Snapshot, Target, Tls,
+};
 use rustls::HandshakeKind;
 use tokio::io::AsyncReadExt;
 use tokio_tungstenite::WebSocketStream;
@@ -59,6 +61,48 @@ async fn http1_over_tls_is_answered_with_the_hosts_own_certificate() {
     }
     assert_eq!(edge.metric("mana_edge_tls_handshakes_total{result=\"full\"}").await, Some(1.0));
     assert_eq!(edge.metric("mana_edge_tls_handshakes_total{result=\"failed\"}").await, Some(2.0));
+}
+
+#[tokio::test]
+async fn every_answer_over_tls_makes_the_same_promise_whoever_gives_it() {
+    const PROMISE: &str = "max-age=31536000; includeSubDomains; preload";
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::http(async |_| {
+        let mut answer = text("chat");
+        answer.headers_mut().insert("strict-transport-security", "max-age=1".parse().unwrap());
+        answer
+    });
+    let at = |path: &str, target| Route {
+        path: path.into(),
+        hosts: vec!["chat.localhost".into()],
+        ..route(path.trim_matches('/'), target)
+    };
+    let redirect = Redirect { to: "https://chat.localhost".into(), status: 308, keep_path: true };
+    let mut routes = vec![
+        route("chat", slots(&[service.address])),
+        at("/old", Target::Redirect(redirect)),
+        at("/down", slots(&[])),
+        at("/denied", slots(&[service.address])),
+    ];
+    routes[0].response_headers.insert("strict-transport-security".into(), "max-age=2".into());
+    routes[3].policies.deny = vec!["127.0.0.0/8".into()];
+    let edge = TestEdge::start(&secured(routes, folder.path()));
+    let asked = [("/", 200), ("/old/x", 308), ("/down", 503), ("/denied", 403), ("/a/../b", 400)];
+    for (path, status) in asked {
+        let mut raw = Raw::over(client(folder.path()).connect(edge.address(), "chat.localhost").await.unwrap());
+        let answer = raw.ask(format!("GET {path} HTTP/1.1\r\nhost: chat.localhost\r\n\r\n")).await;
+        let promises = answer.headers.iter().filter(|(name, _)| name == "strict-transport-security");
+        let promises: Vec<_> = promises.map(|(_, promise)| promise.as_str()).collect();
+        assert_eq!((answer.status, promises), (status, vec![PROMISE]), "{path}");
+    }
+    let mut http2 = client(folder.path()).http2(edge.address(), "chat.localhost").await;
+    for (path, status) in asked {
+        let request = Request::get(format!("https://chat.localhost{path}")).body(Full::default()).unwrap();
+        let answer = http2.send_request(request).await.unwrap();
+        let promises = answer.headers().get_all("strict-transport-security").iter();
+        let promises: Vec<_> = promises.map(|promise| promise.to_str().unwrap()).collect();
+        assert_eq!((answer.status().as_u16(), promises), (status, vec![PROMISE]), "{path}");
+    }
 }
 
 #[tokio::test]
@@ -194,6 +238,18 @@ async fn plain_http_is_sent_to_tls() {
     let answer = get(address, "chat.localhost:8080", "/a/b?c=d").await;
     assert_eq!((answer.status, answer.header("location")), (308, Some("https://chat.localhost:8443/a/b?c=d")));
     assert_eq!(answer.header("strict-transport-security"), None, "a promise over plain HTTP means nothing");
+    for method in ["HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY"] {
+        let ask =
+            format!("{method} /a HTTP/1.1\r\nhost: chat.localhost\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+        let mut client = Raw::connect(address).await;
+        client.write(ask).await;
+        let answer = client.answer_to(method).await;
+        assert_eq!(
+            (answer.status, answer.header("location")),
+            (308, Some("https://chat.localhost:8443/a")),
+            "{method}"
+        );
+    }
     assert_eq!(get(address, "evil.example.org", "/").await.status, 404);
     assert_eq!(get(address, "chat.localhost", "/.well-known/acme-challenge/x").await.status, 308);
     let options = send(address, "OPTIONS * HTTP/1.1\r\nhost: chat.localhost\r\nconnection: close\r\n\r\n").await;
