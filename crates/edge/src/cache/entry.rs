@@ -11,6 +11,7 @@ use http::{Method, Response, StatusCode, request};
 use super::Asked;
 use super::rules::Lifetime;
 use crate::body::Body;
+use crate::compress::{self, Packed};
 use crate::range::{self, Range};
 use crate::validators::Validators;
 
@@ -32,6 +33,7 @@ pub(crate) struct Entry {
     status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
+    packed: Arc<Packed>,
     validators: Validators,
     pub(super) lifetime: Lifetime,
     since: Instant,
@@ -77,6 +79,7 @@ impl Entry {
             vary: vary.collect(),
             status: head.status,
             validators: Validators::said(&headers),
+            packed: Arc::new(Packed::within(if compress::may_fit(&headers) { body.len() } else { 0 })),
             headers,
             body,
             lifetime,
@@ -98,6 +101,7 @@ impl Entry {
             validators: Validators::said(&newer),
             headers: newer,
             body: self.body.clone(),
+            packed: Arc::clone(&self.packed),
             lifetime,
             since: came,
             tags: self.tags.clone(),
@@ -154,10 +158,11 @@ impl Entry {
         self.audience == other.audience && self.vary == other.vary
     }
 
-    /// What it takes in memory.
+    /// What it takes in memory, compressed forms included, which text has or will have.
     pub(super) fn cost(&self) -> usize {
         let headers: usize = self.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
-        self.body.len() + headers + OVERHEAD_BYTES
+        let forms = if compress::may_fit(&self.headers) { self.body.len() } else { 0 };
+        self.body.len() + forms + headers + OVERHEAD_BYTES
     }
 
     /// Seconds until it is stale, below zero: since it is.
@@ -218,6 +223,9 @@ impl Entry {
         }
         let mut response = Response::new(send(self.body.clone()));
         *response.status_mut() = self.status;
+        if parts.headers.contains_key(header::ACCEPT_ENCODING) {
+            response.extensions_mut().insert(Arc::clone(&self.packed));
+        }
         if self.status != StatusCode::NO_CONTENT {
             response.headers_mut().insert(header::CONTENT_LENGTH, all.into());
         }

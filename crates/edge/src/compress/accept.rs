@@ -11,7 +11,7 @@ pub(crate) enum Coding {
 }
 
 impl Coding {
-    const COUNT: usize = 3;
+    pub(super) const COUNT: usize = 3;
 
     /// Its name in `Content-Encoding`.
     pub(crate) fn name(self) -> &'static str {

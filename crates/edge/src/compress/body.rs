@@ -6,12 +6,15 @@
 
 use std::cell::Cell;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame};
 
+use super::Coding;
 use super::encoder::Encoder;
+use super::packed::Packed;
 use crate::body::{Body, BodyError};
 
 /// Input that is compressed without letting others have a turn.
@@ -47,6 +50,13 @@ impl Drop for Permit {
     }
 }
 
+/// What came out so far, for those who ask later.
+struct Keeping {
+    packed: Arc<Packed>,
+    coding: Coding,
+    form: Vec<u8>,
+}
+
 pub(crate) struct Compressed {
     source: Body,
     /// `None` once its end is out.
@@ -62,10 +72,12 @@ pub(crate) struct Compressed {
     failed: Option<BodyError>,
     /// The last poll had a result.
     handed_on: bool,
+    /// `None`: nobody else will ask for the same.
+    keeping: Option<Keeping>,
 }
 
 impl Compressed {
-    pub(super) fn new(source: Body, encoder: Encoder, permit: Permit) -> Self {
+    pub(super) fn new(source: Body, encoder: Encoder, permit: Permit, packed: Option<(Arc<Packed>, Coding)>) -> Self {
         Self {
             source,
             encoder: Some((encoder, permit)),
@@ -75,6 +87,7 @@ impl Compressed {
             trailers: None,
             failed: None,
             handed_on: false,
+            keeping: packed.map(|(packed, coding)| Keeping { packed, coding, form: Vec::new() }),
         }
     }
 
@@ -85,7 +98,30 @@ impl Compressed {
     pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let polled = self.poll_next(cx);
         self.handed_on = polled.is_ready();
+        if let Poll::Ready(came) = &polled {
+            self.keep(came.as_ref());
+        }
         polled
+    }
+
+    /// Remembers what came out; at the end all of it is kept.
+    fn keep(&mut self, came: Option<&Result<Frame<Bytes>, BodyError>>) {
+        let Some(keeping) = &mut self.keeping else { return };
+        match came {
+            None => {}
+            Some(Ok(frame)) if frame.is_data() => {
+                keeping.form.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+            }
+            Some(_) => self.keeping = None,
+        }
+        let Some(keeping) =
+            self.keeping.take_if(|keeping| self.encoder.is_none() || keeping.form.len() > keeping.packed.left())
+        else {
+            return;
+        };
+        if self.encoder.is_none() {
+            keeping.packed.keep(keeping.coding, &keeping.form.into());
+        }
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {

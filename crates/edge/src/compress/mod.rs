@@ -8,9 +8,11 @@
 mod accept;
 mod body;
 mod encoder;
+mod packed;
 mod types;
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -24,6 +26,7 @@ use encoder::Encoder;
 
 pub(crate) use accept::{Accepted, Coding};
 pub(crate) use body::Compressed;
+pub(crate) use packed::Packed;
 pub(crate) use types::fits;
 
 /// Of what a client takes equally gladly: zstd costs the least for what it saves.
@@ -84,9 +87,16 @@ pub(crate) fn apply(offer: Offer, response: &mut Response<Body>) {
         return;
     }
     vary(response.headers_mut(), "accept-encoding");
-    if offer.head_only || compress(offer, size, response.body_mut()) {
+    let packed = response.extensions_mut().remove::<Arc<Packed>>();
+    if offer.head_only || compress(offer, size, packed, response.body_mut()) {
         describe(response.headers_mut(), offer.coding);
     }
+}
+
+/// Whether an answer with these headers may be compressed for somebody.
+pub(crate) fn may_fit(headers: &HeaderMap) -> bool {
+    !headers.contains_key(header::CONTENT_ENCODING)
+        && headers.get(header::CONTENT_TYPE).is_some_and(|kind| fits(kind.as_bytes()))
 }
 
 /// Whether the answer has a whole body in its plain form, and nobody forbids to change that.
@@ -107,12 +117,19 @@ fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Says whether the body is compressed now.
-fn compress(offer: Offer, size: Option<u64>, body: &mut Body) -> bool {
+/// Says whether the body is compressed now. What is `packed` of it already is not packed again.
+fn compress(offer: Offer, size: Option<u64>, packed: Option<Arc<Packed>>, body: &mut Body) -> bool {
+    if let Some(form) = packed.as_ref().and_then(|packed| packed.get(offer.coding)) {
+        *body = Body::full(form);
+        return true;
+    }
     if let Some(whole) = body.whole().filter(|whole| whole.len() <= body::PIECE_BYTES) {
         return match at_once(offer.coding, whole) {
-            Ok(packed) if packed.len() < whole.len() || offer.always => {
-                *body = Body::full(packed);
+            Ok(form) if form.len() < whole.len() || offer.always => {
+                if let Some(packed) = packed {
+                    packed.keep(offer.coding, &form);
+                }
+                *body = Body::full(form);
                 true
             }
             Ok(_) => false,
@@ -123,7 +140,8 @@ fn compress(offer: Offer, size: Option<u64>, body: &mut Body) -> bool {
     match Encoder::new(offer.coding, size) {
         Ok(encoder) => {
             let source = std::mem::replace(body, Body::empty());
-            *body = Body::compressed(Box::new(Compressed::new(source, encoder, permit)));
+            let packed = packed.map(|packed| (packed, offer.coding));
+            *body = Body::compressed(Box::new(Compressed::new(source, encoder, permit, packed)));
             true
         }
         Err(error) => failed(&error),
@@ -226,6 +244,19 @@ mod tests {
     }
 
     #[test]
+    fn a_kept_body_is_packed_once_for_each_coding() {
+        let packed = Arc::new(Packed::within(5_000));
+        let form = |coding| {
+            let mut body = Body::full(Bytes::from(vec![b'a'; 5_000]));
+            assert!(compress(offer(coding), Some(5_000), Some(Arc::clone(&packed)), &mut body));
+            body.whole().unwrap().clone()
+        };
+        let (first, second, other) = (form(Coding::Gzip), form(Coding::Gzip), form(Coding::Brotli));
+        assert_eq!(first.as_ptr(), second.as_ptr(), "the very same bytes");
+        assert_ne!(first, other);
+    }
+
+    #[test]
     fn what_cannot_get_smaller_stays_as_it_is() {
         let mut state = 1_u64;
         let noise: Vec<u8> = std::iter::repeat_with(|| {
@@ -235,7 +266,7 @@ mod tests {
         .take(2_000)
         .collect();
         let mut body = Body::full(Bytes::from(noise));
-        assert!(!compress(offer(Coding::Zstd), Some(2_000), &mut body));
+        assert!(!compress(offer(Coding::Zstd), Some(2_000), None, &mut body));
         assert_eq!(body.size_hint().exact(), Some(2_000));
     }
 

@@ -79,6 +79,30 @@ async fn bodies_of_all_sizes_come_back_as_they_were_in_every_coding() {
 }
 
 #[tokio::test]
+async fn a_kept_answer_is_compressed_for_the_first_who_asks() {
+    let service = service();
+    let edge = edge_of(&service);
+    let plain = prose(200_000);
+    for coding in CODINGS {
+        let ask =
+            async || ask(&edge, "/200000?cache-control=max-age=60", &format!("accept-encoding: {coding}\r\n")).await;
+        let (first, second) = (ask().await, ask().await);
+        assert_eq!(first.header("content-length"), None, "{coding}: made as it passes");
+        assert_eq!(
+            second.header("content-length"),
+            Some(first.body.len().to_string().as_str()),
+            "{coding}: made before"
+        );
+        assert_eq!(first.body, second.body);
+        assert!(unpacked(Some(coding), &second.body) == plain.as_bytes(), "{coding}");
+    }
+    let rest = ask(&edge, "/200000?cache-control=max-age=60", "").await;
+    assert_eq!((rest.header("content-encoding"), rest.body.len()), (None, plain.len()));
+    let bytes = edge.metric("mana_edge_cache_bytes").await.unwrap();
+    assert!((400_000.0..402_000.0).contains(&bytes), "{bytes}: counted with all its forms");
+}
+
+#[tokio::test]
 async fn the_coding_is_the_one_the_client_likes_best() {
     let service = service();
     let edge = edge_of(&service);
