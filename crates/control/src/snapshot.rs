@@ -9,7 +9,7 @@ use mana_edge::snapshot::{
     Maintenance, Policies, Probe, Protocol, RateKey, RateLimit, Redirect, Route, RouteLimits, Slot, Snapshot,
     StaticSite, Target, Tls, Traces, lets_encrypt,
 };
-use mana_manifest::plan::{self, Command, Environment, Plan, Run, Service};
+use mana_manifest::plan::{self, Command, Environment, Plan, Rate, Run, Service};
 
 use crate::paths;
 
@@ -136,6 +136,7 @@ fn route(plan: &Plan, service: &Service, name: String, path: &str, target: Targe
         limits: RouteLimits {
             max_body_bytes: service.limits.max_body_bytes,
             response_timeout_ms: millis(service.limits.response_timeout),
+            request_timeout_ms: service.limits.request_timeout.map_or(0, millis),
             drain_timeout_ms: millis(service.limits.drain),
             ..RouteLimits::default()
         },
@@ -148,6 +149,7 @@ fn route(plan: &Plan, service: &Service, name: String, path: &str, target: Targe
             basic_auth: (!access.basic_auth.is_empty())
                 .then(|| BasicAuth { realm: service.name.clone(), sha256: access.basic_auth.clone() }),
             cors: access.cors.as_ref().map(cors),
+            compress: access.uncompressed.then_some(false),
             maintenance: access.maintenance.map(|hold| Maintenance { hold_ms: millis(hold), ..Maintenance::default() }),
             ..Policies::default()
         },
@@ -176,13 +178,11 @@ fn cors(cors: &plan::Cors) -> Cors {
 
 /// All of a time's requests may come at once: people open pages, they do not tick.
 fn rate_limits(service: &Service) -> Vec<RateLimit> {
-    let limit = service.limits.rate.map(|rate| RateLimit {
-        key: RateKey::Address,
-        requests: rate.requests,
-        per_ms: millis(rate.per),
-        burst: None,
-    });
-    limit.into_iter().collect()
+    let limits = [(RateKey::Address, service.limits.rate), (RateKey::Token, service.limits.rate_per_token)];
+    let limit = |(key, rate): (RateKey, Option<Rate>)| {
+        rate.map(|rate| RateLimit { key, requests: rate.requests, per_ms: millis(rate.per), burst: None })
+    };
+    limits.into_iter().filter_map(limit).collect()
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -210,7 +210,8 @@ mod tests {
     use super::*;
 
     const MANIFEST: &str = "name = \"shop\"\ndomain = \"shop.example\"\n\n\
-        [services.shop-backend]\ncommand = \"bin/shop\"\nport = 4001\nlimits = { rate = \"600/1m\" }\n";
+        [services.shop-backend]\ncommand = \"bin/shop\"\nport = 4001\n\
+        limits = { rate = \"600/1m\", rate_per_token = \"60/1s\", request_timeout = \"5m\", drain = \"10s\" }\n";
 
     /// What the edge is told in an environment, with further lines in the manifest.
     fn told(environment: &str, more: &str) -> Snapshot {
@@ -231,8 +232,11 @@ mod tests {
         assert_eq!(acme.folder, Path::new("/srv/shop/.mana/production/certificates"));
         let policies = &snapshot.routes[0].policies;
         assert!(policies.security_headers);
-        let [limit] = policies.rate_limits.as_slice() else { panic!("{policies:?}") };
-        assert_eq!((limit.key, limit.requests, limit.per_ms), (RateKey::Address, 600, 60_000));
+        let limits: Vec<_> =
+            policies.rate_limits.iter().map(|limit| (limit.key, limit.requests, limit.per_ms)).collect();
+        assert_eq!(limits, [(RateKey::Address, 600, 60_000), (RateKey::Token, 60, 1_000)]);
+        let limits = &snapshot.routes[0].limits;
+        assert_eq!((limits.request_timeout_ms, limits.drain_timeout_ms), (300_000, 10_000));
         snapshot.compile().expect("the edge takes it");
     }
 
@@ -240,7 +244,7 @@ mod tests {
     fn what_the_manifest_says_of_access_reaches_the_edge() {
         let digest = "a".repeat(64);
         let more = format!(
-            "instances = 2\nprotocol = \"h2c\"\nmaintenance = \"20s\"\n\
+            "instances = 2\nprotocol = \"h2c\"\nmaintenance = \"20s\"\ncompress = false\n\
              access = {{ allow = [\"10.0.0.0/8\"], deny = [\"10.0.0.1\"], basic_auth = [\"{digest}\"] }}\n\
              cors = {{ origins = [\"https://app.example\"], methods = [\"PUT\"], credentials = true }}\n\
              [environments.staging]\nhttp3 = true\ntraces = \"http://127.0.0.1:4318/v1/traces\"\n\
@@ -258,6 +262,7 @@ mod tests {
             (&["10.0.0.0/8".to_owned()][..], &["10.0.0.1".to_owned()][..])
         );
         assert_eq!(policies.basic_auth.as_ref().map(|people| &people.sha256[..]), Some(&[digest][..]));
+        assert_eq!(policies.compress, Some(false));
         assert_eq!(policies.maintenance.as_ref().map(|closed| closed.hold_ms), Some(20_000));
         assert!(policies.cors.as_ref().is_some_and(|cors| cors.credentials && cors.methods == ["PUT"]));
         let behind = told("production", &more);

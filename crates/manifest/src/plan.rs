@@ -181,6 +181,9 @@ pub struct Access {
     /// It is closed; requests wait this long.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "maybe_as_millis")]
     pub maintenance: Option<Duration>,
+    /// Its answers are never compressed by the edge.
+    #[serde(skip_serializing_if = "is_false")]
+    pub uncompressed: bool,
 }
 
 impl Access {
@@ -362,6 +365,12 @@ pub struct ServiceLimits {
     /// How often one client address may ask from outside; `None`: unbounded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,
+    /// How often one token may be used from outside; `None`: unbounded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_per_token: Option<Rate>,
+    /// From an instance being asked to its answer's last byte; `None`: for ever.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "maybe_as_millis")]
+    pub request_timeout: Option<Duration>,
 }
 
 /// Requests in a time.

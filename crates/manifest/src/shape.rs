@@ -202,7 +202,17 @@ const LIMITS: &[Key] = &[
         Shape::Rate,
         "How often one client address may ask from outside; more is answered with 429. Unbounded where absent.",
     ),
+    key(
+        "rate_per_token",
+        Shape::Rate,
+        "How often one value of Authorization may be used from outside; more is answered with 429. Unbounded where absent.",
+    ),
     key("response_timeout", Shape::Duration, "Longest time to the beginning of an answer; 60s where absent."),
+    key(
+        "request_timeout",
+        Shape::Duration,
+        "Longest time to the end of an answer, event streams included; for ever where absent.",
+    ),
     key(
         "drain",
         Shape::Duration,
@@ -253,6 +263,7 @@ pub(crate) const SERVICE: &[Key] = &[
     ACCESS_TABLE,
     CORS_TABLE,
     MAINTENANCE,
+    COMPRESS,
     PUBLIC,
     HOST,
     HOSTS,
@@ -283,6 +294,7 @@ const SERVICE_IN_ENVIRONMENT: &[Key] = &[
     ACCESS_TABLE,
     CORS_TABLE,
     MAINTENANCE,
+    COMPRESS,
     PUBLIC,
     HOST,
     HOSTS,
@@ -345,6 +357,11 @@ const MAINTENANCE: Key = key(
     "maintenance",
     Shape::Duration,
     "It is closed: requests from outside wait this long for it to open (at most 60s), and then get 503.",
+);
+const COMPRESS: Key = key(
+    "compress",
+    Shape::Boolean,
+    "Whether the edge compresses its answers for clients that take it; true where absent. False where a page holds a secret and repeats what a request said.",
 );
 const PUBLIC: Key = key("public", Shape::Boolean, "Whether it has a public host; true where absent.");
 const HOST: Key =

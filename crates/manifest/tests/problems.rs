@@ -93,6 +93,7 @@ fn every_wrong_one_says_where_what_and_what_instead() {
         ("invalid domain", GOOD.replace("shop.example", "https://shop.example")),
         ("invalid size", service(&format!("{ok}limits = {{ memory = \"256\" }}"))),
         ("invalid duration", service(&format!("{ok}start_timeout = \"30\""))),
+        ("no time to drain", service(&format!("{ok}limits = {{ drain = \"0s\", request_timeout = \"2d\" }}"))),
         ("invalid rate", service(&format!("{ok}limits = {{ rate = \"600\" }}"))),
         ("duration as a number", service(&format!("{ok}start_timeout = 30"))),
         ("invalid listen", with("[environments.development]\nlisten = \"localhost\"\n")),

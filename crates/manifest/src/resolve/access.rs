@@ -36,6 +36,7 @@ pub(super) fn resolve(keys: &ServiceKeys, problems: &mut Vec<Problem>) -> Access
         basic_auth: all(&keys.access.basic_auth),
         cors: keys.cors.as_ref().map(|table| cors(table, problems)),
         maintenance: keys.maintenance.as_ref().map(|hold| hold.value),
+        uncompressed: keys.compress.as_ref().is_some_and(|compress| !compress.value),
     }
 }
 

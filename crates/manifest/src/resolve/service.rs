@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Candidate, Setting, access, folder_problem, hosts};
-use crate::document::{Document, ServiceTable, Spanned, Text};
+use crate::document::{Document, ServiceKeys, ServiceTable, Spanned, Text};
 use crate::interpolate::{self, Reference};
 use crate::names::variable_of;
 use crate::plan::{Command, Kind, Part, Rate, Run, SecretRule, Service, ServiceLimits, Value};
@@ -22,6 +22,8 @@ const DEFAULT_BODY_BYTES: u64 = 10_000_000;
 /// Above the longest model call, so that its own error is what users get.
 const DEFAULT_RESPONSE_TIMEOUT: Duration = Duration::from_mins(1);
 const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
+/// Longest of these that the edge takes.
+const MAX_TIMEOUT: Duration = Duration::from_hours(24);
 const DEFAULT_MIGRATE: &str = "migrate";
 
 /// Variables that the platform sets; a manifest that set them would be overruled.
@@ -120,14 +122,31 @@ pub(super) fn resolve(candidate: &Candidate, context: &Context, problems: &mut V
         run,
         needs,
         secrets,
-        limits: ServiceLimits {
-            memory_bytes: keys.memory.as_ref().map(|memory| memory.value),
-            max_body_bytes: keys.body.as_ref().map_or(DEFAULT_BODY_BYTES, |body| body.value),
-            rate: keys.rate.as_ref().map(|rate| Rate { requests: rate.value.0, per: rate.value.1 }),
-            response_timeout: keys.response_timeout.as_ref().map_or(DEFAULT_RESPONSE_TIMEOUT, |timeout| timeout.value),
-            drain: keys.drain.as_ref().map_or(DEFAULT_DRAIN, |drain| drain.value),
-        },
+        limits: limits(keys, problems),
         access: access::resolve(keys, problems),
+    }
+}
+
+fn limits(keys: &ServiceKeys, problems: &mut Vec<Problem>) -> ServiceLimits {
+    let rate = |rate: &Option<Spanned<(u32, Duration)>>| {
+        rate.as_ref().map(|rate| Rate { requests: rate.value.0, per: rate.value.1 })
+    };
+    let mut bounded = |name: &str, duration: &Option<Spanned<Duration>>| {
+        let duration = duration.as_ref()?;
+        if duration.value.is_zero() || duration.value > MAX_TIMEOUT {
+            let problem = Problem::error(duration.span.clone(), format!("{name} is not between 1ms and a day"));
+            problems.push(problem.help("write a duration such as \"30s\""));
+        }
+        Some(duration.value)
+    };
+    ServiceLimits {
+        memory_bytes: keys.memory.as_ref().map(|memory| memory.value),
+        max_body_bytes: keys.body.as_ref().map_or(DEFAULT_BODY_BYTES, |body| body.value),
+        rate: rate(&keys.rate),
+        rate_per_token: rate(&keys.rate_per_token),
+        response_timeout: bounded("response_timeout", &keys.response_timeout).unwrap_or(DEFAULT_RESPONSE_TIMEOUT),
+        request_timeout: bounded("request_timeout", &keys.request_timeout),
+        drain: bounded("drain", &keys.drain).unwrap_or(DEFAULT_DRAIN),
     }
 }
 
