@@ -35,8 +35,11 @@ pub(crate) struct Known {
 pub(crate) fn due(known: &Known) -> Seconds {
     let wanted = match (known.validity, known.window) {
         (None, _) => Seconds::MIN,
-        (Some(_), Some((start, end))) => start + part(end.saturating_sub(start).max(0), known.chance),
-        (Some((start, end)), None) => {
+        // A window beyond the certificate's end would be a mistake of the authority's, and nobody's wish.
+        (Some((_, until)), Some((start, end))) if end < until => {
+            start + part(end.saturating_sub(start).max(0), known.chance)
+        }
+        (Some((start, end)), _) => {
             let margin = MARGIN.min(end.saturating_sub(start).max(0) / 3);
             end - margin - part(margin / 10, known.chance)
         }
@@ -89,6 +92,8 @@ mod tests {
     fn the_authoritys_window_goes_before() {
         let known = Known { window: Some((10 * DAY, 12 * DAY)), chance: 0.5, ..valid(90) };
         assert_eq!(due(&known), 11 * DAY);
+        let beyond = Known { window: Some((10 * DAY, 91 * DAY)), ..valid(90) };
+        assert_eq!(due(&beyond), due(&valid(90)), "unless it would let the certificate expire");
     }
 
     #[test]
