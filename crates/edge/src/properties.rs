@@ -1,12 +1,14 @@
 //! What holds for any snapshot and any request, against models too simple to be wrong.
 
 use std::collections::{BTreeMap, HashSet};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 
 use crate::metrics::Registry;
 use crate::pick;
+use crate::pool::Lease;
 use crate::snapshot::{Instance, Policies, Route, RouteLimits, Slot, Snapshot, Target};
 use crate::table::{self, Found, Table};
 use crate::view::View;
@@ -82,6 +84,26 @@ fn slots_of(table: &Table, route: usize) -> &table::Slots {
     }
 }
 
+/// Requests by instance, of those that are with one that is not in the view.
+fn still_with(view: &View, in_flight: &[Lease]) -> BTreeMap<Box<str>, u32> {
+    let slots = || view.routes.iter().flat_map(|route| &route.slots);
+    let is_there =
+        |lease: &&Lease| slots().any(|slot| slot.upstreams.iter().any(|one| Rc::ptr_eq(one, &lease.upstream)));
+    count(in_flight.iter().filter(|lease| !is_there(lease)).map(|lease| (lease.upstream.id.clone(), 1)))
+}
+
+/// The same, as it is told.
+fn told(view: &View) -> BTreeMap<Box<str>, u32> {
+    count(view.retired())
+}
+
+fn count(requests: impl Iterator<Item = (Box<str>, u32)>) -> BTreeMap<Box<str>, u32> {
+    requests.fold(BTreeMap::new(), |mut counts, (id, more)| {
+        *counts.entry(id).or_default() += more;
+        counts
+    })
+}
+
 proptest! {
     #[test]
     fn the_longest_prefix_wins(snapshot in snapshot(), host in host(), path in path()) {
@@ -101,6 +123,7 @@ proptest! {
         let mut now = 0;
         let registry = Registry::default();
         let mut before: Option<(View, Arc<Table>)> = None;
+        let mut in_flight: Vec<Lease> = Vec::new();
         for (epoch, snapshot) in (1..).zip(&snapshots) {
             let mut table = snapshot.compile().unwrap();
             if let Some((_, earlier)) = &before {
@@ -108,6 +131,10 @@ proptest! {
             }
             let table = Arc::new(table);
             let view = View::new(epoch, &table, before.as_ref().map(|(view, _)| view), &registry);
+            // Requests of earlier snapshots go on where they are, and who waits for their end is told of each.
+            prop_assert_eq!(still_with(&view, &in_flight), told(&view));
+            in_flight.truncate(in_flight.len() / 2);
+            prop_assert_eq!(still_with(&view, &in_flight), told(&view));
             for (host, path, fails, after, place) in &requests {
                 now += after;
                 let Found::Route(route) = table.find(host, path) else { continue };
@@ -131,6 +158,7 @@ proptest! {
                     }
                 } else {
                     first.upstream.answered(std::time::Duration::from_millis(*after), now);
+                    in_flight.push(first.upstream.lease());
                 }
                 let several = declared.iter().filter(|slot| slot.weight > 0).map(|slot| slot.instances.len()).sum::<usize>() > 1;
                 let other = pick::other(slots, &view.routes[route], &first, now);
