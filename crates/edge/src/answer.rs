@@ -56,7 +56,7 @@ impl Fault {
             Self::BadTarget => (
                 StatusCode::BAD_REQUEST,
                 "Ambiguous request target",
-                "Send the path without `.` and `..` segments, and the same host in target and Host header.",
+                "Send the path without `.` and `..` segments, backslashes, encoded separators and `#`, and the same host in target and Host header.",
             ),
             Self::BadBody => {
                 (StatusCode::BAD_REQUEST, "Request body broken off or malformed", "Send as many bytes as announced.")

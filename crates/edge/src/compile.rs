@@ -144,16 +144,17 @@ impl Compiler<'_> {
 
     fn prefix(&mut self, at: &str, path: &str) -> Box<str> {
         let plain = path.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#'));
-        if !path.starts_with('/') || !plain || path.contains("//") || host::has_dot_segments(path) {
+        if !path.starts_with('/') || !plain || path.contains("//") || host::has_two_readings(path) {
             self.problem(
                 at,
                 format!(
-                    "path `{}` must begin with `/` and have no empty, `.` or `..` segment, space, `?` or `#`",
+                    "path `{}` must begin with `/` and have no empty, `.` or `..` segment, encoded separator, space, `?` or `#`",
                     path.escape_debug()
                 ),
             );
         }
-        path.strip_suffix('/').unwrap_or(path).into()
+        let path = host::plain(path);
+        path.strip_suffix('/').unwrap_or(&path).into()
     }
 
     fn slots(&mut self, at: &str, slots: &[snapshot::Slot]) -> Slots {

@@ -71,7 +71,7 @@ fn routes_are_named_where_something_is_wrong() {
             "/routes/2/path",
             json!(path),
             &format!(
-                "route `app`: path `{path}` must begin with `/` and have no empty, `.` or `..` segment, space, `?` or `#`"
+                "route `app`: path `{path}` must begin with `/` and have no empty, `.` or `..` segment, encoded separator, space, `?` or `#`"
             ),
         );
     }

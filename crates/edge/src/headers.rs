@@ -64,6 +64,20 @@ pub(crate) fn is_framing(name: &HeaderName) -> bool {
     HOP_BY_HOP.contains(name) || name == header::CONTENT_LENGTH || name == header::TRAILER
 }
 
+/// The length that a message says, if it says any; `None` where that has two readings.
+#[expect(clippy::option_option, reason = "malformed, not said, said")]
+pub(crate) fn said_length(headers: &HeaderMap) -> Option<Option<u64>> {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    match (lengths.next(), lengths.next()) {
+        (None, _) => Some(None),
+        (Some(length), None) => {
+            let digits = length.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
+            digits.parse().ok().map(Some)
+        }
+        _ => None,
+    }
+}
+
 /// Whether a header claims something about earlier hops, which only a trusted peer may do.
 fn is_claim(name: &HeaderName) -> bool {
     name == header::FORWARDED || name == X_REAL_IP || name.as_str().starts_with("x-forwarded-")
@@ -362,6 +376,23 @@ mod tests {
             ],
         );
         check_forwarded(Claims::Inside, &[("x-real-ip", "nobody")], &KNOWN);
+    }
+
+    #[test]
+    fn a_length_is_said_once_and_in_digits() {
+        for (said, expected) in [
+            (&[][..], Some(None)),
+            (&["0"], Some(Some(0))),
+            (&["18446744073709551615"], Some(Some(u64::MAX))),
+            (&["18446744073709551616"], None),
+            (&[""], None),
+            (&["+1"], None),
+            (&["1, 1"], None),
+            (&["1", "1"], None),
+        ] {
+            let lines: Vec<_> = said.iter().map(|length| ("content-length", *length)).collect();
+            assert_eq!(said_length(&map(&lines)), expected, "{said:?}");
+        }
     }
 
     #[test]

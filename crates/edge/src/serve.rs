@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use http::header::{self, HeaderValue};
 use http::request::Parts;
+use http::uri::PathAndQuery;
 use http::{Method, Request, Response, Version};
 
 use crate::answer::{Fault, Form};
@@ -220,22 +221,34 @@ fn destination(view: &View, store: &Store, role: Role, parts: &Parts) -> Result<
     }
     let authority = authority(parts)?;
     let path = parts.uri.path();
-    if host::has_dot_segments(path) {
+    if !is_target(parts) || host::has_two_readings(path) {
         return Err(Fault::BadTarget);
+    }
+    // In HTTP/1, `http1::request` has seen to it.
+    if parts.version >= Version::HTTP_2 && headers::said_length(&parts.headers).is_none() {
+        return Err(Fault::BadBody);
     }
     match role {
         Role::Gone => Err(Fault::ListenerGone),
         Role::Internal(route) => Ok(Destination::Route(route)),
         Role::ToHttps(port) => to_https::answer(&view.table, store, authority, parts, port).map(Destination::Elsewhere),
         Role::Public => {
-            let host = authority.and_then(host::normal).ok_or(Fault::BadHost)?;
-            match view.table.find(&host, path) {
+            let name = authority.and_then(host::normal).ok_or(Fault::BadHost)?;
+            match view.table.find(&name, &host::plain(path)) {
                 Found::Route(route) => Ok(Destination::Route(route)),
                 Found::NoHost => Err(Fault::UnknownHost),
                 Found::NoPath => Err(Fault::UnknownPath),
             }
         }
     }
+}
+
+/// Whether a request asks for something that a server can have: a path, or `*` where the standard knows it.
+fn is_target(parts: &Parts) -> bool {
+    // `path()` says `/` of a lone query, too, which would be written to an instance as it is.
+    let target = parts.uri.path_and_query().map_or("", PathAndQuery::as_str);
+    (target.starts_with('/') || target == "*" && parts.method == Method::OPTIONS)
+        && matches!(parts.uri.scheme_str(), None | Some("http" | "https"))
 }
 
 /// The host that was asked for, in its normal form.
@@ -270,14 +283,17 @@ fn target(
 ) -> Result<Step, Fault> {
     Ok(match &route.target {
         Target::Slots(slots) => Step::Pass(Passage::new(parts, Some(incoming), slots, &route.limits, claims, record)?),
-        Target::Static(site) => Step::Answer(static_site::serve(site, below(route, &parts), &parts)?),
-        Target::Redirect(redirect) => Step::Answer(redirected(redirect, below(route, &parts), &parts)),
+        Target::Static(site) => {
+            Step::Answer(static_site::serve(site, below(route, &host::plain(parts.uri.path())), &parts)?)
+        }
+        Target::Redirect(redirect) => {
+            Step::Answer(redirected(redirect, below(route, &host::plain(parts.uri.path())), &parts))
+        }
     })
 }
 
 /// The path below the route's prefix. A listener's own route is asked with any path: then all of it.
-fn below<'a>(route: &Route, parts: &'a Parts) -> &'a str {
-    let path = parts.uri.path();
+fn below<'a>(route: &Route, path: &'a str) -> &'a str {
     path.strip_prefix(&*route.prefix).filter(|rest| rest.is_empty() || rest.starts_with('/')).unwrap_or(path)
 }
 

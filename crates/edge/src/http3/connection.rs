@@ -162,15 +162,7 @@ fn length(headers: &HeaderMap) -> Option<Option<u64>> {
     if of_connection.iter().any(|name| headers.contains_key(name)) {
         return None;
     }
-    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
-    match (lengths.next(), lengths.next()) {
-        (None, _) => Some(None),
-        (Some(length), None) => {
-            let digits = length.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
-            digits.parse().ok().map(Some)
-        }
-        _ => None,
-    }
+    headers::said_length(headers)
 }
 
 /// Why an answer is not sent to its end.

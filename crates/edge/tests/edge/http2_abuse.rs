@@ -8,16 +8,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use crate::support::http2::{
+    CONTINUATION, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS, block, frame,
+};
 use crate::support::{Raw, SOON, Service, TestEdge, TlsClient, route, slots, snapshot, text};
-
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const CONTINUATION: u8 = 9;
-
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
 
 struct Abused {
     edge: TestEdge,
@@ -50,7 +44,7 @@ impl Abused {
     async fn connect(&self) -> TlsStream<TcpStream> {
         let client = self.client().offering(&["h2"]);
         let mut stream = client.connect(self.edge.address(), "never.localhost").await.unwrap();
-        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        stream.write_all(PREFACE).await.unwrap();
         stream.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
         stream
     }
@@ -63,20 +57,9 @@ impl Abused {
     }
 }
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
-    frame.extend([kind, flags]);
-    frame.extend(stream.to_be_bytes());
-    frame.extend(payload);
-    frame
-}
-
-/// GET, https, /, and the authority as a literal.
+/// A request that is not answered for long.
 fn get() -> Vec<u8> {
-    let host = b"never.localhost";
-    let mut block = vec![0x82, 0x87, 0x84, 0x41, u8::try_from(host.len()).unwrap()];
-    block.extend(host);
-    block
+    block(&[(":method", "GET"), (":scheme", "https"), (":path", "/"), (":authority", "never.localhost")])
 }
 
 /// Writes until the edge has had enough, while its answers are read. Gives how many bytes it took.

@@ -19,6 +19,7 @@ use rustls::pki_types::pem::PemObject;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
+use crate::framing::PATHS_WITH_TWO_READINGS;
 use crate::support::{SOON, Service, TestEdge, TlsClient, route, slots, snapshot, streamed, text, until};
 
 /// Says how it was asked, or the body back.
@@ -146,6 +147,33 @@ async fn every_answer_makes_the_promise_of_tls() {
             (status, &"max-age=31536000; includeSubDomains; preload".parse().unwrap())
         );
     }
+}
+
+#[tokio::test]
+async fn requests_with_two_readings_reach_nobody() {
+    let whole = Arc::new(AtomicUsize::new(0));
+    let http3 = Http3::of(counting(&whole), |_| {});
+    let mut client = http3.connect().await;
+    for path in PATHS_WITH_TWO_READINGS {
+        let request = Request::get(format!("https://app.localhost{path}")).body(()).unwrap();
+        let (head, _) = client.ask(request, &[]).await.unwrap();
+        assert_eq!(head.status(), 400, "{path}");
+    }
+    for field in [
+        ("host", "other.localhost"),
+        ("connection", "x-real-ip"),
+        ("transfer-encoding", "chunked"),
+        ("upgrade", "websocket"),
+        ("content-length", ""),
+        ("content-length", "+0"),
+        ("content-length", "0, 0"),
+    ] {
+        let mut client = http3.connect().await;
+        let request = Request::get("https://app.localhost/").header(field.0, field.1).body(()).unwrap();
+        let answered = client.ask(request, &[]).await;
+        assert!(answered.is_none_or(|(head, _)| head.status() == 400), "{field:?}");
+    }
+    assert_eq!(whole.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod failures;
 mod framing;
 mod grpc;
 mod http2_abuse;
+mod http2_framing;
 mod http3;
 mod limits;
 mod lying_instances;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use mana_edge::snapshot::{Redirect, Route, Target};
 
-use crate::support::{Answer, Raw, Service, TestEdge, get, internal, route, send, slot, slots, snapshot, until};
+use crate::support::{Answer, Raw, Service, TestEdge, get, internal, route, send, slot, slots, snapshot, text, until};
 
 fn at(path: &str, route: Route) -> Route {
     Route { path: path.into(), ..route }
@@ -191,5 +191,21 @@ async fn a_routes_headers_are_on_all_its_answers() {
         let answer = get(edge.address(), host, "/").await;
         assert_eq!(answer.header("x-frame-options"), Some("DENY"));
         assert_eq!(answer.header("server"), Some("mana"));
+    }
+}
+
+#[tokio::test]
+async fn a_prefix_is_the_same_however_its_letters_are_written() {
+    let (all, admin) = (Service::saying("all"), Service::http(async |request| text(request.uri().to_string())));
+    let given = snapshot(vec![
+        route("app", slots(&[all.address])),
+        at("/%61dmin", Route { hosts: vec!["app.localhost".into()], ..route("admin", slots(&[admin.address])) }),
+    ]);
+    let edge = TestEdge::start(&given);
+    for path in ["/admin", "/%61dmin", "/a%64min/x", "/admi%6E/%78?y=%61", "/%61%64%6d%69%6e"] {
+        assert_eq!(get(edge.address(), "app.localhost", path).await.text(), path);
+    }
+    for path in ["/admi", "/%2561dmin", "/adm%69nx", "/%41dmin"] {
+        assert_eq!(get(edge.address(), "app.localhost", path).await.text(), "all", "{path}");
     }
 }

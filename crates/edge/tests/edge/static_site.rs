@@ -87,21 +87,26 @@ async fn nothing_outside_the_folder_and_nothing_hidden_is_given_out() {
         "/missing",
         "/index.html/",
         "/index.html/x",
-        "/..%2fsecret.txt",
-        "/sub%2f..%2f..%2fsecret.txt",
-        "/..%5csecret.txt",
-        "/%00",
-        "/index.html%00.txt",
         "//etc/passwd",
         "/sub//index.html",
-        "/%zz",
         "/.well-known",
     ] {
         let answer = ask(&edge, path, "").await;
         assert!(matches!(answer.status, 404 | 308), "{path}: {answer:?}");
         assert!(!answer.text().contains("secret") && !answer.text().contains("root:"), "{path}");
     }
-    for path in ["/../secret.txt", "/sub/../../secret.txt", "/%2e%2e/secret.txt", "/sub/%2E%2E/%2e%2e/secret.txt"] {
+    for path in [
+        "/../secret.txt",
+        "/sub/../../secret.txt",
+        "/%2e%2e/secret.txt",
+        "/sub/%2E%2E/%2e%2e/secret.txt",
+        "/..%2fsecret.txt",
+        "/sub%2f..%2f..%2fsecret.txt",
+        "/..%5csecret.txt",
+        "/%00",
+        "/index.html%00.txt",
+        "/%zz",
+    ] {
         assert_eq!(ask(&edge, path, "").await.status, 400, "{path}");
     }
 }

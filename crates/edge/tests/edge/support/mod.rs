@@ -3,7 +3,9 @@
 
 mod answers;
 mod client;
+pub(crate) mod http2;
 mod liar;
+mod overheard;
 mod service;
 mod snapshots;
 mod tls;
@@ -21,6 +23,7 @@ use tempfile::TempDir;
 pub(crate) use answers::{Seen, read_all};
 pub(crate) use client::{Answer, Raw, get, send};
 pub(crate) use liar::{Liar, Lie, Then};
+pub(crate) use overheard::{Overheard, is_whole};
 pub(crate) use service::{Service, Text, read_head, streamed, text, websocket_echo};
 pub(crate) use snapshots::{internal, public, route, site, slot, slots, snapshot};
 pub(crate) use tls::TlsClient;
