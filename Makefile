@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MANA := target/release/mana
 
-.PHONY: help up down build ui test lint unit system bench docs clean
+.PHONY: help up down build ui test lint unit system fuzz bench docs clean
 
 help: ## Lists the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -37,6 +37,9 @@ unit: ui ## Unit, property and service tests (inside `scripts/test-services.sh r
 
 system: build ## The whole system through its real binary and a real browser
 	scripts/nextest.sh -p system-tests
+
+fuzz: ## Feeds the edge's parsers with what a fuzzer comes up with, a minute each (`scripts/fuzz.sh SECONDS`: longer)
+	scripts/fuzz.sh
 
 bench: build ## Measures against peers and writes docs/BENCHMARKS.md
 	benches/run.sh

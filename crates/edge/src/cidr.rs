@@ -20,14 +20,25 @@ impl FromStr for Cidr {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let single = || text.parse::<IpAddr>().map(IpNet::from);
-        let range = text.parse::<IpNet>().or_else(|_| single());
-        let range = range.map_err(|_| format!("`{text}` is no address range; write `10.0.0.0/8` or `::1/128`"))?;
+        // `ipnet` would take `010.0.0.0/8`, which is 8.0.0.0/8 for some.
+        let range = match text.split_once('/') {
+            None => text.parse::<IpAddr>().ok().map(IpNet::from),
+            Some((address, length)) => {
+                address.parse().ok().zip(bits(length)).and_then(|(address, bits)| IpNet::new(address, bits).ok())
+            }
+        };
+        let range = range.ok_or_else(|| format!("`{text}` is no address range; write `10.0.0.0/8` or `::1/128`"))?;
         if range.trunc() != range {
             return Err(format!("`{text}` has bits set beyond its prefix; write `{}`", range.trunc()));
         }
         Ok(Self(range))
     }
+}
+
+/// A number as it is usually written: no sign, no zero before it.
+fn bits(text: &str) -> Option<u8> {
+    let plain = text.bytes().all(|digit| digit.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    text.parse().ok().filter(|_| plain)
 }
 
 #[cfg(test)]
@@ -62,6 +73,11 @@ mod tests {
             ("10.0.0.0/33", "no address range"),
             ("::/129", "no address range"),
             ("10.0.0.0/", "no address range"),
+            ("010.0.0.0/8", "no address range"),
+            ("10.0.0.00/8", "no address range"),
+            ("10.0.0.0/08", "no address range"),
+            ("10.0.0.0/+8", "no address range"),
+            ("10.0.0.0/8/8", "no address range"),
             ("10.0.0.1/8", "write `10.0.0.0/8`"),
         ] {
             let error = text.parse::<Cidr>().unwrap_err();

@@ -44,6 +44,7 @@ fn is_host(host: &str) -> bool {
     !host.is_empty()
         && host.len() <= MAX_HOST_BYTES
         && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
+        && !host.split('.').any(str::is_empty)
 }
 
 /// Whether different programs would read a path differently: `.` and `..` segments, backslashes, encoded separators and
@@ -138,6 +139,9 @@ mod tests {
             ("", None),
             (":80", None),
             (".", None),
+            ("chat.example..", None),
+            (".chat.example", None),
+            ("chat..example", None),
             ("chat.example:80x", None),
             ("chat.example:123456", None),
             ("user@chat.example", None),

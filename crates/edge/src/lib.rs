@@ -61,6 +61,8 @@ mod connection;
 mod control;
 mod error;
 mod forwarded;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 mod gather;
 mod h2c;
 mod handover;

@@ -16,7 +16,7 @@
 pub(crate) mod collect;
 mod entry;
 mod flight;
-mod rules;
+pub(crate) mod rules;
 mod store;
 mod unfit;
 

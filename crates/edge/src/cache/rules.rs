@@ -228,6 +228,12 @@ pub(crate) fn lifetime(
 }
 
 impl Lifetime {
+    /// Whether it may be given to requests that carry credentials.
+    #[cfg(any(fuzzing, test))]
+    pub(crate) fn is_public(&self) -> bool {
+        self.public
+    }
+
     /// How old it is, a while after it came.
     pub(crate) fn age(&self, since: Duration) -> u64 {
         self.initial_age_s.saturating_add(since.as_secs())

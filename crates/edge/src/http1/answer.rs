@@ -70,7 +70,8 @@ pub(crate) fn read(bytes: &Bytes, to_head: bool) -> Result<Option<Head>, Broken>
 pub(crate) fn trailers(bytes: &Bytes) -> Result<HeaderMap, Broken> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_TRAILERS];
     match httparse::parse_headers(bytes, &mut fields) {
-        Ok(httparse::Status::Complete((_, fields))) => {
+        // Some take a bare line feed for an end of line: for them the trailers would be over before.
+        Ok(httparse::Status::Complete((length, fields))) if length == bytes.len() => {
             let mut trailers = map(bytes, fields)?;
             // They come too late to say how the message is to be read.
             for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::TRAILER] {

@@ -212,6 +212,8 @@ mod tests {
             "-1\r\n",
             "11111111111111111\r\n",
             "0\r\nx y\r\n\r\n",
+            "0\r\nx: y\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+            "0\r\n\nHTTP/1.1 200 OK\r\n\r\n",
             "1\r\r\n",
             "1\r\na\r\r",
         ] {

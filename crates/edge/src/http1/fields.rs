@@ -59,7 +59,7 @@ pub(super) fn keeps(headers: &HeaderMap, version: Version) -> bool {
 }
 
 /// Whether a head may be complete; `from` is how many bytes were known before.
-pub(super) fn may_be_whole(bytes: &[u8], from: usize) -> bool {
+pub(crate) fn may_be_whole(bytes: &[u8], from: usize) -> bool {
     let tail = &bytes[from.saturating_sub(3)..];
     tail.windows(2).any(|pair| pair == b"\n\n") || tail.windows(3).any(|three| three == b"\n\r\n")
 }

@@ -6,7 +6,7 @@
 
 mod file;
 mod negotiate;
-mod path;
+pub(crate) mod path;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

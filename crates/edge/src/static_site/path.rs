@@ -10,7 +10,7 @@ const WELL_KNOWN: &[u8] = b".well-known";
 /// The relative name that a path asks for; `.` for the root itself. `None` for whatever no honest link contains:
 /// segments that are empty, hidden or lead up, encoded slashes, NUL, broken encodings. The caller answers those like
 /// any other name that does not exist, so that nothing can be learnt from the difference.
-pub(super) fn file_name(path: &str) -> Option<PathBuf> {
+pub(crate) fn file_name(path: &str) -> Option<PathBuf> {
     let path = path.strip_prefix('/').unwrap_or(path);
     let path = path.strip_suffix('/').unwrap_or(path);
     let mut name = PathBuf::from(".");
