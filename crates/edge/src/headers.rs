@@ -78,9 +78,31 @@ pub(crate) fn said_length(headers: &HeaderMap) -> Option<Option<u64>> {
     }
 }
 
-/// Whether a header claims something about earlier hops, which only a trusted peer may do.
+/// Whether a header claims something about earlier hops, which only a trusted peer may do, or passes for one that does.
 fn is_claim(name: &HeaderName) -> bool {
-    name == header::FORWARDED || name == X_REAL_IP || name.as_str().starts_with("x-forwarded-")
+    let name = name.as_str().as_bytes();
+    match name.first() {
+        Some(b'f') => name == b"forwarded",
+        Some(b'x') => {
+            is_alike(name, b"x-real-ip") || name.get(..11).is_some_and(|begin| is_alike(begin, b"x-forwarded"))
+        }
+        _ => false,
+    }
+}
+
+/// Names that are read as another one by programs that are told of fields by CGI's names, where `-` and `_` are the same.
+fn is_disguised(name: &HeaderName) -> bool {
+    let text = name.as_str().as_bytes();
+    text.contains(&b'_')
+        && (is_claim(name)
+            || [&b"x-request-id"[..], b"content-length", b"transfer-encoding"]
+                .iter()
+                .any(|known| is_alike(text, known)))
+}
+
+fn is_alike(name: &[u8], known: &[u8]) -> bool {
+    name.len() == known.len()
+        && name.iter().zip(known).all(|(one, other)| one == other || (*one, *other) == (b'_', b'-'))
 }
 
 /// Removes what is about the connection only, the names listed in `Connection` included. `te: trailers` stays, since
@@ -137,6 +159,8 @@ fn connection_options(headers: &HeaderMap) -> Vec<HeaderName> {
 /// Tells the next hop who asks. `host` is what the client asked for. `X-Real-IP` is the one address to believe: the client's
 /// as far back as there are only proxies of ours in between.
 pub(crate) fn set_forwarded(headers: &mut HeaderMap, origin: &Origin<'_>, host: Option<HeaderValue>) {
+    // Whoever they come from: a proxy of ours may have passed on a stranger's.
+    remove(headers, is_disguised);
     let real = if headers.keys().any(is_claim) { take_claims(headers, origin) } else { None };
     headers.insert(X_REAL_IP, real.unwrap_or_else(|| origin.peer.clone()));
     let chain = match headers.get(X_FORWARDED_FOR) {
@@ -158,13 +182,17 @@ fn take_claims(headers: &mut HeaderMap, origin: &Origin<'_>) -> Option<HeaderVal
     client
 }
 
+fn remove(headers: &mut HeaderMap, is_unwanted: fn(&HeaderName) -> bool) {
+    let unwanted: Vec<_> = headers.keys().filter(|name| is_unwanted(name)).cloned().collect();
+    for name in unwanted {
+        headers.remove(name);
+    }
+}
+
 fn believed(headers: &mut HeaderMap, origin: &Origin<'_>) -> Option<HeaderValue> {
     match origin.claims {
         Claims::Dropped => {
-            let claims: Vec<_> = headers.keys().filter(|name| is_claim(name)).cloned().collect();
-            for name in claims {
-                headers.remove(name);
-            }
+            remove(headers, is_claim);
             None
         }
         Claims::Continued(_) | Claims::Inside => {
@@ -319,11 +347,31 @@ mod tests {
                 ("x-forwarded-prefix", "/admin"),
                 ("x-real-ip", "10.0.0.1"),
             ],
+            &[("x-forwarded", "for=10.0.0.1"), ("x_real_ip", "10.0.0.1"), ("x_forwarded-for", "10.0.0.1")],
         ] {
             check_forwarded(Claims::Dropped, given, &KNOWN);
         }
         check_forwarded(Claims::Continued(&trusting(&[])), &[], &KNOWN);
         check_forwarded(Claims::Inside, &[], &KNOWN);
+    }
+
+    #[test]
+    fn what_passes_for_another_field_is_believed_of_nobody() {
+        let disguised = [
+            ("x_real_ip", "10.0.0.1"),
+            ("x-real_ip", "10.0.0.1"),
+            ("x_forwarded_for", "10.0.0.1"),
+            ("x_forwarded_anything", "10.0.0.1"),
+            ("x_request_id", "a"),
+            ("content_length", "5"),
+            ("transfer_encoding", "chunked"),
+        ];
+        for claims in [Claims::Dropped, Claims::Continued(&trusting(&["192.0.2.7"])), Claims::Inside] {
+            check_forwarded(claims, &disguised, &KNOWN);
+        }
+        let mut expected = KNOWN.to_vec();
+        expected.push(("api_key", "1"));
+        check_forwarded(Claims::Dropped, &[("api_key", "1")], &expected);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod admin;
 mod cache;
 mod compression;
 mod failures;
+mod forged_addresses;
 mod framing;
 mod grpc;
 mod http2_abuse;
