@@ -52,6 +52,8 @@ pub(crate) struct ConnState {
     progress: Cell<Millis>,
     /// When the first byte of a request's head came, while the head is incomplete.
     head_since: Cell<Option<Millis>>,
+    /// A request of several at once has begun: what comes between requests need not be a head.
+    is_shared: Cell<bool>,
     /// The client does not take what is written.
     blocked: Cell<bool>,
     deadline: Cell<Millis>,
@@ -114,6 +116,7 @@ impl ConnState {
             ends: Cell::new(NEVER),
             progress: Cell::new(ticker.now()),
             head_since: Cell::new(None),
+            is_shared: Cell::new(false),
             blocked: Cell::new(false),
             deadline: Cell::new(NEVER),
             waker: RefCell::default(),
@@ -126,6 +129,13 @@ impl ConnState {
         self.head_since.set(None);
         self.ends.set(NEVER);
         Busy { state: Rc::clone(self) }
+    }
+
+    /// One of several requests begins.
+    pub(crate) fn share(&self) {
+        self.stage.set(Stage::Answering { until: NEVER });
+        self.head_since.set(None);
+        self.is_shared.set(true);
     }
 
     pub(crate) fn stage(&self) -> Stage {
@@ -154,7 +164,7 @@ impl ConnState {
     /// The client sent something.
     pub(crate) fn did_read(&self) {
         self.touch();
-        if self.stage.get() == Stage::Idle && self.head_since.get().is_none() {
+        if self.stage.get() == Stage::Idle && self.head_since.get().is_none() && !self.is_shared.get() {
             self.head_since.set(Some(self.ticker.now()));
         }
     }

@@ -54,7 +54,7 @@ impl Streams {
 
     fn enter(self: &Rc<Self>) -> Open {
         self.open.set(self.open.get() + 1);
-        self.connection.set_stage(Stage::Answering { until: Millis::MAX });
+        self.connection.share();
         Open(Rc::clone(self))
     }
 

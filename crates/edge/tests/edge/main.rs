@@ -13,6 +13,7 @@ mod framing;
 mod grpc;
 mod http2_abuse;
 mod http2_framing;
+mod http2_slow;
 mod http3;
 mod limits;
 mod lying_instances;
