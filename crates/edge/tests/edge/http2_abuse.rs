@@ -9,7 +9,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use crate::support::http2::{
-    CONTINUATION, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS, block, frame,
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PADDED, PING, PREFACE, PRIORITY, RST_STREAM, SETTINGS,
+    WINDOW_UPDATE, block, frame,
 };
 use crate::support::{Raw, SOON, Service, TestEdge, TlsClient, route, slots, snapshot, text};
 
@@ -59,30 +60,39 @@ impl Abused {
 
 /// A request that is not answered for long.
 fn get() -> Vec<u8> {
-    block(&[(":method", "GET"), (":scheme", "https"), (":path", "/"), (":authority", "never.localhost")])
+    asking("GET")
 }
 
-/// Writes until the edge has had enough, while its answers are read. Gives how many bytes it took.
-async fn write_until_refused(stream: TlsStream<TcpStream>, mut next: impl FnMut() -> Vec<u8>, most: usize) -> usize {
+/// The same with a body to come.
+fn post() -> Vec<u8> {
+    asking("POST")
+}
+
+fn asking(method: &str) -> Vec<u8> {
+    block(&[(":method", method), (":scheme", "https"), (":path", "/"), (":authority", "never.localhost")])
+}
+
+/// Writes until the edge has had enough or there is nothing `left`, while its answers are read. Gives how many bytes it took.
+async fn write_until_refused(stream: TlsStream<TcpStream>, mut next: impl FnMut() -> Vec<u8>, left: &mut u32) -> usize {
     let (mut reader, mut writer) = tokio::io::split(stream);
-    let mut answers = vec![0; 64 * 1024];
+    let read = async {
+        let mut answers = vec![0; 64 * 1024];
+        while let Ok(1..) = reader.read(&mut answers).await {}
+    };
     let mut taken = 0;
-    loop {
-        let frames = next();
-        tokio::select! {
-            read = reader.read(&mut answers) => match read {
-                Ok(0) | Err(_) => return taken,
-                Ok(_) => {}
-            },
-            written = tokio::time::timeout(SOON, writer.write_all(&frames)) => match written {
-                Ok(Ok(())) => {
-                    taken += frames.len();
-                    assert!(taken < most, "{taken} bytes and no end");
-                }
-                _ => return taken,
-            },
+    let write = async {
+        while *left > 0 {
+            let frames = next();
+            let written = tokio::time::timeout(SOON, writer.write_all(&frames)).await;
+            if written.expect("taken or refused, in time").is_err() {
+                return;
+            }
+            taken += frames.len();
+            *left -= 1;
         }
-    }
+    };
+    tokio::select! { () = read => {}, () = write => {} }
+    taken
 }
 
 #[tokio::test]
@@ -98,7 +108,7 @@ async fn rapid_resets_end_the_connection() {
             number += 2;
             frames
         },
-        10 * 1024 * 1024,
+        &mut 100_000,
     )
     .await;
     assert!(taken < 1024 * 1024, "{taken}");
@@ -113,7 +123,7 @@ async fn a_head_without_end_is_refused() {
     // One literal field of 4 KiB in each.
     let mut field = vec![0x00, 0x01, b'x', 0x7f, 0x81, 0x1f];
     field.extend([b'y'; 4096]);
-    let taken = write_until_refused(stream, || frame(CONTINUATION, 0, 1, &field), 64 * 1024 * 1024).await;
+    let taken = write_until_refused(stream, || frame(CONTINUATION, 0, 1, &field), &mut 16_000).await;
     assert!(taken < 8 * 1024 * 1024, "{taken}");
     abused.check_well().await;
 }
@@ -138,6 +148,94 @@ async fn settings_and_pings_without_end_cost_no_memory() {
     }
     let grown = resident_bytes().saturating_sub(before);
     assert!(grown < 32 * 1024 * 1024, "{grown} bytes more");
+}
+
+/// What a whole abuse may cost in memory, many times more of which is sent.
+const MAX_GROWTH: usize = 32 * 1024 * 1024;
+
+#[tokio::test]
+async fn frames_that_mean_nothing_cost_no_memory_and_hold_nobody_up() {
+    let abused = Abused::start();
+    let before = resident_bytes();
+    let mut head = frame(HEADERS, END_HEADERS, 1, &post());
+    head.extend(frame(HEADERS, END_HEADERS, 3, &post()));
+    let floods = [
+        ("empty data", frame(DATA, 0, 1, &[])),
+        ("padding", frame(DATA, PADDED, 1, &[255; 256])),
+        ("priorities", frame(PRIORITY, 0, 1, &[0, 0, 0, 3, 16])),
+        ("priorities of streams to come", frame(PRIORITY, 0, 1_001, &[0, 0, 0, 1, 16])),
+        ("a stream's window", frame(WINDOW_UPDATE, 0, 1, &1_u32.to_be_bytes())),
+        ("the connection's window", frame(WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes())),
+        ("settings", frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 255, 255].repeat(100))),
+        ("acknowledgements", frame(SETTINGS, ACK, 0, &[])),
+        ("pings", frame(PING, 0, 0, &[7; 8])),
+        ("answers to no ping", frame(PING, ACK, 0, &[7; 8])),
+        ("unknown frames", frame(0xfa, 0, 1, &[0; 64])),
+        ("resets of closed streams", frame(RST_STREAM, 0, 3, &8_u32.to_be_bytes())),
+    ];
+    for (name, flood) in floods {
+        let mut stream = abused.connect().await;
+        stream.write_all(&head).await.unwrap();
+        let piece = flood.repeat(32 * 1024 / flood.len());
+        let mut left = 512;
+        let taken = write_until_refused(stream, || piece.clone(), &mut left).await;
+        abused.check_well().await;
+        let grown = resident_bytes().saturating_sub(before);
+        assert!(grown < MAX_GROWTH, "{name}: {grown} bytes more after {taken}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_in_ever_more_empty_pieces_is_refused() {
+    let abused = Abused::start();
+    let mut stream = abused.connect().await;
+    stream.write_all(&frame(HEADERS, END_STREAM, 1, &get())).await.unwrap();
+    let pieces = frame(CONTINUATION, 0, 1, &[]).repeat(1_000);
+    let mut left = 8 * 1024;
+    write_until_refused(stream, || pieces.clone(), &mut left).await;
+    assert!(left > 0, "millions of pieces, and no end");
+    abused.check_well().await;
+}
+
+#[tokio::test]
+async fn a_small_head_that_unpacks_to_a_large_one_is_refused_unpacked_or_not() {
+    let abused = Abused::start();
+    let before = resident_bytes();
+    for _ in 0..20 {
+        let stream = abused.connect().await;
+        // A field of 3.9 KiB is put into the table once, and then named 16,000 times, each with one byte.
+        let mut bomb = get();
+        bomb.extend([0x40, 0x01, b'x', 0x7f, 0xbd, 0x1d]);
+        bomb.extend([b'y'; 3_900]);
+        bomb.resize(16 * 1024, 0xbe);
+        let mut frames = frame(HEADERS, END_STREAM | END_HEADERS, 1, &bomb);
+        let again = [&get()[..], &[0xbe; 16_000]].concat();
+        for stream in 1..20 {
+            frames.extend(frame(HEADERS, END_STREAM | END_HEADERS, 2 * stream + 1, &again));
+        }
+        let mut left = 1;
+        write_until_refused(stream, || frames.clone(), &mut left).await;
+    }
+    let grown = resident_bytes().saturating_sub(before);
+    assert!(grown < MAX_GROWTH, "{grown} bytes more");
+    abused.check_well().await;
+}
+
+#[tokio::test]
+async fn requests_that_are_reset_by_an_error_of_the_client_end_the_connection_too() {
+    let abused = Abused::start();
+    let stream = abused.connect().await;
+    let (mut number, mut left) = (1, 20_000);
+    // The client makes the edge reset each: by a window that overflows (CVE-2025-8671).
+    let next = || {
+        let mut frames = frame(HEADERS, END_STREAM | END_HEADERS, number, &get());
+        frames.extend(frame(WINDOW_UPDATE, 0, number, &0x7fff_ffff_u32.to_be_bytes()));
+        number += 2;
+        frames
+    };
+    write_until_refused(stream, next, &mut left).await;
+    assert!(left > 0, "twenty thousand requests begun and reset, and no end");
+    abused.check_well().await;
 }
 
 fn resident_bytes() -> usize {

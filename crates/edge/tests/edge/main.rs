@@ -15,6 +15,7 @@ mod http2_abuse;
 mod http2_framing;
 mod http2_slow;
 mod http3;
+mod idle_connections;
 mod limits;
 mod lying_instances;
 mod metrics;

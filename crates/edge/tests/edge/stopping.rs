@@ -1,99 +1,14 @@
 //! How an edge ends: through its real program where signals and exit codes matter.
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mana_edge::admin::{Client, Status};
-use mana_edge::snapshot::Snapshot;
-use tempfile::TempDir;
+use mana_edge::admin::Status;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use crate::support::{Raw, SOON, Service, get, route, slots, snapshot, text, until};
-
-/// The example program: the edge as its own process.
-fn program() -> PathBuf {
-    let mut path = std::env::current_exe().unwrap();
-    path.pop();
-    if path.ends_with("deps") {
-        path.pop();
-    }
-    path.join("examples/edge")
-}
-
-struct Process {
-    child: Child,
-    folder: TempDir,
-}
-
-impl Process {
-    fn start(snapshot: &Snapshot) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let config = folder.path().join("edge.json");
-        std::fs::write(&config, serde_json::to_vec(snapshot).unwrap()).unwrap();
-        let child = spawn(folder.path(), &["--threads", "2"]);
-        Self { child, folder }
-    }
-
-    /// Starts another edge over the same files, which takes the place of this one. Gives the old one.
-    async fn replace(&mut self, threads: &str) -> Child {
-        let next = spawn(self.folder.path(), &["--threads", threads, "--replace", "yes"]);
-        let old = std::mem::replace(&mut self.child, next);
-        until("the next one serves", async || {
-            self.admin().health().await.is_ok_and(|health| health.threads.to_string() == threads)
-        })
-        .await;
-        old
-    }
-
-    fn admin(&self) -> Client {
-        Client::new(self.folder.path().join("edge.sock"))
-    }
-
-    async fn address(&self) -> std::net::SocketAddr {
-        until("it serves", async || self.admin().health().await.is_ok()).await;
-        self.admin().health().await.unwrap().addresses[0]
-    }
-
-    fn signal(&self, name: &str) {
-        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().unwrap();
-        assert!(sent.success());
-    }
-
-    async fn ended(&mut self) -> i32 {
-        let mut code = None;
-        until("it ends", async || {
-            code = self.child.try_wait().unwrap();
-            code.is_some()
-        })
-        .await;
-        code.and_then(|code| code.code()).unwrap()
-    }
-}
-
-fn spawn(folder: &Path, arguments: &[&str]) -> Child {
-    Command::new(program())
-        .arg("--config")
-        .arg(folder.join("edge.json"))
-        .arg("--admin")
-        .arg(folder.join("edge.sock"))
-        .arg("--log")
-        .arg(folder.join("access.log"))
-        .args(arguments)
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // Already gone in most tests.
-        let _gone = self.child.kill();
-        let _reaped = self.child.wait();
-    }
-}
+use crate::support::{Process, Raw, SOON, Service, get, program, route, slots, snapshot, spawn, text, until};
 
 /// Answers when told to.
 fn held() -> (Service, Arc<Notify>, Arc<Notify>) {
