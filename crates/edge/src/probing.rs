@@ -46,7 +46,7 @@ impl Health {
 
     /// After a probe.
     #[must_use]
-    fn after(self, well: bool) -> Self {
+    pub(crate) fn after(self, well: bool) -> Self {
         let Self { is_unwell, against } = self;
         if well != is_unwell {
             return Self { is_unwell, against: 0 };

@@ -1,16 +1,19 @@
 //! What holds for any snapshot and any request, against models too simple to be wrong.
 
 use std::collections::{BTreeMap, HashSet};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use crate::metrics::Registry;
 use crate::pick;
-use crate::pool::Lease;
-use crate::snapshot::{Instance, Policies, Route, RouteLimits, Slot, Snapshot, Target};
+use crate::pool::{Lease, Upstream};
+use crate::snapshot::{Instance, Policies, Probe, Route, RouteLimits, Slot, Snapshot, Target};
 use crate::table::{self, Found, Table};
+use crate::ticker::Millis;
 use crate::view::View;
 
 /// Few names, so that they meet often.
@@ -48,9 +51,9 @@ fn slots() -> impl Strategy<Value = Vec<Slot>> {
 }
 
 fn snapshot() -> impl Strategy<Value = Snapshot> {
-    prop::collection::vec((host(), path(), slots()), 0..12).prop_map(|routes| {
+    prop::collection::vec((host(), path(), slots(), any::<bool>()), 0..12).prop_map(|routes| {
         let mut taken = HashSet::new();
-        let routes = routes.into_iter().enumerate().filter_map(|(index, (host, path, slots))| {
+        let routes = routes.into_iter().enumerate().filter_map(|(index, (host, path, slots, probed))| {
             let unique = taken.insert((host.clone(), path.trim_end_matches('/').to_owned()));
             let some_weight = slots.is_empty() || slots.iter().any(|slot| slot.weight > 0);
             (unique && some_weight).then(|| Route {
@@ -61,7 +64,7 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
                 response_headers: BTreeMap::new(),
                 limits: RouteLimits::default(),
                 policies: Policies::default(),
-                probe: None,
+                probe: probed.then(|| Probe::new("/ready")),
             })
         });
         Snapshot { generation: 1, listeners: Vec::new(), routes: routes.collect(), ..Snapshot::default() }
@@ -75,6 +78,14 @@ fn expected<'a>(snapshot: &'a Snapshot, host: &str, path: &str) -> Option<&'a Ro
     let asked: Vec<_> = path.split('/').skip(1).map(ToOwned::to_owned).collect();
     let matching = snapshot.routes.iter().filter(|route| route.hosts.iter().any(|known| known == host));
     matching.filter(|route| asked.starts_with(&segments(&route.path))).max_by_key(|route| segments(&route.path).len())
+}
+
+fn instances(route: &Route) -> impl Iterator<Item = (&str, SocketAddr)> {
+    let slots = match &route.target {
+        Target::Slots(slots) => slots.as_slice(),
+        _ => panic!("only slots are made here"),
+    };
+    slots.iter().flat_map(|slot| &slot.instances).map(|instance| (instance.id.as_str(), instance.address))
 }
 
 fn slots_of(table: &Table, route: usize) -> &table::Slots {
@@ -104,6 +115,43 @@ fn count(requests: impl Iterator<Item = (Box<str>, u32)>) -> BTreeMap<Box<str>, 
     })
 }
 
+/// What becomes of a request, and what is found out meanwhile about the instance it is with.
+#[derive(Debug, Clone, Copy)]
+enum Fate {
+    Answered,
+    /// So often in a row that the instance is ejected.
+    Fails,
+    /// It is still there when the next snapshots come, and fails only then.
+    Lasts,
+    /// Probes find the instance unwell, or well again.
+    Probed(bool),
+}
+
+fn fate() -> impl Strategy<Value = Fate> {
+    prop_oneof![Just(Fate::Answered), Just(Fate::Fails), Just(Fate::Lasts), any::<bool>().prop_map(Fate::Probed),]
+}
+
+/// Lets an instance meet its fate; a request that lasts is added to those that are with one.
+fn meet(fate: Fate, upstream: &Rc<Upstream>, took: u64, now: Millis, lasting: &mut Vec<Lease>) {
+    match fate {
+        Fate::Answered => upstream.answered(Duration::from_millis(took), now),
+        Fate::Fails => {
+            for _ in 0..5 {
+                upstream.failed(now);
+            }
+        }
+        Fate::Lasts => lasting.push(upstream.lease()),
+        Fate::Probed(well) => {
+            for _ in 0..3 {
+                upstream.health.set(upstream.health.get().after(well));
+            }
+            if well {
+                upstream.returns(now);
+            }
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn the_longest_prefix_wins(snapshot in snapshot(), host in host(), path in path()) {
@@ -116,14 +164,15 @@ proptest! {
     }
 
     #[test]
-    fn no_sequence_of_snapshots_leads_to_an_instance_outside_of_the_current_one(
+    fn no_sequence_of_snapshots_ejections_probes_and_drains_leads_to_an_instance_outside_of_the_current_one(
         snapshots in prop::collection::vec(snapshot(), 1..5),
-        requests in prop::collection::vec((host(), path(), any::<bool>(), 0_u64..5_000, any::<Option<u64>>()), 1..60),
+        requests in prop::collection::vec((host(), path(), fate(), 0_u64..5_000, any::<Option<u64>>()), 1..60),
     ) {
         let mut now = 0;
         let registry = Registry::default();
         let mut before: Option<(View, Arc<Table>)> = None;
-        let mut in_flight: Vec<Lease> = Vec::new();
+        // Requests that are with an instance, which may be in no snapshot any more.
+        let mut lasting = Vec::new();
         for (epoch, snapshot) in (1..).zip(&snapshots) {
             let mut table = snapshot.compile().unwrap();
             if let Some((_, earlier)) = &before {
@@ -132,17 +181,24 @@ proptest! {
             let table = Arc::new(table);
             let view = View::new(epoch, &table, before.as_ref().map(|(view, _)| view), &registry);
             // Requests of earlier snapshots go on where they are, and who waits for their end is told of each.
-            prop_assert_eq!(still_with(&view, &in_flight), told(&view));
-            in_flight.truncate(in_flight.len() / 2);
-            prop_assert_eq!(still_with(&view, &in_flight), told(&view));
-            for (host, path, fails, after, place) in &requests {
+            prop_assert_eq!(still_with(&view, &lasting), told(&view));
+            lasting.truncate(lasting.len() / 2);
+            prop_assert_eq!(still_with(&view, &lasting), told(&view));
+            let declared: HashSet<_> = snapshot.routes.iter().flat_map(instances).collect();
+            for lease in lasting.drain(..) {
+                let Lease { upstream } = &lease;
+                prop_assert_eq!(upstream.is_retired(), !declared.contains(&(&*upstream.id, upstream.address)));
+                // What becomes of it says nothing of whom the next ones go to.
+                upstream.failed(now);
+            }
+            for (host, path, fate, after, place) in &requests {
                 now += after;
                 let Found::Route(route) = table.find(host, path) else { continue };
                 let Target::Slots(declared) = &snapshot.routes[route].target else { continue };
                 let slots = slots_of(&table, route);
                 let allowed = |choice: &pick::Choice| {
                     let slot = &declared[choice.slot];
-                    slot.weight > 0 && slot.instances.iter().any(|instance| {
+                    slot.weight > 0 && !choice.upstream.is_retired() && slot.instances.iter().any(|instance| {
                         *instance.id == *choice.upstream.id && instance.address == choice.upstream.address
                     })
                 };
@@ -151,15 +207,11 @@ proptest! {
                 prop_assert_eq!(first.is_some(), any);
                 let Some(first) = first else { continue };
                 prop_assert!(allowed(&first));
-                // However often it fails and is ejected, or answers, slowly or fast.
-                if *fails {
-                    for _ in 0..5 {
-                        first.upstream.failed(now);
-                    }
-                } else {
-                    first.upstream.answered(std::time::Duration::from_millis(*after), now);
-                    in_flight.push(first.upstream.lease());
+                // Whoever has a place goes to its slot, whatever happens to the instances there.
+                if let Some(place) = place {
+                    prop_assert_eq!(Some(first.slot), slots.sequence.at(*place).map(usize::from));
                 }
+                meet(*fate, &first.upstream, *after, now, &mut lasting);
                 let several = declared.iter().filter(|slot| slot.weight > 0).map(|slot| slot.instances.len()).sum::<usize>() > 1;
                 let other = pick::other(slots, &view.routes[route], &first, now);
                 prop_assert_eq!(other.is_some(), several);
@@ -167,6 +219,8 @@ proptest! {
                     prop_assert!(allowed(&other) && other.upstream.id != first.upstream.id);
                 }
             }
+            // Nobody is asked how it is who is not in the snapshot.
+            prop_assert!(view.to_probe().all(|upstream| declared.contains(&(&*upstream.id, upstream.address))));
             before = Some((view, table));
         }
     }
