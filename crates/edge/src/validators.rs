@@ -4,6 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use http::header::{self, HeaderMap, HeaderValue};
 
+/// The last second of the year 9999.
+const LAST_DATE: u64 = 253_402_300_799;
+
 /// An entity tag, a time, or both.
 #[derive(Debug)]
 pub(crate) struct Validators {
@@ -20,7 +23,9 @@ impl Validators {
     }
 
     pub(crate) fn last_modified(&self) -> Option<HeaderValue> {
-        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(self.modified?);
+        // A file's time can be any, and what writes dates panics at those that are none.
+        let modified = self.modified.filter(|modified| *modified <= LAST_DATE)?;
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(modified);
         HeaderValue::try_from(httpdate::fmt_http_date(time)).ok()
     }
 
@@ -58,4 +63,17 @@ fn date(value: &HeaderValue) -> Option<u64> {
 /// A time in whole seconds, as HTTP dates have it.
 pub(crate) fn whole_seconds(time: SystemTime) -> Option<u64> {
     time.duration_since(SystemTime::UNIX_EPOCH).ok().map(|since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_no_date_can_say_is_not_said() {
+        let said = |modified| Validators { etag: None, modified: Some(modified) }.last_modified();
+        assert_eq!(said(LAST_DATE).expect("the last one"), "Fri, 31 Dec 9999 23:59:59 GMT");
+        assert_eq!(said(LAST_DATE + 1), None);
+        assert_eq!(said(u64::MAX), None);
+    }
 }
