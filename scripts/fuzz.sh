@@ -17,7 +17,7 @@ for target in $(cargo fuzz list); do
   mkdir -p "fuzz/corpus/$target"
   # An input of 4 KiB is enough for any state; one that takes 10 s or 1 GiB is a finding.
   cargo fuzz run "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \
-    -max_total_time="$seconds" -max_len=4096 -timeout=10 -rss_limit_mb=1024 -verbosity=0 -print_final_stats=1 2>&1 |
+    -max_total_time="$seconds" -max_len=4096 -timeout=10 -rss_limit_mb=1024 -verbosity=0 -print_funcs=0 -print_final_stats=1 2>&1 |
     { grep -vE '^(INFO|Running|Compiling|Finished|"|######|stat::(new_units|slowest|average))|^ +(Compiling|Finished|Running)' || true; }
 done
 echo "nothing found"
