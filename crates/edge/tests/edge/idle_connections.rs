@@ -16,7 +16,7 @@ const CONNECTIONS: u16 = 10_000;
 const PER_ADDRESS: u16 = 1_000;
 
 /// What one connection may cost the edge; what the system keeps for it is not counted.
-const MAX_BYTES_EACH: usize = 16 * 1024;
+const MAX_BYTES_EACH: usize = 32 * 1024;
 
 fn allow_many_files() {
     let limit = getrlimit(Resource::Nofile);
