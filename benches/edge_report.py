@@ -2,7 +2,7 @@
 
 import pathlib
 
-from edge_goals import NAMES, best, goals, of, settings
+from edge_goals import NAMES, apart, best, busy, cpu_us, goals, of, settings
 
 ANALYSIS = pathlib.Path(__file__).with_name("edge") / "analysis.md"
 
@@ -12,9 +12,10 @@ certificate (P-256) and the same number of workers; `benches/edge/proxies.py` ha
 
 - **Rounds.** {rounds} of {seconds} s for each proxy and workload, interleaved, each beginning with another proxy; medians. Proxies are started anew for each workload, and
   warmed up.
-- **Cores.** {places} Clients and upstream are placed alike for all. They share the machine with the proxy, so the processor time of the proxy for each
-  request says most; *cores busy* is how much of its cores a proxy used: where it is well below its workers, clients or upstream were the limit, and the ratio
-  says less than the processor time.
+- **Cores.** {places} Clients and upstream are placed alike for all. A proxy with a core to itself is neither
+  disturbed nor helped, as long as it is the limit: the upstream answers 1 KiB from memory, so that clients and upstream together need less time for a request than a proxy does.
+  *Cores busy* is how much of its cores a proxy used; † marks a proxy that was not the limit (below 0.85 of them), where the processor time for each request says more
+  than the ratio. Where all share all cores, it always does.
 - **Clients.** wrk, h2load, and `benches/load` for what those cannot do: new TLS connections (TLS 1.3, X25519; whether each was full or resumed is
   checked by the client, and by the edge's own counters, and the run fails otherwise), and requests at a fixed rate, whose time counts from when they were due (no coordinated
   omission). *Sent late* is the part of that before a request was sent: the client's own, and waiting for a connection where the proxy held all of them.
@@ -36,14 +37,6 @@ def mib(row, key):
     return f"{row[key] / 2**20:.1f}" if key in row else ""
 
 
-def cpu_us(row):
-    return row["cpu_user_us_per_request"] + row["cpu_system_us_per_request"]
-
-
-def busy(row):
-    return f"{cpu_us(row) * row['requests_per_second'] / 1e6:.2f}"
-
-
 def errors(row):
     return f"{sum(one['errors'] for one in row['rounds']):,.0f}"
 
@@ -56,7 +49,7 @@ def requests(rows):
     base = best(rows, "requests_per_second")[1]["requests_per_second"]
     lines = [
         f"| {NAMES[proxy]} | {row['requests_per_second']:,.0f} | {row['requests_per_second'] / base:.2f} | {milliseconds(row, 'p50_seconds')} "
-        f"| {milliseconds(row, 'p99_seconds')} | {cpu_us(row):.1f} | {busy(row)} | {mib(row, 'pss_after_bytes')} | {mib(row, 'rss_after_bytes')} | {errors(row)} |"
+        f"| {milliseconds(row, 'p99_seconds')} | {cpu_us(row):.1f} | {busy(row):.2f} | {mib(row, 'pss_after_bytes')} | {mib(row, 'rss_after_bytes')} | {errors(row)} |"
         for proxy, row in rows.items()
     ]
     return table(REQUESTS, lines), [("Requests per second", "/s", "requests_per_second", 1), ("CPU per request", "µs", cpu_us, 1)]
@@ -128,9 +121,8 @@ def plot(plots, name, title, charts, rows, bars, colours):
 def placed(results):
     said = []
     for workers, places in results.get("places", {}).items():
-        apart = not set(places["proxy"]) & set(places["load"])
         cores = lambda cores: f"core{'s' if len(cores) > 1 else ''} {', '.join(map(str, cores))}"
-        if apart:
+        if apart(results, workers):
             said.append(f"With {workers_of(int(workers))}, the proxy has {cores(places['proxy'])} to itself, clients and upstream have {cores(places['load'])} (`taskset`).")
         else:
             said.append(f"With {workers_of(int(workers))}, proxy, clients and upstream share {cores(places['proxy'])}.")
