@@ -84,6 +84,31 @@ impl Body {
         }
     }
 
+    /// Takes out the file that it is, if it is one. What is sent of it is to be told by [`Self::handed_on`].
+    pub(crate) fn take_file(&mut self) -> Option<FileBody> {
+        match std::mem::replace(&mut self.kind, Kind::Empty) {
+            Kind::File(file) => Some(file),
+            other => {
+                self.kind = other;
+                None
+            }
+        }
+    }
+
+    /// So many bytes of the file that was taken out are on their way.
+    pub(crate) fn handed_on(&mut self, bytes: usize) {
+        if let Some(record) = &mut self.record {
+            record.sent(bytes);
+        }
+    }
+
+    /// The file that was taken out could not be sent to its end.
+    pub(crate) fn broke_off(&mut self) {
+        if let Some(record) = &mut self.record {
+            record.broke_off();
+        }
+    }
+
     /// Lets the record go on until the body has passed.
     pub(crate) fn recorded(mut self, record: Box<Record>) -> Self {
         self.record = Some(record);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::conn_state::ConnState;
+use crate::static_site::FileBody;
 use crate::ticker::Millis;
 use crate::transport::Transport;
 
@@ -36,6 +37,19 @@ impl ClientSocket {
     /// What is there already counts as read now.
     pub(crate) fn did_read(&self) {
         self.state.did_read();
+    }
+
+    /// Sends a piece of a file as it lies in memory; `None`: that cannot be done.
+    pub(crate) fn poll_send(&mut self, cx: &mut Context<'_>, file: &mut FileBody) -> Option<Poll<io::Result<usize>>> {
+        let Transport::Plain(socket) = &self.socket else { return None };
+        let sent = file.poll_send(cx, socket)?;
+        self.note(&sent);
+        Some(sent)
+    }
+
+    /// Whether bytes are sent as they are.
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self.socket, Transport::Plain(_))
     }
 
     /// Says a few last bytes, if the client takes them at once, and closes so that they arrive.

@@ -6,7 +6,7 @@
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
@@ -21,6 +21,7 @@ use crate::body::{Body, ClientBody};
 use crate::conn_state::{ConnState, Stage};
 use crate::headers;
 use crate::serve::serve;
+use crate::static_site::{FileBody, PIECE_BYTES};
 use crate::table::Limits;
 use crate::worker::Worker;
 
@@ -70,8 +71,10 @@ pub(crate) async fn converse(worker: &Rc<Worker>, state: &Rc<ConnState>, wire: &
         let unsaid = wire.disinvite();
         let keep = wants_more && !unsaid && !state.closing.get() && !response::closes(response.headers());
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        let mut answer = Answer::new(response, reader, keep);
-        answer.count(state);
+        let mut answer = Answer::new(response, reader, keep, wire.sends_files());
+        if answer.ended {
+            answer.count(state);
+        }
         let keep = answer.keep;
         let written = std::future::poll_fn(|cx| match answer.poll(cx, wire, state) {
             Poll::Pending => wire.poll_gone(cx).map(|()| Err(io::ErrorKind::ConnectionReset.into())),
@@ -97,6 +100,8 @@ pub(crate) async fn converse(worker: &Rc<Worker>, state: &Rc<ConnState>, wire: &
 /// An answer on its way to the client.
 struct Answer {
     body: Body,
+    /// The body, where it is a file that goes to the socket as it lies in memory.
+    file: Option<FileBody>,
     framing: Framing,
     reader: Reader,
     /// Bytes of a body of known length that are still to come.
@@ -110,8 +115,8 @@ struct Answer {
 }
 
 impl Answer {
-    fn new(response: Response<Body>, reader: Reader, keep: bool) -> Self {
-        let (mut parts, body) = response.into_parts();
+    fn new(response: Response<Body>, reader: Reader, keep: bool, sends_files: bool) -> Self {
+        let (mut parts, mut body) = response.into_parts();
         let exact = body.size_hint().exact();
         let framing = Framing::of(parts.status, exact, reader);
         let keep = keep && framing != Framing::ToClose;
@@ -120,8 +125,10 @@ impl Answer {
         }
         let mut head = Vec::with_capacity(HEAD_BYTES);
         response::head(&mut head, parts.status, &parts.headers, framing, reader, keep);
+        let file = if sends_files && matches!(framing, Framing::Exactly(_)) { body.take_file() } else { None };
         Self {
             body,
+            file,
             framing,
             reader,
             left: exact.unwrap_or(0),
@@ -135,14 +142,55 @@ impl Answer {
     /// Ends the request's record once its answer is known to the end: whoever has the answer finds it counted. What is left to be
     /// written is watched as before.
     fn count(&mut self, state: &ConnState) {
-        if self.ended {
-            let as_before = state.stage();
-            self.body = Body::empty();
-            state.set_stage(as_before);
+        let as_before = state.stage();
+        self.body = Body::empty();
+        state.set_stage(as_before);
+    }
+
+    /// Sends a file, up to its end.
+    fn poll_file(&mut self, cx: &mut Context<'_>, wire: &Wire, state: &ConnState) -> Poll<io::Result<()>> {
+        while let Some(left) = self.file.as_ref().map(FileBody::left) {
+            ready!(wire.poll_write_out(cx, &mut self.outbox))?;
+            if left <= PIECE_BYTES {
+                // The last piece.
+                self.body.handed_on(usize::try_from(left).unwrap_or(usize::MAX));
+                self.count(state);
+            }
+            let Some(file) = &mut self.file else { break };
+            let sent = match wire.poll_send(cx, file) {
+                Some(sent) => ready!(sent),
+                None => match ready!(file.poll_frame(cx)) {
+                    Some(Ok(data)) => {
+                        let length = data.len();
+                        self.outbox.data = data;
+                        Ok(length)
+                    }
+                    Some(Err(error)) => Err(error),
+                    None => Ok(0),
+                },
+            };
+            match sent {
+                Ok(bytes) if left > PIECE_BYTES => self.body.handed_on(bytes),
+                Ok(_) => {}
+                Err(error) => {
+                    // Else it is the client that is gone.
+                    if error.kind() == io::ErrorKind::UnexpectedEof {
+                        tracing::warn!(%error, "a file is shorter than it was");
+                        self.body.broke_off();
+                    }
+                    return Poll::Ready(Err(error));
+                }
+            }
+            if file.left() == 0 {
+                self.file = None;
+                self.ended = true;
+            }
         }
+        Poll::Ready(Ok(()))
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, wire: &Wire, state: &ConnState) -> Poll<io::Result<()>> {
+        ready!(self.poll_file(cx, wire, state))?;
         loop {
             let mut waits = false;
             // What comes with the head goes with the head.
@@ -157,7 +205,9 @@ impl Answer {
                     Poll::Ready(None) => self.end(None)?,
                     Poll::Pending => waits = true,
                 }
-                self.count(state);
+                if self.ended {
+                    self.count(state);
+                }
             }
             if wire.poll_write_out(cx, &mut self.outbox)?.is_pending() {
                 return Poll::Pending;

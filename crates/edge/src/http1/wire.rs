@@ -19,6 +19,7 @@ use super::input;
 use super::request::{self, Head, Refusal};
 use crate::body::Cut;
 use crate::client_socket::ClientSocket;
+use crate::static_site::FileBody;
 use crate::table::Limits;
 
 /// Tells a client to send its body.
@@ -172,6 +173,16 @@ impl Wire {
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Whether files can be sent as they lie in memory.
+    pub(super) fn sends_files(&self) -> bool {
+        self.0.borrow().socket.is_plain()
+    }
+
+    /// Sends a piece of a file; `None`: it is to be read first.
+    pub(super) fn poll_send(&self, cx: &mut Context<'_>, file: &mut FileBody) -> Option<Poll<io::Result<usize>>> {
+        self.0.borrow_mut().socket.poll_send(cx, file)
     }
 
     /// Brings out what TLS holds back.

@@ -4,6 +4,7 @@
 //! read from Prometheus text is within 19 %, and a gate that reads the cells gets it within 4.4 %. Borders are powers of
 //! two of a second and their sixteenths: 0.5 s and 1 s, on which the gates' limits stand, are borders exactly.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::cells::Counter;
@@ -27,22 +28,18 @@ const SHOWN_LOWEST_LOG2: i32 = -12;
 const SHOWN_SUB: usize = 4;
 
 /// Counts of one thread.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Histogram {
-    /// One more at the end, for all that is longer.
-    buckets: Box<[Counter]>,
+    /// One more at the end, for all that is longer. Made with the first count: most slots of a thousand routes never have one, and a
+    /// snapshot of them would cost megabytes.
+    buckets: OnceLock<Box<[Counter]>>,
     nanos: Counter,
-}
-
-impl Default for Histogram {
-    fn default() -> Self {
-        Self { buckets: (0..=BUCKETS).map(|_| Counter::default()).collect(), nanos: Counter::default() }
-    }
 }
 
 impl Histogram {
     pub(crate) fn record(&self, took: Duration) {
-        self.buckets[bucket(took)].add(1);
+        let buckets = self.buckets.get_or_init(|| (0..=BUCKETS).map(|_| Counter::default()).collect());
+        buckets[bucket(took)].add(1);
         self.nanos.add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
     }
 }
@@ -63,21 +60,18 @@ fn bucket(took: Duration) -> usize {
 }
 
 /// Several threads' histograms, added up.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Sum {
+    /// All of them, or none where nothing was counted.
     buckets: Vec<u64>,
     nanos: u64,
 }
 
-impl Default for Sum {
-    fn default() -> Self {
-        Self { buckets: vec![0; BUCKETS + 1], nanos: 0 }
-    }
-}
-
 impl Sum {
     pub(crate) fn add(&mut self, histogram: &Histogram) {
-        for (sum, bucket) in self.buckets.iter_mut().zip(&histogram.buckets) {
+        let Some(buckets) = histogram.buckets.get() else { return };
+        self.buckets.resize(buckets.len(), 0);
+        for (sum, bucket) in self.buckets.iter_mut().zip(buckets) {
             *sum += bucket.get();
         }
         self.nanos = self.nanos.wrapping_add(histogram.nanos.get());
@@ -89,7 +83,7 @@ impl Sum {
 
     /// Of buckets and their counts.
     pub(crate) fn of(counts: impl Iterator<Item = (u16, u64)>, nanos: u64) -> Self {
-        let mut sum = Self { nanos, ..Self::default() };
+        let mut sum = Self { nanos, buckets: vec![0; BUCKETS + 1] };
         for (bucket, count) in counts {
             if let Some(place) = sum.buckets.get_mut(usize::from(bucket)) {
                 *place += count;
@@ -144,7 +138,7 @@ impl Sum {
     pub(crate) fn cumulative(&self) -> impl Iterator<Item = (f64, u64)> + '_ {
         let step = SUB / SHOWN_SUB;
         let first = (SHOWN_LOWEST_LOG2 - LOWEST_LOG2) as usize * SUB;
-        (first..=BUCKETS).step_by(step).map(|end| (border(end), self.buckets[..end].iter().sum()))
+        (first..=BUCKETS).step_by(step).map(|end| (border(end), self.buckets.iter().take(end).sum()))
     }
 }
 

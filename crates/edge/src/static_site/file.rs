@@ -12,6 +12,8 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::ReadWriteFlags;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use super::negotiate::{self, FORMS};
@@ -20,8 +22,8 @@ use crate::compress::{Accepted, Coding};
 /// Read from the page cache in one go: as much as a socket takes at once, and while it is still near the processor.
 const CACHED_PIECE_BYTES: u64 = 128 * 1024;
 
-/// Read in one go from a disk: large enough that the trip to the blocking pool is small beside it.
-const PIECE_BYTES: u64 = 256 * 1024;
+/// Read in one go from a disk, or sent in one go from memory: large enough that the trip to the blocking pool is small beside it.
+pub(crate) const PIECE_BYTES: u64 = 256 * 1024;
 
 /// What a name leads to.
 pub(super) enum Found {
@@ -126,6 +128,43 @@ impl FileBody {
             self.from += bytes.len() as u64;
             self.left -= bytes.len() as u64;
         })))
+    }
+}
+
+impl FileBody {
+    /// Sends a piece from the page cache to a socket without touching it. `None`: it is not there, and is to be read.
+    pub(crate) fn poll_send(&mut self, cx: &mut Context<'_>, socket: &TcpStream) -> Option<Poll<io::Result<usize>>> {
+        let length = self.left.min(PIECE_BYTES);
+        if length == 0 || self.reading.is_some() || !self.is_cached(length) {
+            return None;
+        }
+        loop {
+            match socket.poll_write_ready(cx) {
+                Poll::Ready(Ok(())) => {}
+                failed_or_full => return Some(failed_or_full.map_ok(|()| 0)),
+            }
+            let mut from = self.from;
+            let sent = socket.try_io(Interest::WRITABLE, || {
+                let length = usize::try_from(length).unwrap_or(usize::MAX);
+                Ok(rustix::fs::sendfile(socket, &*self.file, Some(&mut from), length)?)
+            });
+            return Some(Poll::Ready(match sent {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                // It shrank meanwhile; its length is promised already.
+                Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(sent) => {
+                    self.from += sent as u64;
+                    self.left -= sent as u64;
+                    Ok(sent)
+                }
+                failed => failed,
+            }));
+        }
+    }
+
+    /// Whether the next piece is in the page cache, judged by its ends: files are read ahead in large pieces and forgotten whole.
+    fn is_cached(&self, length: u64) -> bool {
+        [self.from, self.from + length - 1].iter().all(|at| read_at_once(&self.file, *at, 1).is_some())
     }
 }
 

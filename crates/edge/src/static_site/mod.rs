@@ -25,7 +25,7 @@ use crate::table::Site;
 use crate::validators::Validators;
 use file::Found;
 
-pub(crate) use file::FileBody;
+pub(crate) use file::{FileBody, PIECE_BYTES};
 
 /// Files up to this are read at once, on the worker: they are in the page cache, and a copy of this size costs less
 /// than a trip to another thread. Larger ones are streamed from the blocking pool.
