@@ -146,19 +146,19 @@ impl Control {
 
     /// Keeps a reading of all counters for windows.
     pub(crate) fn read(&mut self) {
-        let totals = totals(&self.registries());
+        let totals = totals(&self.registries(), false);
         self.readings.tick(clock::unix_millis(), self.snapshot().generation, &totals);
     }
 
     /// What happened since.
     pub(crate) fn window(&self, since: Since, route: Option<&str>) -> Option<Window> {
-        let totals = totals(&self.registries());
+        let totals = totals(&self.registries(), false);
         self.readings.since(since, clock::unix_millis(), self.snapshot().generation, &totals, route)
     }
 
     /// A snapshot is in effect from now on.
     pub(crate) fn note_applied(&mut self) {
-        let totals = totals(&self.registries());
+        let totals = totals(&self.registries(), false);
         self.readings.applied(clock::unix_millis(), self.snapshot().generation, &totals);
     }
 

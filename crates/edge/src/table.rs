@@ -198,10 +198,9 @@ impl Table {
 
     /// Keeps what must not start over with each snapshot.
     pub(crate) fn go_on_from(&mut self, before: &Self) {
+        let earlier: HashMap<_, _> = before.routes.iter().map(|route| (&route.name, &route.target)).collect();
         for route in &mut self.routes {
-            let earlier = before.routes.iter().find(|earlier| earlier.name == route.name);
-            if let (Target::Slots(slots), Some(Route { target: Target::Slots(earlier), .. })) =
-                (&mut route.target, earlier)
+            if let (Target::Slots(slots), Some(Target::Slots(earlier))) = (&mut route.target, earlier.get(&route.name))
             {
                 slots.sequence.go_on_from(&earlier.sequence);
             }

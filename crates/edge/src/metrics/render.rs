@@ -76,19 +76,22 @@ impl Total {
 }
 
 /// All threads' cells, added up.
-pub(crate) fn totals(threads: &[Arc<Registry>]) -> BTreeMap<Key, Total> {
+pub(crate) fn totals(threads: &[Arc<Registry>], with_idle: bool) -> BTreeMap<Key, Total> {
     let mut totals: BTreeMap<Key, Total> = BTreeMap::new();
     for thread in threads {
-        thread.for_each(|key, cells| totals.entry(key.clone()).or_default().add(cells));
+        thread.for_each(|key, cells| {
+            // A slot that never had a request would only add hundreds of zeros; routes are shown all the same.
+            if cells.started.get() > 0 || cells.connect_failures.get() > 0 || key.slot.is_empty() && with_idle {
+                totals.entry(key.clone()).or_default().add(cells);
+            }
+        });
     }
     totals
 }
 
 /// Prometheus text, version 0.0.4.
 pub(crate) fn render(threads: &[Arc<Registry>], facts: &Facts) -> String {
-    let mut totals = totals(threads);
-    // A slot that never had a request would only add hundreds of zeros.
-    totals.retain(|key, total| total.started > 0 || total.connect_failures > 0 || key.slot.is_empty());
+    let totals = totals(threads, true);
     let mut page = Page::default();
     slots(&mut page, &totals);
     histograms(&mut page, &totals);
