@@ -1,0 +1,9 @@
+//! Whether a canary may go on: the edge's counts of a window go in, a verdict with its figures comes out. Pure.
+
+mod judge;
+mod policy;
+mod reading;
+
+pub use judge::{Finding, Judgement, Verdict, judge};
+pub use policy::Policy;
+pub use reading::{Counts, Reading};
