@@ -16,7 +16,7 @@ use crate::cidr::Cidr;
 use crate::policy::{self, Policies};
 use crate::probing::Probe;
 use crate::sequence::Sequence;
-use crate::snapshot::{self, Snapshot};
+use crate::snapshot::{self, Instance, Snapshot};
 use crate::table::{
     Limits, Listener, Paths, Problem, Redirect, Role, Route, RouteLimits, Site, Slot, Slots, Table, Target, Traces,
 };
@@ -60,9 +60,12 @@ impl Compiler<'_> {
     fn table(&mut self) -> Table {
         let snapshot = self.snapshot;
         let routes: Vec<_> = snapshot.routes.iter().map(|route| self.route(route)).collect();
+        let names = self.names(&routes);
         Table {
             hosts: self.hosts(&routes),
-            listeners: self.listeners(),
+            listeners: self.listeners(&names),
+            names,
+            instances: instances(&routes),
             trusted: self.trusted(),
             limits: self.limits(),
             strict_transport: self.tls_settings(),
@@ -103,7 +106,7 @@ impl Compiler<'_> {
             response_headers: self.response_headers(&at, route),
             limits: self.route_limits(&at, &route.limits),
             policies: self.policies(&at, route),
-            probe: route.probe.as_ref().map(|probe| self.probe(&at, probe)),
+            probe: route.probe.as_ref().map(|probe| Arc::new(self.probe(&at, probe))),
         }
     }
 
@@ -295,14 +298,20 @@ impl Compiler<'_> {
         value
     }
 
+    fn names(&mut self, routes: &[Route]) -> HashMap<Arc<str>, usize> {
+        let mut names = HashMap::with_capacity(routes.len());
+        for (place, route) in routes.iter().enumerate() {
+            if names.insert(Arc::clone(&route.name), place).is_some() {
+                self.problem(format!("route `{}`", route.name), "appears twice; names of routes are unique");
+            }
+        }
+        names
+    }
+
     fn hosts(&mut self, routes: &[Route]) -> HashMap<Box<str>, Paths> {
         let mut hosts: HashMap<Box<str>, Paths> = HashMap::new();
-        let mut names = HashSet::new();
         for (index, (route, declared)) in routes.iter().zip(&self.snapshot.routes).enumerate() {
             let at = format!("route `{}`", route.name);
-            if !names.insert(&route.name) {
-                self.problem(&at, "appears twice; names of routes are unique");
-            }
             for name in &declared.hosts {
                 if host::normal(name).as_deref() != Some(name) {
                     self.problem(
@@ -328,11 +337,11 @@ impl Compiler<'_> {
         hosts
     }
 
-    fn listeners(&mut self) -> HashMap<SocketAddr, Listener> {
+    fn listeners(&mut self, names: &HashMap<Arc<str>, usize>) -> HashMap<SocketAddr, Listener> {
         let mut listeners = HashMap::new();
         for listener in &self.snapshot.listeners {
             let at = format!("listener {}", listener.address);
-            let role = self.role(&at, listener);
+            let role = self.role(&at, listener, names);
             if listener.tls && self.snapshot.tls.is_none() {
                 self.problem(&at, "speaks TLS, but `tls` does not say where certificates come from");
             }
@@ -362,7 +371,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn role(&mut self, at: &str, listener: &snapshot::Listener) -> Role {
+    fn role(&mut self, at: &str, listener: &snapshot::Listener, names: &HashMap<Arc<str>, usize>) -> Role {
         match (&listener.route, listener.to_https, listener.tls) {
             (None, None, _) => Role::Public,
             (None, Some(0), _) => {
@@ -378,8 +387,8 @@ impl Compiler<'_> {
                         "has a `route`, which is for programs on this machine: use a loopback address, such as 127.0.0.1",
                     );
                 }
-                if let Some(index) = self.snapshot.routes.iter().position(|route| route.name == *name) {
-                    return Role::Internal(index);
+                if let Some(place) = names.get(name.as_str()) {
+                    return Role::Internal(*place);
                 }
                 self.problem(at, format!("names the route `{name}`, which does not exist"));
                 Role::Gone
@@ -483,6 +492,21 @@ impl Compiler<'_> {
             max_cache_object_bytes: limits.max_cache_object_bytes,
         }
     }
+}
+
+/// All instances. Of several routes to one, one that says how to ask it is enough.
+fn instances(routes: &[Route]) -> HashMap<Instance, Option<Arc<Probe>>> {
+    let mut instances: HashMap<Instance, Option<Arc<Probe>>> = HashMap::with_capacity(routes.len());
+    for route in routes {
+        let Target::Slots(Slots { slots, .. }) = &route.target else { continue };
+        for instance in slots.iter().flat_map(|slot| &slot.instances) {
+            let probe = instances.entry(instance.clone()).or_default();
+            if route.probe.is_some() {
+                probe.clone_from(&route.probe);
+            }
+        }
+    }
+    instances
 }
 
 /// Whether a listener would accept what is sent to `address`.

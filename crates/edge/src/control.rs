@@ -146,19 +146,19 @@ impl Control {
 
     /// Keeps a reading of all counters for windows.
     pub(crate) fn read(&mut self) {
-        let totals = totals(&self.registries(), false);
+        let totals = totals(&self.registries());
         self.readings.tick(clock::unix_millis(), self.snapshot().generation, &totals);
     }
 
     /// What happened since.
     pub(crate) fn window(&self, since: Since, route: Option<&str>) -> Option<Window> {
-        let totals = totals(&self.registries(), false);
+        let totals = totals(&self.registries());
         self.readings.since(since, clock::unix_millis(), self.snapshot().generation, &totals, route)
     }
 
     /// A snapshot is in effect from now on.
     pub(crate) fn note_applied(&mut self) {
-        let totals = totals(&self.registries(), false);
+        let totals = totals(&self.registries());
         self.readings.applied(clock::unix_millis(), self.snapshot().generation, &totals);
     }
 
@@ -166,6 +166,7 @@ impl Control {
         let registries = self.registries();
         let facts = Facts {
             generation: self.snapshot().generation,
+            routes: self.shared.table().routes.iter().map(|route| Arc::clone(&route.name)).collect(),
             started_seconds: self.started_seconds,
             admin_refused: self.refused,
             certificates: self.certificates(),

@@ -103,6 +103,7 @@ mod to_https;
 mod trace;
 mod transport;
 mod upgrade;
+mod upstreams;
 mod validators;
 mod view;
 mod websocket_frames;

@@ -9,6 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::balance::{Latency, Load};
@@ -17,7 +18,7 @@ use crate::h2c::connection::Shared;
 use crate::http1::link::Link;
 use crate::outlier::Standing;
 use crate::probing::{Health, Probe};
-use crate::snapshot::Protocol;
+use crate::snapshot::{Instance, Protocol};
 use crate::ticker::{Millis, Ticker};
 
 /// How long a connection may lie idle. Below the 5 s after which Node's servers (and many like them) close, so that a
@@ -40,7 +41,7 @@ pub(crate) struct Upstream {
     latency: Cell<Latency>,
     standing: Cell<Standing>,
     /// How it is asked how it is.
-    probe: RefCell<Option<Rc<Probe>>>,
+    probe: RefCell<Option<Arc<Probe>>>,
     /// Whether it is asked now.
     pub(crate) probing: Cell<bool>,
     pub(crate) health: Cell<Health>,
@@ -49,12 +50,12 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    pub(crate) fn new(id: &str, address: SocketAddr, protocol: Protocol) -> Rc<Self> {
+    pub(crate) fn new(instance: &Instance) -> Rc<Self> {
         Rc::new(Self {
-            id: id.into(),
-            address,
+            id: instance.id.as_str().into(),
+            address: instance.address,
             idle: RefCell::default(),
-            h2c: (protocol == Protocol::H2c).then(Shared::default),
+            h2c: (instance.protocol == Protocol::H2c).then(Shared::default),
             outstanding: Cell::new(0),
             latency: Cell::default(),
             standing: Cell::default(),
@@ -94,13 +95,13 @@ impl Upstream {
     }
 
     /// How it is to be asked how it is; `None`: not at all.
-    pub(crate) fn probe(&self) -> Option<Rc<Probe>> {
+    pub(crate) fn probe(&self) -> Option<Arc<Probe>> {
         self.probe.borrow().clone().filter(|_| !self.retired.get())
     }
 
-    pub(crate) fn set_probe(&self, probe: Option<&Rc<Probe>>) {
+    pub(crate) fn set_probe(&self, probe: Option<&Arc<Probe>>) {
         let none = probe.is_none();
-        self.probe.replace(probe.map(Rc::clone));
+        self.probe.replace(probe.map(Arc::clone));
         if none {
             // Nobody would take it back.
             self.health.set(Health::default());

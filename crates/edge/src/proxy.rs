@@ -77,7 +77,7 @@ impl Passage {
         claims: Claims<'_>,
         record: &mut Record,
     ) -> Result<Self, Fault> {
-        let route = record.route.and_then(|route| record.view.routes.get(route)).ok_or(Fault::NoInstance)?;
+        let route = record.view.route(record.route.ok_or(Fault::NoInstance)?);
         let state = &record.busy.state;
         if incoming.as_ref().is_some_and(|incoming| incoming.size_hint().lower() > limits.max_body_bytes) {
             state.unread.set(true);
@@ -184,7 +184,7 @@ pub(crate) fn elsewhere(view: &View, record: &mut Record, failed: &Choice, went:
     }
     let route = record.route?;
     let Target::Slots(slots) = &view.table.routes[route].target else { return None };
-    let choice = pick::other(slots, &view.routes[route], failed, record.busy.state.ticker.now())?;
+    let choice = pick::other(slots, view.route(route), failed, record.busy.state.ticker.now())?;
     // What is sent is in the form that the first one wanted.
     if choice.upstream.h2c.is_some() != failed.upstream.h2c.is_some() {
         return None;

@@ -215,7 +215,7 @@ impl Record {
         if self.kind != Kind::Client {
             return None;
         }
-        let route = &self.view.routes[self.route?];
+        let route = self.view.route(self.route?);
         Some(self.slot.map_or(&route.cells, |slot| &route.slots[slot].cells))
     }
 }

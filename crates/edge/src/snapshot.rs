@@ -327,7 +327,7 @@ pub struct Slot {
 }
 
 /// One running process or container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Instance {
     /// Unique for ever; a restarted instance has a new one.

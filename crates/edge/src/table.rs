@@ -39,6 +39,10 @@ pub struct Table {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) routes: Vec<Route>,
     pub(crate) hosts: HashMap<Box<str>, Paths>,
+    /// The place of each route.
+    pub(crate) names: HashMap<Arc<str>, usize>,
+    /// All instances, and how they are asked how they are.
+    pub(crate) instances: HashMap<Instance, Option<Arc<Probe>>>,
     /// By the address as declared.
     pub(crate) listeners: HashMap<SocketAddr, Listener>,
     pub(crate) trusted: Vec<Cidr>,
@@ -88,7 +92,7 @@ pub(crate) struct Route {
     pub(crate) limits: RouteLimits,
     /// Boxed: most routes are read without them.
     pub(crate) policies: Option<Box<Policies>>,
-    pub(crate) probe: Option<Probe>,
+    pub(crate) probe: Option<Arc<Probe>>,
 }
 
 #[derive(Debug)]
@@ -198,10 +202,9 @@ impl Table {
 
     /// Keeps what must not start over with each snapshot.
     pub(crate) fn go_on_from(&mut self, before: &Self) {
-        let earlier: HashMap<_, _> = before.routes.iter().map(|route| (&route.name, &route.target)).collect();
         for route in &mut self.routes {
-            if let (Target::Slots(slots), Some(Target::Slots(earlier))) = (&mut route.target, earlier.get(&route.name))
-            {
+            let earlier = before.names.get(&route.name).map(|place| &before.routes[*place].target);
+            if let (Target::Slots(slots), Some(Target::Slots(earlier))) = (&mut route.target, earlier) {
                 slots.sequence.go_on_from(&earlier.sequence);
             }
         }

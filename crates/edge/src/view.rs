@@ -1,26 +1,23 @@
 //! The table as one thread works with it: its own counters and its own connections beside each slot.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::rc::{Rc, Weak};
+use std::cell::OnceCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::metrics::{Cells, Key, Registry};
 use crate::pool::Upstream;
-use crate::probing::Probe;
-use crate::snapshot::{Instance, Protocol};
 use crate::table::{Route, Slots, Table, Target};
+use crate::upstreams::Upstreams;
 
 /// Made anew for each snapshot; requests in progress keep theirs until they end.
 pub(crate) struct View {
     /// Grows with each table.
     pub(crate) epoch: u64,
     pub(crate) table: Arc<Table>,
-    /// In the order of `table.routes`.
-    pub(crate) routes: Vec<RouteView>,
-    upstreams: HashMap<(Box<str>, SocketAddr, Protocol), Rc<Upstream>>,
-    /// Those of earlier tables that requests are still with.
-    retired: Vec<Weak<Upstream>>,
+    /// In the order of `table.routes`; each is made with its first request, so that a snapshot of many costs none of them time.
+    routes: Box<[OnceCell<RouteView>]>,
+    upstreams: Rc<Upstreams>,
+    registry: Arc<Registry>,
 }
 
 pub(crate) struct RouteView {
@@ -36,89 +33,53 @@ pub(crate) struct SlotView {
 }
 
 impl View {
-    /// Takes over a table. Connections to instances that stay are kept, those to others are closed when idle.
-    pub(crate) fn new(epoch: u64, table: &Arc<Table>, before: Option<&Self>, registry: &Registry) -> Self {
-        registry.begin();
-        let (routes, upstreams, retired) = Default::default();
-        let mut view = Self { epoch, routes, upstreams, retired, table: Arc::clone(table) };
-        view.routes = table.routes.iter().map(|route| view.route(route, before, registry)).collect();
-        registry.end();
-        if let Some(before) = before {
-            // Whatever else could lead to them is gone once nobody holds them any more.
-            view.retired.extend(before.retired.iter().filter(|upstream| upstream.strong_count() > 0).cloned());
-            for (key, upstream) in &before.upstreams {
-                if !view.upstreams.contains_key(key) {
-                    upstream.retire();
-                    view.retired.push(Rc::downgrade(upstream));
-                }
-            }
+    /// Takes over a table, for a thread with these upstreams.
+    pub(crate) fn new(epoch: u64, table: &Arc<Table>, upstreams: &Rc<Upstreams>, registry: &Arc<Registry>) -> Self {
+        upstreams.take_over(table);
+        registry.take_over(table);
+        Self {
+            epoch,
+            routes: std::iter::repeat_with(OnceCell::new).take(table.routes.len()).collect(),
+            table: Arc::clone(table),
+            upstreams: Rc::clone(upstreams),
+            registry: Arc::clone(registry),
         }
-        view
     }
 
-    fn route(&mut self, route: &Route, before: Option<&Self>, registry: &Registry) -> RouteView {
+    /// What this thread has of a route, by its place in the table.
+    pub(crate) fn route(&self, route: usize) -> &RouteView {
+        self.routes[route].get_or_init(|| self.make(&self.table.routes[route]))
+    }
+
+    #[cold]
+    fn make(&self, route: &Route) -> RouteView {
         let key = |slot: &Arc<str>, release: &Arc<str>| Key {
             route: Arc::clone(&route.name),
             slot: Arc::clone(slot),
             release: Arc::clone(release),
         };
         let nothing: Arc<str> = "".into();
-        let probe = route.probe.clone().map(Rc::new);
         let slots = match &route.target {
             Target::Slots(Slots { slots, .. }) => slots.as_slice(),
             Target::Static(_) | Target::Redirect(_) => &[],
         };
         RouteView {
-            cells: registry.cells(key(&nothing, &nothing)),
+            cells: self.registry.cells(key(&nothing, &nothing)),
             slots: slots
                 .iter()
                 .map(|slot| SlotView {
-                    cells: registry.cells(key(&slot.name, &slot.release)),
-                    upstreams: slot
-                        .instances
-                        .iter()
-                        .map(|instance| self.upstream(instance, probe.as_ref(), before))
-                        .collect(),
+                    cells: self.registry.cells(key(&slot.name, &slot.release)),
+                    upstreams: slot.instances.iter().map(|instance| self.upstreams.get(instance)).collect(),
                 })
                 .collect(),
         }
-    }
-
-    fn upstream(&mut self, instance: &Instance, probe: Option<&Rc<Probe>>, before: Option<&Self>) -> Rc<Upstream> {
-        let Instance { id, address, protocol } = instance;
-        let key = (Box::from(id.as_str()), *address, *protocol);
-        let earlier = before.and_then(|before| before.upstreams.get(&key));
-        let make = || earlier.map_or_else(|| Upstream::new(id, *address, *protocol), Rc::clone);
-        let first = !self.upstreams.contains_key(&key);
-        let upstream = Rc::clone(self.upstreams.entry(key.clone()).or_insert_with(make));
-        // Of several routes to one instance, one that says how to ask it is enough.
-        if first || probe.is_some() {
-            upstream.set_probe(probe);
-        }
-        upstream
-    }
-
-    /// Instances that are to be asked how they are, and are not yet.
-    pub(crate) fn to_probe(&self) -> impl Iterator<Item = &Rc<Upstream>> {
-        self.upstreams.values().filter(|upstream| upstream.probe().is_some() && !upstream.probing.get())
-    }
-
-    /// Instances that get nothing new, and how many requests are still with them.
-    pub(crate) fn retired(&self) -> impl Iterator<Item = (Box<str>, u32)> {
-        let retired = self.retired.iter().filter_map(Weak::upgrade);
-        retired.map(|upstream| (upstream.id.clone(), upstream.in_flight())).filter(|(_, in_flight)| *in_flight > 0)
-    }
-
-    /// Closes connections that lay idle too long. Returns how many are kept.
-    pub(crate) fn sweep(&self, now: u64) -> usize {
-        self.upstreams.values().map(|upstream| upstream.sweep(now)).sum()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{Policies, Route, RouteLimits, Slot, Snapshot, Target};
+    use crate::snapshot::{Instance, Policies, Route, RouteLimits, Slot, Snapshot, Target};
 
     fn table(instances: &[(&str, u16)]) -> Arc<Table> {
         let slot = Slot {
@@ -143,11 +104,25 @@ mod tests {
 
     #[test]
     fn an_instance_that_stays_keeps_its_connections_and_a_restarted_one_does_not() {
-        let registry = Registry::default();
-        let first = View::new(1, &table(&[("a", 1), ("b", 2)]), None, &registry);
-        let second = View::new(2, &table(&[("a", 1), ("c", 2)]), Some(&first), &registry);
-        let upstreams = |view: &View| view.routes[0].slots[0].upstreams.clone();
-        assert!(Rc::ptr_eq(&upstreams(&first)[0], &upstreams(&second)[0]));
-        assert!(!Rc::ptr_eq(&upstreams(&first)[1], &upstreams(&second)[1]), "same port, other process");
+        let (known, registry) = (Rc::default(), Arc::default());
+        let upstreams = |view: &View| view.route(0).slots[0].upstreams.clone();
+        let first = View::new(1, &table(&[("a", 1), ("b", 2)]), &known, &registry);
+        let before = upstreams(&first);
+        let second = View::new(2, &table(&[("a", 1), ("c", 2)]), &known, &registry);
+        let after = upstreams(&second);
+        assert!(Rc::ptr_eq(&before[0], &after[0]));
+        assert!(!Rc::ptr_eq(&before[1], &after[1]), "same port, other process");
+    }
+
+    #[test]
+    fn what_a_request_of_an_earlier_table_asks_for_late_is_retired_from_the_start() {
+        let (known, registry) = (Rc::default(), Arc::default());
+        let first = View::new(1, &table(&[("a", 1), ("b", 2)]), &known, &registry);
+        let second = View::new(2, &table(&[("a", 1)]), &known, &registry);
+        let late = &first.route(0).slots[0].upstreams;
+        assert_eq!(late.iter().map(|upstream| upstream.is_retired()).collect::<Vec<_>>(), [false, true]);
+        assert!(!Rc::ptr_eq(&late[0], &late[1]) && Rc::ptr_eq(&late[0], &second.route(0).slots[0].upstreams[0]));
+        let _request = late[1].lease();
+        assert_eq!(known.retired(), [("b".into(), 1)]);
     }
 }

@@ -33,6 +33,7 @@ use crate::record::Record;
 use crate::table::Table;
 use crate::ticker::{Millis, Ticker};
 use crate::tls::{self, Store};
+use crate::upstreams::Upstreams;
 use crate::view::View;
 use crate::{connection, http3, listen, probing};
 
@@ -152,6 +153,7 @@ pub(crate) struct Worker {
     pub(crate) registry: Arc<Registry>,
     pub(crate) ticker: Rc<Ticker>,
     view: RefCell<Rc<View>>,
+    upstreams: Rc<Upstreams>,
     log: Option<RefCell<LogBuffer>>,
     spans: RefCell<SpanBuffer>,
     /// Of all threads, this one speaks HTTP/3.
@@ -178,9 +180,11 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn new(shared: Arc<Shared>, registry: Arc<Registry>, log: Option<LogBuffer>, leads: bool) -> Rc<Self> {
         let epoch = shared.epoch.load(Ordering::Acquire);
-        let view = View::new(epoch, &shared.table(), None, &registry);
+        let upstreams = Rc::default();
+        let view = View::new(epoch, &shared.table(), &upstreams, &registry);
         Rc::new(Self {
             view: RefCell::new(Rc::new(view)),
+            upstreams,
             spans: RefCell::new(SpanBuffer::new(shared.spans.clone())),
             shared,
             registry,
@@ -204,15 +208,16 @@ impl Worker {
         let epoch = self.shared.epoch.load(Ordering::Acquire);
         let mut view = self.view.borrow_mut();
         if view.epoch != epoch {
-            *view = Rc::new(View::new(epoch, &self.shared.table(), Some(&view), &self.registry));
+            *view = Rc::new(View::new(epoch, &self.shared.table(), &self.upstreams, &self.registry));
         }
         Rc::clone(&view)
     }
 
     /// Begins to ask those instances how they are that are not asked yet.
     fn probe(self: &Rc<Self>) {
-        for upstream in self.view().to_probe() {
-            tokio::task::spawn_local(probing::run(Rc::clone(self), Rc::clone(upstream)));
+        self.view();
+        for upstream in self.upstreams.to_probe() {
+            tokio::task::spawn_local(probing::run(Rc::clone(self), upstream));
         }
     }
 
@@ -291,7 +296,10 @@ impl Worker {
                     self.speak_http3(&acceptors, &mut endpoints).await;
                     let _gone = done.send(());
                 }
-                Command::Retired { done } => drop(done.send(self.view().retired().collect())),
+                Command::Retired { done } => {
+                    self.view();
+                    drop(done.send(self.upstreams.retired()));
+                }
                 Command::Drain { within: bound, patient: asked } => {
                     (within, patient) = (bound, asked);
                     break;
@@ -360,7 +368,7 @@ impl Worker {
         if let Some(log) = &self.log {
             log.borrow_mut().flush(&self.registry.thread);
         }
-        self.view.borrow().sweep(self.ticker.now()) > 0
+        self.upstreams.sweep(self.ticker.now()) > 0
     }
 
     /// Waits until the last connection has ended, at most this long. Says whether it has.

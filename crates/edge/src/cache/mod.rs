@@ -275,9 +275,9 @@ fn catch_up(route: &mut usize, record: &mut Record) {
         return;
     }
     let name = &record.view.table.routes[*route].name;
-    if let Some(now) = view.table.routes.iter().position(|route| route.name == *name) {
-        *route = now;
-        record.route = Some(now);
+    if let Some(now) = view.table.names.get(name) {
+        *route = *now;
+        record.route = Some(*now);
         record.view = view;
     }
 }

@@ -14,6 +14,8 @@ use crate::cache::Use;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Facts {
     pub(crate) generation: u64,
+    /// Names of all routes.
+    pub(crate) routes: Vec<Arc<str>>,
     pub(crate) started_seconds: u64,
     pub(crate) admin_refused: u64,
     pub(crate) certificates: Vec<Certificate>,
@@ -75,13 +77,12 @@ impl Total {
     }
 }
 
-/// All threads' cells, added up.
-pub(crate) fn totals(threads: &[Arc<Registry>], with_idle: bool) -> BTreeMap<Key, Total> {
+/// All threads' cells, added up, of whatever had a request.
+pub(crate) fn totals(threads: &[Arc<Registry>]) -> BTreeMap<Key, Total> {
     let mut totals: BTreeMap<Key, Total> = BTreeMap::new();
     for thread in threads {
         thread.for_each(|key, cells| {
-            // A slot that never had a request would only add hundreds of zeros; routes are shown all the same.
-            if cells.started.get() > 0 || cells.connect_failures.get() > 0 || key.slot.is_empty() && with_idle {
+            if cells.started.get() > 0 || cells.connect_failures.get() > 0 {
                 totals.entry(key.clone()).or_default().add(cells);
             }
         });
@@ -91,7 +92,12 @@ pub(crate) fn totals(threads: &[Arc<Registry>], with_idle: bool) -> BTreeMap<Key
 
 /// Prometheus text, version 0.0.4.
 pub(crate) fn render(threads: &[Arc<Registry>], facts: &Facts) -> String {
-    let totals = totals(threads, true);
+    let mut totals = totals(threads);
+    // A slot that never had a request would only add hundreds of zeros; routes are shown all the same.
+    for route in &facts.routes {
+        let nothing: Arc<str> = "".into();
+        totals.entry(Key { route: Arc::clone(route), slot: Arc::clone(&nothing), release: nothing }).or_default();
+    }
     let mut page = Page::default();
     slots(&mut page, &totals);
     histograms(&mut page, &totals);
