@@ -3,7 +3,8 @@
 //! Pure: files and sockets are looked at when a table is put into effect, not here. A new rule is one more `problem`
 //! in the function of the thing it is about, and one more row in the tests below.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Component, Path};
 use std::sync::Arc;
@@ -41,20 +42,43 @@ impl Snapshot {
     /// # Errors
     /// Every problem there is, each with the place it is at.
     pub fn compile(&self) -> Result<Table, Vec<Problem>> {
-        let mut compiler = Compiler { snapshot: self, problems: Vec::new() };
-        let table = compiler.table();
-        if compiler.problems.is_empty() { Ok(table) } else { Err(compiler.problems) }
+        compile(&Arc::new(self.clone()))
     }
 }
 
+/// The same, of one that the table may keep.
+pub(crate) fn compile(snapshot: &Arc<Snapshot>) -> Result<Table, Vec<Problem>> {
+    let mut compiler = Compiler { snapshot, problems: Vec::new() };
+    let table = compiler.table();
+    if compiler.problems.is_empty() { Ok(table) } else { Err(compiler.problems) }
+}
+
 struct Compiler<'a> {
-    snapshot: &'a Snapshot,
+    snapshot: &'a Arc<Snapshot>,
     problems: Vec<Problem>,
 }
 
+/// Where a problem is. Put into words only when there is one.
+#[derive(Clone, Copy)]
+enum At<'a> {
+    Route(&'a str),
+    Listener(SocketAddr),
+    Part(&'static str),
+}
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Route(name) => write!(f, "route `{name}`"),
+            Self::Listener(address) => write!(f, "listener {address}"),
+            Self::Part(part) => f.write_str(part),
+        }
+    }
+}
+
 impl Compiler<'_> {
-    fn problem(&mut self, at: impl Into<String>, what: impl Into<String>) {
-        self.problems.push(Problem { at: at.into(), what: what.into() });
+    fn problem(&mut self, at: At<'_>, what: impl Into<String>) {
+        self.problems.push(Problem { at: at.to_string(), what: what.into() });
     }
 
     fn table(&mut self) -> Table {
@@ -70,7 +94,7 @@ impl Compiler<'_> {
             limits: self.limits(),
             strict_transport: self.tls_settings(),
             traces: self.traces(),
-            snapshot: Arc::new(snapshot.clone()),
+            snapshot: Arc::clone(snapshot),
             routes,
         }
     }
@@ -78,13 +102,13 @@ impl Compiler<'_> {
     fn traces(&mut self) -> Option<Traces> {
         let traces = self.snapshot.traces.as_ref()?;
         if !(0.0..=1.0).contains(&traces.ratio) {
-            self.problem("traces", format!("ratio {} is not between 0 and 1", traces.ratio));
+            self.problem(At::Part("traces"), format!("ratio {} is not between 0 and 1", traces.ratio));
         }
         let endpoint = traces.endpoint.parse::<Uri>().ok();
         let endpoint = endpoint.filter(|uri| uri.scheme() == Some(&Scheme::HTTP) && uri.host().is_some());
         let Some(endpoint) = endpoint else {
             self.problem(
-                "traces",
+                At::Part("traces"),
                 format!("endpoint `{}` is no http:// address, like http://127.0.0.1:4318/v1/traces", traces.endpoint),
             );
             return None;
@@ -93,24 +117,24 @@ impl Compiler<'_> {
     }
 
     fn route(&mut self, route: &snapshot::Route) -> Route {
-        let at = format!("route `{}`", route.name);
-        self.name(&at, "name", &route.name);
+        let at = At::Route(&route.name);
+        self.name(at, "name", &route.name);
         Route {
             name: route.name.as_str().into(),
-            prefix: self.prefix(&at, &route.path),
+            prefix: self.prefix(at, &route.path),
             target: match &route.target {
-                snapshot::Target::Slots(slots) => Target::Slots(self.slots(&at, slots)),
-                snapshot::Target::Static(site) => Target::Static(self.site(&at, site)),
-                snapshot::Target::Redirect(redirect) => Target::Redirect(self.redirect(&at, redirect)),
+                snapshot::Target::Slots(slots) => Target::Slots(self.slots(at, slots)),
+                snapshot::Target::Static(site) => Target::Static(self.site(at, site)),
+                snapshot::Target::Redirect(redirect) => Target::Redirect(self.redirect(at, redirect)),
             },
-            response_headers: self.response_headers(&at, route),
-            limits: self.route_limits(&at, &route.limits),
-            policies: self.policies(&at, route),
-            probe: route.probe.as_ref().map(|probe| Arc::new(self.probe(&at, probe))),
+            response_headers: self.response_headers(at, route),
+            limits: self.route_limits(at, &route.limits),
+            policies: self.policies(at, route),
+            probe: route.probe.as_ref().map(|probe| Arc::new(self.probe(at, probe))),
         }
     }
 
-    fn probe(&mut self, at: &str, probe: &snapshot::Probe) -> Probe {
+    fn probe(&mut self, at: At<'_>, probe: &snapshot::Probe) -> Probe {
         if !probe.path.starts_with('/') || probe.path.parse::<http::Uri>().is_err() {
             self.problem(
                 at,
@@ -124,7 +148,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn policies(&mut self, at: &str, route: &snapshot::Route) -> Option<Box<Policies>> {
+    fn policies(&mut self, at: At<'_>, route: &snapshot::Route) -> Option<Box<Policies>> {
         let mut problems = Vec::new();
         let policies = policy::compile::policies(&route.name, &route.policies, &mut problems);
         for problem in problems {
@@ -133,7 +157,7 @@ impl Compiler<'_> {
         (route.policies != snapshot::Policies::default()).then(|| Box::new(policies))
     }
 
-    fn name(&mut self, at: &str, field: &str, name: &str) {
+    fn name(&mut self, at: At<'_>, field: &str, name: &str) {
         if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
             self.problem(
                 at,
@@ -145,7 +169,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn prefix(&mut self, at: &str, path: &str) -> Box<str> {
+    fn prefix(&mut self, at: At<'_>, path: &str) -> Box<str> {
         let plain = path.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#'));
         if !path.starts_with('/') || !plain || path.contains("//") || host::has_two_readings(path) {
             self.problem(
@@ -160,27 +184,25 @@ impl Compiler<'_> {
         path.strip_suffix('/').unwrap_or(&path).into()
     }
 
-    fn slots(&mut self, at: &str, slots: &[snapshot::Slot]) -> Slots {
+    fn slots(&mut self, at: At<'_>, slots: &[snapshot::Slot]) -> Slots {
         if slots.len() > MAX_SLOTS {
             self.problem(at, format!("has {} slots; at most {MAX_SLOTS} are allowed", slots.len()));
         }
         if !slots.is_empty() && slots.iter().all(|slot| slot.weight == 0) {
             self.problem(at, "every slot has weight 0; give at least one a positive weight");
         }
-        let mut names = HashSet::new();
-        let mut ids = HashSet::new();
         for slot in slots {
             self.name(at, "slot", &slot.name);
             self.name(at, "release", &slot.release);
-            if !names.insert(slot.name.as_str()) {
-                self.problem(at, format!("slot `{}` appears twice", slot.name));
-            }
             for instance in &slot.instances {
                 self.instance(at, instance);
-                if !ids.insert(instance.id.as_str()) {
-                    self.problem(at, format!("instance `{}` appears twice", instance.id));
-                }
             }
+        }
+        for name in twice(slots.iter().map(|slot| slot.name.as_str())) {
+            self.problem(at, format!("slot `{name}` appears twice"));
+        }
+        for id in twice(slots.iter().flat_map(|slot| &slot.instances).map(|instance| instance.id.as_str())) {
+            self.problem(at, format!("instance `{id}` appears twice"));
         }
         let weights = slots.iter().zip(0_u16..).filter(|(slot, _)| !slot.instances.is_empty());
         let weights: Vec<_> = weights.map(|(slot, index)| (index, slot.weight)).collect();
@@ -197,7 +219,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn instance(&mut self, at: &str, instance: &snapshot::Instance) {
+    fn instance(&mut self, at: At<'_>, instance: &snapshot::Instance) {
         self.name(at, "instance", &instance.id);
         let address = instance.address;
         if address.port() == 0 || address.ip().is_unspecified() {
@@ -216,7 +238,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn site(&mut self, at: &str, site: &snapshot::StaticSite) -> Site {
+    fn site(&mut self, at: At<'_>, site: &snapshot::StaticSite) -> Site {
         if !site.root.is_absolute() {
             self.problem(at, format!("root `{}` must be an absolute path", site.root.display()));
         }
@@ -232,7 +254,7 @@ impl Compiler<'_> {
         Site { root: site.root.clone(), not_found: site.not_found.clone() }
     }
 
-    fn redirect(&mut self, at: &str, redirect: &snapshot::Redirect) -> Redirect {
+    fn redirect(&mut self, at: At<'_>, redirect: &snapshot::Redirect) -> Redirect {
         let absolute = redirect.to.parse::<Uri>().is_ok_and(|uri| {
             matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && uri.query().is_none()
         });
@@ -252,7 +274,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn response_headers(&mut self, at: &str, route: &snapshot::Route) -> Vec<(HeaderName, HeaderValue)> {
+    fn response_headers(&mut self, at: At<'_>, route: &snapshot::Route) -> Vec<(HeaderName, HeaderValue)> {
         let mut headers = Vec::new();
         for (name, value) in &route.response_headers {
             match (name.parse::<HeaderName>(), value.parse::<HeaderValue>()) {
@@ -270,7 +292,7 @@ impl Compiler<'_> {
         headers
     }
 
-    fn route_limits(&mut self, at: &str, limits: &snapshot::RouteLimits) -> RouteLimits {
+    fn route_limits(&mut self, at: At<'_>, limits: &snapshot::RouteLimits) -> RouteLimits {
         RouteLimits {
             max_body_bytes: limits.max_body_bytes,
             connect_timeout: self.duration(at, "connect_timeout_ms", limits.connect_timeout_ms),
@@ -282,7 +304,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn duration(&mut self, at: &str, field: &str, milliseconds: u64) -> Duration {
+    fn duration(&mut self, at: At<'_>, field: &str, milliseconds: u64) -> Duration {
         /// A day: longer is a slip of units.
         const MAX_MS: u64 = 24 * 60 * 60 * 1_000;
         if !(1..=MAX_MS).contains(&milliseconds) {
@@ -293,7 +315,7 @@ impl Compiler<'_> {
 
     fn at_least_one(&mut self, field: &str, value: u32) -> u32 {
         if value == 0 {
-            self.problem("limits", format!("{field} is 0; it must be at least 1"));
+            self.problem(At::Part("limits"), format!("{field} is 0; it must be at least 1"));
         }
         value
     }
@@ -302,7 +324,7 @@ impl Compiler<'_> {
         let mut names = HashMap::with_capacity(routes.len());
         for (place, route) in routes.iter().enumerate() {
             if names.insert(Arc::clone(&route.name), place).is_some() {
-                self.problem(format!("route `{}`", route.name), "appears twice; names of routes are unique");
+                self.problem(At::Route(&route.name), "appears twice; names of routes are unique");
             }
         }
         names
@@ -311,11 +333,11 @@ impl Compiler<'_> {
     fn hosts(&mut self, routes: &[Route]) -> HashMap<Box<str>, Paths> {
         let mut hosts: HashMap<Box<str>, Paths> = HashMap::new();
         for (index, (route, declared)) in routes.iter().zip(&self.snapshot.routes).enumerate() {
-            let at = format!("route `{}`", route.name);
+            let at = At::Route(&route.name);
             for name in &declared.hosts {
                 if host::normal(name).as_deref() != Some(name) {
                     self.problem(
-                        &at,
+                        at,
                         format!("host `{}` must be a host name in lower case, without port", name.escape_debug()),
                     );
                     continue;
@@ -328,7 +350,7 @@ impl Compiler<'_> {
                 if let Some(earlier) = earlier {
                     let path = if route.prefix.is_empty() { "/" } else { &route.prefix };
                     self.problem(
-                        &at,
+                        at,
                         format!("host `{name}` with path `{path}` belongs to route `{}` already", routes[earlier].name),
                     );
                 }
@@ -340,25 +362,25 @@ impl Compiler<'_> {
     fn listeners(&mut self, names: &HashMap<Arc<str>, usize>) -> HashMap<SocketAddr, Listener> {
         let mut listeners = HashMap::new();
         for listener in &self.snapshot.listeners {
-            let at = format!("listener {}", listener.address);
-            let role = self.role(&at, listener, names);
+            let at = At::Listener(listener.address);
+            let role = self.role(at, listener, names);
             if listener.tls && self.snapshot.tls.is_none() {
-                self.problem(&at, "speaks TLS, but `tls` does not say where certificates come from");
+                self.problem(at, "speaks TLS, but `tls` does not say where certificates come from");
             }
-            self.proxy_protocol(&at, listener);
+            self.proxy_protocol(at, listener);
             if listener.http3 && (!listener.tls || listener.proxy_protocol) {
-                self.problem(&at, "`http3` goes with `tls` and without `proxy_protocol`: QUIC is never without TLS, and has no PROXY header");
+                self.problem(at, "`http3` goes with `tls` and without `proxy_protocol`: QUIC is never without TLS, and has no PROXY header");
             }
             let compiled =
                 Listener { role, tls: listener.tls, proxy_protocol: listener.proxy_protocol, http3: listener.http3 };
             if listeners.insert(listener.address, compiled).is_some() {
-                self.problem(&at, "appears twice");
+                self.problem(at, "appears twice");
             }
         }
         listeners
     }
 
-    fn proxy_protocol(&mut self, at: &str, listener: &snapshot::Listener) {
+    fn proxy_protocol(&mut self, at: At<'_>, listener: &snapshot::Listener) {
         if !listener.proxy_protocol {
             return;
         }
@@ -371,7 +393,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn role(&mut self, at: &str, listener: &snapshot::Listener, names: &HashMap<Arc<str>, usize>) -> Role {
+    fn role(&mut self, at: At<'_>, listener: &snapshot::Listener, names: &HashMap<Arc<str>, usize>) -> Role {
         match (&listener.route, listener.to_https, listener.tls) {
             (None, None, _) => Role::Public,
             (None, Some(0), _) => {
@@ -420,19 +442,28 @@ impl Compiler<'_> {
         self.absolute("the ACME folder", &acme.folder);
         let directory = acme.directory.parse::<Uri>();
         if !directory.is_ok_and(|uri| uri.scheme_str() == Some("https") && uri.host().is_some()) {
-            self.problem("tls", format!("the ACME directory `{}` must be an https URL", acme.directory.escape_debug()));
+            self.problem(
+                At::Part("tls"),
+                format!("the ACME directory `{}` must be an https URL", acme.directory.escape_debug()),
+            );
         }
         let email = acme.email.as_deref().unwrap_or("a@b");
         if !email.contains('@') || email.contains(|letter: char| letter.is_whitespace() || letter == ',') {
-            self.problem("tls", format!("email `{}` must be one address", email.escape_debug()));
+            self.problem(At::Part("tls"), format!("email `{}` must be one address", email.escape_debug()));
         }
         let mut listeners = self.snapshot.listeners.iter();
         match acme.challenge {
             snapshot::Challenge::Http01 if !listeners.any(|listener| listener.to_https.is_some()) => {
-                self.problem("tls", "http-01 needs a listener with `to_https`, reached from outside at port 80");
+                self.problem(
+                    At::Part("tls"),
+                    "http-01 needs a listener with `to_https`, reached from outside at port 80",
+                );
             }
             snapshot::Challenge::TlsAlpn01 if !listeners.any(|listener| listener.tls) => {
-                self.problem("tls", "tls-alpn-01 needs a listener with `tls`, reached from outside at port 443");
+                self.problem(
+                    At::Part("tls"),
+                    "tls-alpn-01 needs a listener with `tls`, reached from outside at port 443",
+                );
             }
             _ => {}
         }
@@ -440,7 +471,7 @@ impl Compiler<'_> {
 
     fn absolute(&mut self, what: &str, path: &Path) {
         if !path.is_absolute() {
-            self.problem("tls", format!("{what} `{}` must be an absolute path", path.display()));
+            self.problem(At::Part("tls"), format!("{what} `{}` must be an absolute path", path.display()));
         }
     }
 
@@ -448,24 +479,24 @@ impl Compiler<'_> {
         let parsed: Vec<_> = self.snapshot.trusted_proxies.iter().map(|range| range.parse::<Cidr>()).collect();
         parsed
             .into_iter()
-            .filter_map(|range| range.map_err(|what| self.problem("trusted_proxies", what)).ok())
+            .filter_map(|range| range.map_err(|what| self.problem(At::Part("trusted_proxies"), what)).ok())
             .collect()
     }
 
     fn limits(&mut self) -> Limits {
         let limits = &self.snapshot.limits;
         if limits.max_connections == 0 {
-            self.problem("limits", "max_connections is 0; nobody could connect");
+            self.problem(At::Part("limits"), "max_connections is 0; nobody could connect");
         }
         if limits.max_connections_per_address == 0 {
-            self.problem("limits", "max_connections_per_address is 0; nobody could connect");
+            self.problem(At::Part("limits"), "max_connections_per_address is 0; nobody could connect");
         }
         if limits.max_concurrent_requests == 0 {
-            self.problem("limits", "max_concurrent_requests is 0; nobody would be answered");
+            self.problem(At::Part("limits"), "max_concurrent_requests is 0; nobody would be answered");
         }
         if !(MIN_HEADER_BYTES..=MAX_HEADER_BYTES).contains(&limits.max_header_bytes) {
             self.problem(
-                "limits",
+                At::Part("limits"),
                 format!(
                     "max_header_bytes is {}; it must be {MIN_HEADER_BYTES} to {MAX_HEADER_BYTES}",
                     limits.max_header_bytes
@@ -473,7 +504,10 @@ impl Compiler<'_> {
             );
         }
         if !(1..=MAX_HEADERS).contains(&limits.max_headers) {
-            self.problem("limits", format!("max_headers is {}; it must be 1 to {MAX_HEADERS}", limits.max_headers));
+            self.problem(
+                At::Part("limits"),
+                format!("max_headers is {}; it must be 1 to {MAX_HEADERS}", limits.max_headers),
+            );
         }
         Limits {
             max_connections: limits.max_connections,
@@ -481,10 +515,10 @@ impl Compiler<'_> {
             max_concurrent_requests: limits.max_concurrent_requests,
             max_header_bytes: limits.max_header_bytes,
             max_headers: limits.max_headers,
-            header_timeout: self.duration("limits", "header_timeout_ms", limits.header_timeout_ms),
-            idle_timeout: self.duration("limits", "idle_timeout_ms", limits.idle_timeout_ms),
-            drain_timeout: self.duration("limits", "drain_timeout_ms", limits.drain_timeout_ms),
-            handshake_timeout: self.duration("limits", "handshake_timeout_ms", limits.handshake_timeout_ms),
+            header_timeout: self.duration(At::Part("limits"), "header_timeout_ms", limits.header_timeout_ms),
+            idle_timeout: self.duration(At::Part("limits"), "idle_timeout_ms", limits.idle_timeout_ms),
+            drain_timeout: self.duration(At::Part("limits"), "drain_timeout_ms", limits.drain_timeout_ms),
+            handshake_timeout: self.duration(At::Part("limits"), "handshake_timeout_ms", limits.handshake_timeout_ms),
             max_http2_streams: self.at_least_one("max_http2_streams", limits.max_http2_streams),
             max_http2_resets: self.at_least_one("max_http2_resets", limits.max_http2_resets),
             max_cache_bytes: limits.max_cache_bytes,
@@ -492,6 +526,13 @@ impl Compiler<'_> {
             max_cache_object_bytes: limits.max_cache_object_bytes,
         }
     }
+}
+
+/// What is there more than once.
+fn twice<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut names: Vec<_> = names.collect();
+    names.sort_unstable();
+    names.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect()
 }
 
 /// All instances. Of several routes to one, one that says how to ask it is enough.

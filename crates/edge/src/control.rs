@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::admin::{Applied, Certificate, Health, Refusal, Retired, Status, Window};
 use crate::cache::Purge;
+use crate::compile::compile;
 use crate::error::Error;
 use crate::handover::Listeners;
 use crate::metrics::window::{Readings, Since};
@@ -241,7 +242,8 @@ impl Control {
                 ..refusal(409, "Stale snapshot", &detail)
             });
         }
-        let mut table = snapshot.compile().map_err(|problems| invalid(&problems))?;
+        let snapshot = Arc::new(snapshot);
+        let mut table = compile(&snapshot).map_err(|problems| invalid(&problems))?;
         let certificates = self.keeper.prepare(&snapshot, &table).map_err(|problems| invalid(&problems))?;
         let bound = bind(&table, |address| self.listeners.contains_key(address), Listeners::new(), self.workers.len())
             .and_then(|bound| self.check_more_http3(&table, &current).map(|()| bound))

@@ -38,7 +38,7 @@ pub(crate) fn load(path: &Path) -> Result<Snapshot, Error> {
 
 /// Replaces the file. When this returns, the snapshot outlives a power cut.
 pub(crate) fn store(path: &Path, snapshot: &Snapshot) -> io::Result<()> {
-    let text = serde_json::to_vec_pretty(snapshot).map_err(io::Error::other)?;
+    let text = serde_json::to_vec(snapshot).map_err(io::Error::other)?;
     private_file::write(path, &text)
 }
 

@@ -16,6 +16,7 @@ use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 
 use crate::access_log::{LogBuffer, LogWriter};
 use crate::admin::{server, socket};
+use crate::compile::compile;
 use crate::control::{self, Bound, Control, WorkerHandle};
 use crate::error::Error;
 use crate::handover::{self, Taken};
@@ -115,9 +116,9 @@ impl Prepared {
         // The old edge changes nothing from here on until this one is ready, or has failed.
         let taken = options.replaced().map(handover::take).transpose();
         let mut taken = taken.map_err(|source| Error::Replace { source })?;
-        let snapshot = persist::load(&options.config)?;
+        let snapshot = Arc::new(persist::load(&options.config)?);
         let invalid = |problems| Error::Invalid { path: options.config.clone(), problems };
-        let table = snapshot.compile().map_err(invalid)?;
+        let table = compile(&snapshot).map_err(invalid)?;
         let certificates = keeper::prepare(&Store::default(), None, &snapshot, &table).map_err(invalid)?;
         let threads = options.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, usize::from);
         let log = LogWriter::start(&options.access_log)?;

@@ -122,7 +122,7 @@ pub struct Route {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub response_headers: BTreeMap<String, String>,
     /// Bounds of this route; where absent, the edge's.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "RouteLimits::is_default")]
     pub limits: RouteLimits,
     /// What is asked of requests before they go anywhere, and added to answers.
     #[serde(default, skip_serializing_if = "Policies::is_none")]
@@ -542,6 +542,12 @@ pub struct RouteLimits {
     pub body_idle_timeout_ms: u64,
     /// How long a WebSocket goes on with an instance that is not in the snapshot any more; then it is closed with 1001.
     pub drain_timeout_ms: u64,
+}
+
+impl RouteLimits {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Default for RouteLimits {
