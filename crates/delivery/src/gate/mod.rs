@@ -1,5 +1,11 @@
 //! Whether a canary may go on: the edge's counts of a window go in, a verdict with its figures comes out. Pure.
 
+mod beta;
+mod bounds;
+mod evidence;
+mod figure;
+mod fisher;
+mod hits;
 mod judge;
 mod policy;
 mod reading;

@@ -17,6 +17,13 @@ pub struct Counts {
     pub slow: u64,
 }
 
+impl Counts {
+    /// No part is larger than the whole. Counts that do not add up come from a broken source, and a broken source is no data.
+    pub(super) fn add_up(self) -> bool {
+        self.errors <= self.requests && self.timed <= self.requests && self.slow <= self.timed
+    }
+}
+
 /// One look at a window that is open.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Reading {

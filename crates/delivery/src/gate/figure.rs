@@ -1,0 +1,141 @@
+//! One figure of a gate, the errors or the slow answers: how it stands against its limit and against blue.
+
+use super::bounds::{lower_bound, upper_bound};
+use super::evidence::{against_blue, below};
+use super::fisher::p_worse;
+use super::hits::{Hits, as_float};
+use super::judge::Finding;
+
+/// Confidence of a failure at once. With 20 looks at a green that is truly at its limit of 1 %, this fails it in 0.3 % of windows; at
+/// 95 % it would be 13.7 %.
+const AT_ONCE: f64 = 0.999;
+/// Confidence of what `strict` asks for: 299 requests without an error, 473 with one, 628 with two.
+const STRICT: f64 = 0.95;
+/// Odds at which green is clearly worse than blue: a green like blue ever comes to them in at most one window of 200, however often
+/// it is looked at.
+const CLEARLY_WORSE: f64 = 200.0;
+/// Odds at which a figure is shown to be good: one that is at its limit and twice blue's comes to them in at most one of 20.
+const SHOWN: f64 = 20.0;
+/// Below this, Fisher's p says that it was green and not chance or the surroundings.
+const NOT_CHANCE: f64 = 0.01;
+/// One or two of anything are an accident; they hold a canary at most, and only a third one stops it.
+const LEAST_HITS: u64 = 3;
+/// So many hits must a green at its limit come to by the end of the longest window, or showing that it is below is not asked for: a
+/// good one could not, and would be held every time.
+const ENOUGH_TO_SHOW: f64 = 45.0;
+
+/// How a figure stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nothing against it.
+    Fine,
+    /// Neither good nor bad beyond doubt.
+    Unsure,
+    /// Green is at fault.
+    Breach,
+    /// Blue is no better.
+    BreachOfBoth,
+}
+
+/// Where in its window a gate is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Progress {
+    /// The window is over.
+    pub(super) ended: bool,
+    /// So is every extension of it.
+    pub(super) last: bool,
+    /// How much more traffic than until now there will be by the end of the last extension, as a factor.
+    pub(super) to_come: f64,
+    /// No gap: both slots' counts are of the same time.
+    pub(super) complete: bool,
+}
+
+/// A figure and its limits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Figure {
+    pub(super) name: &'static str,
+    pub(super) green: Hits,
+    /// `None` where blue has nothing to compare with.
+    pub(super) blue: Option<Hits>,
+    /// The share that must not be reached; 1 allows everything.
+    pub(super) limit: f64,
+    /// So many times blue's share is not yet worse than blue.
+    pub(super) tolerated: f64,
+    /// A share below this is not held against blue's.
+    pub(super) least_share: f64,
+    pub(super) strict: bool,
+}
+
+impl Figure {
+    /// The rules, in their order.
+    pub(super) fn stands(&self, progress: Progress, findings: &mut Vec<Finding>) -> Standing {
+        let share = self.green.share();
+        let limited = self.limit < 1.0;
+        let over = limited && (share >= self.limit && self.green.hits > 0);
+        findings.push(self.finding("", share, self.limit, !over));
+
+        if over && share > self.limit {
+            let least = lower_bound(self.green.hits, self.green.total, AT_ONCE);
+            findings.push(self.finding(" at least", least, self.limit, least <= self.limit));
+            if least > self.limit {
+                return self.fault();
+            }
+        }
+        let compared = self.blue.filter(|_| progress.complete).map(|blue| against_blue(self.green, blue, self.tolerated));
+        if let Some(compared) = compared {
+            let odds = odds(compared.worse);
+            let worse = odds >= CLEARLY_WORSE && self.green.hits >= LEAST_HITS && share >= self.least_share;
+            findings.push(self.finding(" against blue", odds, CLEARLY_WORSE, !worse));
+            if worse {
+                return Standing::Breach;
+            }
+        }
+        if !progress.ended {
+            return Standing::Unsure;
+        }
+        if over {
+            return match (self.green.hits >= LEAST_HITS, progress.last || !self.as_blue()) {
+                (true, true) => self.fault(),
+                _ => Standing::Unsure,
+            };
+        }
+        let mut standing = Standing::Fine;
+        if self.strict && limited {
+            let most = upper_bound(self.green.hits, self.green.total, STRICT);
+            findings.push(self.finding(" at most", most, self.limit, most < self.limit));
+            if most >= self.limit {
+                standing = Standing::Unsure;
+            }
+        }
+        let foreseen = as_float(self.green.total) * progress.to_come * self.limit;
+        if limited && foreseen >= ENOUGH_TO_SHOW {
+            let shown = compared.map_or(f64::NEG_INFINITY, |compared| compared.not_worse).max(below(self.green, self.limit));
+            let shown = odds(shown);
+            findings.push(self.finding(" shown to be good", shown, SHOWN, shown >= SHOWN));
+            if shown < SHOWN {
+                standing = Standing::Unsure;
+            }
+        }
+        standing
+    }
+
+    /// Whose fault is it that green breaches?
+    fn fault(&self) -> Standing {
+        let blue_breaches = self.blue.is_some_and(|blue| blue.hits >= LEAST_HITS && blue.share() >= self.limit);
+        if blue_breaches && self.as_blue() { Standing::BreachOfBoth } else { Standing::Breach }
+    }
+
+    /// What green has could be blue's share and chance.
+    fn as_blue(&self) -> bool {
+        self.blue.is_some_and(|blue| p_worse(self.green, blue) >= NOT_CHANCE)
+    }
+
+    fn finding(&self, of_what: &str, value: f64, limit: f64, met: bool) -> Finding {
+        Finding { figure: format!("{}{of_what}", self.name), value, limit, met }
+    }
+}
+
+/// Finite, as JSON has no infinity; nobody tells a billion to one from more.
+fn odds(log: f64) -> f64 {
+    log.exp().min(1e9)
+}
