@@ -28,18 +28,21 @@ pub(super) struct AgainstBlue {
 /// many times blue's error share it has. That leaves the unknown error share itself out of the question.
 ///
 /// Exact for rare hits; for frequent ones it doubts more than it should (the binomial is wider than the hypergeometric).
-pub(super) fn against_blue(green: Hits, blue: Hits, tolerated: f64) -> AgainstBlue {
-    let share = as_float(green.total) / (as_float(green.total) + as_float(blue.total));
+/// `None` while either slot has seen nothing.
+pub(super) fn against_blue(green: Hits, blue: Hits, tolerated: f64) -> Option<AgainstBlue> {
+    if green.total == 0 || blue.total == 0 {
+        return None;
+    }
     let log_likelihood = |ratio: f64| {
-        let all = share * ratio + (1.0 - share);
-        weighed(green.hits, share * ratio / all) + weighed(blue.hits, (1.0 - share) / all)
+        let (on_green, on_blue) = (as_float(green.total) * ratio, as_float(blue.total));
+        weighed(green.hits, on_green / (on_green + on_blue)) + weighed(blue.hits, on_blue / (on_green + on_blue))
     };
     let as_tolerated = log_likelihood(tolerated);
     let against = WORSE_BY.map(|worse| log_likelihood(tolerated * worse) - as_tolerated);
-    AgainstBlue { worse: mean_of(against), not_worse: -against[0] }
+    Some(AgainstBlue { worse: mean_of(against), not_worse: -against[0] })
 }
 
-/// Green's true share is below `limit`, against "at the limit or above".
+/// For "green's true share is below `limit`", against "at the limit or above"; the limit is above 0 and below 1.
 pub(super) fn below(green: Hits, limit: f64) -> f64 {
     let passed = green.total.saturating_sub(green.hits);
     let log_likelihood = |share: f64| weighed(green.hits, share) + weighed(passed, 1.0 - share);
@@ -60,4 +63,60 @@ fn mean_of<const N: usize>(logs: [f64; N]) -> f64 {
     }
     let sum: f64 = logs.iter().map(|log| (log - largest).exp()).sum();
     largest + (sum / as_float(N as u64)).ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Hits, against_blue, below};
+
+    fn of(hits: u64, total: u64) -> Hits {
+        Hits { hits, total }
+    }
+
+    /// The mean of the odds over everything chance can do, where green is as tolerated: 1, or the bound on false stops is a lie.
+    #[test]
+    fn odds_of_worse_are_fair_where_green_is_as_tolerated() {
+        for (tolerated, on_green) in [(1.0, 0.1), (2.0, 0.2 / 1.1)] {
+            let all = 12_u64;
+            let mut mean = 0.0;
+            let mut ways = 1.0;
+            for on in 0..=all {
+                let chance = ways * f64::powf(on_green, on as f64) * f64::powf(1.0 - on_green, (all - on) as f64);
+                mean += chance * against_blue(of(on, 1000), of(all - on, 9000), tolerated).unwrap().worse.exp();
+                ways *= (all - on) as f64 / (on + 1) as f64;
+            }
+            assert!((mean - 1.0).abs() < 1e-9, "{tolerated}: {mean}");
+        }
+    }
+
+    #[test]
+    fn odds_of_good_are_fair_where_green_is_at_its_limit() {
+        let (total, limit) = (60_u64, 0.1);
+        let (mut mean, mut ways) = (0.0, 1.0);
+        for hits in 0..=total {
+            let chance = ways * f64::powf(limit, hits as f64) * f64::powf(1.0 - limit, (total - hits) as f64);
+            mean += chance * below(of(hits, total), limit).exp();
+            ways *= (total - hits) as f64 / (hits + 1) as f64;
+        }
+        assert!((mean - 1.0).abs() < 1e-9, "{mean}");
+    }
+
+    #[test]
+    fn nothing_seen_is_no_evidence() {
+        assert_eq!(against_blue(of(0, 0), of(5, 900), 1.0), None);
+        assert_eq!(against_blue(of(5, 100), of(0, 0), 1.0), None);
+        let quiet = against_blue(of(0, 100), of(0, 900), 1.0).unwrap();
+        assert!(quiet.worse.abs() < 1e-12 && quiet.not_worse.abs() < 1e-12);
+    }
+
+    #[test]
+    fn any_count_gives_a_number() {
+        for hits in [0, 1, 1_000_000_000, u64::MAX / 2] {
+            for limit in [1e-9, 0.01, 0.999] {
+                assert!(!below(of(hits, u64::MAX), limit).is_nan());
+            }
+            let compared = against_blue(of(hits, u64::MAX), of(1, 2), 2.0).unwrap();
+            assert!(!compared.worse.is_nan() && !compared.not_worse.is_nan());
+        }
+    }
 }

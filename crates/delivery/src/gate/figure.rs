@@ -16,13 +16,15 @@ const STRICT: f64 = 0.95;
 const CLEARLY_WORSE: f64 = 200.0;
 /// Odds at which a figure is shown to be good: one that is at its limit and twice blue's comes to them in at most one of 20.
 const SHOWN: f64 = 20.0;
-/// Below this, Fisher's p says that it was green and not chance or the surroundings.
-const NOT_CHANCE: f64 = 0.01;
+/// Below this, Fisher's p says that it was green, and not chance or the surroundings. 1 % would do for one look; an extension has a
+/// hundred, and at 1 % they stop twice as many good ones.
+const NOT_CHANCE: f64 = 0.003;
 /// One or two of anything are an accident; they hold a canary at most, and only a third one stops it.
 const LEAST_HITS: u64 = 3;
-/// So many hits must a green at its limit come to by the end of the longest window, or showing that it is below is not asked for: a
-/// good one could not, and would be held every time.
+/// So many hits has a green at its limit come to by the end of the longest window where there is traffic enough to show a good one good.
 const ENOUGH_TO_SHOW: f64 = 45.0;
+/// With hardly any traffic, the odds that a pass needs: as bad is allowed to be up to twice as likely as good.
+const LITTLE_TRAFFIC: f64 = 0.5;
 
 /// How a figure stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,14 +42,14 @@ pub(super) enum Standing {
 /// Where in its window a gate is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Progress {
-    /// The window is over.
+    /// No gap: both slots' counts are of the same time.
+    pub(super) complete: bool,
+    /// The window is over, without a gap, and there were requests enough.
     pub(super) ended: bool,
     /// So is every extension of it.
     pub(super) last: bool,
-    /// How much more traffic than until now there will be by the end of the last extension, as a factor.
+    /// How many times the traffic until now there will have been by the end of the last extension; 1 or more.
     pub(super) to_come: f64,
-    /// No gap: both slots' counts are of the same time.
-    pub(super) complete: bool,
 }
 
 /// A figure and its limits.
@@ -67,25 +69,24 @@ pub(super) struct Figure {
 }
 
 impl Figure {
-    /// The rules, in their order.
+    /// The rules, in their order: what fails at once, what fails at the end, what passes.
     pub(super) fn stands(&self, progress: Progress, findings: &mut Vec<Finding>) -> Standing {
         let share = self.green.share();
-        let limited = self.limit < 1.0;
-        let over = limited && (share >= self.limit && self.green.hits > 0);
+        let over = self.limited() && self.green.hits > 0 && share >= self.limit;
         findings.push(self.finding("", share, self.limit, !over));
-
-        if over && share > self.limit {
+        if over {
             let least = lower_bound(self.green.hits, self.green.total, AT_ONCE);
-            findings.push(self.finding(" at least", least, self.limit, least <= self.limit));
+            findings.push(self.finding(", at least", least, self.limit, least <= self.limit));
             if least > self.limit {
                 return self.fault();
             }
         }
-        let compared = self.blue.filter(|_| progress.complete).map(|blue| against_blue(self.green, blue, self.tolerated));
+        let compared =
+            self.blue.filter(|_| progress.complete).and_then(|blue| against_blue(self.green, blue, self.tolerated));
         if let Some(compared) = compared {
             let odds = odds(compared.worse);
             let worse = odds >= CLEARLY_WORSE && self.green.hits >= LEAST_HITS && share >= self.least_share;
-            findings.push(self.finding(" against blue", odds, CLEARLY_WORSE, !worse));
+            findings.push(self.finding(", odds of worse than blue", odds, CLEARLY_WORSE, !worse));
             if worse {
                 return Standing::Breach;
             }
@@ -94,29 +95,46 @@ impl Figure {
             return Standing::Unsure;
         }
         if over {
-            return match (self.green.hits >= LEAST_HITS, progress.last || !self.as_blue()) {
-                (true, true) => self.fault(),
-                _ => Standing::Unsure,
-            };
+            // What may be blue's share and chance gets the extension to prove it.
+            let stop = self.green.hits >= LEAST_HITS && (progress.last || !self.as_blue());
+            return if stop { self.fault() } else { Standing::Unsure };
         }
-        let mut standing = Standing::Fine;
-        if self.strict && limited {
-            let most = upper_bound(self.green.hits, self.green.total, STRICT);
-            findings.push(self.finding(" at most", most, self.limit, most < self.limit));
-            if most >= self.limit {
-                standing = Standing::Unsure;
-            }
+        let not_worse = compared.map_or(f64::NEG_INFINITY, |compared| compared.not_worse);
+        if self.bounded(findings) & self.shown(not_worse, progress.to_come, findings) {
+            Standing::Fine
+        } else {
+            Standing::Unsure
         }
-        let foreseen = as_float(self.green.total) * progress.to_come * self.limit;
-        if limited && foreseen >= ENOUGH_TO_SHOW {
-            let shown = compared.map_or(f64::NEG_INFINITY, |compared| compared.not_worse).max(below(self.green, self.limit));
-            let shown = odds(shown);
-            findings.push(self.finding(" shown to be good", shown, SHOWN, shown >= SHOWN));
-            if shown < SHOWN {
-                standing = Standing::Unsure;
-            }
+    }
+
+    /// A limit of 1 allows everything; then there is only blue to compare with.
+    fn limited(&self) -> bool {
+        self.limit < 1.0
+    }
+
+    /// What `strict` asks for.
+    fn bounded(&self, findings: &mut Vec<Finding>) -> bool {
+        if !(self.strict && self.limited()) {
+            return true;
         }
-        standing
+        let most = upper_bound(self.green.hits, self.green.total, STRICT);
+        let met = most < self.limit;
+        findings.push(self.finding(", at most", most, self.limit, met));
+        met
+    }
+
+    /// Below the limit, or not worse than blue, beyond the doubt that this much traffic can remove.
+    fn shown(&self, not_worse: f64, to_come: f64, findings: &mut Vec<Finding>) -> bool {
+        // Nothing is below a limit of 0: there, no error in the whole window is all that can be asked.
+        if !self.limited() || self.limit <= 0.0 {
+            return true;
+        }
+        let foreseen = as_float(self.green.total) * to_come * self.limit;
+        let needed = LITTLE_TRAFFIC * (SHOWN / LITTLE_TRAFFIC).powf((foreseen / ENOUGH_TO_SHOW).min(1.0));
+        let odds = odds(below(self.green, self.limit).max(not_worse));
+        let met = odds >= needed;
+        findings.push(self.finding(", odds of good", odds, needed, met));
+        met
     }
 
     /// Whose fault is it that green breaches?

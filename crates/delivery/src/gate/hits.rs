@@ -10,11 +10,11 @@ pub(super) struct Hits {
 }
 
 impl Hits {
-    pub(super) fn errors(counts: &Counts) -> Self {
+    pub(super) fn errors(counts: Counts) -> Self {
         Self { hits: counts.errors, total: counts.requests }
     }
 
-    pub(super) fn slow(counts: &Counts) -> Self {
+    pub(super) fn slow(counts: Counts) -> Self {
         Self { hits: counts.slow, total: counts.timed }
     }
 
@@ -25,7 +25,10 @@ impl Hits {
 }
 
 /// A count as a number to calculate with.
-#[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 requests, and nothing here depends on the last digit beyond")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "exact up to 2^53 requests, and nothing here depends on the last digit beyond"
+)]
 pub(super) fn as_float(count: u64) -> f64 {
     count as f64
 }

@@ -57,37 +57,46 @@ pub fn judge(policy: &Policy, reading: &Reading) -> Judgement {
 }
 
 fn verdict(policy: &Policy, reading: &Reading, findings: &mut Vec<Finding>) -> Verdict {
-    for (name, limit) in [("limit of errors", policy.error_share), ("limit of slow", policy.slow_share)] {
-        if !(0.0..=1.0).contains(&limit) {
-            findings.push(Finding { figure: name.into(), value: if limit.is_finite() { limit } else { -1.0 }, limit: 1.0, met: false });
-            return Verdict::NoData;
-        }
-    }
-    let green = reading.green;
-    let consistent = [Some(green), reading.blue].into_iter().flatten().all(Counts::add_up);
-    if !consistent {
-        findings.push(Finding { figure: "counts that add up".into(), value: 0.0, limit: 1.0, met: false });
+    if !(usable("limit of errors", policy.error_share, findings) & usable("limit of slow", policy.slow_share, findings))
+    {
         return Verdict::NoData;
     }
-    let least = policy.least_requests.max(1);
-    let mut enough = at_least("requests", green.requests, least, findings);
-    if policy.slow_share < 1.0 {
-        enough &= at_least("timed requests", green.timed, least, findings);
+    if ![Some(reading.green), reading.blue].into_iter().flatten().all(Counts::add_up) {
+        holds("counts add up", false, findings);
+        return Verdict::NoData;
     }
-    findings.push(Finding { figure: "complete".into(), value: f64::from(u8::from(reading.complete)), limit: 1.0, met: reading.complete });
+    let told = holds("complete", reading.complete, findings) & enough(policy, &reading.green, findings);
+    let progress = progress(policy, reading, told);
+    let standings = figures(policy, reading).map(|figure| figure.stands(progress, findings));
+    if standings.contains(&Standing::Breach) {
+        Verdict::Fail
+    } else if standings.contains(&Standing::BreachOfBoth) {
+        Verdict::Environment
+    } else if !told {
+        Verdict::NoData
+    } else if standings == [Standing::Fine; 2] {
+        Verdict::Pass
+    } else {
+        Verdict::Inconclusive
+    }
+}
 
+fn progress(policy: &Policy, reading: &Reading, told: bool) -> Progress {
     let longest = policy.longest.max(reading.window);
-    let progress = Progress {
-        ended: reading.elapsed >= reading.window,
+    Progress {
+        complete: reading.complete,
+        ended: told && reading.elapsed >= reading.window,
         last: reading.elapsed >= longest,
         to_come: (longest.as_secs_f64() / reading.elapsed.as_secs_f64().max(1.0)).max(1.0),
-        complete: reading.complete,
-    };
-    let figures = [
+    }
+}
+
+fn figures(policy: &Policy, reading: &Reading) -> [Figure; 2] {
+    [
         Figure {
             name: "errors",
-            green: Hits::errors(&green),
-            blue: reading.blue.as_ref().map(Hits::errors).filter(|blue| blue.total > 0),
+            green: Hits::errors(reading.green),
+            blue: reading.blue.map(Hits::errors),
             limit: policy.error_share,
             tolerated: 1.0,
             least_share: 0.0,
@@ -95,30 +104,42 @@ fn verdict(policy: &Policy, reading: &Reading, findings: &mut Vec<Finding>) -> V
         },
         Figure {
             name: "slow",
-            green: Hits::slow(&green),
-            blue: reading.blue.as_ref().map(Hits::slow).filter(|blue| blue.total > 0),
+            green: Hits::slow(reading.green),
+            blue: reading.blue.map(Hits::slow),
             limit: policy.slow_share,
             tolerated: SLOW_TOLERATED,
             least_share: policy.slow_share * SLOW_LEAST_PART,
             strict: false,
         },
-    ];
-    let standings = figures.map(|figure| figure.stands(progress, findings));
-    if standings.contains(&Standing::Breach) {
-        Verdict::Fail
-    } else if standings.contains(&Standing::BreachOfBoth) {
-        Verdict::Environment
-    } else if !(enough && reading.complete) {
-        Verdict::NoData
-    } else if standings.iter().all(|standing| *standing == Standing::Fine) {
-        Verdict::Pass
-    } else {
-        Verdict::Inconclusive
+    ]
+}
+
+/// A limit that is no share (5 for "5 %", or no number at all) is refused rather than guessed at.
+fn usable(figure: &str, limit: f64, findings: &mut Vec<Finding>) -> bool {
+    let met = (0.0..=1.0).contains(&limit);
+    if !met {
+        // JSON has neither infinity nor "not a number".
+        let value = if limit.is_finite() { limit } else { -1.0 };
+        findings.push(Finding { figure: figure.into(), value, limit: 1.0, met });
     }
+    met
+}
+
+/// Requests enough to say anything; of timed ones too, unless any share of them may be slow.
+fn enough(policy: &Policy, green: &Counts, findings: &mut Vec<Finding>) -> bool {
+    let least = policy.least_requests.max(1);
+    let requests = at_least("requests", green.requests, least, findings);
+    requests & (policy.slow_share >= 1.0 || at_least("timed requests", green.timed, least, findings))
 }
 
 fn at_least(figure: &str, value: u64, limit: u64, findings: &mut Vec<Finding>) -> bool {
     let met = value >= limit;
     findings.push(Finding { figure: figure.into(), value: as_float(value), limit: as_float(limit), met });
+    met
+}
+
+/// Yes or no as a figure: 1 or 0, held against 1.
+fn holds(figure: &str, met: bool, findings: &mut Vec<Finding>) -> bool {
+    findings.push(Finding { figure: figure.into(), value: f64::from(u8::from(met)), limit: 1.0, met });
     met
 }

@@ -9,6 +9,10 @@ mod hits;
 mod judge;
 mod policy;
 mod reading;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
 
 pub use judge::{Finding, Judgement, Verdict, judge};
 pub use policy::Policy;

@@ -4,6 +4,11 @@ use std::time::Duration;
 
 use super::{Counts, Policy, Reading, Verdict, judge};
 
+/// The traffic at which the goals hold, in requests per second of both slots: at 10 % for 10 min these are 3,000 of green.
+pub(crate) const SAMPLE: f64 = 50.0;
+/// What a service is usually like.
+pub(crate) const LIKE_BLUE: Slot = Slot { errors: 0.002, slow: 0.005 };
+
 /// A slot's truth.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Slot {
@@ -19,7 +24,7 @@ pub(crate) struct Canary {
     /// Green's share of them.
     pub(crate) weight: f64,
     pub(crate) green: Slot,
-    pub(crate) blue: Slot,
+    pub(crate) blue: Option<Slot>,
 }
 
 /// What became of many of them.
@@ -58,8 +63,10 @@ fn run(policy: &Policy, canary: &Canary, chance: &mut Chance, outcomes: &mut Out
         let requests = canary.requests_per_second * LOOK_EVERY.as_secs_f64();
         let timed = elapsed > WARM_AFTER;
         serve(&mut green, requests * canary.weight, canary.green, timed, chance);
-        serve(&mut blue, requests * (1.0 - canary.weight), canary.blue, timed, chance);
-        let reading = Reading { elapsed, window: WINDOW, green, blue: Some(blue), complete: true };
+        if let Some(slot) = canary.blue {
+            serve(&mut blue, requests * (1.0 - canary.weight), slot, timed, chance);
+        }
+        let reading = Reading { elapsed, window: WINDOW, green, blue: canary.blue.map(|_| blue), complete: true };
         let verdict = judge(policy, &reading).verdict;
         if matches!(verdict, Verdict::Pass | Verdict::Fail | Verdict::Environment) || elapsed >= policy.longest {
             break verdict;
@@ -132,7 +139,11 @@ impl Chance {
     }
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, and what it rounds is small and not negative")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "saturates, and what it rounds is small and not negative"
+)]
 fn round(value: f64) -> u64 {
     value.round().min(1e15) as u64
 }
