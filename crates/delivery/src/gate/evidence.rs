@@ -67,38 +67,47 @@ fn mean_of<const N: usize>(logs: [f64; N]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Hits, against_blue, below};
+    use super::{Hits, against_blue, as_float, below};
 
     fn of(hits: u64, total: u64) -> Hits {
         Hits { hits, total }
     }
 
-    /// The mean of the odds over everything chance can do, where green is as tolerated: 1, or the bound on false stops is a lie.
+    /// The mean of some odds over everything that chance can do, where each of `of` is a hit with `chance`.
+    fn mean_odds(of: u64, chance: f64, log_odds: impl Fn(u64) -> f64) -> f64 {
+        let (mut mean, mut ways) = (0.0, 1.0);
+        for hits in 0..=of {
+            let likelihood = ways * chance.powf(as_float(hits)) * (1.0 - chance).powf(as_float(of - hits));
+            mean += likelihood * log_odds(hits).exp();
+            ways *= as_float(of - hits) / as_float(hits + 1);
+        }
+        mean
+    }
+
+    #[track_caller]
+    fn fair(mean: f64) {
+        assert!((mean - 1.0).abs() < 1e-9, "the mean is {mean}: what bounds the false verdicts does not hold");
+    }
+
     #[test]
     fn odds_of_worse_are_fair_where_green_is_as_tolerated() {
         for (tolerated, on_green) in [(1.0, 0.1), (2.0, 0.2 / 1.1)] {
-            let all = 12_u64;
-            let mut mean = 0.0;
-            let mut ways = 1.0;
-            for on in 0..=all {
-                let chance = ways * f64::powf(on_green, on as f64) * f64::powf(1.0 - on_green, (all - on) as f64);
-                mean += chance * against_blue(of(on, 1000), of(all - on, 9000), tolerated).unwrap().worse.exp();
-                ways *= (all - on) as f64 / (on + 1) as f64;
-            }
-            assert!((mean - 1.0).abs() < 1e-9, "{tolerated}: {mean}");
+            fair(mean_odds(12, on_green, |hits| {
+                against_blue(of(hits, 1000), of(12 - hits, 9000), tolerated).unwrap().worse
+            }));
         }
     }
 
     #[test]
+    fn odds_of_not_worse_are_fair_where_green_is_twice_as_bad() {
+        fair(mean_odds(12, 0.2 / 1.1, |hits| {
+            against_blue(of(hits, 1000), of(12 - hits, 9000), 1.0).unwrap().not_worse
+        }));
+    }
+
+    #[test]
     fn odds_of_good_are_fair_where_green_is_at_its_limit() {
-        let (total, limit) = (60_u64, 0.1);
-        let (mut mean, mut ways) = (0.0, 1.0);
-        for hits in 0..=total {
-            let chance = ways * f64::powf(limit, hits as f64) * f64::powf(1.0 - limit, (total - hits) as f64);
-            mean += chance * below(of(hits, total), limit).exp();
-            ways *= (total - hits) as f64 / (hits + 1) as f64;
-        }
-        assert!((mean - 1.0).abs() < 1e-9, "{mean}");
+        fair(mean_odds(60, 0.1, |hits| below(of(hits, 60), 0.1)));
     }
 
     #[test]

@@ -6,8 +6,8 @@ use super::fisher::p_worse;
 use super::hits::{Hits, as_float};
 use super::judge::Finding;
 
-/// Confidence of a failure at once. With 20 looks at a green that is truly at its limit of 1 %, this fails it in 0.3 % of windows; at
-/// 95 % it would be 13.7 %.
+/// Confidence of a failure at once. A green that is truly at its limit of 1 % fails by it in 0.3 % of windows with 20 looks at 300
+/// requests, in 0.7 % with 60 at 3,000; at 95 % that would be 12 and 19 %.
 const AT_ONCE: f64 = 0.999;
 /// Confidence of what `strict` asks for: 299 requests without an error, 473 with one, 628 with two.
 const STRICT: f64 = 0.95;
@@ -17,7 +17,7 @@ const CLEARLY_WORSE: f64 = 200.0;
 /// Odds at which a figure is shown to be good: one that is at its limit and twice blue's comes to them in at most one of 20.
 const SHOWN: f64 = 20.0;
 /// Below this, Fisher's p says that it was green, and not chance or the surroundings. 1 % would do for one look; an extension has a
-/// hundred, and at 1 % they stop twice as many good ones.
+/// hundred, and at 1 % they stop about twice as many good ones.
 const NOT_CHANCE: f64 = 0.003;
 /// One or two of anything are an accident; they hold a canary at most, and only a third one stops it.
 const LEAST_HITS: u64 = 3;

@@ -25,11 +25,12 @@ pub enum Verdict {
 /// One figure beside its limit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
-    /// What was measured: `errors`, `slow`, `requests`, `errors against blue` …
+    /// What was measured: `requests`, `timed requests`, `complete` (1 or 0), and of `errors` and `slow` the share itself, its bounds
+    /// (`errors, at least`, `errors, at most`) and odds to 1 (`errors, odds of worse than blue`, `errors, odds of good`).
     pub figure: String,
-    /// What it was.
+    /// What it was; always finite.
     pub value: f64,
-    /// What it was held against.
+    /// What it was held against: a share is to stay below it, bounds likewise; requests and the odds of good are to reach it.
     pub limit: f64,
     /// Within the limit.
     pub met: bool,
@@ -40,7 +41,7 @@ pub struct Finding {
 pub struct Judgement {
     /// What the gate says.
     pub verdict: Verdict,
-    /// Every figure that was looked at.
+    /// Every figure that was looked at, in the order of the rules; a pass has none that is not met.
     pub findings: Vec<Finding>,
 }
 

@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 /// The limits of one gate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
-    /// Highest share of errors, from 0 to 1.
+    /// The share of errors that must not be reached, from 0 to 1. 0: none at all; 1: judged against blue only; else refused.
     pub error_share: f64,
     /// An answer that takes longer is slow.
     pub slow_after: Duration,
-    /// Highest share of slow answers, from 0 to 1.
+    /// The share of slow answers that must not be reached, likewise.
     pub slow_share: f64,
-    /// So many requests must have reached green, or there is no data.
+    /// So many requests must have reached green, and been timed, or there is no data; 0 is taken for 1.
     pub least_requests: u64,
-    /// A window without a verdict is extended to at most this.
+    /// A window without a verdict is extended to at most this, counted from its start.
     pub longest: Duration,
     /// A pass also needs the upper bound of the error share at 95 % confidence to be below the limit.
     pub strict: bool,

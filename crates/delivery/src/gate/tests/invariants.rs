@@ -2,9 +2,16 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
+use crate::gate::hits::Hits;
 use crate::gate::{Counts, Policy, Reading, Verdict, judge};
 
 /// Requests from none to billions, each magnitude as often as the next, and shares likewise: near the limits is where it matters.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "any counts will do"
+)]
 fn counts() -> impl Strategy<Value = Counts> {
     (0.0..10.0_f64, -4.0..0.1_f64, 0.0..1.2_f64, -4.0..0.1_f64).prop_map(|(size, errors, timed, slow)| {
         let part = |whole: u64, share: f64| (whole as f64 * share.min(1.0)) as u64;
@@ -60,7 +67,7 @@ proptest! {
             prop_assert!(reading.green.requests >= policy.least_requests);
             prop_assert!(policy.slow_share >= 1.0 || reading.green.timed >= policy.least_requests);
             prop_assert!(judgement.findings.iter().all(|finding| finding.met), "{:#?}", judgement.findings);
-            let share = reading.green.errors as f64 / reading.green.requests as f64;
+            let share = Hits::errors(reading.green).share();
             prop_assert!(share < policy.error_share || reading.green.errors == 0 || policy.error_share >= 1.0);
         }
     }
