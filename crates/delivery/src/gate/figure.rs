@@ -14,7 +14,8 @@ const STRICT: f64 = 0.95;
 /// Odds at which green is clearly worse than blue: a green like blue ever comes to them in at most one window of 200, however often
 /// it is looked at.
 const CLEARLY_WORSE: f64 = 200.0;
-/// Odds at which a figure is shown to be good: one that is at its limit and twice blue's comes to them in at most one of 20.
+/// Odds at which a figure is shown to be good. Either kind, "below the limit" and "not twice blue", misleads in at most one window of
+/// 20, however often it is looked at; both together do in 2 to 4 of 100 simulated ones.
 const SHOWN: f64 = 20.0;
 /// Below this, Fisher's p says that it was green, and not chance or the surroundings. 1 % would do for one look; an extension has a
 /// hundred, and at 1 % they stop about twice as many good ones.
