@@ -1,0 +1,211 @@
+//! What a statement runs besides itself: calls, nested statements, tables it reads.
+
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{
+    BinaryOperator, Expr, Function, ObjectName, Query, Select, SetExpr, Statement, TableFactor, Visit, Visitor,
+};
+
+use crate::migration::rule::Rule;
+use crate::migration::verdict::Refusal;
+
+/// Functions of the engines that change nothing (`nextval` moves a counter on, which is what it is for).
+const HARMLESS: &[&str] = &[
+    // time
+    "now",
+    "current_timestamp",
+    "current_date",
+    "current_time",
+    "localtime",
+    "localtimestamp",
+    "transaction_timestamp",
+    "statement_timestamp",
+    "clock_timestamp",
+    "date_trunc",
+    "date_part",
+    "timezone",
+    "make_interval",
+    "to_timestamp",
+    "strftime",
+    "unixepoch",
+    "datetime",
+    "date",
+    "time",
+    "julianday",
+    // identifiers and chance
+    "gen_random_uuid",
+    "uuid_generate_v4",
+    "uuidv4",
+    "uuidv7",
+    "random",
+    "randomblob",
+    "nextval",
+    // text and numbers
+    "lower",
+    "upper",
+    "length",
+    "char_length",
+    "octet_length",
+    "trim",
+    "btrim",
+    "ltrim",
+    "rtrim",
+    "substr",
+    "substring",
+    "replace",
+    "concat",
+    "starts_with",
+    "strpos",
+    "instr",
+    "abs",
+    "round",
+    "ceil",
+    "floor",
+    "md5",
+    "sha256",
+    "encode",
+    "decode",
+    "hex",
+    "regexp_replace",
+    "to_tsvector",
+    // choice and aggregates
+    "coalesce",
+    "nullif",
+    "ifnull",
+    "iif",
+    "greatest",
+    "least",
+    "num_nulls",
+    "num_nonnulls",
+    "count",
+    "sum",
+    "min",
+    "max",
+    "avg",
+    // structure
+    "json",
+    "json_valid",
+    "json_type",
+    "json_extract",
+    "json_typeof",
+    "json_build_object",
+    "json_object",
+    "json_array",
+    "jsonb",
+    "jsonb_typeof",
+    "jsonb_build_object",
+    "jsonb_build_array",
+    "json_build_array",
+    "jsonb_array_length",
+    "json_array_length",
+    "array_length",
+    "cardinality",
+    "typeof",
+];
+
+/// The name of a function of the engine, in lower case; none if it might be anyone's.
+pub(super) fn builtin(function: &Function) -> Option<String> {
+    let parts: Vec<_> = function.name.0.iter().map(|part| part.as_ident()).collect::<Option<_>>()?;
+    let name = match parts.as_slice() {
+        [name] => name,
+        [schema, name] if schema.value.eq_ignore_ascii_case("pg_catalog") => name,
+        _ => return None,
+    };
+    Some(name.value.to_ascii_lowercase())
+}
+
+/// What was found within a statement.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    /// The tables and views that it names.
+    pub(super) relations: Vec<ObjectName>,
+    /// Calls that are not known to be harmless, as they are written.
+    pub(super) unknown: Vec<String>,
+    /// How many statements it holds, itself included.
+    pub(super) statements: usize,
+}
+
+/// Everything that `statement` names or calls.
+pub(super) fn of(statement: &Statement) -> Calls {
+    let mut calls = Calls::default();
+    let ControlFlow::Continue(()) = statement.visit(&mut calls);
+    calls
+}
+
+/// Refuses what holds calls that may do anything, or other statements.
+pub(super) fn refuse_unknown(statement: &Statement) -> Result<(), Refusal> {
+    let calls = of(statement);
+    if let Some(call) = calls.unknown.first() {
+        return Err(Refusal::new(Rule::SideEffects, format!("runs {call}")));
+    }
+    super::refuse_if(calls.statements > 1, Rule::ChangesData, "holds another statement that changes data")
+}
+
+impl Visitor for Calls {
+    type Break = std::convert::Infallible;
+
+    fn pre_visit_statement(&mut self, _: &Statement) -> ControlFlow<Self::Break> {
+        self.statements += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<Self::Break> {
+        self.relations.push(relation.clone());
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Self::Break> {
+        if reads_whole_table(&query.body) {
+            self.unknown.push("TABLE …".to_owned());
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Self::Break> {
+        if select.into.is_some() {
+            self.unknown.push("SELECT … INTO".to_owned());
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Self::Break> {
+        let plain = match factor {
+            TableFactor::Table { args, .. } => args.is_none(),
+            TableFactor::Derived { .. } | TableFactor::NestedJoin { .. } => true,
+            _ => false,
+        };
+        if !plain {
+            self.unknown.push(format!("a function as a table: {factor}"));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<Self::Break> {
+        match expression {
+            Expr::Function(function) => {
+                if !builtin(function).is_some_and(|name| HARMLESS.contains(&name.as_str())) {
+                    self.unknown.push(format!("{}()", function.name));
+                }
+            }
+            // An operator of anyone's is a call of anyone's function.
+            Expr::BinaryOp { op: BinaryOperator::Custom(_) | BinaryOperator::PGCustomBinaryOperator(_), .. } => {
+                self.unknown.push(format!("an operator: {expression}"));
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// `TABLE name`, also within a union; the name is no relation to the parser.
+fn reads_whole_table(body: &SetExpr) -> bool {
+    let mut open = vec![body];
+    while let Some(body) = open.pop() {
+        match body {
+            SetExpr::Table(_) => return true,
+            SetExpr::SetOperation { left, right, .. } => open.extend([&**left, &**right]),
+            _ => {}
+        }
+    }
+    false
+}

@@ -1,0 +1,70 @@
+//! What is known of the schema while a set is read: what no running version has ever seen, and what it can reach anyway.
+//!
+//! A table that the running blue does not know is free: nobody waits for its locks and nobody reads it. Everything rests on
+//! never taking a table for new that is not, so a name becomes new only by a plain `CREATE TABLE` (which fails if there is one),
+//! counts only where it is written with the same schema, and never if an earlier refused statement (run by an override) mentions it.
+
+mod learn;
+mod name;
+
+use std::collections::{HashMap, HashSet};
+
+pub(super) use learn::Runs;
+pub(super) use name::{Name, fold, name_of};
+
+/// A table that was created within the set.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct NewTable {
+    /// Its file has not run yet, so that it holds nothing that could be lost.
+    pub(super) empty: bool,
+    /// It refers to a table that blue deletes from, so blue's deletions reach it.
+    pub(super) within_reach: bool,
+    /// Its rows can refuse to be deleted: it has a trigger, or is referred to without `ON DELETE CASCADE`.
+    pub(super) holds: bool,
+}
+
+/// A column that was added to an existing table within the set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NewColumn {
+    /// What blue writes has NULL there.
+    pub(super) null_for_blue: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    tables: HashMap<Name, NewTable>,
+    columns: HashMap<(Name, String), NewColumn>,
+    /// Types that are surely no domains, whose checks would rewrite a table.
+    enums: HashSet<Name>,
+    indexes: HashSet<Name>,
+    triggers: bool,
+    /// Words of statements that were refused: what they name may be anything now.
+    doubtful: HashSet<String>,
+}
+
+impl Known {
+    pub(super) fn table(&self, name: &Name) -> Option<&NewTable> {
+        self.tables.get(name)
+    }
+
+    pub(super) fn is_new(&self, name: &Name) -> bool {
+        self.tables.contains_key(name)
+    }
+
+    pub(super) fn column(&self, table: &Name, column: &str) -> Option<NewColumn> {
+        self.columns.get(&(table.clone(), column.to_owned())).copied()
+    }
+
+    pub(super) fn is_enum(&self, name: &Name) -> bool {
+        self.enums.contains(name)
+    }
+
+    /// Whether writing to a new table may run a trigger.
+    pub(super) fn has_triggers(&self) -> bool {
+        self.triggers
+    }
+
+    pub(super) fn is_new_index(&self, name: &Name) -> bool {
+        self.indexes.contains(name)
+    }
+}
