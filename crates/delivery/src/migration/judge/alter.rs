@@ -43,6 +43,8 @@ fn on_new(context: Context<'_>, table: &Name, new: &NewTable, operation: &Operat
         Operation::DropColumn { if_exists, drop_behavior, .. }
         | Operation::DropConstraint { if_exists, drop_behavior, .. } => {
             refuse_if(*if_exists, Rule::IfNotExists, format!("drops a part of {table} if it is there"))?;
+            let loses = matches!(operation, Operation::DropColumn { .. }) && !new.empty;
+            refuse_if(loses, Rule::DropsColumn, format!("drops a column of {table}, which may hold data already"))?;
             refuse_if(
                 drop_behavior.is_some(),
                 Rule::DropsObject,

@@ -28,8 +28,18 @@ pub(super) fn judge(context: Context<'_>, statement: &Statement) -> Judgement {
         let name = context.name(name)?;
         let rule = if index == 0 { Rule::ChangesData } else { Rule::CopiesData };
         let what = if index == 0 { "changes rows of" } else { "changes rows, and reads" };
-        refuse_if(!context.known.is_new(&name), rule, format!("{what} {name}"))?;
+        let new = context.known.table(&name);
+        let fits = new.is_some_and(|table| table.empty || index > 0 || only_adds(statement));
+        refuse_if(!fits, rule, format!("{what} {name}"))?;
     }
     refuse_if(context.known.has_triggers(), Rule::SideEffects, "may run the triggers that the set creates")?;
     Ok(Allowance::NewTable)
+}
+
+/// Whether rows that are there already stay as they are.
+fn only_adds(statement: &Statement) -> bool {
+    match statement {
+        Statement::Insert(insert) => insert.or.is_none() && !insert.replace_into && insert.on.is_none(),
+        _ => false,
+    }
 }

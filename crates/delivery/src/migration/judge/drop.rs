@@ -14,7 +14,7 @@ pub(super) fn judge(context: Context<'_>, statement: &Statement) -> Judgement {
     for name in names {
         let name = context.name(name)?;
         let new = match object_type {
-            ObjectType::Table => context.known.is_new(&name),
+            ObjectType::Table => context.known.table(&name).is_some_and(|table| table.empty),
             ObjectType::Index => context.known.is_new_index(&name),
             _ => false,
         };

@@ -1,8 +1,12 @@
 //! `CREATE TABLE`.
 
 use sqlparser::ast::helpers::stmt_create_table::CreateTableBuilder;
-use sqlparser::ast::{ColumnDef, ColumnOption, CreateTable, CreateTableOptions, Ident, TableConstraint};
+use sqlparser::ast::{
+    ColumnDef, ColumnOption, CreateTable, CreateTableOptions, Expr, FunctionArg, FunctionArgExpr, FunctionArguments,
+    Ident, TableConstraint,
+};
 
+use super::calls::builtin;
 use super::reference::{of_column, of_constraint};
 use super::{Context, Judgement, refuse_if};
 use crate::migration::engine::Engine;
@@ -25,6 +29,8 @@ pub(super) fn create(context: Context<'_>, create: &CreateTable) -> Judgement {
         )?;
     }
     refuse_if(has_other_syntax(context.engine, create), Rule::Unknown, format!("creates {name} with unusual options"))?;
+    let by = create.partition_by.as_deref();
+    refuse_if(!by.is_none_or(partitions_by_columns), Rule::Unknown, format!("partitions {name} by an expression"))?;
     for option in create.columns.iter().flat_map(|column| &column.options) {
         refuse_if(
             !is_column_option(&option.option),
@@ -36,6 +42,16 @@ pub(super) fn create(context: Context<'_>, create: &CreateTable) -> Judgement {
         create.columns.iter().flat_map(of_column).chain(create.constraints.iter().filter_map(of_constraint)).collect();
     context.refuse_holding(&name, None, &added, &|column| is_nullable(context.engine, create, column))?;
     Ok(Allowance::NewObject)
+}
+
+/// `RANGE (a, b)`, which the parser takes for a call.
+fn partitions_by_columns(expression: &Expr) -> bool {
+    let Expr::Function(function) = expression else { return false };
+    let FunctionArguments::List(list) = &function.args else { return false };
+    let is_column =
+        |argument: &FunctionArg| matches!(argument, FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Identifier(_))));
+    let known = builtin(function).is_some_and(|kind| matches!(kind.as_str(), "range" | "list" | "hash"));
+    known && list.clauses.is_empty() && list.args.iter().all(is_column)
 }
 
 /// Whether anything is set that was not considered above: the statement must be what the parts that are understood make.

@@ -36,6 +36,9 @@ pub(in crate::migration) struct Unparsed {
 /// How many words of a statement are kept for telling what it is: `CREATE OR REPLACE …`, `DROP INDEX CONCURRENTLY`.
 const OPENING_WORDS: usize = 5;
 
+/// Longest part of the parser's message that is shown, in characters: it may quote a whole string.
+const MAX_MESSAGE: usize = 200;
+
 /// All statements of a file.
 pub(in crate::migration) fn read(engine: Engine, file: &File) -> Result<Vec<Source<'_>>, UnreadableFile> {
     let text = file.text();
@@ -88,13 +91,22 @@ fn parse(engine: Engine, tokens: Vec<TokenWithSpan>) -> Result<Statement, (usize
     let result = parser.parse_statement();
     let next = parser.peek_token();
     let small = |number: u64| usize::try_from(number).unwrap_or(0);
-    let place = (small(next.span.start.line), small(next.span.start.column));
-    match result {
-        Ok(statement) if next.token == Token::EOF => Ok(statement),
-        Ok(_) => Err((place.0, place.1, format!("{} was not expected", next.token))),
-        Err(ParserError::TokenizerError(message) | ParserError::ParserError(message)) => {
-            Err((place.0, place.1, message))
-        }
-        Err(ParserError::RecursionLimitExceeded) => Err((place.0, place.1, "it is nested too deeply".to_owned())),
-    }
+    let (line, column) = (small(next.span.start.line), small(next.span.start.column));
+    let message = match result {
+        Ok(statement) if next.token == Token::EOF => return Ok(statement),
+        Ok(_) => format!("{} was not expected", next.token),
+        Err(ParserError::TokenizerError(message) | ParserError::ParserError(message)) => message,
+        Err(ParserError::RecursionLimitExceeded) => "it is nested too deeply".to_owned(),
+    };
+    let (message, place) = without_place(&message);
+    let (line, column) = place.unwrap_or((line, column));
+    Err((line, column, message.chars().take(MAX_MESSAGE).collect()))
+}
+
+/// The parser puts into its message where it stopped, counted from the statement's start.
+fn without_place(message: &str) -> (&str, Option<(usize, usize)>) {
+    let Some((before, place)) = message.rsplit_once(" at Line: ") else { return (message, None) };
+    let place =
+        place.split_once(", Column: ").and_then(|(line, column)| Some((line.parse().ok()?, column.parse().ok()?)));
+    if place.is_some() { (before, place) } else { (message, None) }
 }
