@@ -55,5 +55,5 @@ pub use steps::{
     ATTEMPTS, BRIEF_TIMEOUT, IDLE_TIMEOUT, LOCK_NOT_AVAILABLE, LOCK_TIMEOUT, LONG_TIMEOUT, PATIENT_LOCK_TIMEOUT, PAUSE,
     Step,
 };
-pub use text::{MAX_DEPTH, MAX_OPERATORS, MAX_STATEMENTS, Position, Unreadable, UnreadableFile};
+pub use text::{MAX_DEPTH, MAX_RUN, MAX_STATEMENTS, Position, Unreadable, UnreadableFile};
 pub use verdict::{Allowance, Refusal, Verdict};

@@ -24,6 +24,7 @@ pub enum Rule {
     UnnamedIndex,
     RiskyIndex,
     HoldsBlue,
+    RefersToNew,
     TriggerOnExisting,
     CallableFunction,
     Replaces,
@@ -160,6 +161,11 @@ impl Rule {
                 "holds-blue",
                 "deletions of the running version would fail on rows that it does not know",
                 "refer to it ON DELETE CASCADE, or ON DELETE SET NULL from a nullable column; or without a foreign key until later",
+            ),
+            Self::RefersToNew => advice(
+                "refers-to-new",
+                "the running version writes the column without knowing which values the new table has, so its writes would fail",
+                "put the key on a column that this set adds, or add it in the next release",
             ),
             Self::TriggerOnExisting => advice(
                 "trigger-on-existing",

@@ -96,6 +96,9 @@ fn add_constraint(context: Context<'_>, table: &Name, constraint: &TableConstrai
             let nullable = |column: &Ident| {
                 context.known.column(table, &fold(context.engine, column)).is_some_and(|column| column.null_for_blue)
             };
+            let target = context.name(&key.foreign_table)?;
+            let skips_null = key.match_kind.is_none() && key.columns.iter().any(nullable);
+            refuse_if(context.known.is_new(&target) && !skips_null, Rule::RefersToNew, &what)?;
             let added: Vec<_> = of_constraint(constraint).into_iter().collect();
             context.refuse_holding(table, None, &added, &nullable)?;
         }

@@ -175,8 +175,13 @@ const CONSTRAINTS_AND_INDEXES: &[Row] = &[
         "NotValid",
     ),
     (
-        "CREATE TABLE t (id int PRIMARY KEY); ALTER TABLE users ADD CONSTRAINT c FOREIGN KEY (old) REFERENCES t NOT VALID",
+        "CREATE TABLE t (id int PRIMARY KEY); ALTER TABLE users ADD COLUMN t int;
+      ALTER TABLE users ADD CONSTRAINT c FOREIGN KEY (t) REFERENCES t NOT VALID",
         "NotValid",
+    ),
+    (
+        "CREATE TABLE t (id int PRIMARY KEY); ALTER TABLE users ADD CONSTRAINT c FOREIGN KEY (old) REFERENCES t NOT VALID",
+        "refers-to-new",
     ),
     ("ALTER TABLE orders VALIDATE CONSTRAINT total_is_positive", "Validates"),
     ("ALTER TABLE orders ADD CONSTRAINT c FOREIGN KEY (user_id) REFERENCES users NOT VALID", "holds-blue"),

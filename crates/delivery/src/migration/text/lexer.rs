@@ -8,7 +8,7 @@ use std::ops::Range;
 use crate::migration::Engine;
 
 /// Deepest nesting of brackets: beyond what people write, and far below what would exhaust a thread's stack.
-pub const MAX_DEPTH: usize = 24;
+pub const MAX_DEPTH: usize = 16;
 
 /// A piece of text that is no blank and no comment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,10 +65,10 @@ pub enum Unreadable {
     #[error("a bracket is closed that was not opened, or not closed at all")]
     Unbalanced,
     /// Too many statements.
-    #[error("more than {} statements: split the file", super::MAX_STATEMENTS)]
+    #[error("more than {} statements: split the file, or the trigger", super::MAX_STATEMENTS)]
     TooManyStatements,
     /// Too complex a statement.
-    #[error("a statement with more than {} operators and words: split it", super::MAX_OPERATORS)]
+    #[error("more than {} words and operators without a comma between them: split it", super::MAX_RUN)]
     TooComplex,
     /// Both readers see different things.
     #[error("the guard's two readers disagree on what is text and what is code here: write it more plainly")]

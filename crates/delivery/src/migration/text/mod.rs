@@ -20,7 +20,7 @@ mod statement;
 
 pub use lexer::{MAX_DEPTH, Unreadable};
 pub use position::Position;
-pub use split::{MAX_OPERATORS, MAX_STATEMENTS};
+pub use split::{MAX_RUN, MAX_STATEMENTS};
 pub(super) use statement::{Source, read};
 
 /// Why a file is refused as a whole: it cannot even be cut into statements.

@@ -5,12 +5,12 @@ use std::ops::Range;
 use super::lexer::{Failure, Kind, MAX_DEPTH, Piece, Unreadable};
 use crate::migration::Engine;
 
-/// Most statements of a file: one that needs more is several migrations.
+/// Most statements of a file, and of the body of a trigger: what needs more is several migrations.
 pub const MAX_STATEMENTS: usize = 1_000;
 
-/// Most operators and words of a statement, literals not counted: each may be a level of the parsed tree, and a tree this
-/// deep still fits several times into the stack of a thread (2 MiB).
-pub const MAX_OPERATORS: usize = 3_000;
+/// Most words and operators without a comma between them, those around the brackets that they are in included: each may be
+/// a level of the parsed tree (`1 + 1 + 1 …`), and a tree this deep fits into half the stack of a usual thread (2 MiB).
+pub const MAX_RUN: usize = 500;
 
 /// The pieces of each statement, its semicolon left out.
 pub(super) fn split(engine: Engine, text: &str, pieces: &[Piece]) -> Result<Vec<Range<usize>>, Failure> {
@@ -49,27 +49,35 @@ pub(super) fn is_word(text: &str, piece: &Piece, words: &[&str]) -> bool {
 }
 
 fn check_shape(text: &str, statement: &[Piece]) -> Result<(), Failure> {
-    let mut depth = 0_usize;
-    let mut operators = 0_usize;
+    // The runs that are open, the innermost last, and their sum.
+    let mut runs = vec![0_usize];
+    let mut total = 0_usize;
+    let mut semicolons = 0_usize;
     for piece in statement {
         let at = piece.span.start;
+        semicolons += usize::from(piece.kind == Kind::Semicolon);
         match text.get(piece.span.clone()) {
-            Some("(" | "[") => depth += 1,
-            Some(")" | "]") => depth = depth.checked_sub(1).ok_or((at, Unreadable::Unbalanced))?,
-            Some(",") => {}
-            _ if is_word(text, piece, &["null", "true", "false", "default"]) => {}
-            _ if matches!(piece.kind, Kind::Word | Kind::Symbol) => operators += 1,
+            Some("(" | "[") => runs.push(0),
+            Some(")" | "]") => total -= runs.pop().unwrap_or(0),
+            Some("," | ";") => total -= runs.last_mut().map_or(0, std::mem::take),
+            _ if matches!(piece.kind, Kind::Word | Kind::Symbol) => {
+                if let Some(run) = runs.last_mut() {
+                    *run += 1;
+                }
+                total += 1;
+            }
             _ => {}
         }
-        if depth > MAX_DEPTH {
-            return Err((at, Unreadable::TooDeep));
-        }
-        if operators > MAX_OPERATORS {
-            return Err((at, Unreadable::TooComplex));
+        match runs.len() {
+            0 => return Err((at, Unreadable::Unbalanced)),
+            levels if levels > MAX_DEPTH + 1 => return Err((at, Unreadable::TooDeep)),
+            _ if semicolons > MAX_STATEMENTS => return Err((at, Unreadable::TooManyStatements)),
+            _ if total > MAX_RUN => return Err((at, Unreadable::TooComplex)),
+            _ => {}
         }
     }
     match statement.first() {
-        Some(first) if depth > 0 => Err((first.span.start, Unreadable::Unbalanced)),
+        Some(first) if runs.len() > 1 => Err((first.span.start, Unreadable::Unbalanced)),
         _ => Ok(()),
     }
 }
