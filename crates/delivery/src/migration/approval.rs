@@ -62,10 +62,6 @@ impl<'a> Approved<'a> {
     pub fn to_audit(&self) -> &[Overridden<'a>] {
         &self.overridden
     }
-
-    pub(super) fn is_overridden(&self, statement: &Reviewed<'_>) -> bool {
-        matches!(statement.verdict, Verdict::Refused(_))
-    }
 }
 
 /// Why nothing may run.

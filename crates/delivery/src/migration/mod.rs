@@ -52,8 +52,8 @@ pub use review::{Blue, Review, Reviewed, review};
 pub use rule::{Advice, Rule};
 pub use set::{MAX_FILES, Set, SetError};
 pub use steps::{
-    ATTEMPTS, BRIEF_TIMEOUT, IDLE_TIMEOUT, LOCK_NOT_AVAILABLE, LOCK_TIMEOUT, LONG_TIMEOUT, PATIENT_LOCK_TIMEOUT, PAUSE,
-    Step,
+    ATTEMPTS, BRIEF_STEP, BRIEF_TIMEOUT, IDLE_TIMEOUT, LOCK_NOT_AVAILABLE, LOCK_TIMEOUT, LONG_STEP, LONG_TIMEOUT,
+    PATIENT_LOCK_TIMEOUT, PAUSE, Step,
 };
 pub use text::{MAX_DEPTH, MAX_RUN, MAX_STATEMENTS, Position, Unreadable, UnreadableFile};
 pub use verdict::{Allowance, Refusal, Verdict};

@@ -15,6 +15,7 @@ use super::file::File;
 use super::leftover::Leftover;
 use super::placement::Placement;
 use super::review::Reviewed;
+use super::verdict::Verdict;
 
 /// Longest wait for another one's lock: while a statement waits for the strongest lock, every later query of the table
 /// queues behind it, and a request that takes a second more counts as failed.
@@ -23,9 +24,14 @@ pub const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
 pub const BRIEF_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait of a long statement for locks: `CREATE INDEX CONCURRENTLY` waits for all older transactions to end, and keeps
 /// nobody waiting meanwhile.
-pub const PATIENT_LOCK_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+pub const PATIENT_LOCK_TIMEOUT: Duration = Duration::from_mins(10);
 /// Longest long statement: an index or a check over a table as large as one server holds.
-pub const LONG_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+pub const LONG_TIMEOUT: Duration = Duration::from_hours(1);
+/// Longest brief step, all its statements and the commit together. Locks of existing tables are held up to its end, so a file
+/// that changes such a table should do little else.
+pub const BRIEF_STEP: Duration = Duration::from_secs(5);
+/// Longest step with a long statement.
+pub const LONG_STEP: Duration = Duration::from_hours(1);
 /// Longest pause of the runner within a transaction: a runner that died must not keep its locks.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a step is tried for its locks: with the pauses a minute in all, longer than the requests of an app take.
@@ -50,6 +56,8 @@ pub struct Step<'a> {
     pub statements: Vec<&'a str>,
     /// Takes `before` back.
     pub after: Vec<String>,
+    /// After this the runner cancels and rolls back: the engine's own limits are per statement.
+    pub limit: Duration,
     /// What to look for before the statement is run.
     pub leftover: Option<Leftover>,
 }
@@ -70,8 +78,9 @@ impl<'a> Approved<'a> {
             _ => None,
         });
         // What a person lets run against the guard's advice may take long, and a snapshot has been taken for it.
-        let long =
-            statements.iter().any(|statement| statement.placement.needs_own_file() || self.is_overridden(statement));
+        let long = statements
+            .iter()
+            .any(|statement| statement.placement.needs_own_file() || matches!(statement.verdict, Verdict::Refused(_)));
         let patient = statements.iter().any(|statement| statement.placement.needs_own_file());
         let mut step = Step {
             file,
@@ -80,6 +89,7 @@ impl<'a> Approved<'a> {
             within: Vec::new(),
             statements: statements.iter().map(|statement| statement.text).collect(),
             after: Vec::new(),
+            limit: if long { LONG_STEP } else { BRIEF_STEP },
             leftover: outside.clone().flatten(),
         };
         match (self.review.set.engine(), outside) {

@@ -42,9 +42,9 @@ impl Allowance {
     /// What the running version could still notice, to be told in a dry run and watched by its probes.
     pub fn caution(self) -> Option<&'static str> {
         match self {
-            Self::NewColumn => {
-                Some("statements without a list of columns (INSERT INTO t VALUES …, SELECT *) see one column more")
-            }
+            Self::NewColumn => Some(
+                "statements without a list of columns (INSERT INTO t VALUES …, SELECT *) see one column more; on PostgreSQL a prepared SELECT * fails until it is prepared again",
+            ),
             Self::EnumValue => Some("the running version may read the value as soon as the new one writes it"),
             Self::NotValid => Some("what the running version writes is checked from now on"),
             Self::Validates => Some("it reads the whole table"),

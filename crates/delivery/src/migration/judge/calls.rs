@@ -189,10 +189,8 @@ impl Visitor for Calls {
 
     fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<Self::Break> {
         match expression {
-            Expr::Function(function) => {
-                if !builtin(function).is_some_and(|name| HARMLESS.contains(&name.as_str())) {
-                    self.unknown.push(format!("{}()", function.name));
-                }
+            Expr::Function(function) if !builtin(function).is_some_and(|name| HARMLESS.contains(&name.as_str())) => {
+                self.unknown.push(format!("{}()", function.name));
             }
             // An operator of anyone's is a call of anyone's function.
             Expr::BinaryOp { op: BinaryOperator::Custom(_) | BinaryOperator::PGCustomBinaryOperator(_), .. } => {

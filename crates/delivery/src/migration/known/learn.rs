@@ -1,5 +1,7 @@
 //! What a statement changes about what is known.
 
+use std::collections::HashSet;
+
 use sqlparser::ast::{
     AlterColumnOperation, AlterTable, AlterTableOperation, ColumnOption, CreateIndex, CreateTable, Expr, ObjectType,
     Statement, UserDefinedTypeRepresentation,
@@ -27,9 +29,23 @@ impl Known {
             self.learn_parsed(engine, statement, runs);
         }
         if !allowed {
-            let words = source.text.split(|character: char| !(character.is_alphanumeric() || character == '_'));
-            self.doubtful.extend(words.filter(|word| !word.is_empty()).map(str::to_lowercase));
+            self.doubt(source);
         }
+    }
+
+    /// An override may have made anything of the names that the statement mentions, so none of them counts as new any more,
+    /// and none becomes new. Only what a refused `CREATE TABLE` makes is certain: it fails if there is such a table.
+    fn doubt(&mut self, source: &Source<'_>) {
+        let words = source.text.split(|character: char| !(character.is_alphanumeric() || character == '_'));
+        let words: HashSet<String> = words.filter(|word| !word.is_empty()).map(str::to_lowercase).collect();
+        if !matches!(source.parsed, Ok(Statement::CreateTable(_))) {
+            let certain = |name: &str| !words.contains(&name.to_lowercase());
+            self.tables.retain(|name, _| certain(name.last()));
+            self.columns.retain(|(table, column), _| certain(table.last()) || certain(column));
+            self.enums.retain(|name| certain(name.last()));
+            self.indexes.retain(|name| certain(name.last()));
+        }
+        self.doubtful.extend(words);
     }
 
     /// Of a statement that all running versions know: only the types that it creates.

@@ -84,6 +84,8 @@ fn an_overridden_statement_opens_no_door() {
             "CREATE TABLE t (a int); CREATE INDEX i ON t (a)",
             "blocking-index",
         ),
+        ("CREATE TABLE t (a int); DROP TABLE t CASCADE", "DROP TABLE t", "drops-object"),
+        ("DROP TYPE mood", "ALTER TABLE users ADD COLUMN a mood", "unknown-type"),
         ("CREATE TEMP TABLE users (a int)", "ALTER TABLE users DROP COLUMN old", "drops-column"),
     ] {
         let set = set(Engine::Postgres, &[first, then]);

@@ -7,6 +7,7 @@ mod bypass;
 mod corpus_postgres;
 mod corpus_sqlite;
 mod plan;
+mod server;
 
 use super::*;
 

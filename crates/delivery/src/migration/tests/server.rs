@@ -1,0 +1,107 @@
+//! The same on a real PostgreSQL server, by `psql`: `scripts/test-services.sh run cargo test -p mana-delivery -- --ignored`.
+
+use std::process::Command;
+
+use super::corpus_postgres::ALL;
+use super::*;
+
+/// A database of its own, dropped at the end.
+struct Database {
+    server: String,
+    name: String,
+}
+
+impl Database {
+    fn create(name: &str) -> Self {
+        let server = std::env::var("MANA_TEST_POSTGRES_URL").expect("the address of a server");
+        let database = Self { server, name: format!("mana_migration_{name}_{}", std::process::id()) };
+        psql(&database.server, &[&format!("CREATE DATABASE {}", database.name)]).expect("a database");
+        database.run(&[POSTGRES]).expect("the known schema");
+        database
+    }
+
+    /// Each by a call of its own, on one connection; gives the rows.
+    fn run(&self, statements: &[&str]) -> Result<String, String> {
+        let (address, _) = self.server.rsplit_once('/').expect("a database in the address");
+        psql(&format!("{address}/{}", self.name), statements)
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let _ = psql(&self.server, &[&format!("DROP DATABASE {}", self.name)]);
+    }
+}
+
+fn psql(address: &str, statements: &[&str]) -> Result<String, String> {
+    let mut command = Command::new("psql");
+    command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", address]);
+    for statement in statements {
+        command.args(["-c", statement]);
+    }
+    let output = command.output().expect("psql runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}
+
+/// As the runner does it, with the settings of each step.
+fn run(database: &Database, step: &Step<'_>) -> Result<String, String> {
+    let mut statements: Vec<&str> = step.before.iter().map(String::as_str).collect();
+    statements.extend(step.begin);
+    statements.extend(step.within.iter().map(String::as_str));
+    statements.extend(&step.statements);
+    statements.extend(step.begin.map(|_| "COMMIT"));
+    statements.extend(step.after.iter().map(String::as_str));
+    database.run(&statements)
+}
+
+#[test]
+#[ignore = "needs psql, and a PostgreSQL server in MANA_TEST_POSTGRES_URL"]
+fn what_is_allowed_runs() {
+    let mut failed = Vec::new();
+    for row in ALL.iter().copied().flatten().filter(|row| is_allowed(row)) {
+        let database = Database::create("allowed");
+        let role = "DO $$ BEGIN CREATE ROLE reader; EXCEPTION WHEN duplicate_object THEN END $$";
+        let danger = "CREATE FUNCTION danger(uuid) RETURNS boolean LANGUAGE sql AS 'SELECT true'";
+        database.run(&[role, danger]).expect("what rows refer to");
+        let set = set(Engine::Postgres, &[row.0]);
+        let approved = review_of(&set).approve(&[]).expect("allowed");
+        for step in approved.steps() {
+            if let Err(error) = run(&database, &step) {
+                failed.push(format!("{}\n  {error}", row.0));
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+#[test]
+#[ignore = "needs psql, and a PostgreSQL server in MANA_TEST_POSTGRES_URL"]
+fn an_interrupted_index_is_found_and_replaced() {
+    let database = Database::create("leftover");
+    let set = set(Engine::Postgres, &["CREATE INDEX CONCURRENTLY i ON users (name)"]);
+    let approved = review_of(&set).approve(&[]).expect("allowed");
+    let steps = approved.steps();
+    let [step] = steps.as_slice() else { panic!("{steps:?}") };
+    let leftover = step.leftover.as_ref().expect("what to look for");
+    let query =
+        Leftover::QUERY.replace("$1", &format!("'{}'", leftover.index)).replace("$2", &format!("'{}'", leftover.table));
+    let next = || {
+        Leftover::next(match database.run(&[&query]).expect("an answer").trim() {
+            "" => None,
+            answer => Some(answer == "t"),
+        })
+    };
+    assert_eq!(next(), Next::Run);
+    // Building fails on the second of two equal names, and leaves an invalid index.
+    let rows =
+        "INSERT INTO users (id, email, name) VALUES (gen_random_uuid(), 'a', 'x'), (gen_random_uuid(), 'b', 'x')";
+    database.run(&[rows]).expect("rows");
+    database.run(&["CREATE UNIQUE INDEX CONCURRENTLY i ON users (name)"]).expect_err("not unique");
+    assert_eq!(next(), Next::DropFirst);
+    run(&database, step).expect_err("it is there");
+    database.run(&[&leftover.drop_statement()]).expect("dropped");
+    assert_eq!(next(), Next::Run);
+    run(&database, step).expect("an index");
+    assert_eq!(next(), Next::Record);
+}
