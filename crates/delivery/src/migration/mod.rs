@@ -7,20 +7,20 @@
 //! ```
 //!
 //! Blue and green share one database, so that whatever a migration does is done to blue as well. [`review`] reads exactly
-//! the statements that will run ([`text`]) and allows what blue neither trips over nor waits for ([`judge`]); what it does
+//! the statements that will run (`text`) and allows what blue neither trips over nor waits for (`judge`); what it does
 //! not know it refuses. A refusal says what the statement does, why that hurts and what to do instead ([`Rule`]). Most can be
-//! overridden by name and with a reason, at the price of a snapshot and a line in the audit log ([`approval`]).
+//! overridden by name and with a reason, at the price of a snapshot and a line in the audit log (`approval`).
 //!
 //! Invariants
 //! 1. What runs is what was read: each step's statements are slices of the file's text, nothing between them but blanks,
 //!    comments and semicolons.
 //! 2. Deny by default: unknown statements, options and functions are refused, never skipped.
-//! 3. A table counts as new only if blue cannot know it ([`known`]), and on new tables nearly everything is allowed; so an
+//! 3. A table counts as new only if blue cannot know it (`known`), and on new tables nearly everything is allowed; so an
 //!    app's first migrations pass whatever they build.
-//! 4. A file is one transaction, or one statement outside of any ([`placement`]); what has run is a beginning of the set.
+//! 4. A file is one transaction, or one statement outside of any (`placement`); what has run is a beginning of the set.
 //! 5. No input makes it panic; sizes, nesting and counts are bounded before the parser sees a text.
 //!
-//! How to allow another statement is told in [`judge`], how to add a reason for refusing in [`rule`].
+//! How to allow another statement is told in `judge`, how to add a reason for refusing in `rule`.
 
 mod approval;
 mod digest;

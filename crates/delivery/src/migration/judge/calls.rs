@@ -109,10 +109,11 @@ pub(super) fn builtin(function: &Function) -> Option<String> {
     let parts: Vec<_> = function.name.0.iter().map(|part| part.as_ident()).collect::<Option<_>>()?;
     let name = match parts.as_slice() {
         [name] => name,
-        [schema, name] if schema.value.eq_ignore_ascii_case("pg_catalog") => name,
+        [schema, name] if schema.value == "pg_catalog" => name,
         _ => return None,
     };
-    Some(name.value.to_ascii_lowercase())
+    // In quotes upper case stays: "NOW" is anyone's.
+    Some(if name.quote_style.is_some() { name.value.clone() } else { name.value.to_ascii_lowercase() })
 }
 
 /// What was found within a statement.

@@ -217,3 +217,25 @@ fn deep_long_and_wide_texts_are_bounded() {
     });
     judged.expect("a thread").join().expect("no panic");
 }
+
+/// The bounds are far from what people write.
+#[test]
+fn usual_nesting_is_understood() {
+    let nested = |open: &str, inner: &str, close: &str, depth: usize| {
+        format!("{}{inner}{}", open.repeat(depth), close.repeat(depth))
+    };
+    let rows = [
+        format!("CREATE VIEW v AS SELECT * FROM {}", nested("(SELECT * FROM ", "users", ") AS x", 5)),
+        format!("CREATE VIEW v AS SELECT 1 WHERE {}", nested("EXISTS (SELECT 1 FROM users WHERE ", "true", ")", 6)),
+        format!("CREATE TABLE t (a int CHECK ({}))", nested("(", "a > 0", ")", 12)),
+        format!("CREATE TABLE t (a text CHECK ({} <> ''))", nested("lower(", "a", ")", 12)),
+        format!(
+            "CREATE TABLE t ({})",
+            (0..800).map(|n| format!("a{n} int NOT NULL CHECK (a{n} > 0)")).collect::<Vec<_>>().join(", ")
+        ),
+    ];
+    for row in rows {
+        let set = set(Engine::Postgres, &[&row]);
+        assert_eq!(outcome(&review_of(&set)), "NewObject", "{row}");
+    }
+}
