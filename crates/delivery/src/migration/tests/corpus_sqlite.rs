@@ -151,12 +151,14 @@ fn every_row_is_judged_as_it_says() {
     check(Engine::Sqlite, ROWS);
 }
 
-/// Each statement by itself, as a runner does: the engine must take every slice for exactly one statement.
+/// Each statement by itself, as a runner does: the engine must take every slice for exactly one statement. Afterwards blue's
+/// own statements still work.
 #[test]
 fn what_is_allowed_runs() {
     let mut failed = Vec::new();
     for row in ROWS.iter().filter(|row| is_allowed(row)) {
         let database = Connection::open_in_memory().expect("a database");
+        database.execute_batch("PRAGMA foreign_keys = ON").expect("a setting");
         database.execute_batch(super::SQLITE).expect("the known schema");
         let set = super::set(Engine::Sqlite, &[row.0]);
         for statement in super::review_of(&set).statements {
@@ -166,6 +168,9 @@ fn what_is_allowed_runs() {
             if ran.is_err() || rest != Ok(false) {
                 failed.push(format!("{}\n  {ran:?} {rest:?}", row.0));
             }
+        }
+        if let Err(error) = database.execute_batch(super::BLUE) {
+            failed.push(format!("{}\n  blue fails: {error}", row.0));
         }
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));

@@ -29,6 +29,19 @@ pub(super) const SQLITE: &str = "
     CREATE INDEX orders_by_user ON orders (user_id);
     CREATE VIEW names AS SELECT name FROM users;";
 
+/// What the running version does, on either engine; it must go on doing so after whatever is allowed.
+pub(super) const BLUE: &str = "
+    INSERT INTO users (id, email, name, old) VALUES ('00000000-0000-0000-0000-000000000001', 'a', 'x', 1);
+    INSERT INTO users (id, email, name, old) VALUES ('00000000-0000-0000-0000-000000000002', 'b', 'x', 1);
+    INSERT INTO users (id, email) VALUES ('00000000-0000-0000-0000-000000000003', 'c') ON CONFLICT (email) DO NOTHING;
+    INSERT INTO orders (id, user_id, total)
+        VALUES ('00000000-0000-0000-0000-000000000004', '00000000-0000-0000-0000-000000000001', 7);
+    UPDATE users SET name = 'y', old = 2 WHERE email = 'a';
+    SELECT users.id, email, name, old, total FROM users LEFT JOIN orders ON user_id = users.id;
+    SELECT name FROM names;
+    DELETE FROM orders;
+    DELETE FROM users;";
+
 /// A set of the known schema and what is to run after it, as files.
 pub(super) fn set(engine: Engine, pending: &[&str]) -> Set {
     let known = if engine == Engine::Postgres { POSTGRES } else { SQLITE };
