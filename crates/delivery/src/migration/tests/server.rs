@@ -1,4 +1,4 @@
-//! The same on a real PostgreSQL server, by `psql`: `scripts/test-services.sh run cargo test -p mana-delivery -- --ignored`.
+//! The same on a real PostgreSQL server, by `psql`: `scripts/test-services.sh run cargo nextest run -p mana-delivery`.
 
 use std::process::Command;
 
@@ -12,11 +12,22 @@ struct Database {
 }
 
 impl Database {
+    /// With the known schema.
     fn create(name: &str) -> Self {
-        let server = std::env::var("MANA_TEST_POSTGRES_URL").expect("the address of a server");
+        let database = Self::like("template0", name);
+        let role = "DO $$ BEGIN CREATE ROLE reader; EXCEPTION WHEN duplicate_object THEN END $$";
+        let danger = "CREATE FUNCTION danger(uuid) RETURNS boolean LANGUAGE sql AS 'SELECT true'";
+        database.run(&[POSTGRES, role, danger]).expect("the known schema");
+        database
+    }
+
+    /// A copy of another one.
+    fn like(template: &str, name: &str) -> Self {
+        let server = std::env::var("MANA_TEST_POSTGRES_URL")
+            .expect("MANA_TEST_POSTGRES_URL is not set: run this inside of `scripts/test-services.sh run`");
         let database = Self { server, name: format!("mana_migration_{name}_{}", std::process::id()) };
-        psql(&database.server, &[&format!("CREATE DATABASE {}", database.name)]).expect("a database");
-        database.run(&[POSTGRES]).expect("the known schema");
+        psql(&database.server, &[&format!("CREATE DATABASE {} TEMPLATE {template}", database.name)])
+            .expect("a database");
         database
     }
 
@@ -60,14 +71,11 @@ const FILES: &str = "SELECT pg_relation_filenode('users'), pg_relation_filenode(
 
 /// And rewrites no table, and lets blue go on.
 #[test]
-#[ignore = "needs psql, and a PostgreSQL server in MANA_TEST_POSTGRES_URL"]
 fn what_is_allowed_runs() {
+    let template = Database::create("known");
     let mut failed = Vec::new();
-    for row in ALL.iter().copied().flatten().filter(|row| is_allowed(row)) {
-        let database = Database::create("allowed");
-        let role = "DO $$ BEGIN CREATE ROLE reader; EXCEPTION WHEN duplicate_object THEN END $$";
-        let danger = "CREATE FUNCTION danger(uuid) RETURNS boolean LANGUAGE sql AS 'SELECT true'";
-        database.run(&[role, danger]).expect("what rows refer to");
+    for (number, row) in ALL.iter().copied().flatten().filter(|row| is_allowed(row)).enumerate() {
+        let database = Database::like(&template.name, &format!("allowed_{number}"));
         let before = database.run(&[FILES]).expect("the tables' files");
         let set = set(Engine::Postgres, &[row.0]);
         let approved = review_of(&set).approve(&[]).expect("allowed");
@@ -83,7 +91,6 @@ fn what_is_allowed_runs() {
 }
 
 #[test]
-#[ignore = "needs psql, and a PostgreSQL server in MANA_TEST_POSTGRES_URL"]
 fn an_interrupted_index_is_found_and_replaced() {
     let database = Database::create("leftover");
     let set = set(Engine::Postgres, &["CREATE INDEX CONCURRENTLY i ON users (name)"]);
