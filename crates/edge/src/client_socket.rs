@@ -6,8 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use rustix::net::SendFlags;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::conn_state::ConnState;
 use crate::static_site::FileBody;
@@ -46,22 +45,6 @@ impl ClientSocket {
         let sent = file.poll_send(cx, socket)?;
         self.note(&sent);
         Some(sent)
-    }
-
-    /// Writes what more follows of at once: with it, and not in a packet of its own.
-    pub(crate) fn poll_write_more(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let Transport::Plain(socket) = &self.socket else { return Pin::new(self).poll_write(cx, bytes) };
-        loop {
-            ready!(socket.poll_write_ready(cx))?;
-            let written = socket.try_io(Interest::WRITABLE, || {
-                Ok(rustix::net::send(socket, bytes, SendFlags::MORE | SendFlags::NOSIGNAL)?)
-            });
-            if !written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
-                let written = Poll::Ready(written);
-                self.note(&written);
-                return written;
-            }
-        }
     }
 
     /// Whether bytes are sent as they are.

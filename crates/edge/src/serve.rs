@@ -284,7 +284,8 @@ fn target(
     Ok(match &route.target {
         Target::Slots(slots) => Step::Pass(Passage::new(parts, Some(incoming), slots, &route.limits, claims, record)?),
         Target::Static(site) => {
-            Step::Answer(static_site::serve(site, below(route, &host::plain(parts.uri.path())), &parts)?)
+            let path = host::plain(parts.uri.path());
+            Step::Answer(static_site::serve(site, below(route, &path), &parts, &record.worker.files)?)
         }
         Target::Redirect(redirect) => {
             Step::Answer(redirected(redirect, below(route, &host::plain(parts.uri.path())), &parts))

@@ -35,7 +35,7 @@ use crate::ticker::{Millis, Ticker};
 use crate::tls::{self, Store};
 use crate::upstreams::Upstreams;
 use crate::view::View;
-use crate::{connection, http3, listen, probing};
+use crate::{connection, http3, listen, probing, static_site};
 
 /// After an error of `accept` that would come again at once (no file handles left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -171,6 +171,8 @@ pub(crate) struct Worker {
     pub(crate) requests: Cell<usize>,
     /// What the cache need not be asked for.
     pub(crate) unfit: Unfit,
+    /// Files that are given out now.
+    pub(crate) files: static_site::Kept,
     /// Kept answers that are being renewed.
     pub(crate) renewals: Cell<usize>,
     /// When tunnels are to end because the edge does.
@@ -198,6 +200,7 @@ impl Worker {
             lingering: Cell::new(0),
             requests: Cell::new(0),
             unfit: Unfit::default(),
+            files: static_site::Kept::default(),
             renewals: Cell::new(0),
             tunnels_end: Cell::new(None),
         })
@@ -364,6 +367,7 @@ impl Worker {
 
     /// Once a tick. Says whether there is anything left to do when no connection is open.
     fn tick(&self) -> bool {
+        self.files.forget();
         self.spans.borrow_mut().flush(&self.registry.thread);
         if let Some(log) = &self.log {
             log.borrow_mut().flush(&self.registry.thread);

@@ -150,11 +150,7 @@ impl Answer {
     /// Sends a file, up to its end.
     fn poll_file(&mut self, cx: &mut Context<'_>, wire: &Wire, state: &ConnState) -> Poll<io::Result<()>> {
         while let Some(left) = self.file.as_ref().map(FileBody::left) {
-            if self.outbox.data.is_empty() {
-                ready!(wire.poll_announce(cx, &mut self.outbox))?;
-            } else {
-                ready!(wire.poll_write_out(cx, &mut self.outbox))?;
-            }
+            ready!(wire.poll_write_out(cx, &mut self.outbox))?;
             if left <= PIECE_BYTES {
                 // The last piece.
                 self.body.handed_on(usize::try_from(left).unwrap_or(usize::MAX));

@@ -180,18 +180,6 @@ impl Wire {
         self.0.borrow().socket.is_plain()
     }
 
-    /// Writes the head of an answer whose body follows at once.
-    pub(super) fn poll_announce(&self, cx: &mut Context<'_>, outbox: &mut Outbox) -> Poll<io::Result<()>> {
-        let inner = &mut *self.0.borrow_mut();
-        while !outbox.is_empty() {
-            match ready!(inner.socket.poll_write_more(cx, &outbox.head[outbox.head_written..]))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => outbox.advance(written),
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
     /// Sends a piece of a file; `None`: it is to be read first.
     pub(super) fn poll_send(&self, cx: &mut Context<'_>, file: &mut FileBody) -> Option<Poll<io::Result<usize>>> {
         self.0.borrow_mut().socket.poll_send(cx, file)

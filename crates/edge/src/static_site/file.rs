@@ -1,23 +1,27 @@
 //! Opening files beneath a folder, and sending large ones piece by piece.
 
-use std::fs::{File, Metadata};
+use std::cell::Cell;
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::SystemTime;
 
 use bytes::Bytes;
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use http::header::HeaderValue;
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::ReadWriteFlags;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use super::negotiate::{self, FORMS};
-use crate::compress::{Accepted, Coding};
+use super::negotiate;
+use crate::compress::Coding;
 
 /// Read from the page cache in one go: as much as a socket takes at once, and while it is still near the processor.
 const CACHED_PIECE_BYTES: u64 = 128 * 1024;
@@ -26,21 +30,52 @@ const CACHED_PIECE_BYTES: u64 = 128 * 1024;
 pub(crate) const PIECE_BYTES: u64 = 256 * 1024;
 
 /// What a name leads to.
-pub(super) enum Found {
-    File(Opened),
+pub(super) enum Opening {
+    File(Box<Opened>),
     Folder,
 }
 
-/// A regular file.
+/// A regular file, as it was when it was opened.
 pub(super) struct Opened {
-    pub(super) file: File,
-    pub(super) metadata: Metadata,
+    pub(super) file: Arc<File>,
+    pub(super) etag: HeaderValue,
+    pub(super) modified: Option<SystemTime>,
+    state: Stat,
+    /// All of it was found in the page cache.
+    in_memory: Cell<bool>,
 }
 
 impl Opened {
-    pub(super) fn length(&self) -> u64 {
-        self.metadata.len()
+    fn new(file: File, state: Stat) -> Self {
+        let modified = negotiate::modified(&state);
+        let etag = negotiate::etag(modified, length(&state), None);
+        Self { file: Arc::new(file), etag, modified, state, in_memory: Cell::new(false) }
     }
+
+    /// The same as a form of another file.
+    pub(super) fn in_form(self, coding: Coding) -> Self {
+        Self { etag: negotiate::etag(self.modified, self.length(), Some(coding)), ..self }
+    }
+
+    pub(super) fn length(&self) -> u64 {
+        length(&self.state)
+    }
+
+    /// Whether it is still the file that was opened, under a name, and nobody wrote to it. A change of any kind moves the
+    /// time of change, and what is of the same length and time is the same by its tag, too.
+    pub(super) fn is_current(&self) -> bool {
+        rustix::fs::fstat(&*self.file).is_ok_and(|now| {
+            let of = |state: &Stat| {
+                let modified = (state.st_mtime, state.st_mtime_nsec);
+                (state.st_size, modified, (state.st_ctime, state.st_ctime_nsec), state.st_nlink, state.st_mode)
+            };
+            of(&now) == of(&self.state)
+        })
+    }
+}
+
+fn length(state: &Stat) -> u64 {
+    u64::try_from(state.st_size).unwrap_or_default()
 }
 
 /// The folder itself; it may be a link, so that a site can be replaced by turning one.
@@ -51,51 +86,31 @@ pub(super) fn open_root(root: &Path) -> io::Result<File> {
 
 /// Opens a name beneath the root. Whatever cannot be given out (no such file, no permission, a device, a link that
 /// leads outside) is nothing.
-pub(super) fn find(root: &File, name: &Path) -> Option<Found> {
-    let opened = open(root, name)?;
-    if opened.metadata.is_dir() {
-        Some(Found::Folder)
-    } else if opened.metadata.is_file() {
-        Some(Found::File(opened))
-    } else {
-        None
-    }
-}
-
-/// The precompressed file beside `name` that the client likes best.
-pub(super) fn variant(root: &File, name: &Path, accepted: Accepted) -> Option<(Coding, Opened)> {
-    accepted.codings(FORMS).find_map(|coding| {
-        let mut variant = PathBuf::from(name).into_os_string();
-        variant.push(negotiate::suffix(coding));
-        match find(root, Path::new(&variant))? {
-            Found::File(opened) => Some((coding, opened)),
-            Found::Folder => None,
-        }
-    })
-}
-
-fn open(root: &File, name: &Path) -> Option<Opened> {
+pub(super) fn open(root: &File, name: &Path) -> Option<Opening> {
     // Non-blocking, so that a named pipe does not hold up the thread.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
     let handle: OwnedFd = rustix::fs::openat2(root, name, flags, Mode::empty(), resolve).ok()?;
-    let file = File::from(handle);
-    let metadata = file.metadata().ok()?;
-    Some(Opened { file, metadata })
+    let state = rustix::fs::fstat(&handle).ok()?;
+    match FileType::from_raw_mode(state.st_mode) {
+        FileType::RegularFile => Some(Opening::File(Box::new(Opened::new(File::from(handle), state)))),
+        FileType::Directory => Some(Opening::Folder),
+        _ => None,
+    }
 }
 
 /// Part of a large file, read piece by piece as the client takes it: at once where it is in the page cache, else on the blocking
 /// pool, since a disk would hold up all connections of the thread.
 pub(crate) struct FileBody {
-    file: Arc<File>,
+    opened: Rc<Opened>,
     from: u64,
     left: u64,
     reading: Option<JoinHandle<io::Result<Bytes>>>,
 }
 
 impl FileBody {
-    pub(super) fn new(file: File, from: u64, length: u64) -> Self {
-        Self { file: Arc::new(file), from, left: length, reading: None }
+    pub(super) fn new(opened: Rc<Opened>, from: u64, length: u64) -> Self {
+        Self { opened, from, left: length, reading: None }
     }
 
     /// Bytes that have not been handed on yet.
@@ -109,7 +124,7 @@ impl FileBody {
         }
         let length = self.left.min(PIECE_BYTES);
         let at_once = if self.reading.is_none() {
-            read_at_once(&self.file, self.from, length.min(CACHED_PIECE_BYTES))
+            read_at_once(&self.opened.file, self.from, length.min(CACHED_PIECE_BYTES))
         } else {
             None
         };
@@ -117,7 +132,7 @@ impl FileBody {
             Ok(bytes)
         } else {
             let reading = self.reading.get_or_insert_with(|| {
-                let (file, from) = (Arc::clone(&self.file), self.from);
+                let (file, from) = (Arc::clone(&self.opened.file), self.from);
                 tokio::task::spawn_blocking(move || read(&file, from, length))
             });
             let piece = ready!(Pin::new(reading).poll(cx));
@@ -146,7 +161,7 @@ impl FileBody {
             let mut from = self.from;
             let sent = socket.try_io(Interest::WRITABLE, || {
                 let length = usize::try_from(length).unwrap_or(usize::MAX);
-                Ok(rustix::fs::sendfile(socket, &*self.file, Some(&mut from), length)?)
+                Ok(rustix::fs::sendfile(socket, &*self.opened.file, Some(&mut from), length)?)
             });
             return Some(Poll::Ready(match sent {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
@@ -163,9 +178,22 @@ impl FileBody {
     }
 
     /// Whether the next piece is in the page cache, judged by its ends: files are read ahead in large pieces and forgotten whole.
+    /// One that is a single piece is judged once: it is not kept open for so long that it would be forgotten meanwhile.
     fn is_cached(&self, length: u64) -> bool {
-        [self.from, self.from + length - 1].iter().all(|at| read_at_once(&self.file, *at, 1).is_some())
+        if self.opened.in_memory.get() {
+            return true;
+        }
+        let is_cached = [self.from, self.from + length - 1].iter().all(|at| is_at_hand(&self.opened.file, *at));
+        self.opened.in_memory.set(is_cached && self.from == 0 && length == self.opened.length());
+        is_cached
     }
+}
+
+/// Whether a byte can be had without waiting for a disk.
+fn is_at_hand(file: &File, at: u64) -> bool {
+    let mut byte = [0];
+    rustix::io::preadv2(file, &mut [io::IoSliceMut::new(&mut byte)], at, ReadWriteFlags::NOWAIT)
+        .is_ok_and(|read| read > 0)
 }
 
 /// What of it can be had without waiting for a disk; `None`: nothing, or the file system cannot tell.

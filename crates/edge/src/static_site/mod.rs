@@ -4,13 +4,15 @@
 //! beneath the folder's handle (`openat2` with `RESOLVE_BENEATH`), so that a symbolic link, whenever it was made, leads
 //! nowhere else.
 
+mod document;
 mod file;
+mod kept;
 mod negotiate;
 pub(crate) mod path;
 
-use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::rc::Rc;
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
@@ -23,37 +25,40 @@ use crate::compress::{Accepted, Coding};
 use crate::range::{self, Range};
 use crate::table::Site;
 use crate::validators::Validators;
-use file::Found;
+use document::Document;
+use file::Opened;
+use kept::{Folder, Found};
 
 pub(crate) use file::{FileBody, PIECE_BYTES};
+pub(crate) use kept::Kept;
 
 /// Files up to this are read at once, on the worker: they are in the page cache, and a copy of this size costs less
 /// than a trip to another thread. Larger ones are streamed from the blocking pool.
 const MAX_INLINE_BYTES: u64 = 64 * 1024;
 
 /// Answers with a file. `below` is the request's path below the route's prefix.
-pub(crate) fn serve(site: &Site, below: &str, parts: &Parts) -> Result<Response<Body>, Fault> {
+pub(crate) fn serve(site: &Site, below: &str, parts: &Parts, kept: &Kept) -> Result<Response<Body>, Fault> {
     if parts.method != Method::GET && parts.method != Method::HEAD {
         return Err(Fault::MethodNotAllowed);
     }
-    let root = file::open_root(&site.root).map_err(|error| {
+    let folder = kept.folder(&site.root).map_err(|error| {
         tracing::warn!(root = %site.root.display(), %error, "site's folder cannot be opened");
         Fault::FilesUnreadable
     })?;
-    let Some(name) = path::file_name(below) else { return not_found(site, &root, parts) };
-    match file::find(&root, &name) {
+    let Some(name) = path::file_name(below) else { return not_found(site, &folder, parts) };
+    match folder.find(&name) {
         // A file has nothing below it, and links in it would lead elsewhere than its author meant.
-        Some(Found::File(_)) if parts.uri.path().ends_with('/') => not_found(site, &root, parts),
-        Some(Found::File(file)) => send(&root, &name, file, parts),
+        Some(Found::File(_)) if parts.uri.path().ends_with('/') => not_found(site, &folder, parts),
+        Some(Found::File(document)) => send(&folder, &name, &document, parts),
         Some(Found::Folder) if !parts.uri.path().ends_with('/') => Ok(to_folder(parts)),
         Some(Found::Folder) => {
             let index = name.join("index.html");
-            match file::find(&root, &index) {
-                Some(Found::File(file)) => send(&root, &index, file, parts),
-                _ => not_found(site, &root, parts),
+            match folder.find(&index) {
+                Some(Found::File(document)) => send(&folder, &index, &document, parts),
+                _ => not_found(site, &folder, parts),
             }
         }
-        None => not_found(site, &root, parts),
+        None => not_found(site, &folder, parts),
     }
 }
 
@@ -72,45 +77,49 @@ fn to_folder(parts: &Parts) -> Response<Body> {
     response
 }
 
-fn not_found(site: &Site, root: &File, parts: &Parts) -> Result<Response<Body>, Fault> {
+fn not_found(site: &Site, folder: &Folder, parts: &Parts) -> Result<Response<Body>, Fault> {
     let page = site.not_found.as_deref().map(Path::new).ok_or(Fault::NotFound)?;
-    let Some(Found::File(found)) = file::find(root, page) else { return Err(Fault::NotFound) };
-    let length = found.length();
-    let mut response = Response::new(content(found.file, 0, length, parts)?);
+    let Some(Found::File(document)) = folder.find(page) else { return Err(Fault::NotFound) };
+    let length = document.plain.length();
+    let mut response = Response::new(content(&document.plain, 0, length, parts)?);
     *response.status_mut() = StatusCode::NOT_FOUND;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, negotiate::content_type(page));
+    headers.insert(header::CONTENT_TYPE, document.content_type.clone());
     headers.insert(header::CONTENT_LENGTH, length.into());
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     Ok(response)
 }
 
-fn send(root: &File, name: &Path, plain: file::Opened, parts: &Parts) -> Result<Response<Body>, Fault> {
-    let compressible = negotiate::is_compressible(name);
+fn send(folder: &Folder, name: &Path, document: &Document, parts: &Parts) -> Result<Response<Body>, Fault> {
     // A range counts bytes of what is sent; keeping to the plain file makes resumed downloads simple.
     let wants_range = parts.headers.contains_key(header::RANGE);
-    let (coding, opened) = match file::variant(root, name, Accepted::read(&parts.headers)) {
-        Some((coding, variant)) if compressible && !wants_range => (Some(coding), variant),
-        _ => (None, plain),
+    let form = if document.compressible && !wants_range {
+        document.form(folder, name, Accepted::read(&parts.headers))
+    } else {
+        None
     };
-    let validators = negotiate::validators(&opened, coding);
+    let (coding, opened) = match form {
+        Some((coding, opened)) => (Some(coding), opened),
+        None => (None, Rc::clone(&document.plain)),
+    };
+    let validators = negotiate::validators(&opened);
     let mut response = if validators.are_current(&parts.headers) {
         status_only(StatusCode::NOT_MODIFIED)
     } else {
         match range::asked(&parts.headers, opened.length(), &validators) {
-            Range::Whole => whole(opened, parts)?,
-            Range::Part { from, length } => part(opened, from, length, parts)?,
+            Range::Whole => whole(&opened, parts)?,
+            Range::Part { from, length } => part(&opened, from, length, parts)?,
             Range::Unsatisfiable => range::unsatisfiable(opened.length()),
         }
     };
-    describe(response.headers_mut(), name, coding, compressible, &validators);
+    describe(response.headers_mut(), document, coding, &validators);
     Ok(response)
 }
 
 /// What is said of a file, whatever of it is sent.
-fn describe(headers: &mut HeaderMap, name: &Path, coding: Option<Coding>, compressible: bool, validators: &Validators) {
-    headers.insert(header::CONTENT_TYPE, negotiate::content_type(name));
-    headers.insert(header::CACHE_CONTROL, negotiate::cache_control(name));
+fn describe(headers: &mut HeaderMap, document: &Document, coding: Option<Coding>, validators: &Validators) {
+    headers.insert(header::CONTENT_TYPE, document.content_type.clone());
+    headers.insert(header::CACHE_CONTROL, document.cache_control.clone());
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     if let Some(etag) = &validators.etag {
@@ -122,7 +131,7 @@ fn describe(headers: &mut HeaderMap, name: &Path, coding: Option<Coding>, compre
     if let Some(coding) = coding {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
     }
-    if compressible {
+    if document.compressible {
         headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     }
 }
@@ -133,28 +142,27 @@ fn status_only(status: StatusCode) -> Response<Body> {
     response
 }
 
-fn whole(opened: file::Opened, parts: &Parts) -> Result<Response<Body>, Fault> {
+fn whole(opened: &Rc<Opened>, parts: &Parts) -> Result<Response<Body>, Fault> {
     let length = opened.length();
-    let mut response = Response::new(content(opened.file, 0, length, parts)?);
+    let mut response = Response::new(content(opened, 0, length, parts)?);
     response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
     Ok(response)
 }
 
-fn part(opened: file::Opened, from: u64, length: u64, parts: &Parts) -> Result<Response<Body>, Fault> {
-    let all = opened.length();
-    Ok(range::part(content(opened.file, from, length, parts)?, from, length, all))
+fn part(opened: &Rc<Opened>, from: u64, length: u64, parts: &Parts) -> Result<Response<Body>, Fault> {
+    Ok(range::part(content(opened, from, length, parts)?, from, length, opened.length()))
 }
 
 /// The bytes of a file, for a request that wants them.
-fn content(file: File, from: u64, length: u64, parts: &Parts) -> Result<Body, Fault> {
+fn content(opened: &Rc<Opened>, from: u64, length: u64, parts: &Parts) -> Result<Body, Fault> {
     if parts.method == Method::HEAD {
         return Ok(Body::empty());
     }
     if length > MAX_INLINE_BYTES {
-        return Ok(Body::file(FileBody::new(file, from, length)));
+        return Ok(Body::file(FileBody::new(Rc::clone(opened), from, length)));
     }
     let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
-    file.read_exact_at(&mut bytes, from).map_err(|error| {
+    opened.file.read_exact_at(&mut bytes, from).map_err(|error| {
         tracing::warn!(%error, "file cannot be read");
         Fault::FilesUnreadable
     })?;

@@ -1,25 +1,32 @@
 //! What a client has, takes and may keep: validators, codings, types, caching.
 
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::header::HeaderValue;
+use rustix::fs::Stat;
 
 use super::file::Opened;
 use crate::compress::{self, Coding};
 use crate::validators::{Validators, whole_seconds};
 
+pub(super) fn validators(opened: &Opened) -> Validators {
+    Validators { etag: Some(opened.etag.clone()), modified: opened.modified.and_then(whole_seconds) }
+}
+
+/// When a file was written to last; `None`: no time that can be told.
+pub(super) fn modified(state: &Stat) -> Option<SystemTime> {
+    let since = Duration::new(u64::try_from(state.st_mtime).ok()?, u32::try_from(state.st_mtime_nsec).ok()?);
+    SystemTime::UNIX_EPOCH.checked_add(since)
+}
+
 /// From time (in nanoseconds) and length; differs between a file and its compressed variants.
-pub(super) fn validators(opened: &Opened, coding: Option<Coding>) -> Validators {
-    let modified = opened.metadata.modified().ok();
+pub(super) fn etag(modified: Option<SystemTime>, length: u64, coding: Option<Coding>) -> HeaderValue {
     let nanos =
         modified.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok()).map_or(0, |since| since.as_nanos());
     let suffix = coding.map_or("", suffix);
-    let etag = format!("\"{nanos:x}-{:x}{suffix}\"", opened.length());
-    Validators {
-        etag: Some(HeaderValue::try_from(etag).expect("hexadecimal digits make a header value")),
-        modified: modified.and_then(whole_seconds),
-    }
+    let etag = format!("\"{nanos:x}-{length:x}{suffix}\"");
+    HeaderValue::try_from(etag).expect("hexadecimal digits make a header value")
 }
 
 /// The forms in which a file can lie beside itself, the smallest first.

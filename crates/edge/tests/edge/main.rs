@@ -23,6 +23,7 @@ mod policies;
 mod proxy_protocol;
 mod proxying;
 mod routing;
+mod static_changes;
 mod static_site;
 mod stopping;
 mod streaming;
