@@ -28,7 +28,8 @@
 //!
 //! # Invariants
 //! - A snapshot is in effect as a whole or not at all; its generation only grows.
-//! - A request goes to an instance that stands in the table it began under, in a slot with a positive weight, or nowhere.
+//! - A request goes to an instance that stands in the table of that moment, in a slot with a positive weight, or nowhere: in the table
+//!   it began under at first, in the current one when it is sent again.
 //! - Nothing a stranger says about who it is reaches a service.
 //! - A request with two readings reaches nobody (`http1::request`).
 //! - No request is sent twice that may have had an effect.

@@ -27,11 +27,18 @@ pub(crate) fn first(slots: &Slots, view: &RouteView, place: Option<u64>, now: Mi
     best(view, slot, None, now)
 }
 
-/// Another instance, when no connection to `failed` could be opened: of the same slot, or else of another one that
-/// gets traffic too.
-pub(crate) fn other(slots: &Slots, view: &RouteView, failed: &Choice, now: Millis) -> Option<Choice> {
-    let others = slots.sequence.slots().map(usize::from).filter(|slot| *slot != failed.slot);
-    std::iter::once(failed.slot).chain(others).find_map(|slot| best(view, slot, Some(&failed.upstream), now))
+/// Another instance, when `failed` could not be reached or broke off: of the slot named alike, or else of another one, as they
+/// get traffic now. The view may be a later one than `failed` was picked from.
+pub(crate) fn other(
+    slots: &Slots,
+    view: &RouteView,
+    slot_name: &str,
+    failed: &Rc<Upstream>,
+    now: Millis,
+) -> Option<Choice> {
+    let alike = |slot: &usize| &*slots.slots[*slot].name == slot_name;
+    let (same, others): (Vec<_>, Vec<_>) = slots.sequence.slots().map(usize::from).partition(alike);
+    same.into_iter().chain(others).find_map(|slot| best(view, slot, Some(failed), now))
 }
 
 /// The better one of two instances of a slot, drawn by chance from those that are not ejected: nearly as good as the best of

@@ -97,9 +97,9 @@ fn slots_of(table: &Table, route: usize) -> &table::Slots {
 }
 
 /// Requests by instance, of those that are with one that is not in the view.
-fn still_with(upstreams: &Upstreams, in_flight: &[Lease]) -> BTreeMap<Box<str>, u32> {
-    let gone = in_flight.iter().filter(|lease| !upstreams.knows(&lease.upstream));
-    count(gone.map(|lease| (lease.upstream.id.clone(), 1)))
+fn still_with(upstreams: &Upstreams, in_flight: &[Lasting]) -> BTreeMap<Box<str>, u32> {
+    let leases = in_flight.iter().map(|lasting| &lasting.lease);
+    count(leases.filter(|lease| !upstreams.knows(&lease.upstream)).map(|lease| (lease.upstream.id.clone(), 1)))
 }
 
 /// The same, as it is told.
@@ -130,8 +130,15 @@ fn fate() -> impl Strategy<Value = Fate> {
     prop_oneof![Just(Fate::Answered), Just(Fate::Fails), Just(Fate::Lasts), any::<bool>().prop_map(Fate::Probed),]
 }
 
-/// Lets an instance meet its fate; a request that lasts is added to those that are with one.
-fn meet(fate: Fate, upstream: &Rc<Upstream>, took: u64, now: Millis, lasting: &mut Vec<Lease>) {
+/// A request that is with an instance: which may be in no snapshot any more.
+struct Lasting {
+    lease: Lease,
+    route: Arc<str>,
+    slot: Arc<str>,
+}
+
+/// Lets an instance meet its fate. A request that lasts is still with it then.
+fn meet(fate: Fate, upstream: &Rc<Upstream>, took: u64, now: Millis) -> Option<Lease> {
     match fate {
         Fate::Answered => upstream.answered(Duration::from_millis(took), now),
         Fate::Fails => {
@@ -139,7 +146,7 @@ fn meet(fate: Fate, upstream: &Rc<Upstream>, took: u64, now: Millis, lasting: &m
                 upstream.failed(now);
             }
         }
-        Fate::Lasts => lasting.push(upstream.lease()),
+        Fate::Lasts => return Some(upstream.lease()),
         Fate::Probed(well) => {
             for _ in 0..3 {
                 upstream.health.set(upstream.health.get().after(well));
@@ -149,6 +156,21 @@ fn meet(fate: Fate, upstream: &Rc<Upstream>, took: u64, now: Millis, lasting: &m
             }
         }
     }
+    None
+}
+
+/// Whether a snapshot has the chosen instance, in a slot that gets traffic.
+fn is_declared(slots: &[Slot], choice: &pick::Choice) -> bool {
+    let slot = &slots[choice.slot];
+    let is_it =
+        |instance: &Instance| *instance.id == *choice.upstream.id && instance.address == choice.upstream.address;
+    slot.weight > 0 && !choice.upstream.is_retired() && slot.instances.iter().any(is_it)
+}
+
+/// Instances that get traffic, but for one.
+fn others(slots: &[Slot], except: &Upstream) -> usize {
+    let weighted = slots.iter().filter(|slot| slot.weight > 0).flat_map(|slot| &slot.instances);
+    weighted.filter(|one| *one.id != *except.id || one.address != except.address).count()
 }
 
 proptest! {
@@ -184,38 +206,44 @@ proptest! {
             lasting.truncate(lasting.len() / 2);
             prop_assert_eq!(still_with(&upstreams, &lasting), told(&upstreams));
             let declared: HashSet<_> = snapshot.routes.iter().flat_map(instances).collect();
-            for lease in lasting.drain(..) {
+            for Lasting { lease, route, slot } in lasting.drain(..) {
                 let Lease { upstream } = &lease;
                 prop_assert_eq!(upstream.is_retired(), !declared.contains(&(&*upstream.id, upstream.address)));
                 // What becomes of it says nothing of whom the next ones go to.
                 upstream.failed(now);
+                // It is asked of another instance, under the snapshot of now, where that has its route.
+                let Some(route) = table.routes.iter().position(|one| one.name == route) else { continue };
+                let Target::Slots(declared) = &snapshot.routes[route].target else { continue };
+                let other = pick::other(slots_of(&table, route), view.route(route), &slot, upstream, now);
+                prop_assert_eq!(other.is_some(), others(declared, upstream) > 0);
+                if let Some(other) = other {
+                    prop_assert!(is_declared(declared, &other) && !Rc::ptr_eq(&other.upstream, upstream));
+                }
             }
             for (host, path, fate, after, place) in &requests {
                 now += after;
                 let Found::Route(route) = table.find(host, path) else { continue };
                 let Target::Slots(declared) = &snapshot.routes[route].target else { continue };
                 let slots = slots_of(&table, route);
-                let allowed = |choice: &pick::Choice| {
-                    let slot = &declared[choice.slot];
-                    slot.weight > 0 && !choice.upstream.is_retired() && slot.instances.iter().any(|instance| {
-                        *instance.id == *choice.upstream.id && instance.address == choice.upstream.address
-                    })
-                };
                 let any = declared.iter().any(|slot| slot.weight > 0 && !slot.instances.is_empty());
                 let first = pick::first(slots, view.route(route), *place, now);
                 prop_assert_eq!(first.is_some(), any);
                 let Some(first) = first else { continue };
-                prop_assert!(allowed(&first));
+                prop_assert!(is_declared(declared, &first));
                 // Whoever has a place goes to its slot, whatever happens to the instances there.
                 if let Some(place) = place {
                     prop_assert_eq!(Some(first.slot), slots.sequence.at(*place).map(usize::from));
                 }
-                meet(*fate, &first.upstream, *after, now, &mut lasting);
+                let slot = &slots.slots[first.slot].name;
+                if let Some(lease) = meet(*fate, &first.upstream, *after, now) {
+                    let route = Arc::clone(&table.routes[route].name);
+                    lasting.push(Lasting { lease, route, slot: Arc::clone(slot) });
+                }
                 let several = declared.iter().filter(|slot| slot.weight > 0).map(|slot| slot.instances.len()).sum::<usize>() > 1;
-                let other = pick::other(slots, view.route(route), &first, now);
+                let other = pick::other(slots, view.route(route), slot, &first.upstream, now);
                 prop_assert_eq!(other.is_some(), several);
                 if let Some(other) = other {
-                    prop_assert!(allowed(&other) && other.upstream.id != first.upstream.id);
+                    prop_assert!(is_declared(declared, &other) && other.upstream.id != first.upstream.id);
                 }
             }
             // Nobody is asked how it is who is not in the snapshot.

@@ -2,7 +2,8 @@
 //!
 //! When a request is sent again: if nothing of it was sent, or if it has no body and repeating it is harmless by
 //! definition (RFC 9110, 9.2.2); and never once an answer has begun. After a kept connection turned out closed it goes
-//! to the same instance on a new one, after a new one failed to another instance. Each of the two happens at most once.
+//! to the same instance on a new one, after a new one failed to another instance. Each of the two happens at most once, and
+//! only to instances that are in the snapshot of that moment: those of the one that the request began under may be gone.
 
 use std::rc::Rc;
 use std::task::Poll;
@@ -137,7 +138,7 @@ impl Passage {
                 let Some(mut link) = link else {
                     record.connect_failed();
                     record.instance_failed();
-                    choice = elsewhere(view, record, &choice, &mut went_elsewhere).ok_or(Fault::Unreachable)?;
+                    choice = elsewhere(record, &choice, &mut went_elsewhere).ok_or(Fault::Unreachable)?;
                     continue;
                 };
                 let sent_at = Instant::now();
@@ -163,12 +164,12 @@ impl Passage {
                         } else if !repeatable {
                             return Err(Fault::BrokenOff);
                         }
-                        if reused {
+                        if reused && record.is_there(&choice) {
                             // The connection was old, not the instance broken: it gets the request on a new one.
                             sent_again = true;
                             record.retry();
                         } else {
-                            choice = elsewhere(view, record, &choice, &mut went_elsewhere).ok_or(Fault::BrokenOff)?;
+                            choice = elsewhere(record, &choice, &mut went_elsewhere).ok_or(Fault::BrokenOff)?;
                         }
                     }
                 }
@@ -177,19 +178,22 @@ impl Passage {
     }
 }
 
-/// Another instance, once.
-pub(crate) fn elsewhere(view: &View, record: &mut Record, failed: &Choice, went: &mut bool) -> Option<Choice> {
+/// Another instance, once: of those that are there now, whatever the request began under.
+pub(crate) fn elsewhere(record: &mut Record, failed: &Choice, went: &mut bool) -> Option<Choice> {
     if std::mem::replace(went, true) {
         return None;
     }
-    let route = record.route?;
+    let slot = record.slot_name()?;
+    let (view, route) = record.now()?;
     let Target::Slots(slots) = &view.table.routes[route].target else { return None };
-    let choice = pick::other(slots, view.route(route), failed, record.busy.state.ticker.now())?;
+    let choice = pick::other(slots, view.route(route), &slot, &failed.upstream, record.busy.state.ticker.now())?;
     // What is sent is in the form that the first one wanted.
     if choice.upstream.h2c.is_some() != failed.upstream.h2c.is_some() {
         return None;
     }
     record.retry();
+    // Only now: where there is no other, the failure is the slot's that it was with.
+    record.catch_up((view, route));
     Some(choice)
 }
 

@@ -15,6 +15,7 @@ use crate::otlp::Span;
 use crate::pick::Choice;
 use crate::policy::Pass;
 use crate::pool::Upstream;
+use crate::table::Target;
 use crate::view::View;
 use crate::worker::Worker;
 
@@ -143,6 +144,48 @@ impl Record {
         if let Some(cells) = self.cells() {
             cells.started.add(1);
         }
+    }
+
+    /// The view of now, and the route's place in it; `None`: the route is gone.
+    pub(crate) fn now(&self) -> Option<(Rc<View>, usize)> {
+        let view = self.worker.view();
+        let route = self.route?;
+        if view.epoch == self.view.epoch {
+            return Some((view, route));
+        }
+        let name = &self.view.table.routes[route].name;
+        let now = *view.table.names.get(name)?;
+        Some((view, now))
+    }
+
+    /// Goes on under the view of now.
+    pub(crate) fn catch_up(&mut self, (view, route): (Rc<View>, usize)) {
+        if view.epoch == self.view.epoch {
+            return;
+        }
+        // Slots have other places there, or are gone: until it enters one, it is with the route.
+        if let Some(cells) = self.cells() {
+            cells.moved.add(1);
+        }
+        (self.view, self.route, self.slot) = (view, Some(route), None);
+        if let Some(cells) = self.cells() {
+            cells.started.add(1);
+        }
+    }
+
+    /// The slot that the request is in.
+    pub(crate) fn slot_name(&self) -> Option<Arc<str>> {
+        match &self.view.table.routes[self.route?].target {
+            Target::Slots(slots) => Some(Arc::clone(&slots.slots[self.slot?].name)),
+            Target::Static(_) | Target::Redirect(_) => None,
+        }
+    }
+
+    /// Whether an instance is in the snapshot of now.
+    pub(crate) fn is_there(&self, choice: &Choice) -> bool {
+        // The thread may not have taken it over yet.
+        let _now = self.worker.view();
+        !choice.upstream.is_retired()
     }
 
     /// The request goes to this instance.

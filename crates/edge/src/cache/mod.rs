@@ -231,7 +231,11 @@ impl Through {
                 Look::Pass => break,
                 Look::Wait(flight) => {
                     let outcome = flight.wait().await;
-                    catch_up(&mut route, record);
+                    // Instances of the table that it began under may be gone.
+                    if let Some(now) = record.now() {
+                        route = now.1;
+                        record.catch_up(now);
+                    }
                     view = Rc::clone(&record.view);
                     if outcome == Outcome::Unfit {
                         record.worker.unfit.remember(asked.hash, &record.worker.ticker);
@@ -264,21 +268,6 @@ impl Through {
             }
             drop(turn);
         });
-    }
-}
-
-/// Lets a request that has waited go on under the table of now, where that has its route: instances of the one it began under
-/// may be gone.
-fn catch_up(route: &mut usize, record: &mut Record) {
-    let view = record.worker.view();
-    if view.epoch == record.view.epoch {
-        return;
-    }
-    let name = &record.view.table.routes[*route].name;
-    if let Some(now) = view.table.names.get(name) {
-        *route = *now;
-        record.route = Some(*now);
-        record.view = view;
     }
 }
 

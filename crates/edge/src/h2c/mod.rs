@@ -77,7 +77,7 @@ impl Asked {
             let Some((sender, reused)) = open(&choice, &exchange).await else {
                 record.connect_failed();
                 record.instance_failed();
-                choice = proxy::elsewhere(view, record, &choice, &mut went_elsewhere).ok_or(Fault::Unreachable)?;
+                choice = proxy::elsewhere(record, &choice, &mut went_elsewhere).ok_or(Fault::Unreachable)?;
                 continue;
             };
             let sent_at = Instant::now();
@@ -106,12 +106,11 @@ impl Asked {
                         record.instance_failed();
                         return Err(Fault::BrokenOff);
                     }
-                    if reused && !std::mem::replace(&mut sent_again, true) {
+                    if reused && record.is_there(&choice) && !std::mem::replace(&mut sent_again, true) {
                         record.retry();
                     } else {
                         record.instance_failed();
-                        choice =
-                            proxy::elsewhere(view, record, &choice, &mut went_elsewhere).ok_or(Fault::BrokenOff)?;
+                        choice = proxy::elsewhere(record, &choice, &mut went_elsewhere).ok_or(Fault::BrokenOff)?;
                     }
                 }
             }
