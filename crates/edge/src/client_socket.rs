@@ -34,6 +34,11 @@ impl ClientSocket {
         Self { socket, state, linger: None }
     }
 
+    /// The time of the last tick.
+    pub(crate) fn now(&self) -> Millis {
+        self.state.ticker.now()
+    }
+
     /// What is there already counts as read now.
     pub(crate) fn did_read(&self) {
         self.state.did_read();

@@ -13,6 +13,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::client_socket::ClientSocket;
+use crate::frames::{Frames, Unfinished};
 
 /// As much as goes into one TLS record.
 const ROOM_BYTES: usize = 16 * 1024;
@@ -29,11 +30,24 @@ struct Inner {
     written: usize,
     /// Its turn has passed.
     due: bool,
+    /// What the client sends.
+    frames: Frames,
 }
 
 impl Gather {
     pub(crate) fn new(socket: ClientSocket) -> Self {
-        Self(Rc::new(RefCell::new(Inner { socket, said: Vec::new(), written: 0, due: false })))
+        Self(Rc::new(RefCell::new(Inner {
+            socket,
+            said: Vec::new(),
+            written: 0,
+            due: false,
+            frames: Frames::default(),
+        })))
+    }
+
+    /// What the client has begun to send.
+    pub(crate) fn unfinished(&self) -> Option<Unfinished> {
+        self.0.borrow().frames.unfinished()
     }
 
     /// Writes what was said in an earlier turn. To be called after each time that the connection was polled.
@@ -79,7 +93,11 @@ impl Inner {
 
 impl AsyncRead for Gather {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0.borrow_mut().socket).poll_read(cx, buf)
+        let inner = &mut *self.0.borrow_mut();
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut inner.socket).poll_read(cx, buf))?;
+        inner.frames.came(&buf.filled()[before..], inner.socket.now());
+        Poll::Ready(Ok(()))
     }
 }
 

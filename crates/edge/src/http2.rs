@@ -1,8 +1,8 @@
 //! One HTTP/2 connection: many requests at once, each with a state and a task of its own.
 //!
 //! A request here is what a connection is to HTTP/1: it has its own [`ConnState`], its own deadlines, and ends alone. What
-//! the connection itself is left to watch is that it does not lie idle, and that its client does not keep the edge busy
-//! with requests that it takes back at once (CVE-2023-44487).
+//! the connection itself is left to watch is that it does not lie idle, that what its client begins to send comes to an end
+//! (`frames`), and that it does not keep the edge busy with requests that it takes back at once (CVE-2023-44487).
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -26,13 +26,15 @@ use hyper_util::rt::TokioIo;
 use crate::body::{Body, ClientBody};
 use crate::client_socket::ClientSocket;
 use crate::clock;
-use crate::conn_state::ConnState;
+use crate::conn_state::{ConnState, Stage};
+use crate::frames::Unfinished;
 use crate::gather::Gather;
 use crate::metrics::Refused;
 use crate::record::Record;
 use crate::serve::serve;
 use crate::streams::{self, Streams};
 use crate::table::Limits;
+use crate::ticker::{Millis, NEVER};
 use crate::transport::Transport;
 use crate::upgrade::Tunnel;
 use crate::worker::Worker;
@@ -75,6 +77,12 @@ pub(crate) async fn drive(worker: Rc<Worker>, socket: Transport, state: Rc<ConnS
             return Poll::Ready(false);
         }
         let due = state.due(limits.header_timeout, limits.idle_timeout);
+        let ends = ends(socket.unfinished(), state.stage(), &limits);
+        if ends <= worker.ticker.now() {
+            worker.registry.thread.refuse(Refused::Timeout);
+            return Poll::Ready(true);
+        }
+        let due = due.min(ends);
         if due <= worker.ticker.now() {
             return Poll::Ready(true);
         }
@@ -92,6 +100,17 @@ pub(crate) async fn drive(worker: Rc<Worker>, socket: Transport, state: Rc<ConnS
         // A client that does not even take this is not there any more.
         let _gone = tokio::time::timeout(GOODBYE, told).await;
     }
+}
+
+/// When what a client has begun to send has to be at its end, whatever else is open: until then nothing of these can come either.
+fn ends(unfinished: Option<Unfinished>, stage: Stage, limits: &Limits) -> Millis {
+    let (since, bound) = match unfinished {
+        Some(Unfinished::Head { since }) => (since, limits.header_timeout),
+        // Of a request that is over: nobody reads it.
+        Some(Unfinished::Data { since }) if stage == Stage::Idle => (since, limits.idle_timeout),
+        Some(Unfinished::Data { .. }) | None => return NEVER,
+    };
+    since.saturating_add(u64::try_from(bound.as_millis()).unwrap_or(NEVER))
 }
 
 /// How long a client has to take the last frame.

@@ -12,7 +12,7 @@
 //!
 //! # The walk of a request
 //! `connection` (a PROXY header where the listener asks for one: `preamble`; TLS; then `http1::conversation` with the timeouts of its
-//! stages, or `http2`: one task and one state for each request, `gather` for what is said at once; or `http3`, beside it) →
+//! stages, or `http2`: one task and one state for each request, `gather` for what is said at once, `frames` for what is not finished; or `http3`, beside it) →
 //! `serve` (who asks, which route) → `policy` (whether it may) → `pick` (slot by weight, instance by `balance` and `outlier`) →
 //! `proxy` (headers, retries) over `pool` (kept connections) and `http1` (what is said on them), or `h2c` → `stream` (the answer's body) → `compress` → `record` (metrics and
 //! access log, at its end). Beside it: `static_site` for files, `to_https` for plain HTTP, `answer` for everything the edge says
@@ -62,6 +62,7 @@ mod connection;
 mod control;
 mod error;
 mod forwarded;
+mod frames;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 mod gather;

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use crate::support::http2::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, Http2, Outcome, RST_STREAM, block, frame,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, Http2, Outcome, RST_STREAM, SETTINGS, block, frame,
 };
 use crate::support::{Raw, SOON, Service, TestEdge, TlsClient, route, slots, snapshot, text, until};
 
@@ -89,6 +89,65 @@ async fn a_head_that_does_not_end_in_time_ends_the_connection() {
     assert!(begun.elapsed() >= Duration::from_millis(200));
     slow.all_closed().await;
     slow.check_well().await;
+}
+
+/// Sends byte by byte, until the edge has closed.
+async fn drip(client: &mut Http2<TlsStream<TcpStream>>, bytes: &[u8], each: Duration) {
+    let drip = async {
+        for byte in bytes {
+            if !client.send(&[*byte]).await {
+                return;
+            }
+            tokio::time::sleep(each).await;
+        }
+    };
+    tokio::time::timeout(SOON, drip).await.expect("it is closed");
+}
+
+#[tokio::test]
+async fn what_does_not_end_in_time_ends_the_connection_after_a_request_too() {
+    let slow = Slow::start(|given| given.limits.header_timeout_ms = 300);
+    let head = frame(HEADERS, END_STREAM, 5, &asking("GET", "/"));
+    let rest = frame(CONTINUATION, END_HEADERS, 5, &block(&[("x", &"y".repeat(16_000))]));
+    let setting = frame(SETTINGS, 0, 0, &[0; 6 * 100]);
+    let (fast, leisurely) = (Duration::from_millis(10), Duration::from_millis(100));
+    for (begin, bytes, each) in [
+        (&head[..], &rest[..], fast),
+        // No byte of a whole head, and nothing but the begin of a frame.
+        (&[], &head[..8], leisurely),
+        (&[], &setting[..], fast),
+    ] {
+        // With a request that is open meanwhile, whose answer is not taken, and without.
+        for open in [true, false] {
+            let mut client = slow.connect(if open { &[(4, 0)] } else { &[] }).await;
+            client.send(&get(1, "/")).await;
+            assert_eq!(client.outcome(1).await, Outcome::Ok);
+            if open {
+                client.send(&get(3, "/large")).await;
+            }
+            client.send(begin).await;
+            let begun = Instant::now();
+            drip(&mut client, bytes, each).await;
+            while client.next().await.is_some() {}
+            assert!(begun.elapsed() >= Duration::from_millis(200));
+            assert!(begun.elapsed() < SOON);
+        }
+    }
+    slow.all_closed().await;
+    assert_eq!(slow.edge.metric("mana_edge_refused_total{reason=\"timeout\"}").await, Some(6.0));
+    slow.check_well().await;
+}
+
+#[tokio::test]
+async fn a_body_that_comes_byte_by_byte_is_no_head_that_does_not_end() {
+    let slow = Slow::start(|given| given.limits.header_timeout_ms = 300);
+    let mut client = slow.connect(&[]).await;
+    client.send(&frame(HEADERS, END_HEADERS, 1, &asking("POST", "/"))).await;
+    for byte in frame(DATA, END_STREAM, 1, &[b'x'; 60]) {
+        assert!(client.send(&[byte]).await);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(client.outcome(1).await, Outcome::Ok);
 }
 
 #[tokio::test]
