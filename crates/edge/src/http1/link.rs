@@ -30,7 +30,7 @@ const MAX_HEAD_BYTES: usize = 256 * 1024;
 const MAX_INTERIM: u8 = 16;
 
 /// What is read at once of a body that is known to be longer than [`SCRATCH_BYTES`].
-const LARGE_BYTES: usize = 64 * 1024;
+const LARGE_BYTES: usize = 32 * 1024;
 
 pub(crate) struct Link {
     socket: TcpStream,
