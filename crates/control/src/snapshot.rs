@@ -154,6 +154,7 @@ fn route(plan: &Plan, service: &Service, name: String, path: &str, target: Targe
             ..Policies::default()
         },
         probe: probe(service),
+        lease: None,
     }
 }
 

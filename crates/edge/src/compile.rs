@@ -119,6 +119,7 @@ impl Compiler<'_> {
     fn route(&mut self, route: &snapshot::Route) -> Route {
         let at = At::Route(&route.name);
         self.name(at, "name", &route.name);
+        self.lease(at, route);
         Route {
             name: route.name.as_str().into(),
             prefix: self.prefix(at, &route.path),
@@ -131,6 +132,20 @@ impl Compiler<'_> {
             limits: self.route_limits(at, &route.limits),
             policies: self.policies(at, route),
             probe: route.probe.as_ref().map(|probe| Arc::new(self.probe(at, probe))),
+        }
+    }
+
+    fn lease(&mut self, at: At<'_>, route: &snapshot::Route) {
+        let Some(lease) = &route.lease else { return };
+        self.duration(at, "lease.ms", lease.ms);
+        let snapshot::Target::Slots(slots) = &route.target else {
+            return self.problem(at, "has a lease, which is for slots");
+        };
+        let (leased, others): (Vec<_>, Vec<_>) = slots.iter().partition(|slot| slot.name == lease.slot);
+        if leased.is_empty() {
+            self.problem(at, format!("the lease's slot `{}` does not exist", lease.slot));
+        } else if others.iter().all(|slot| slot.weight == 0) {
+            self.problem(at, format!("the lease is of slot `{}`, and no other has a weight to go back to", lease.slot));
         }
     }
 

@@ -8,14 +8,16 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::admin::{Applied, Certificate, Health, Refusal, Retired, Status, Window};
+use crate::admin::{Applied, Certificate, Health, Refusal, Renewed, Retired, Status, Window};
 use crate::cache::Purge;
 use crate::compile::compile;
 use crate::error::Error;
 use crate::handover::Listeners;
+use crate::lease::Leases;
 use crate::metrics::window::{Readings, Since};
 use crate::metrics::{Facts, Registry, render, totals};
 use crate::snapshot::Snapshot;
@@ -36,11 +38,15 @@ pub(crate) struct Control {
     keeper: Rc<Keeper>,
     workers: Vec<WorkerHandle>,
     readings: Readings,
+    leases: Leases,
+    /// The leases are others than before.
+    leases_changed: Rc<Notify>,
     /// By the address as declared.
     listeners: BTreeMap<SocketAddr, Listening>,
     draining: bool,
     handed_over: bool,
     refused: u64,
+    leases_ended: u64,
     started_seconds: u64,
 }
 
@@ -114,10 +120,13 @@ impl Control {
             keeper,
             workers,
             readings: Readings::default(),
+            leases: Leases::default(),
+            leases_changed: Rc::default(),
             listeners: BTreeMap::new(),
             draining: false,
             handed_over: false,
             refused: 0,
+            leases_ended: 0,
             started_seconds,
         }
     }
@@ -159,6 +168,8 @@ impl Control {
 
     /// A snapshot is in effect from now on.
     pub(crate) fn note_applied(&mut self) {
+        self.leases.begin(&self.snapshot(), Instant::now());
+        self.leases_changed.notify_one();
         let totals = totals(&self.registries());
         self.readings.applied(clock::unix_millis(), self.snapshot().generation, &totals);
     }
@@ -170,6 +181,7 @@ impl Control {
             routes: self.shared.table().routes.iter().map(|route| Arc::clone(&route.name)).collect(),
             started_seconds: self.started_seconds,
             admin_refused: self.refused,
+            leases_ended: self.leases_ended,
             certificates: self.certificates(),
             cache: self.shared.cache.facts(),
             spans_lost: self.shared.spans_lost.get(),
@@ -186,6 +198,37 @@ impl Control {
         let purged = self.shared.cache.purge(host, what);
         tracing::info!(host, ?what, purged, "cache purged");
         purged
+    }
+
+    /// A route's lease begins anew, if it has not run out.
+    pub(crate) fn renew(&mut self, route: &str) -> Result<Renewed, Refusal> {
+        if self.draining {
+            return Err(draining());
+        }
+        let renewed = self.leases.renew(&self.snapshot(), route, Instant::now());
+        let good_for = renewed.ok_or_else(|| {
+            let detail =
+                format!("The route `{route}` has no lease, or it has run out. Read the snapshot, and offer one anew.");
+            refusal(409, "No lease", &detail)
+        })?;
+        self.leases_changed.notify_one();
+        Ok(Renewed { ms: u64::try_from(good_for.as_millis()).unwrap_or(u64::MAX) })
+    }
+
+    /// When the next lease runs out, and where changes of that are told.
+    pub(crate) fn next_lease(&self) -> (Option<Instant>, Rc<Notify>) {
+        (self.leases.next().filter(|_| !self.draining), Rc::clone(&self.leases_changed))
+    }
+
+    /// Takes the weight from those whose lease has run out. False: the disk did not take it.
+    pub(crate) async fn end_leases(&mut self) -> bool {
+        let Some(after) = self.leases.after(&self.snapshot(), Instant::now()) else { return true };
+        tracing::warn!(
+            generation = after.generation,
+            "a lease has run out: nobody watches, its slot gets nothing more"
+        );
+        self.leases_ended += 1;
+        self.apply(after).await.is_ok()
     }
 
     /// Instances that are in the snapshot no more, and that requests are still with.

@@ -73,6 +73,7 @@ mod host;
 mod http1;
 mod http2;
 mod http3;
+mod lease;
 mod listen;
 mod metrics;
 mod options;

@@ -66,6 +66,7 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
                 limits: RouteLimits::default(),
                 policies: Policies::default(),
                 probe: probed.then(|| Probe::new("/ready")),
+                lease: None,
             })
         });
         Snapshot { generation: 1, listeners: Vec::new(), routes: routes.collect(), ..Snapshot::default() }
@@ -294,6 +295,7 @@ proptest! {
             limits: RouteLimits::default(),
             policies: Policies::default(),
             probe: None,
+            lease: None,
         };
         let snapshot = Snapshot {
             generation: 1,

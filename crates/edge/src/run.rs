@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::runtime::LocalRuntime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -98,6 +99,9 @@ impl Edge {
     }
 }
 
+/// Before what follows from a lease that ran out is tried again, where the disk did not take it.
+const LEASE_RETRY: Duration = Duration::from_secs(1);
+
 /// All that can fail for reasons of configuration has not.
 struct Prepared {
     options: Options,
@@ -167,6 +171,21 @@ impl Prepared {
                 loop {
                     control.lock().await.read();
                     tokio::time::sleep(EVERY).await;
+                }
+            }
+        });
+        tokio::task::spawn_local({
+            let control = Rc::clone(&control);
+            async move {
+                loop {
+                    let (next, changed) = control.lock().await.next_lease();
+                    match next {
+                        Some(next) => drop(tokio::time::timeout_at(next.into(), changed.notified()).await),
+                        None => changed.notified().await,
+                    }
+                    if !control.lock().await.end_leases().await {
+                        tokio::time::sleep(LEASE_RETRY).await;
+                    }
                 }
             }
         });

@@ -130,6 +130,20 @@ pub struct Route {
     /// How instances are asked how they are; absent: they are not, and only what clients meet counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<Probe>,
+    /// A weight that has to be renewed; absent: all are good until the next snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Lease>,
+}
+
+/// How long a slot's weight is good when nobody renews it (`POST /lease`) and no snapshot comes: then the edge puts it to 0 by
+/// itself, on disk too, with the next generation. A canary that nobody watches any more goes back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lease {
+    /// Whose weight.
+    pub slot: String,
+    /// In milliseconds, from the moment the snapshot is in effect, or the lease is renewed; an edge that starts begins anew.
+    pub ms: u64,
 }
 
 /// A question to each instance, by each thread.

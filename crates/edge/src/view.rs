@@ -97,6 +97,7 @@ mod tests {
             limits: RouteLimits::default(),
             policies: Policies::default(),
             probe: None,
+            lease: None,
         };
         let snapshot = Snapshot { generation: 1, listeners: Vec::new(), routes: vec![route], ..Snapshot::default() };
         Arc::new(snapshot.compile().unwrap())

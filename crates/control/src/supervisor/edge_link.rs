@@ -186,6 +186,7 @@ mod tests {
                 limits: RouteLimits::default(),
                 policies: Policies::default(),
                 probe: None,
+                lease: None,
             }],
             ..Snapshot::default()
         }

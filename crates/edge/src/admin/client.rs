@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 
-use super::message::{Applied, Certificate, Health, Purge, Purged, Refusal, Retired, Since, Window};
+use super::message::{Applied, Certificate, Health, Purge, Purged, Refusal, Renew, Renewed, Retired, Since, Window};
 use super::socket;
 use crate::snapshot::Snapshot;
 
@@ -151,6 +151,17 @@ impl Client {
             StatusCode::OK => self.parse(&body),
             StatusCode::SERVICE_UNAVAILABLE => Err(ClientError::Draining { socket: self.socket.clone() }),
             status => Err(self.protocol(&status)),
+        }
+    }
+
+    /// Renews the lease of a route's weight. [`ClientError::Refused`]: it has none, or it has run out.
+    pub async fn renew(&self, route: &str) -> Result<Renewed, ClientError> {
+        let body = serde_json::to_vec(&Renew { route: route.to_owned() }).map_err(|error| self.protocol(&error))?;
+        let (status, body) = self.call(Method::POST, "/lease", body.into()).await?;
+        match status {
+            StatusCode::OK => self.parse(&body),
+            StatusCode::SERVICE_UNAVAILABLE => Err(ClientError::Draining { socket: self.socket.clone() }),
+            _ => Err(ClientError::Refused(self.parse(&body)?)),
         }
     }
 

@@ -33,6 +33,21 @@ pub struct Refusal {
     pub problems: Vec<String>,
 }
 
+/// Asks for a route's lease to begin anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Renew {
+    /// The route's name.
+    pub route: String,
+}
+
+/// Answer to a lease that was renewed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renewed {
+    /// How long it is good from now on, in milliseconds.
+    pub ms: u64,
+}
+
 /// How the edge is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {

@@ -20,5 +20,6 @@ pub mod socket;
 
 pub use client::{Client, ClientError};
 pub use message::{
-    Applied, Certificate, Health, Latency, Purge, Purged, Refusal, Retired, Since, SlotWindow, Status, Window,
+    Applied, Certificate, Health, Latency, Purge, Purged, Refusal, Renew, Renewed, Retired, Since, SlotWindow, Status,
+    Window,
 };

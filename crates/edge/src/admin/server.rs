@@ -19,7 +19,7 @@ use serde::Serialize;
 use tokio::net::UnixStream;
 use tokio::sync::{Mutex, Semaphore};
 
-use super::message::{Purge, Purged, Refusal};
+use super::message::{Purge, Purged, Refusal, Renew};
 use crate::control::Control;
 use crate::metrics::window::Since;
 use crate::snapshot::Snapshot;
@@ -104,6 +104,7 @@ async fn answer(request: Request<Incoming>, control: Rc<Mutex<Control>>) -> Resu
         (&Method::GET, "/retired") => retired(&control).await,
         (&Method::GET, "/health") => json(StatusCode::OK, &control.lock().await.health()),
         (&Method::POST, "/cache/purge") => purge(request, &control).await,
+        (&Method::POST, "/lease") => renew(request, &control).await,
         (&Method::POST, "/drain") => {
             control.lock().await.drain().await;
             json(StatusCode::ACCEPTED, &control.lock().await.health())
@@ -112,12 +113,12 @@ async fn answer(request: Request<Incoming>, control: Rc<Mutex<Control>>) -> Resu
         (
             _,
             "/hand-over" | "/snapshot" | "/metrics" | "/window" | "/certificates" | "/retired" | "/health"
-            | "/cache/purge" | "/drain",
+            | "/cache/purge" | "/lease" | "/drain",
         ) => refuse(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", "See docs/EDGE.md for what this path takes."),
         _ => refuse(
             StatusCode::NOT_FOUND,
             "No such path",
-            "There are /snapshot, /metrics, /window, /certificates, /retired, /health, /cache/purge and /drain.",
+            "There are /snapshot, /metrics, /window, /certificates, /retired, /health, /cache/purge, /lease and /drain.",
         ),
     })
 }
@@ -125,6 +126,22 @@ async fn answer(request: Request<Incoming>, control: Rc<Mutex<Control>>) -> Resu
 async fn retired(control: &Mutex<Control>) -> Response<Full<Bytes>> {
     match control.lock().await.retired().await {
         Ok(retired) => json(StatusCode::OK, &retired),
+        Err(refusal) => problem(&refusal),
+    }
+}
+
+async fn renew(request: Request<Incoming>, control: &Mutex<Control>) -> Response<Full<Bytes>> {
+    const MAX_BYTES: usize = 4 * 1024;
+    let body = match Limited::new(request.into_body(), MAX_BYTES).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) => return refuse(StatusCode::PAYLOAD_TOO_LARGE, "Not a lease", &error.to_string()),
+    };
+    let renewed = match serde_json::from_slice::<Renew>(&body) {
+        Ok(asked) => control.lock().await.renew(&asked.route),
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, "Not a lease", &error.to_string()),
+    };
+    match renewed {
+        Ok(renewed) => json(StatusCode::OK, &renewed),
         Err(refusal) => problem(&refusal),
     }
 }

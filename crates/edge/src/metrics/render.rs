@@ -18,6 +18,7 @@ pub(crate) struct Facts {
     pub(crate) routes: Vec<Arc<str>>,
     pub(crate) started_seconds: u64,
     pub(crate) admin_refused: u64,
+    pub(crate) leases_ended: u64,
     pub(crate) certificates: Vec<Certificate>,
     pub(crate) cache: CacheFacts,
     /// Spans that the collector did not take.
@@ -109,6 +110,8 @@ pub(crate) fn render(threads: &[Arc<Registry>], facts: &Facts) -> String {
     page.sample("start_time_seconds", "", facts.started_seconds);
     page.family("snapshots_refused_total", "counter", "Snapshots offered on the admin socket that were not taken.");
     page.sample("snapshots_refused_total", "", facts.admin_refused);
+    page.family("leases_ended_total", "counter", "Leases of weights that ran out, since nobody renewed them.");
+    page.sample("leases_ended_total", "", facts.leases_ended);
     page.family("spans_lost_total", "counter", "Spans that the collector did not take.");
     page.sample("spans_lost_total", "", facts.spans_lost);
     certificates(&mut page, &facts.certificates);

@@ -16,6 +16,7 @@ mod http2_framing;
 mod http2_slow;
 mod http3;
 mod idle_connections;
+mod leases;
 mod limits;
 mod lying_instances;
 mod metrics;

@@ -40,6 +40,7 @@ pub(crate) fn route(name: &str, target: Target) -> Route {
         limits: RouteLimits::default(),
         policies: Policies::default(),
         probe: None,
+        lease: None,
     }
 }
 
