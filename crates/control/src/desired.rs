@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::secrets::Secrets;
+use crate::slot::Slot;
 
 /// The name under which the edge is supervised.
 pub(crate) const EDGE: &str = "edge";
@@ -91,10 +92,13 @@ pub(crate) enum Program {
     },
 }
 
-/// A service that should run.
+/// A slot of a service that should run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wanted {
     pub(crate) name: String,
+    pub(crate) slot: Slot,
+    /// Its share of the service's new requests, in percent.
+    pub(crate) weight: u8,
     pub(crate) version: Version,
     /// Instances.
     pub(crate) count: u16,
@@ -125,19 +129,21 @@ pub(crate) struct Desired {
 }
 
 impl Desired {
-    /// `version` says what a service should run, given its freshly computed spec.
+    /// `version` says what a slot of a service should run, given its freshly computed spec.
     pub(crate) fn new(
         plan: Plan,
         edge_argv: &[String],
         secrets: &Secrets,
-        mut version: impl FnMut(&str, String) -> (Version, Option<String>),
+        mut version: impl FnMut(&str, Slot, String) -> (Version, Option<String>),
     ) -> Self {
         let mut wanted = vec![edge(edge_argv, &mut version)];
         for service in &plan.services {
             let Run::Command(command) = &service.run else { continue };
-            let (version, migrated) = version(&service.name, spec(command, secrets));
+            let (version, migrated) = version(&service.name, Slot::Blue, spec(command, secrets));
             wanted.push(Wanted {
                 name: service.name.clone(),
+                slot: Slot::Blue,
+                weight: 100,
                 version,
                 count: command.instances,
                 facts: facts(service, command, &plan),
@@ -148,20 +154,28 @@ impl Desired {
         Self { plan, wanted }
     }
 
-    pub(crate) fn find(&self, name: &str) -> Option<&Wanted> {
-        self.wanted.iter().find(|wanted| wanted.name == name)
+    /// What should run in a slot.
+    pub(crate) fn find(&self, name: &str, slot: Slot) -> Option<&Wanted> {
+        self.wanted.iter().find(|wanted| wanted.name == name && wanted.slot == slot)
     }
 
-    pub(crate) fn find_mut(&mut self, name: &str) -> Option<&mut Wanted> {
-        self.wanted.iter_mut().find(|wanted| wanted.name == name)
+    /// What should run of a service, in all slots.
+    pub(crate) fn slots(&self, name: &str) -> impl Iterator<Item = &Wanted> {
+        self.wanted.iter().filter(move |wanted| wanted.name == name)
+    }
+
+    pub(crate) fn find_mut(&mut self, name: &str, slot: Slot) -> Option<&mut Wanted> {
+        self.wanted.iter_mut().find(|wanted| wanted.name == name && wanted.slot == slot)
     }
 }
 
-fn edge(argv: &[String], version: &mut impl FnMut(&str, String) -> (Version, Option<String>)) -> Wanted {
+fn edge(argv: &[String], version: &mut impl FnMut(&str, Slot, String) -> (Version, Option<String>)) -> Wanted {
     let digest = digest(&serde_json::json!({ "argv": argv, "files": files(argv, Path::new("/")) }));
     Wanted {
         name: EDGE.to_owned(),
-        version: version(EDGE, digest).0,
+        slot: Slot::Blue,
+        weight: 0,
+        version: version(EDGE, Slot::Blue, digest).0,
         count: 1,
         facts: Facts {
             start_timeout_ms: millis(EDGE_START_TIMEOUT),

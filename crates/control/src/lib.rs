@@ -42,6 +42,7 @@ mod progress;
 mod reconcile;
 pub mod secrets;
 mod server;
+mod slot;
 mod snapshot;
 mod store;
 mod supervisor;

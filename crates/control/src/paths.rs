@@ -57,8 +57,8 @@ pub fn service_data(data: &Path) -> PathBuf {
     data.join("data")
 }
 
-/// Log of the `ordinal`-th instance (from 1) of a service. Its name stays the same over restarts, so that the log of a
+/// Log of the `ordinal`-th instance (from 1) of a service, in the slot of that name. Its name stays the same over restarts, so that the log of a
 /// service is one story; which instance wrote a line is in the journal.
-pub fn instance_log(data: &Path, service: &str, ordinal: u16) -> PathBuf {
-    logs(data).join(format!("{ordinal}-{service}.log"))
+pub fn instance_log(data: &Path, service: &str, slot: &str, ordinal: u16) -> PathBuf {
+    logs(data).join(format!("{ordinal}-{slot}{service}.log"))
 }

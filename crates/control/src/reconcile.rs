@@ -4,22 +4,30 @@
 //! carried out must not be asked for again.
 //!
 //! Invariants (property test below):
-//! - A place that serves is retired only when another one of its ordinal serves, or nobody wants it any more.
+//! - A place that serves is retired only when another one of its slot and ordinal serves, or nobody wants it any more.
 //! - Nothing is stopped that the edge may still send requests to.
 //! - Services start after what they need serves, and go down before it.
 
 use crate::desired::EDGE;
+use crate::slot::Slot;
 
 /// Names a place inside this process.
 pub(crate) type Key = u64;
 
-/// What should run of one service.
+/// What should run in one slot of a service.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WantedView<'a> {
     pub(crate) name: &'a str,
+    pub(crate) slot: Slot,
     pub(crate) count: u16,
     pub(crate) needs: &'a [String],
     pub(crate) migration_pending: bool,
+}
+
+impl WantedView<'_> {
+    fn has(&self, place: &PlaceView<'_>) -> bool {
+        self.name == place.service && self.slot == place.slot
+    }
 }
 
 /// A place: where one instance of a service is kept running, whatever becomes of single processes.
@@ -28,6 +36,7 @@ pub(crate) struct WantedView<'a> {
 pub(crate) struct PlaceView<'a> {
     pub(crate) key: Key,
     pub(crate) service: &'a str,
+    pub(crate) slot: Slot,
     pub(crate) ordinal: u16,
     pub(crate) needs: &'a [String],
     /// It runs what should run, and is not to be replaced for another reason.
@@ -53,7 +62,7 @@ pub(crate) struct PlaceView<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Action {
     /// Make a place for this instance.
-    Create { service: String, ordinal: u16 },
+    Create { service: String, slot: Slot, ordinal: u16 },
     /// What it needs is there: let it start.
     Go { key: Key, migrate: bool },
     /// Take it out of traffic.
@@ -71,7 +80,7 @@ pub(crate) fn actions(wanted: &[WantedView<'_>], places: &[PlaceView<'_>]) -> Ve
         create(service, places, &mut actions);
     }
     for place in places {
-        let service = wanted.iter().find(|service| service.name == place.service);
+        let service = wanted.iter().find(|service| service.has(place));
         if place.stopped {
             actions.push(Action::Forget { key: place.key });
         } else if place.retiring {
@@ -91,10 +100,11 @@ pub(crate) fn actions(wanted: &[WantedView<'_>], places: &[PlaceView<'_>]) -> Ve
 }
 
 fn create(service: &WantedView<'_>, places: &[PlaceView<'_>], actions: &mut Vec<Action>) {
-    let mut own = places.iter().filter(|place| place.service == service.name);
+    let mut own = places.iter().filter(|place| service.has(place));
     for ordinal in 1..=service.count {
         if !own.clone().any(|place| place.ordinal == ordinal && place.current && !place.retiring) {
-            actions.push(Action::Create { service: service.name.to_owned(), ordinal });
+            let (service, slot) = (service.name.to_owned(), service.slot);
+            actions.push(Action::Create { service, slot, ordinal });
         }
     }
     debug_assert!(own.all(|place| place.ordinal > 0), "ordinals count from 1");
@@ -109,9 +119,9 @@ pub(crate) fn missing<'a>(needs: &'a [String], places: &[PlaceView<'_>]) -> Vec<
 fn may_go(place: &PlaceView<'_>, service: &WantedView<'_>, places: &[PlaceView<'_>]) -> bool {
     // One instance migrates for all of its service.
     let first = || {
-        !places.iter().any(|other| {
-            other.service == place.service && other.current && !other.retiring && other.ordinal < place.ordinal
-        })
+        !places
+            .iter()
+            .any(|other| service.has(other) && other.current && !other.retiring && other.ordinal < place.ordinal)
     };
     missing(service.needs, places).is_empty() && (!service.migration_pending || first())
 }
@@ -123,6 +133,10 @@ fn may_retire(
     places: &[PlaceView<'_>],
 ) -> bool {
     let Some(service) = service else {
+        // Its other slot goes on.
+        if wanted.iter().any(|service| service.name == place.service) {
+            return true;
+        }
         let unwanted = |other: &PlaceView<'_>| !wanted.iter().any(|service| service.name == other.service);
         return !places.iter().any(|other| {
             other.service != place.service
@@ -139,11 +153,7 @@ fn may_retire(
     // Whoever takes no traffic has none to hand over.
     let replaced = || {
         places.iter().any(|other| {
-            other.service == place.service
-                && other.ordinal == place.ordinal
-                && other.current
-                && other.serving
-                && !other.retiring
+            service.has(other) && other.ordinal == place.ordinal && other.current && other.serving && !other.retiring
         })
     };
     !place.ready || replaced()

@@ -11,12 +11,8 @@ use mana_edge::snapshot::{
 };
 use mana_manifest::plan::{self, Command, Environment, Plan, Rate, Run, Service};
 
-use crate::paths;
+use crate::{paths, slot};
 
-/// The one slot there is until rollouts come.
-pub(crate) const SLOT: &str = "blue";
-/// All of a route's traffic.
-const FULL_WEIGHT: u32 = 100;
 /// Longest time the edge lets requests finish when it is stopped. Short, since nothing accepts new ones meanwhile.
 pub(crate) const EDGE_DRAIN: Duration = Duration::from_secs(5);
 
@@ -34,8 +30,18 @@ pub(crate) struct Ready {
     pub(crate) release: String,
 }
 
+/// A slot that something should run in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Deployed {
+    pub(crate) slot: slot::Slot,
+    /// Its share of the service's new requests, in percent.
+    pub(crate) weight: u8,
+    /// Its instances that take traffic.
+    pub(crate) ready: Vec<Ready>,
+}
+
 /// The snapshot of this moment. Its generation is 0: whoever puts it gives it one.
-pub(crate) fn build(plan: &Plan, ready: &BTreeMap<String, Vec<Ready>>) -> Snapshot {
+pub(crate) fn build(plan: &Plan, deployed: &BTreeMap<String, Vec<Deployed>>) -> Snapshot {
     let mut listeners = match &plan.tls {
         None => vec![Listener::public(plan.listen)],
         Some(tls) => vec![
@@ -51,7 +57,8 @@ pub(crate) fn build(plan: &Plan, ready: &BTreeMap<String, Vec<Ready>>) -> Snapsh
         let target = match &service.run {
             Run::Command(command) => {
                 listeners.push(Listener::internal(command.internal, service.name.clone()));
-                Target::Slots(vec![slot(command, ready.get(&service.name).map_or(&[], Vec::as_slice))])
+                let deployed = deployed.get(&service.name).map_or(&[][..], Vec::as_slice);
+                Target::Slots(deployed.iter().map(|deployed| slot(command, deployed)).collect())
             }
             Run::Static { folder, not_found } => {
                 Target::Static(StaticSite { root: folder.clone(), not_found: not_found.clone() })
@@ -101,13 +108,13 @@ fn tls(plan: &Plan) -> Option<Tls> {
     })
 }
 
-fn slot(command: &Command, ready: &[Ready]) -> Slot {
+fn slot(command: &Command, Deployed { slot, weight, ready }: &Deployed) -> Slot {
     let protocol = if command.h2c { Protocol::H2c } else { Protocol::Http1 };
     Slot {
-        name: SLOT.to_owned(),
+        name: slot.to_string(),
         // While a service is being replaced, both versions are in the slot; the newest names it.
         release: ready.last().map_or_else(|| "none".to_owned(), |ready| ready.release.clone()),
-        weight: FULL_WEIGHT,
+        weight: (*weight).into(),
         instances: ready
             .iter()
             .map(|ready| Instance {
@@ -273,7 +280,8 @@ mod tests {
         let ready = Ready { id: "shop-backend-1".into(), port: 20_000, release: "r".into() };
         let manifest = Manifest::parse(Path::new("/srv/shop/mana.toml"), &format!("{MANIFEST}{more}")).expect("TOML");
         let plan = manifest.plan(&Overrides::default(), &Facts::assumed()).expect("a plan");
-        let snapshot = build(&plan, &BTreeMap::from([("shop-backend".to_owned(), vec![ready])]));
+        let deployed = Deployed { slot: slot::Slot::Blue, weight: 100, ready: vec![ready] };
+        let snapshot = build(&plan, &BTreeMap::from([("shop-backend".to_owned(), vec![deployed])]));
         let Target::Slots(slots) = &snapshot.routes[0].target else { panic!("{snapshot:?}") };
         assert_eq!(slots[0].instances[0].protocol, Protocol::H2c);
     }

@@ -8,6 +8,7 @@ fn place<'a>(key: Key, service: &'a str, needs: &'a [String]) -> PlaceView<'a> {
     PlaceView {
         key,
         service,
+        slot: Slot::Blue,
         ordinal: 1,
         needs,
         current: true,
@@ -23,7 +24,7 @@ fn place<'a>(key: Key, service: &'a str, needs: &'a [String]) -> PlaceView<'a> {
 }
 
 fn wanted<'a>(name: &'a str, needs: &'a [String]) -> WantedView<'a> {
-    WantedView { name, count: 1, needs, migration_pending: false }
+    WantedView { name, slot: Slot::Blue, count: 1, needs, migration_pending: false }
 }
 
 fn waiting<'a>(key: Key, service: &'a str, needs: &'a [String]) -> PlaceView<'a> {
@@ -42,7 +43,7 @@ fn what_runs_as_it_should_is_left_alone() {
 #[test]
 fn a_missing_instance_gets_a_place() {
     let two = WantedView { count: 2, ..wanted("a", &[]) };
-    let expected = [Action::Create { service: "a".into(), ordinal: 2 }];
+    let expected = [Action::Create { service: "a".into(), slot: Slot::Blue, ordinal: 2 }];
     assert_eq!(actions(&[two], &[place(1, "a", &[])]), expected);
 }
 
@@ -70,7 +71,7 @@ fn one_instance_migrates_and_the_others_wait_for_it() {
 fn a_changed_service_is_replaced_beside_the_old_instance() {
     let old = PlaceView { current: false, ..place(1, "a", &[]) };
     let all = [wanted("a", &[])];
-    assert_eq!(actions(&all, &[old]), [Action::Create { service: "a".into(), ordinal: 1 }]);
+    assert_eq!(actions(&all, &[old]), [Action::Create { service: "a".into(), slot: Slot::Blue, ordinal: 1 }]);
     let fresh = PlaceView { ready: false, serving: false, ..place(2, "a", &[]) };
     assert_eq!(actions(&all, &[old, fresh]), []);
     let ready_not_serving = PlaceView { serving: false, ..place(2, "a", &[]) };
@@ -98,7 +99,7 @@ fn an_old_instance_that_takes_no_traffic_is_not_waited_for() {
 fn an_edge_is_replaced_beside_the_old_one_like_any_other() {
     let old = PlaceView { current: false, ..place(1, EDGE, &[]) };
     let all = [wanted(EDGE, &[])];
-    assert_eq!(actions(&all, &[old]), [Action::Create { service: EDGE.into(), ordinal: 1 }]);
+    assert_eq!(actions(&all, &[old]), [Action::Create { service: EDGE.into(), slot: Slot::Blue, ordinal: 1 }]);
     let starting = PlaceView { ready: false, serving: false, ..place(2, EDGE, &[]) };
     assert_eq!(actions(&all, &[old, starting]), []);
     assert_eq!(actions(&all, &[old, place(2, EDGE, &[])]), [Action::Retire { key: 1 }]);
@@ -120,6 +121,25 @@ fn a_removed_service_goes_though_others_that_stay_needed_it_once() {
     let of_b = needs(&["a"]);
     let (a, b) = (place(1, "a", &[]), place(2, "b", &of_b));
     assert_eq!(actions(&[wanted("b", &[])], &[a, b]), [Action::Retire { key: 1 }]);
+}
+
+#[test]
+fn both_slots_of_a_service_run_side_by_side_and_one_goes_without_the_other() {
+    let green = WantedView { slot: Slot::Green, ..wanted("a", &[]) };
+    let running = PlaceView { slot: Slot::Green, ..place(2, "a", &[]) };
+    let expected = [Action::Create { service: "a".into(), slot: Slot::Green, ordinal: 1 }];
+    assert_eq!(actions(&[wanted("a", &[]), green], &[place(1, "a", &[])]), expected);
+    assert_eq!(actions(&[wanted("a", &[]), green], &[place(1, "a", &[]), running]), []);
+    assert_eq!(actions(&[wanted("a", &[])], &[place(1, "a", &[]), running]), [Action::Retire { key: 2 }]);
+    assert_eq!(actions(&[green], &[place(1, "a", &[]), running]), [Action::Retire { key: 1 }]);
+}
+
+#[test]
+fn each_slot_migrates_for_itself() {
+    let green = WantedView { slot: Slot::Green, migration_pending: true, ..wanted("a", &[]) };
+    let new = PlaceView { slot: Slot::Green, ..waiting(2, "a", &[]) };
+    let expected = [Action::Go { key: 2, migrate: true }];
+    assert_eq!(actions(&[wanted("a", &[]), green], &[place(1, "a", &[]), new]), expected);
 }
 
 /// A place that lives in the simulation.
@@ -189,6 +209,7 @@ impl World {
             .map(|place| PlaceView {
                 key: place.key,
                 service: place.service,
+                slot: Slot::Blue,
                 ordinal: place.ordinal,
                 needs: if place.service == "b" { &self.of_b } else { &[] },
                 current: place.version == self.version,
@@ -208,7 +229,7 @@ impl World {
     fn carry_out(&mut self, action: &Action) -> Result<(), TestCaseError> {
         let world = format!("{:?}", self.places);
         match action {
-            Action::Create { service, ordinal } => {
+            Action::Create { service, ordinal, .. } => {
                 let service = if service == "a" { "a" } else { "b" };
                 self.places.push(Simulated {
                     key: self.next,

@@ -1,4 +1,4 @@
-//! What was applied, and what each service should therefore run.
+//! What was applied, and what each slot of each service should therefore run.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +8,7 @@ use super::{Store, StoreError, Sync, sqlite};
 use crate::api::Apply;
 use crate::clock;
 use crate::desired::Version;
+use crate::slot::Slot;
 
 /// The last apply.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,23 +18,22 @@ pub(crate) struct Applied {
     pub(crate) manifest: String,
 }
 
-/// What a service should run.
+/// What should run, by service and slot.
+pub(crate) type Slots = BTreeMap<(String, Slot), SlotRow>;
+
+/// What a slot should run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ServiceRow {
+pub(crate) struct SlotRow {
     pub(crate) version: Version,
     /// The spec whose migration succeeded last.
     pub(crate) migrated: Option<String>,
-    /// Desired on or off.
-    pub(crate) running: bool,
+    /// Its share of the service's new requests, in percent.
+    pub(crate) weight: u8,
 }
 
 impl Store {
     /// Makes this the desired state: these services on, every other one gone.
-    pub(crate) fn apply(
-        &mut self,
-        applied: &Applied,
-        services: &BTreeMap<String, ServiceRow>,
-    ) -> Result<(), StoreError> {
+    pub(crate) fn apply(&mut self, applied: &Applied, slots: &Slots) -> Result<(), StoreError> {
         let request = serde_json::to_string(&applied.request).map_err(|error| {
             sqlite("writing down what is applied")(rusqlite::Error::ToSqlConversionFailure(error.into()))
         })?;
@@ -44,10 +44,12 @@ impl Store {
                 params![request, applied.manifest, at],
             )?;
             db.execute("DELETE FROM services", [])?;
-            for (name, row) in services {
+            db.execute("DELETE FROM slots", [])?;
+            for ((service, slot), SlotRow { version, migrated, weight }) in slots {
+                db.execute("INSERT OR REPLACE INTO services (name, running) VALUES (?1, TRUE)", [service])?;
                 db.execute(
-                    "INSERT INTO services (name, spec, revision, migrated, running) VALUES (?1, ?2, ?3, ?4, ?5)",
-                    params![name, row.version.spec, row.version.revision, row.migrated, row.running],
+                    "INSERT INTO slots (service, slot, spec, revision, migrated, weight) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                    params![service, slot, version.spec, version.revision, migrated, weight],
                 )?;
             }
             Ok(())
@@ -75,29 +77,40 @@ impl Store {
         .transpose()
     }
 
-    pub(crate) fn services(&self) -> Result<BTreeMap<String, ServiceRow>, StoreError> {
-        let read = || -> rusqlite::Result<BTreeMap<String, ServiceRow>> {
-            let mut query = self.db.prepare("SELECT name, spec, revision, migrated, running FROM services")?;
+    pub(crate) fn slots(&self) -> Result<Slots, StoreError> {
+        let read = || -> rusqlite::Result<Slots> {
+            let mut query = self.db.prepare("SELECT service, slot, spec, revision, migrated, weight FROM slots")?;
             let rows = query.query_map([], |row| {
-                let version = Version { spec: row.get(1)?, revision: row.get(2)? };
-                Ok((row.get(0)?, ServiceRow { version, migrated: row.get(3)?, running: row.get(4)? }))
+                let version = Version { spec: row.get(2)?, revision: row.get(3)? };
+                Ok(((row.get(0)?, row.get(1)?), SlotRow { version, migrated: row.get(4)?, weight: row.get(5)? }))
             })?;
             rows.collect()
         };
         read().map_err(sqlite("reading what should run"))
     }
 
-    /// A service should run another revision (a restart by a person).
-    pub(crate) fn set_revision(&mut self, service: &str, revision: u32) -> Result<(), StoreError> {
+    /// Whether what was applied should run, or is switched off.
+    pub(crate) fn running(&self) -> Result<bool, StoreError> {
+        let read = self.db.query_row("SELECT count(*) FROM services WHERE running", [], |row| row.get::<_, u32>(0));
+        read.map(|running| running > 0).map_err(sqlite("reading what should run"))
+    }
+
+    /// A slot should run another revision (a restart by a person).
+    pub(crate) fn set_revision(&mut self, service: &str, slot: Slot, revision: u32) -> Result<(), StoreError> {
         self.write("writing down a restart", Sync::Full, |db| {
-            db.execute("UPDATE services SET revision = ?2 WHERE name = ?1", params![service, revision]).map(drop)
+            db.execute(
+                "UPDATE slots SET revision = ?3 WHERE service = ?1 AND slot = ?2",
+                params![service, slot, revision],
+            )
+            .map(drop)
         })
     }
 
     /// The migration of this spec succeeded.
-    pub(crate) fn set_migrated(&mut self, service: &str, spec: &str) -> Result<(), StoreError> {
+    pub(crate) fn set_migrated(&mut self, service: &str, slot: Slot, spec: &str) -> Result<(), StoreError> {
         self.write("writing down a migration", Sync::Full, |db| {
-            db.execute("UPDATE services SET migrated = ?2 WHERE name = ?1", params![service, spec]).map(drop)
+            db.execute("UPDATE slots SET migrated = ?3 WHERE service = ?1 AND slot = ?2", params![service, slot, spec])
+                .map(drop)
         })
     }
 
@@ -122,24 +135,28 @@ mod tests {
             request: Apply { manifest: "/a/mana.toml".into(), overrides: Overrides::default() },
             manifest: "name = \"a\"".into(),
         };
-        let row = |spec: &str| ServiceRow {
-            version: Version { spec: spec.into(), revision: 0 },
-            migrated: None,
-            running: true,
-        };
-        let first = BTreeMap::from([("a".to_owned(), row("1")), ("b".to_owned(), row("2"))]);
+        let row =
+            |spec: &str| SlotRow { version: Version { spec: spec.into(), revision: 0 }, migrated: None, weight: 100 };
+        let key = |service: &str, slot| (service.to_owned(), slot);
+        let green = SlotRow { weight: 0, ..row("4") };
+        let first = Slots::from([
+            (key("a", Slot::Blue), row("1")),
+            (key("b", Slot::Blue), row("2")),
+            (key("b", Slot::Green), green.clone()),
+        ]);
         store.apply(&applied, &first).expect("write");
-        assert_eq!((store.applied().expect("read"), store.services().expect("read")), (Some(applied.clone()), first));
+        assert_eq!((store.applied().expect("read"), store.slots().expect("read")), (Some(applied.clone()), first));
+        assert!(store.running().expect("read"));
 
-        store.apply(&applied, &BTreeMap::from([("b".to_owned(), row("3"))])).expect("write");
-        store.set_revision("b", 7).expect("write");
-        store.set_migrated("b", "3").expect("write");
+        let second = Slots::from([(key("b", Slot::Blue), row("3")), (key("b", Slot::Green), green.clone())]);
+        store.apply(&applied, &second).expect("write");
+        store.set_revision("b", Slot::Blue, 7).expect("write");
+        store.set_migrated("b", Slot::Blue, "3").expect("write");
         store.switch_off().expect("write");
-        let expected = ServiceRow {
-            version: Version { spec: "3".into(), revision: 7 },
-            migrated: Some("3".into()),
-            running: false,
-        };
-        assert_eq!(store.services().expect("read"), BTreeMap::from([("b".to_owned(), expected)]));
+        let changed =
+            SlotRow { version: Version { spec: "3".into(), revision: 7 }, migrated: Some("3".into()), weight: 100 };
+        let expected = Slots::from([(key("b", Slot::Blue), changed), (key("b", Slot::Green), green)]);
+        assert_eq!(store.slots().expect("read"), expected);
+        assert!(!store.running().expect("read"));
     }
 }

@@ -7,6 +7,7 @@ use rusqlite::{Row, params};
 use super::{Store, StoreError, Sync, sqlite};
 use crate::clock;
 use crate::desired::{Facts, Version};
+use crate::slot::Slot;
 
 /// Exits kept; older ones are forgotten.
 const MAX_EXITS: u32 = 1_000;
@@ -16,6 +17,7 @@ const MAX_EXITS: u32 = 1_000;
 pub(crate) struct InstanceRow {
     pub(crate) id: String,
     pub(crate) service: String,
+    pub(crate) slot: Slot,
     pub(crate) ordinal: u16,
     pub(crate) version: Version,
     /// Whether it is a migration and not the service itself.
@@ -37,11 +39,12 @@ impl Store {
             .map_err(|error| sqlite(what)(rusqlite::Error::ToSqlConversionFailure(error.into())))?;
         self.write(what, Sync::Full, |db| {
             db.execute(
-                "INSERT INTO instances (id, service, ordinal, spec, revision, migration, port, facts, restarts,
-                     last_exit, started_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                "INSERT INTO instances (id, service, slot, ordinal, spec, revision, migration, port, facts, restarts,
+                     last_exit, started_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
                 params![
                     row.id,
                     row.service,
+                    row.slot,
                     row.ordinal,
                     row.version.spec,
                     row.version.revision,
@@ -88,7 +91,7 @@ impl Store {
         let read = || -> rusqlite::Result<Vec<InstanceRow>> {
             let mut query = self.db.prepare(
                 "SELECT id, service, ordinal, spec, revision, migration, port, facts, restarts, last_exit, started_at,
-                     pid, start_time_ticks, boot_id FROM instances ORDER BY started_at, id",
+                     pid, start_time_ticks, boot_id, slot FROM instances ORDER BY started_at, id",
             )?;
             query.query_map([], parse)?.collect()
         };
@@ -109,6 +112,7 @@ fn parse(row: &Row<'_>) -> rusqlite::Result<InstanceRow> {
     Ok(InstanceRow {
         id: row.get(0)?,
         service: row.get(1)?,
+        slot: row.get(14)?,
         ordinal: row.get(2)?,
         version: Version { spec: row.get(3)?, revision: row.get(4)? },
         migration: row.get(5)?,
@@ -129,6 +133,7 @@ mod tests {
         InstanceRow {
             id: id.into(),
             service: "chat".into(),
+            slot: Slot::Green,
             ordinal: 1,
             version: Version { spec: "abc".into(), revision: 2 },
             migration: false,

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-pub(crate) use applied::{Applied, ServiceRow};
+pub(crate) use applied::{Applied, SlotRow};
 pub(crate) use instances::InstanceRow;
 
 /// Somebody looking into the file with `sqlite3` may hold it for a moment; longer is an error.

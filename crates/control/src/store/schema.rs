@@ -4,7 +4,8 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::{StoreError, sqlite};
 
-pub(super) const STEPS: &[&str] = &["
+pub(super) const STEPS: &[&str] = &[
+    "
     -- What was applied last; one row at most.
     CREATE TABLE applied (
         only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -58,7 +59,27 @@ pub(super) const STEPS: &[&str] = &["
         kind TEXT NOT NULL,
         detail TEXT NOT NULL
     ) STRICT;
-"];
+",
+    "
+    -- A service has two slots; what was there so far is blue.
+    ALTER TABLE instances ADD COLUMN slot TEXT NOT NULL DEFAULT 'blue';
+
+    -- What every slot should run, and its share of the service's new requests.
+    CREATE TABLE slots (
+        service TEXT NOT NULL,
+        slot TEXT NOT NULL CHECK (slot IN ('blue', 'green')),
+        spec TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        migrated TEXT,
+        weight INTEGER NOT NULL CHECK (weight BETWEEN 0 AND 100),
+        PRIMARY KEY (service, slot)
+    ) STRICT;
+    INSERT INTO slots SELECT name, 'blue', spec, revision, migrated, 100 FROM services;
+    ALTER TABLE services DROP COLUMN spec;
+    ALTER TABLE services DROP COLUMN revision;
+    ALTER TABLE services DROP COLUMN migrated;
+",
+];
 
 pub(super) fn bring_up_to_date(db: &mut Connection) -> Result<(), StoreError> {
     let what = "bringing its schema up to date";

@@ -13,11 +13,12 @@ use tokio::sync::oneshot;
 use super::starting::{NotStarted, one_off};
 use super::{Stream, Supervisor};
 use crate::api::{Apply, JournalEntry, Problem, RunRequest, RunSpec, Status};
-use crate::desired::{Desired, EDGE, Program, Version};
+use crate::desired::{Desired, EDGE, Program, Version, Wanted};
 use crate::progress::Scope;
 use crate::reconcile::Key;
 use crate::secrets::{self, Secrets};
-use crate::store::{Applied, ServiceRow};
+use crate::slot::Slot;
+use crate::store::{Applied, SlotRow};
 
 /// Where the answer goes. Whoever asked may have gone away; that is no error.
 type Reply<T> = oneshot::Sender<Result<T, Problem>>;
@@ -101,20 +102,19 @@ impl Supervisor {
             self.note(None, None, "secrets", &format!("generated {}", made.join(", ")));
         }
         let known = Secrets::load(&self.data).map_err(|error| internal(&error))?;
-        let rows = self.store.services().map_err(|error| internal(&error))?;
-        let desired = Desired::new(plan, &self.edge_argv, &known, |name, spec| match rows.get(name) {
-            Some(row) if row.version.spec == spec => (row.version.clone(), row.migrated.clone()),
-            Some(row) => (Version { spec, revision: 0 }, row.migrated.clone()),
-            None => (Version { spec, revision: 0 }, None),
-        });
-        let rows: BTreeMap<String, ServiceRow> = desired
-            .wanted
-            .iter()
-            .map(|wanted| {
-                let (version, migrated) = (wanted.version.clone(), wanted.migrated.clone());
-                (wanted.name.clone(), ServiceRow { version, migrated, running: true })
-            })
-            .collect();
+        let rows = self.store.slots().map_err(|error| internal(&error))?;
+        let desired =
+            Desired::new(plan, &self.edge_argv, &known, |name, slot, spec| match rows.get(&(name.to_owned(), slot)) {
+                Some(row) if row.version.spec == spec => (row.version.clone(), row.migrated.clone()),
+                Some(row) => (Version { spec, revision: 0 }, row.migrated.clone()),
+                None => (Version { spec, revision: 0 }, None),
+            });
+        let row = |wanted: &Wanted| SlotRow {
+            version: wanted.version.clone(),
+            migrated: wanted.migrated.clone(),
+            weight: wanted.weight,
+        };
+        let rows = desired.wanted.iter().map(|wanted| ((wanted.name.clone(), wanted.slot), row(wanted))).collect();
         self.store.apply(applied, &rows).map_err(|error| internal(&error))?;
         self.note(None, None, "applied", &applied.request.manifest.display().to_string());
         tracing::info!(manifest = %applied.request.manifest.display(), "applied");
@@ -131,7 +131,7 @@ impl Supervisor {
     fn renew_facts(&mut self) {
         let Some(desired) = &self.desired else { return };
         for place in self.places.values_mut() {
-            let wanted = desired.find(&place.service).filter(|wanted| wanted.version == place.version);
+            let wanted = desired.find(&place.service, place.slot).filter(|wanted| wanted.version == place.version);
             if let Some(wanted) = wanted {
                 place.facts = wanted.facts.clone();
                 place.life.set_policy(place.facts.policy());
@@ -166,17 +166,21 @@ impl Supervisor {
         let Some(desired) = &mut self.desired else {
             return Err(conflict("nothing was applied yet, or it is not understood any more; `mana up` applies"));
         };
-        let Some(wanted) = desired.find_mut(service) else {
+        let slots: Vec<Slot> = desired.slots(service).map(|wanted| wanted.slot).collect();
+        if slots.is_empty() {
             let known = |name: &str| desired.plan.services.iter().any(|planned| planned.name == name);
             return Err(if known(service) {
                 conflict(format!("{service} is a folder served by the edge; there is no process to restart"))
             } else {
                 unknown_service(service, desired)
             });
-        };
-        wanted.version.revision = wanted.version.revision.wrapping_add(1);
-        let revision = wanted.version.revision;
-        self.store.set_revision(service, revision).map_err(|error| internal(&error))?;
+        }
+        for slot in slots {
+            let Some(wanted) = desired.find_mut(service, slot) else { continue };
+            wanted.version.revision = wanted.version.revision.wrapping_add(1);
+            let revision = wanted.version.revision;
+            self.store.set_revision(service, slot, revision).map_err(|error| internal(&error))?;
+        }
         self.note(Some(service), None, "restarting", "asked for by a person");
         Ok(self.progress.watch(Scope::Service(service.to_owned()), self.clock.now()))
     }
@@ -197,7 +201,9 @@ impl Supervisor {
             return Err(conflict("nothing was applied yet; `mana up` does"));
         };
         let service = request.service.as_str();
-        let wanted = desired.find(service).ok_or_else(|| unknown_service(service, desired))?;
+        // What serves, where both slots run.
+        let wanted = desired.slots(service).max_by_key(|wanted| wanted.weight);
+        let wanted = wanted.ok_or_else(|| unknown_service(service, desired))?;
         let Program::Service { command, secrets } = &wanted.program else {
             return Err(conflict(format!("{EDGE} has no commands of its own; `mana edge --help` tells about it")));
         };

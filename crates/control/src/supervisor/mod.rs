@@ -45,11 +45,12 @@ use self::place::Place;
 use crate::api::Event;
 use crate::clock::{self, Clock};
 use crate::daemon::ExitReason;
-use crate::desired::{Desired, EDGE, Version};
+use crate::desired::{Desired, EDGE, Version, Wanted};
 use crate::paths;
 use crate::progress::Progress;
 use crate::reconcile::{self, Action, Key, PlaceView, WantedView};
-use crate::snapshot::{self, Ready};
+use crate::slot::Slot;
+use crate::snapshot::{self, Deployed, Ready};
 use crate::store::{Store, StoreError};
 
 pub(crate) use calls::Call;
@@ -123,8 +124,8 @@ pub(crate) struct Supervisor {
     lost: Option<String>,
     places: BTreeMap<Key, Place>,
     next_key: Key,
-    /// What is known of instances that ended while no control plane ran, by service and ordinal.
-    past: BTreeMap<(String, u16), Past>,
+    /// What is known of instances that ended while no control plane ran, by service, slot and ordinal.
+    past: BTreeMap<(String, Slot, u16), Past>,
     ports: Option<Ports>,
     edge: EdgeLink,
     drains: Drains,
@@ -354,6 +355,7 @@ impl Supervisor {
             .flat_map(|desired| &desired.wanted)
             .map(|wanted| WantedView {
                 name: &wanted.name,
+                slot: wanted.slot,
                 count: wanted.count,
                 needs: &wanted.facts.needs,
                 migration_pending: wanted.migration_pending(),
@@ -368,15 +370,15 @@ impl Supervisor {
                 let edge = place.service == EDGE;
                 let routed = place.id().is_some_and(|id| self.edge.serves(id));
                 let serving = place.routable() && (edge || routed);
-                place.view(self.version(&place.service), serving, self.is_drained(place))
+                place.view(self.version(&place.service, place.slot), serving, self.is_drained(place))
             })
             .collect()
     }
 
-    /// The version a service should run.
-    fn version(&self, service: &str) -> Option<&Version> {
+    /// The version a slot of a service should run.
+    fn version(&self, service: &str, slot: Slot) -> Option<&Version> {
         match &self.desired {
-            Some(desired) if self.running => desired.find(service).map(|wanted| &wanted.version),
+            Some(desired) if self.running => desired.find(service, slot).map(|wanted| &wanted.version),
             _ => None,
         }
     }
@@ -397,7 +399,7 @@ impl Supervisor {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Create { service, ordinal } => self.create(&service, ordinal),
+            Action::Create { service, slot, ordinal } => self.create(&service, slot, ordinal),
             Action::Go { key, migrate } => self.step(key, What::Go { migrate }),
             Action::Retire { key } => {
                 let now = self.clock.now();
@@ -411,14 +413,16 @@ impl Supervisor {
         }
     }
 
-    fn create(&mut self, service: &str, ordinal: u16) {
-        let Some(wanted) = self.desired.as_ref().and_then(|desired| desired.find(service)) else { return };
-        let mut place = Place::new(self.next_key, wanted, ordinal, paths::instance_log(&self.data, service, ordinal));
+    fn create(&mut self, service: &str, slot: Slot, ordinal: u16) {
+        let Some(wanted) = self.desired.as_ref().and_then(|desired| desired.find(service, slot)) else { return };
+        let log_file = paths::instance_log(&self.data, service, slot.log_name(), ordinal);
+        let mut place = Place::new(self.next_key, wanted, ordinal, log_file);
         self.next_key += 1;
         let policy = place.facts.policy();
         // Another place of the same ordinal is being replaced by this one: because it failed, or because of a change.
         let failed = self.places.values().find(|other| {
             other.service == service
+                && other.slot == slot
                 && other.ordinal == ordinal
                 && other.replace.is_some()
                 && other.version == place.version
@@ -427,7 +431,8 @@ impl Supervisor {
             let reason = failed.replace.clone().unwrap_or_default();
             let (at, jitter) = (self.clock.now(), clock::chance());
             place.life = lifecycle::State::replacing(policy, &failed.life, reason, at, jitter);
-        } else if let Some(Past { restarts, last_exit, port }) = self.past.remove(&(service.to_owned(), ordinal)) {
+        } else if let Some(Past { restarts, last_exit, port }) = self.past.remove(&(service.to_owned(), slot, ordinal))
+        {
             place.life = lifecycle::State::new(policy).with_past(restarts, last_exit);
             place.last_port = port;
         }
@@ -437,14 +442,22 @@ impl Supervisor {
     /// The snapshot of this moment.
     fn snapshot(&self) -> Option<Snapshot> {
         let desired = self.desired.as_ref()?;
-        let mut ready: BTreeMap<String, Vec<Ready>> = BTreeMap::new();
-        for place in self.places.values().filter(|place| place.routable() && place.service != EDGE) {
-            let Some(instance) = &place.instance else { continue };
-            let Some(port) = instance.port else { continue };
-            let release = place.version.to_string();
-            ready.entry(place.service.clone()).or_default().push(Ready { id: instance.id.clone(), port, release });
+        let mut deployed: BTreeMap<String, Vec<Deployed>> = BTreeMap::new();
+        for wanted in desired.wanted.iter().filter(|wanted| wanted.name != EDGE) {
+            let deployment = Deployed { slot: wanted.slot, weight: wanted.weight, ready: self.ready_in(wanted) };
+            deployed.entry(wanted.name.clone()).or_default().push(deployment);
         }
-        Some(snapshot::build(&desired.plan, &ready))
+        Some(snapshot::build(&desired.plan, &deployed))
+    }
+
+    /// Instances of a slot that take traffic.
+    fn ready_in(&self, wanted: &Wanted) -> Vec<Ready> {
+        let own = self.places.values().filter(|place| place.routable() && place.is_of(wanted));
+        let ready = own.filter_map(|place| {
+            let instance = place.instance.as_ref()?;
+            Some(Ready { id: instance.id.clone(), port: instance.port?, release: place.version.to_string() })
+        });
+        ready.collect()
     }
 
     /// Offers the edge the snapshot of this moment, where it serves another one.

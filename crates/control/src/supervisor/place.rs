@@ -14,13 +14,14 @@ use super::probing::Pace;
 use crate::api::InstanceStatus;
 use crate::desired::{Facts, Version, Wanted};
 use crate::reconcile::{Key, PlaceView};
-use crate::snapshot::SLOT;
+use crate::slot::Slot;
 
 /// See the module's page.
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) key: Key,
     pub(super) service: String,
+    pub(super) slot: Slot,
     /// From 1.
     pub(super) ordinal: u16,
     pub(super) version: Version,
@@ -81,6 +82,7 @@ impl Place {
         Self {
             key,
             service: wanted.name.clone(),
+            slot: wanted.slot,
             ordinal,
             version: wanted.version.clone(),
             facts: wanted.facts.clone(),
@@ -97,6 +99,11 @@ impl Place {
             ready_after: None,
             noted: None,
         }
+    }
+
+    /// Whether it is one of those that this is about.
+    pub(super) fn is_of(&self, wanted: &Wanted) -> bool {
+        self.service == wanted.name && self.slot == wanted.slot
     }
 
     /// The id of the present instance.
@@ -117,6 +124,7 @@ impl Place {
         PlaceView {
             key: self.key,
             service: &self.service,
+            slot: self.slot,
             ordinal: self.ordinal,
             needs: &self.facts.needs,
             current: self.current(version),
@@ -172,7 +180,7 @@ impl Place {
         let running = self.instance.as_ref().filter(|instance| instance.handle.is_some());
         InstanceStatus {
             id: self.id().map_or_else(|| format!("{}-{}", self.service, self.ordinal), str::to_owned),
-            slot: SLOT.to_owned(),
+            slot: self.slot.to_string(),
             release: self.version.to_string(),
             phase: self.life.phase().name().to_owned(),
             reason: self.reason(now, waits_for),

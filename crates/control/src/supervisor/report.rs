@@ -60,7 +60,7 @@ impl Supervisor {
             .filter(|place| place.service == service)
             .map(|place| Summary {
                 phase: place.life.phase(),
-                current: place.current(self.version(service)) || self.lost.is_some(),
+                current: place.current(self.version(service, place.slot)) || self.lost.is_some(),
                 retiring: place.retiring,
                 failing: place.life.failing(),
                 reason: place.reason(now, &self.waits_for(place)),
@@ -120,7 +120,7 @@ impl Supervisor {
 
     fn count(&self, service: &str) -> u16 {
         match &self.desired {
-            Some(desired) if self.running => desired.find(service).map_or(0, |wanted| wanted.count),
+            Some(desired) if self.running => desired.slots(service).map(|wanted| wanted.count).sum(),
             None if self.lost.is_some() && self.running => 1,
             _ => 0,
         }

@@ -75,8 +75,8 @@ impl Supervisor {
     /// Reads what should run, as it was applied.
     fn recall(&mut self) -> Result<(), StoreError> {
         let Some(applied) = self.store.applied()? else { return Ok(()) };
-        let rows = self.store.services()?;
-        self.running = rows.values().any(|row| row.running);
+        let rows = self.store.slots()?;
+        self.running = self.store.running()?;
         let plan = match manifest::recall(&applied.manifest, &applied.request) {
             Ok(plan) => plan,
             Err(problems) => {
@@ -87,9 +87,11 @@ impl Supervisor {
             }
         };
         // The versions are those of the apply, whatever files and secrets have become since: only an apply changes them.
-        let desired = Desired::new(plan, &self.edge_argv, &Secrets::default(), |name, spec| match rows.get(name) {
-            Some(row) => (row.version.clone(), row.migrated.clone()),
-            None => (crate::desired::Version { spec, revision: 0 }, None),
+        let desired = Desired::new(plan, &self.edge_argv, &Secrets::default(), |name, slot, spec| {
+            match rows.get(&(name.to_owned(), slot)) {
+                Some(row) => (row.version.clone(), row.migrated.clone()),
+                None => (crate::desired::Version { spec, revision: 0 }, None),
+            }
         });
         self.set_ports(&desired.plan);
         self.desired = Some(desired);
@@ -110,7 +112,7 @@ impl Supervisor {
                 return false;
             }
         };
-        let wanted = self.desired.as_ref().and_then(|desired| desired.find(&row.service));
+        let wanted = self.desired.as_ref().and_then(|desired| desired.find(&row.service, row.slot));
         let current = wanted.filter(|wanted| wanted.version == row.version);
         let facts = current.map_or_else(|| row.facts.clone(), |wanted| wanted.facts.clone());
         let (policy, now) = (facts.policy(), self.clock.now());
@@ -123,13 +125,15 @@ impl Supervisor {
         // Only its name and version matter here; what it runs was decided when it was started.
         let as_wanted = Wanted {
             name: row.service.clone(),
+            slot: row.slot,
+            weight: 0,
             version: row.version.clone(),
             count: 1,
             facts,
             program: Program::Edge(Vec::new()),
             migrated: None,
         };
-        let log_file = paths::instance_log(&self.data, &row.service, row.ordinal);
+        let log_file = paths::instance_log(&self.data, &row.service, row.slot.log_name(), row.ordinal);
         let mut place = Place::new(self.next_key, &as_wanted, row.ordinal, log_file);
         self.next_key += 1;
         place.life = life;
@@ -160,7 +164,7 @@ impl Supervisor {
         if !row.migration {
             let last_exit = Some("ended while no control plane ran".to_owned());
             let past = Past { restarts: row.restarts, last_exit, port: row.port };
-            self.past.insert((row.service.clone(), row.ordinal), past);
+            self.past.insert((row.service.clone(), row.slot, row.ordinal), past);
         }
     }
 

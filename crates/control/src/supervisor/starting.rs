@@ -21,6 +21,7 @@ use crate::desired::{EDGE, Program};
 use crate::paths;
 use crate::reconcile::Key;
 use crate::secrets::Secrets;
+use crate::slot::Slot;
 use crate::store::InstanceRow;
 
 /// Why an instance is not started.
@@ -75,7 +76,7 @@ impl Supervisor {
         let wanted = self
             .desired
             .as_ref()
-            .and_then(|desired| desired.find(&place.service))
+            .and_then(|desired| desired.find(&place.service, place.slot))
             .filter(|wanted| wanted.version == place.version)
             .ok_or_else(|| NotStarted::Refused("the manifest says nothing about it any more; run `mana up`".into()))?;
         let id = clock::instance_id(&place.service);
@@ -107,6 +108,7 @@ impl Supervisor {
         let row = InstanceRow {
             id,
             service: place.service.clone(),
+            slot: place.slot,
             ordinal: place.ordinal,
             version: place.version.clone(),
             migration,
@@ -236,7 +238,7 @@ impl Supervisor {
         place.usage = None;
         place.last_port = instance.port.or(place.last_port);
         let (service, stopping) = (place.service.clone(), place.life.stopping_for_good());
-        let version = place.version.clone();
+        let (slot, version) = (place.slot, place.version.clone());
         let reason = exit.to_string();
         let alone = self.other_edge(key).is_none();
         if service == EDGE && alone {
@@ -252,14 +254,14 @@ impl Supervisor {
         tracing::info!(service, instance = instance.id, reason, wanted, "process ended");
         self.note(Some(&service), Some(&instance.id), "exited", &reason);
         if instance.migration && exit.success() {
-            self.migrated(&service, &version.spec);
+            self.migrated(&service, slot, &version.spec);
         }
         self.step(key, What::Exited { run, success: exit.success(), reason });
     }
 
-    fn migrated(&mut self, service: &str, spec: &str) {
-        Self::complain(self.store.set_migrated(service, spec));
-        if let Some(wanted) = self.desired.as_mut().and_then(|desired| desired.find_mut(service)) {
+    fn migrated(&mut self, service: &str, slot: Slot, spec: &str) {
+        Self::complain(self.store.set_migrated(service, slot, spec));
+        if let Some(wanted) = self.desired.as_mut().and_then(|desired| desired.find_mut(service, slot)) {
             wanted.migrated = Some(spec.to_owned());
         }
         self.note(Some(service), None, "migrated", "its database is up to date");
