@@ -2,3 +2,4 @@
 
 pub mod gate;
 pub mod migration;
+pub mod rollout;

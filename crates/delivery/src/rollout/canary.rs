@@ -1,0 +1,120 @@
+//! A share of traffic under a lease and under judgement.
+//!
+//! A window is whole or it does not count: when its lease ran out or the control plane was away, it is thrown away and a new
+//! one is opened with weights of their own generation, so that counts of the two never mix.
+
+use std::time::Duration;
+
+use super::look::look_every;
+use super::{Canary, Effect, EffectKind, Held, LEASE, Phase, Point, Since, Stage, State};
+use crate::gate::{Reading, Verdict};
+
+/// The lease is renewed three times in its length: two renewals may be lost.
+pub const RENEW_EVERY: Duration = Duration::from_secs(20);
+/// So many windows of a step may break off, then a person has to look.
+pub const LOST_WINDOWS: u8 = 3;
+
+impl State {
+    /// Sends green its share and opens a window as soon as the edge has acknowledged it.
+    pub(super) fn open_canary(&mut self, step: usize, lost: u8) {
+        let Some(share) = self.plan.canary.get(step).map(|step| step.share) else {
+            return self.fail(format!("the plan has no canary step {}", step + 1), false);
+        };
+        self.forget_work();
+        let now = self.clock.now();
+        self.deadline = Some(now.after(self.longest(step)).after(self.plan.deadline(Stage::Canary)));
+        self.phase = Phase::Canary(Canary { step, opened: None, lost, renew_at: now, look_at: now });
+        self.weigh(share, Some(LEASE));
+    }
+
+    /// Longest time that the gate of that step may take for a verdict.
+    fn longest(&self, step: usize) -> Duration {
+        let window = self.plan.canary.get(step).map_or(Duration::ZERO, |step| step.window);
+        self.plan.gate.longest.max(window)
+    }
+
+    fn canary(&mut self) -> Option<&mut Canary> {
+        match &mut self.phase {
+            Phase::Canary(canary) => Some(canary),
+            _ => None,
+        }
+    }
+
+    pub(super) fn canary_succeeded(&mut self, effect: EffectKind) {
+        let now = self.clock.now();
+        let Some(Canary { step, .. }) = self.canary().copied() else { return };
+        if effect == EffectKind::EnsureWeights {
+            let window = self.plan.canary.get(step).map_or(Duration::ZERO, |step| step.window);
+            self.deadline = Some(now.after(self.longest(step)).after(self.plan.deadline(Stage::Canary)));
+            if let Some(canary) = self.canary() {
+                canary.opened = Some(now);
+                canary.renew_at = now.after(RENEW_EVERY);
+                canary.look_at = now.after(look_every(window));
+            }
+        }
+    }
+
+    pub(super) fn canary_failed(&mut self, canary: Canary, effect: EffectKind, reason: &str) {
+        match effect {
+            EffectKind::RenewLease if canary.lost < LOST_WINDOWS => self.open_canary(canary.step, canary.lost + 1),
+            EffectKind::RenewLease => {
+                self.hold_canary(canary.step, format!("its lease ran out again: {reason}"), false);
+            }
+            EffectKind::Measure => self.measured(None),
+            _ => self.fail(format!("green did not get its share of traffic: {reason}"), false),
+        }
+    }
+
+    /// Renews the lease and looks, each when its time has come. What was asked before and not answered is asked anew.
+    pub(super) fn canary_tick(&mut self) {
+        let now = self.clock.now();
+        let generation = self.traffic.generation;
+        let Some(Canary { step, opened: Some(_), renew_at, look_at, .. }) = self.canary().copied() else { return };
+        if renew_at <= now {
+            self.forget(EffectKind::RenewLease);
+            self.ensure(Effect::RenewLease { generation, lease: LEASE });
+            self.canary().into_iter().for_each(|canary| canary.renew_at = now.after(RENEW_EVERY));
+        }
+        if look_at <= now {
+            let window = self.plan.canary.get(step).map_or(Duration::ZERO, |step| step.window);
+            self.forget(EffectKind::Measure);
+            self.ensure(Effect::Measure { since: Since::Generation(generation), window });
+            self.canary().into_iter().for_each(|canary| canary.look_at = now.after(look_every(window)));
+        }
+    }
+
+    /// A look was made; `None`: it could not be.
+    pub(super) fn canary_measured(&mut self, canary: Canary, reading: Option<Reading>) {
+        let Canary { step, opened: Some(opened), .. } = canary else { return };
+        let Some(window) = self.plan.canary.get(step).map(|step| step.window) else { return };
+        let mut passed = self.clock.now().since(opened);
+        let mut verdict = Verdict::NoData;
+        if let Some(reading) = reading {
+            passed = passed.max(reading.elapsed);
+            verdict = self.judge(step, opened, Reading { window, ..reading });
+        }
+        let figures = || self.last_figures();
+        match verdict {
+            Verdict::Pass => self.advance(Point { stage: Stage::Canary, step }),
+            Verdict::Fail => self.fail(format!("the gate failed: {}", figures()), true),
+            Verdict::Environment => {
+                let why = format!("blue is as bad as green, so it is not green's fault: {}", figures());
+                self.hold_canary(step, why, true);
+            }
+            Verdict::NoData if passed >= self.longest(step) => {
+                self.hold_canary(step, "too few requests to judge it".to_owned(), reading.is_some());
+            }
+            Verdict::Inconclusive if passed >= self.longest(step) => {
+                let why = format!("the figures allow no verdict: {}", figures());
+                self.hold_canary(step, why, true);
+            }
+            Verdict::NoData | Verdict::Inconclusive => {}
+        }
+    }
+
+    /// Stops; tried again it opens a new window of the same step, promoted it goes on to the next.
+    pub(super) fn hold_canary(&mut self, step: usize, why: String, by_gate: bool) {
+        let at = Point { stage: Stage::Canary, step };
+        self.hold(Held { at, next: self.point_after(at), why }, by_gate);
+    }
+}

@@ -1,0 +1,240 @@
+//! What people ask for. Each command says what it did; asked for twice, it says that it holds already.
+
+use super::{
+    Approved, Command, Digest, Ending, Operator, Phase, Refusal, Reply, Retreat, RolloutId, Slot, Stage, State,
+};
+
+impl State {
+    pub(super) fn command(&mut self, by: &Operator, command: Command) -> Reply {
+        match command {
+            Command::Abort => self.abort(by),
+            Command::Rollback => self.rollback(by),
+            Command::Supersede { newer } => self.supersede(newer),
+            Command::Approve { digest, comment } => self.approve(by, digest, comment),
+            Command::Reject { comment } => self.reject(by, comment),
+            Command::PauseAt { stage } => self.pause_at(stage),
+            Command::Promote => self.promote(by),
+            Command::Retry => self.retry(),
+            Command::Switch { slot } => self.switch_to(slot),
+        }
+    }
+
+    fn abort(&mut self, by: &Operator) -> Reply {
+        if self.stage() == Stage::Done {
+            return self.over("abort");
+        }
+        self.end_by(self.ending(), format!("{by} aborted it"))
+    }
+
+    fn rollback(&mut self, by: &Operator) -> Reply {
+        let why = format!("{by} wanted the version before back");
+        if self.stage() != Stage::Done {
+            return self.end_by(self.ending(), why);
+        }
+        if self.blue.is_none() {
+            return Reply::Refused(Refusal::NothingBefore);
+        }
+        let ending = Ending::RolledBack;
+        self.go_back(Retreat { ending, why, by_gate: false, after_done: true, revivals: 0 });
+        Reply::Taken
+    }
+
+    fn supersede(&mut self, newer: RolloutId) -> Reply {
+        match self.stage() {
+            Stage::Done => self.over("supersede"),
+            Stage::Decommissioning => self
+                .not_here("supersede", "it ends by itself as soon as the old version is stopped; queue the newer one"),
+            _ => self.end_by(Ending::Superseded(newer), format!("rollout {newer} takes its place")),
+        }
+    }
+
+    fn ending(&self) -> Ending {
+        if self.traffic.moved { Ending::RolledBack } else { Ending::Aborted }
+    }
+
+    /// Begins the way back, unless it is on it or has gone it.
+    fn end_by(&mut self, ending: Ending, why: String) -> Reply {
+        match &self.phase {
+            Phase::Stuck(stuck) if stuck.at.stage().is_retreat() => self.unstick(),
+            phase if phase.stage().is_retreat() || phase.stage().is_final() => return Reply::Already,
+            _ => self.go_back(Retreat { ending, why, by_gate: false, after_done: false, revivals: 0 }),
+        }
+        Reply::Taken
+    }
+
+    fn may_approve(&self, by: &Operator, own: bool) -> Result<(), Refusal> {
+        let Some(rules) = &self.plan.approval else { return Ok(()) };
+        if !rules.approvers.is_empty() && !rules.approvers.contains(by) {
+            let approvers = rules.approvers.iter().map(|name| name.0.as_str()).collect::<Vec<_>>().join(", ");
+            return Err(Refusal::NoApprover { by: by.clone(), approvers });
+        }
+        if own && !rules.starter_may_approve && *by == self.plan.started_by {
+            return Err(Refusal::OwnRollout { by: by.clone() });
+        }
+        Ok(())
+    }
+
+    fn approve(&mut self, by: &Operator, digest: Digest, comment: Option<String>) -> Reply {
+        if self.evidence.approved.as_ref().is_some_and(|approved| approved.digest == digest) {
+            return Reply::Already;
+        }
+        if self.stage() != Stage::AwaitingApproval {
+            return self
+                .not_here("approve", "an approval is asked for after the smoke tests, where the manifest wants one");
+        }
+        if let Err(refusal) = self.may_approve(by, true) {
+            return Reply::Refused(refusal);
+        }
+        match &self.green {
+            Some(green) if green.digest != digest => {
+                Reply::Refused(Refusal::OtherDigest { offered: digest, wanted: green.digest.clone() })
+            }
+            _ => {
+                self.evidence.approved = Some(Approved { digest, by: by.clone(), comment, at: self.clock.now() });
+                self.advance(Stage::AwaitingApproval);
+                Reply::Taken
+            }
+        }
+    }
+
+    fn reject(&mut self, by: &Operator, comment: Option<String>) -> Reply {
+        if self.stage() != Stage::AwaitingApproval {
+            return self.not_here("reject", "`mana rollout abort` ends it at any time");
+        }
+        // Nobody has to be a second person to say no to what is their own.
+        if let Err(refusal) = self.may_approve(by, false) {
+            return Reply::Refused(refusal);
+        }
+        let comment = comment.map(|comment| format!(": {comment}")).unwrap_or_default();
+        self.fail(format!("{by} rejected it{comment}"), false);
+        Reply::Taken
+    }
+
+    fn pause_at(&mut self, stage: Stage) -> Reply {
+        let no = |why: &str| Reply::Refused(Refusal::NoPause { stage, why: why.to_owned() });
+        if !stage.can_pause() {
+            return no("it can stop before the stages from `checking` to `cutting-over`");
+        }
+        // Before its turn nobody knows yet whether there is a blue.
+        if !self.plan.has(stage, self.blue.is_some() || self.stage() == Stage::Queued) {
+            return no("this rollout has no such stage");
+        }
+        let Some(position) = self.position() else { return no("the rollout is not on its way forward") };
+        let waits_there = matches!(&self.phase, Phase::Held(held) if held.next.stage == stage && held.next.step == 0);
+        if waits_there {
+            return Reply::Already;
+        }
+        if position.stage >= stage {
+            return no("the rollout is there already, or past it");
+        }
+        if self.pauses.insert(stage) { Reply::Taken } else { Reply::Already }
+    }
+
+    fn promote(&mut self, by: &Operator) -> Reply {
+        match self.phase.clone() {
+            Phase::Held(held) => self.go_on_at(held.next),
+            Phase::Window(window) if window.asked && window.live == Slot::Green => {
+                self.advance(Stage::Window);
+                Reply::Taken
+            }
+            Phase::Stuck(stuck) => match stuck.at.stage() {
+                // Whoever says so has looked that the process is gone.
+                Stage::Clearing => {
+                    self.end();
+                    Reply::Taken
+                }
+                Stage::Decommissioning => {
+                    self.advance(Stage::Decommissioning);
+                    Reply::Taken
+                }
+                // Blue cannot be brought back, so the only version that runs takes over.
+                Stage::Reviving if self.green_ready && self.missing_evidence().is_none() => {
+                    self.retreat = None;
+                    self.enter(Stage::CuttingOver.into());
+                    Reply::Taken
+                }
+                _ => self.not_here("promote", "`mana rollout retry` tries again what it is stuck with"),
+            },
+            Phase::AwaitingApproval => {
+                self.not_here("promote", &format!("it needs an approval, {by}: `mana rollout approve`"))
+            }
+            phase if phase.stage().is_final() => self.over("promote"),
+            _ => self.not_here("promote", "it goes on by itself when what it waits for is good"),
+        }
+    }
+
+    fn retry(&mut self) -> Reply {
+        match self.phase.clone() {
+            Phase::Held(held) => self.go_on_at(held.at),
+            Phase::Stuck(_) => {
+                self.unstick();
+                Reply::Taken
+            }
+            Phase::Aborted | Phase::RolledBack => {
+                self.start_anew();
+                Reply::Taken
+            }
+            Phase::Done | Phase::Superseded => self.over("retry"),
+            _ => self.not_here("retry", "it is still at its first try; abort it first"),
+        }
+    }
+
+    /// From the first stage, with nothing that an earlier attempt has shown.
+    fn start_anew(&mut self) {
+        let fresh = Self::new(self.id, self.plan.clone());
+        let kept = std::mem::replace(self, fresh);
+        self.clock = kept.clock;
+        self.n = kept.n;
+        self.attempt = kept.attempt.saturating_add(1);
+        self.blue = kept.blue;
+        self.traffic.generation = kept.traffic.generation;
+        self.looks = kept.looks;
+        self.open = kept.open;
+        self.advance(Stage::Queued);
+    }
+
+    fn go_on_at(&mut self, point: super::Point) -> Reply {
+        if point.stage >= Stage::Canary {
+            let blue_lost = self.blue.is_some() && !self.blue_ready;
+            if blue_lost || !self.green_ready {
+                let slot = if blue_lost { Slot::Blue } else { Slot::Green };
+                let instead = "wait until it is, or abort the rollout".to_owned();
+                return Reply::Refused(Refusal::NotReady { slot, instead });
+            }
+        }
+        if self.has_work() {
+            return self.not_here("go on", "the edge has not put green to 0 % yet; try again in a moment");
+        }
+        self.enter(point);
+        Reply::Taken
+    }
+
+    fn switch_to(&mut self, slot: Slot) -> Reply {
+        let Phase::Window(window) = &self.phase else {
+            return match self.stage() {
+                Stage::Done if slot == Slot::Green => Reply::Already,
+                Stage::RolledBack if slot == Slot::Blue => Reply::Already,
+                _ => self.not_here("switch", "both slots are ready only after a cutover; `mana rollback` works always"),
+            };
+        };
+        if window.live == slot {
+            return Reply::Already;
+        }
+        let ready = if slot == Slot::Blue { self.blue_ready } else { self.green_ready };
+        if !ready {
+            let instead = "`mana rollback` starts the old version first".to_owned();
+            return Reply::Refused(Refusal::NotReady { slot, instead });
+        }
+        self.switch(slot);
+        Reply::Taken
+    }
+
+    fn over(&self, command: &str) -> Reply {
+        Reply::Refused(Refusal::Over { rollout: self.id, stage: self.stage(), command: command.to_owned() })
+    }
+
+    fn not_here(&self, command: &str, instead: &str) -> Reply {
+        let (rollout, stage) = (self.id, self.stage());
+        Reply::Refused(Refusal::NotHere { rollout, stage, command: command.to_owned(), instead: instead.to_owned() })
+    }
+}

@@ -1,0 +1,69 @@
+//! What the world says by itself: a slot got ready or was lost, and how everything stands after a restart.
+
+use super::{Facts, Health, Percent, Phase, Slot, Stage, State};
+
+impl State {
+    pub(super) fn seen(&mut self, slot: Slot, health: &Health) {
+        match (slot, health) {
+            (Slot::Blue, Health::Ready) => {
+                self.blue_ready |= self.blue.is_some() && self.stage() != Stage::Decommissioning;
+            }
+            (Slot::Green, Health::Ready) => self.green_ready |= self.green_started && self.stage() != Stage::Clearing,
+            (Slot::Green, Health::Lost(why)) if std::mem::take(&mut self.green_ready) => self.green_lost(why),
+            (Slot::Blue, Health::Lost(why)) if std::mem::take(&mut self.blue_ready) => self.blue_lost(why),
+            // What was not known to be ready is being started, and whoever starts it will say.
+            (_, Health::Lost(_) | Health::Unknown) => {}
+        }
+    }
+
+    fn green_lost(&mut self, why: &str) {
+        match &self.phase {
+            // Blue serves: a person may still want to look at green, and the end of the window stops it.
+            Phase::Window(window) if window.live == Slot::Blue => {}
+            Phase::Window(_) => self.fail(format!("green was lost after the cutover: {why}"), false),
+            phase if (Stage::GreenStarting..=Stage::CuttingOver).contains(&phase.stage()) => {
+                self.fail(format!("green was lost: {why}"), false);
+            }
+            Phase::Held(_) => self.fail(format!("green was lost: {why}"), false),
+            _ => {}
+        }
+    }
+
+    fn blue_lost(&mut self, why: &str) {
+        match &self.phase {
+            Phase::Verifying => self.fail(format!("blue was lost on the new schema: {why}"), false),
+            Phase::Canary(_) | Phase::CuttingOver => self.fail(format!("blue was lost: {why}"), false),
+            Phase::Window(window) if window.live == Slot::Green => self.warm_up(why),
+            Phase::Window(_) => self.fail(format!("blue was lost while it served: {why}"), false),
+            Phase::Returning => self.find_way_back(),
+            // It was to get its traffic back just now.
+            Phase::Held(_) if self.has_work() => self.fail(format!("blue was lost: {why}"), false),
+            _ => {}
+        }
+    }
+
+    /// Takes over what edge and runtime say, throws a window away that nobody watched, and repeats what has no outcome.
+    pub(super) fn restarted(&mut self, facts: &Facts) {
+        let known = facts.traffic.map_or(self.traffic.generation, |traffic| traffic.generation);
+        self.traffic.generation = self.traffic.generation.max(known);
+        self.seen(Slot::Blue, &facts.blue);
+        self.seen(Slot::Green, &facts.green);
+        let serves = facts.traffic.map(|traffic| traffic.green);
+        match self.phase.clone() {
+            Phase::Canary(canary) => self.open_canary(canary.step, 0),
+            Phase::Window(window) => {
+                let wanted = if window.live == Slot::Green { Percent::ALL } else { Percent::NONE };
+                self.watch_anew(serves != Some(wanted));
+            }
+            Phase::Held(_) if self.traffic.moved && serves != Some(Percent::NONE) => {
+                if self.blue_ready {
+                    self.weigh(Percent::NONE, None);
+                } else {
+                    self.fail("blue was lost while green was held".to_owned(), false);
+                }
+            }
+            _ => {}
+        }
+        self.repeat_all();
+    }
+}

@@ -1,0 +1,79 @@
+//! Looks of the gate: what was counted, what came of it. Kept, so that a verdict can be shown with its figures.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Elapsed, Generation, Stage, State};
+use crate::gate::{self, Judgement, Reading, Verdict};
+
+/// So many windows are remembered with their figures. The journal has them all.
+pub const LOOKS_KEPT: usize = 64;
+
+/// One look at a window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Look {
+    /// At what.
+    pub stage: Stage,
+    /// Which step of the canary; 0 after it.
+    pub step: usize,
+    /// In which attempt.
+    pub attempt: u32,
+    /// Of which weights.
+    pub generation: Generation,
+    /// When the window opened.
+    pub opened: Elapsed,
+    /// When it was looked at last.
+    pub at: Elapsed,
+    /// The edge's counts.
+    pub reading: Reading,
+    /// The verdict, with each figure beside its limit.
+    pub judgement: Judgement,
+}
+
+/// How often the gate looks: twenty times in a window, which is what its error rates are computed for.
+pub(super) fn look_every(window: Duration) -> Duration {
+    (window / 20).max(Duration::from_secs(5)).min(window)
+}
+
+impl State {
+    /// Judges a reading of the window that opened then, and keeps it in the place of the last look at the same window.
+    pub(super) fn judge(&mut self, step: usize, opened: Elapsed, reading: Reading) -> Verdict {
+        let judgement = gate::judge(&self.plan.gate, &reading);
+        let mut verdict = judgement.verdict;
+        // The judge says so as well. Twice, because nothing else lets a bad release through.
+        if verdict == Verdict::Pass && (!reading.complete || reading.elapsed < reading.window) {
+            verdict = Verdict::Inconclusive;
+        }
+        let (stage, attempt, generation) = (self.stage(), self.attempt, self.traffic.generation);
+        let look = Look { stage, step, attempt, generation, opened, at: self.clock.now(), reading, judgement };
+        let same =
+            |old: &Look| (old.stage, old.attempt, old.generation, old.opened) == (stage, attempt, generation, opened);
+        match self.looks.last_mut() {
+            Some(last) if same(last) => *last = look,
+            _ => self.looks.push(look),
+        }
+        if self.looks.len() > LOOKS_KEPT {
+            self.looks.remove(0);
+        }
+        verdict
+    }
+
+    /// The last look of this attempt in a sentence, for people.
+    pub(super) fn last_figures(&self) -> String {
+        let Some(look) = self.looks.last() else { return "the gate has no figures".to_owned() };
+        let breached: Vec<_> = look
+            .judgement
+            .findings
+            .iter()
+            .filter(|finding| !finding.met)
+            .map(|finding| format!("{} {} against a limit of {}", finding.figure, finding.value, finding.limit))
+            .collect();
+        if breached.is_empty() {
+            let green = look.reading.green;
+            format!("{} errors in {} requests", green.errors, green.requests)
+        } else {
+            breached.join(", ")
+        }
+    }
+}

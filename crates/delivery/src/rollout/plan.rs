@@ -1,0 +1,254 @@
+//! What one rollout goes through, made from the manifest when it is asked for and never changed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::{Digest, Operator, Percent, Release, Stage};
+use crate::gate;
+
+/// More steps, checks or approvers than anyone needs are a mistake in the manifest.
+pub const MOST_IN_A_LIST: usize = 32;
+
+/// The whole way, and who is asked on it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// `v1.6.0`.
+    pub version: String,
+    /// The artefact, where it exists already; else `build` makes it.
+    pub digest: Option<Digest>,
+    /// Who asked for it.
+    pub started_by: Operator,
+    /// Who is waited for when it is held or stuck; nobody: the one who started it.
+    pub on_call: Vec<Operator>,
+    /// Names of the checks, run side by side.
+    pub checks: Vec<String>,
+    /// Which of the stages it has that a plan may leave out: building, scanning, staging, smoking, migrating.
+    pub stages: BTreeSet<Stage>,
+    /// Who has to say yes; `None`: nobody.
+    pub approval: Option<Approval>,
+    /// Shares of traffic before everything, growing.
+    pub canary: Vec<CanaryStep>,
+    /// What the gates ask for.
+    pub gate: gate::Policy,
+    /// The time after the cutover.
+    pub warm: Warm,
+    /// Longest time an instance may take to finish what it has when it is stopped.
+    pub drain: Duration,
+    /// Where the longest time of a stage is not the usual one.
+    pub deadlines: BTreeMap<Stage, Duration>,
+    /// Stages before which it stops until a person says `promote`.
+    pub pause_at: BTreeSet<Stage>,
+}
+
+/// One share of traffic and how long it is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CanaryStep {
+    /// Green's share, 1 to 99.
+    pub share: Percent,
+    /// How long it has to be good.
+    pub window: Duration,
+}
+
+/// Who may let it into production.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// By name; nobody named: any operator.
+    pub approvers: Vec<Operator>,
+    /// Whether the one who started it may approve it as well.
+    pub starter_may_approve: bool,
+    /// How long it waits.
+    pub expiry: Duration,
+}
+
+/// The time in which blue stays ready to take everything back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warm {
+    /// How long at least.
+    pub window: Duration,
+    /// The gate judges windows of this length, one after the other: errors late in a long window must not drown in the good
+    /// requests before them. The last one has to have passed before blue goes.
+    pub guard: Duration,
+    /// What a breach does.
+    pub on_breach: OnBreach,
+}
+
+/// What a breach in the warm window does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnBreach {
+    /// Everything back to blue, at once.
+    SwitchBack,
+    /// A person is paged and decides. A green that is lost goes back all the same: there is nothing to decide.
+    Ask,
+}
+
+/// What no rollout can follow.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PlanError {
+    /// See the message.
+    #[error(
+        "the plan neither builds a release nor names the digest of one, so nothing could be delivered: add a build command or deploy a release that exists"
+    )]
+    NothingToDeliver,
+    /// See the message.
+    #[error(
+        "canary step {step} sends {share} % to green: shares lie between 1 and 99 and grow from step to step (100 % is the cutover, which comes by itself)"
+    )]
+    Share {
+        /// From 1.
+        step: usize,
+        /// What was asked for.
+        share: u8,
+    },
+    /// See the message.
+    #[error("{0} lasts no time at all: give it a length, such as `10m`")]
+    Empty(&'static str),
+    /// See the message.
+    #[error(
+        "the warm window is shorter than the windows its gate judges, so it could never pass: make `window` at least as long as `guard`"
+    )]
+    GuardTooLong,
+    /// See the message.
+    #[error("there are {count} {what}, and at most {MOST_IN_A_LIST} are possible")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        count: usize,
+    },
+    /// See the message.
+    #[error(
+        "it cannot pause at `{0}`: a rollout pauses before one of the stages from `checking` to `cutting-over` that it has"
+    )]
+    NoPause(Stage),
+    /// See the message.
+    #[error("`{0}` is no stage that a plan adds: `stages` takes building, scanning, staging, smoking and migrating")]
+    NotOptional(Stage),
+}
+
+impl Default for Warm {
+    fn default() -> Self {
+        Self { window: Duration::from_hours(1), guard: Duration::from_mins(10), on_breach: OnBreach::SwitchBack }
+    }
+}
+
+impl Default for Approval {
+    fn default() -> Self {
+        Self { approvers: Vec::new(), starter_may_approve: false, expiry: Duration::from_hours(24) }
+    }
+}
+
+impl Plan {
+    /// The shortest way there is for a release that exists: no stage before production, the usual canary and window.
+    pub fn new(version: impl Into<String>, digest: Digest, started_by: Operator) -> Self {
+        Self {
+            version: version.into(),
+            digest: Some(digest),
+            started_by,
+            on_call: Vec::new(),
+            checks: Vec::new(),
+            stages: BTreeSet::new(),
+            approval: None,
+            canary: vec![CanaryStep { share: Percent::TENTH, window: Duration::from_mins(10) }],
+            gate: gate::Policy::default(),
+            warm: Warm::default(),
+            drain: Duration::from_secs(30),
+            deadlines: BTreeMap::new(),
+            pause_at: BTreeSet::new(),
+        }
+    }
+
+    /// Whether it can be followed.
+    pub fn check(&self) -> Result<(), PlanError> {
+        if !self.builds() && self.digest.is_none() {
+            return Err(PlanError::NothingToDeliver);
+        }
+        let approvers = self.approval.as_ref().map_or(0, |approval| approval.approvers.len());
+        let lists = [("checks", self.checks.len()), ("canary steps", self.canary.len()), ("approvers", approvers)];
+        if let Some((what, count)) = lists.into_iter().find(|(_, count)| *count > MOST_IN_A_LIST) {
+            return Err(PlanError::TooMany { what, count });
+        }
+        let mut least = 1;
+        for (index, step) in self.canary.iter().enumerate() {
+            let share = step.share.get();
+            if !(least..=99).contains(&share) {
+                return Err(PlanError::Share { step: index + 1, share });
+            }
+            least = share + 1;
+        }
+        if self.canary.iter().any(|step| step.window.is_zero()) {
+            return Err(PlanError::Empty("a canary step"));
+        }
+        if self.warm.guard.is_zero() {
+            return Err(PlanError::Empty("the window that the gate judges after the cutover"));
+        }
+        if self.warm.guard > self.warm.window {
+            return Err(PlanError::GuardTooLong);
+        }
+        let optional = [Stage::Building, Stage::Scanning, Stage::Staging, Stage::Smoking, Stage::Migrating];
+        if let Some(stage) = self.stages.iter().find(|stage| !optional.contains(stage)) {
+            return Err(PlanError::NotOptional(*stage));
+        }
+        match self.pause_at.iter().find(|stage| !stage.can_pause()) {
+            Some(stage) => Err(PlanError::NoPause(*stage)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether it goes through that stage. `replaces`: there is a blue.
+    pub fn has(&self, stage: Stage, replaces: bool) -> bool {
+        match stage {
+            Stage::Checking => !self.checks.is_empty(),
+            Stage::Building | Stage::Scanning | Stage::Staging | Stage::Smoking | Stage::Migrating => {
+                self.stages.contains(&stage)
+            }
+            Stage::AwaitingApproval => self.approval.is_some(),
+            // Without a blue there is nothing to compare with, nothing to keep warm and nothing to stop.
+            Stage::Canary => replaces && !self.canary.is_empty(),
+            Stage::Window | Stage::Decommissioning => replaces,
+            Stage::GreenStarting | Stage::Verifying | Stage::CuttingOver | Stage::Done => true,
+            _ => false,
+        }
+    }
+
+    /// Longest time in a stage. A canary's and a window's come on top of what they have to last anyway.
+    pub fn deadline(&self, stage: Stage) -> Duration {
+        let minutes = match stage {
+            Stage::Checking | Stage::Building => 30,
+            Stage::Staging | Stage::Window => 60,
+            Stage::Scanning | Stage::Smoking | Stage::Migrating => 10,
+            Stage::AwaitingApproval => {
+                return self.approval.as_ref().map_or(Duration::ZERO, |approval| approval.expiry);
+            }
+            Stage::Held => 24 * 60,
+            Stage::Clearing | Stage::Decommissioning => return self.or(stage, 5) + self.drain,
+            Stage::Verifying | Stage::CuttingOver | Stage::Returning => 2,
+            _ => 5,
+        };
+        self.or(stage, minutes)
+    }
+
+    fn or(&self, stage: Stage, minutes: u64) -> Duration {
+        self.deadlines.get(&stage).copied().unwrap_or(Duration::from_mins(minutes))
+    }
+
+    fn builds(&self) -> bool {
+        self.stages.contains(&Stage::Building)
+    }
+
+    /// What it brings, where that exists already.
+    pub(super) fn release(&self) -> Option<Release> {
+        let digest = self.digest.clone().filter(|_| !self.builds())?;
+        Some(Release { version: self.version.clone(), digest })
+    }
+
+    /// Whom it waits for when it cannot go on by itself.
+    pub fn responsible(&self) -> &[Operator] {
+        if self.on_call.is_empty() { std::slice::from_ref(&self.started_by) } else { &self.on_call }
+    }
+}

@@ -1,0 +1,494 @@
+//! A world that carries out effects as the real one does: an edge with generations and leases, two slots with instances, a
+//! driver that can fail, be late, do things twice or be killed. It checks the invariants wherever something happens.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::super::*;
+use super::watch::Watch;
+use crate::gate::{Counts, Reading};
+
+pub(crate) const BLUE: &str = "b1";
+pub(crate) const GREEN: &str = "g1";
+
+pub(crate) fn release(digest: &str) -> Release {
+    Release { version: format!("v-{digest}"), digest: Digest(digest.into()) }
+}
+
+pub(crate) fn operator(name: &str) -> Operator {
+    Operator(name.into())
+}
+
+/// What the edge will count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Quality {
+    Good,
+    Bad,
+    Silent,
+    BothBad,
+    Gap,
+}
+
+/// How an effect goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Honest,
+    /// Carried out twice, answered once.
+    Twice,
+    Fails,
+    /// Not carried out, and nobody knows.
+    Lost,
+    /// Carried out, and nobody knows.
+    AnswerLost,
+    /// It works on something else than what was asked for.
+    WrongDigest,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Instance {
+    pub(crate) id: u64,
+    pub(crate) digest: Digest,
+    pub(crate) ready: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Edge {
+    pub(crate) generation: u64,
+    pub(crate) green: Option<u8>,
+    /// Up-time at which the lease runs out.
+    lease: Option<u64>,
+    expired: bool,
+    applied_at: u64,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct World {
+    pub(crate) up_ms: u64,
+    pub(crate) wall_ms: u64,
+    pub(crate) edge: Edge,
+    pub(crate) edge_away: bool,
+    /// Blue and green.
+    pub(crate) slots: [Option<Instance>; 2],
+    /// The newest effect that was carried out on each slot.
+    fences: [u64; 2],
+    instances: u64,
+    pub(crate) migrated: bool,
+    pub(crate) migration_breaks_blue: bool,
+    pub(crate) quality: Quality,
+    pub(crate) state: State,
+    pub(crate) journal: Vec<Event>,
+    /// Asked for and not answered.
+    pub(crate) flying: Vec<Intent>,
+    /// Was asked for once.
+    pub(crate) old: Vec<Intent>,
+    /// Was answered once.
+    pub(crate) answers: Vec<(Key, Outcome)>,
+    pub(crate) news: Vec<News>,
+    pub(crate) carried_out: Vec<Intent>,
+    pub(crate) watch: Watch,
+}
+
+pub(crate) fn index(slot: Slot) -> usize {
+    usize::from(slot == Slot::Green)
+}
+
+impl World {
+    pub(crate) fn new(plan: Plan) -> Self {
+        let state = State::new(RolloutId(7), plan);
+        Self {
+            up_ms: 5_000_000,
+            wall_ms: 1_700_000_000_000,
+            edge: Edge { generation: 3, green: Some(0), lease: None, expired: false, applied_at: 0 },
+            edge_away: false,
+            slots: [Some(Instance { id: 1, digest: Digest(BLUE.into()), ready: true }), None],
+            fences: [0, 0],
+            instances: 1,
+            migrated: false,
+            migration_breaks_blue: false,
+            quality: Quality::Good,
+            watch: Watch::new(&state),
+            state,
+            journal: Vec::new(),
+            flying: Vec::new(),
+            old: Vec::new(),
+            answers: Vec::new(),
+            news: Vec::new(),
+            carried_out: Vec::new(),
+        }
+    }
+
+    /// A world in which nothing served before.
+    pub(crate) fn empty(plan: Plan) -> Self {
+        let mut world = Self::new(plan);
+        world.slots = [None, None];
+        world.edge.green = None;
+        world
+    }
+
+    pub(crate) fn start(&mut self) -> Reply {
+        let blue = self.slots[0].as_ref().map(|_| release(BLUE));
+        let generation = Generation(self.edge.generation);
+        self.event(What::Start { blue, generation })
+    }
+
+    pub(crate) fn stage(&self) -> Stage {
+        self.state.stage()
+    }
+
+    /// One event: step, journal, effects to the driver. Checks everything.
+    pub(crate) fn event(&mut self, what: What) -> Reply {
+        let event = Event { at: Time { up_ms: self.up_ms, wall_ms: self.wall_ms }, what };
+        let before = self.state.clone();
+        let Step { effects, reply } = self.state.step(event.clone());
+        if reply == Reply::Taken {
+            self.journal.push(event.clone());
+        }
+        self.watch.stepped(&before, &event, &self.state, &effects, &reply);
+        let open: Vec<_> = self.state.outstanding().map(|intent| intent.key).collect();
+        let restarted = matches!(event.what, What::Restarted { .. });
+        let flying = std::mem::take(&mut self.flying);
+        let (stay, gone): (Vec<_>, Vec<_>) =
+            flying.into_iter().partition(|intent| !restarted && open.contains(&intent.key));
+        self.flying = stay;
+        self.old.extend(gone);
+        self.flying.extend(effects);
+        reply
+    }
+
+    pub(crate) fn command(&mut self, by: &str, command: Command) -> Reply {
+        self.event(What::Command { by: operator(by), command })
+    }
+
+    /// Time passes, at the edge too.
+    pub(crate) fn pass(&mut self, span: Duration) {
+        let ms = u64::try_from(span.as_millis()).unwrap();
+        self.up_ms += ms;
+        self.wall_ms = self.wall_ms.saturating_add(ms);
+        if self.edge.lease.is_some_and(|lease| lease <= self.up_ms) {
+            self.edge.lease = None;
+            self.edge.expired = true;
+            self.edge.green = Some(0);
+        }
+    }
+
+    pub(crate) fn tick_after(&mut self, span: Duration) {
+        self.pass(span);
+        self.event(What::Tick);
+    }
+
+    /// To the next moment at which something is due; false when nothing is.
+    pub(crate) fn wake(&mut self) -> bool {
+        let Some(wait) = self.state.next_wake() else { return false };
+        self.tick_after(wait);
+        true
+    }
+
+    /// Carries out one of what is asked for, and answers.
+    pub(crate) fn act(&mut self, index: usize, fate: Fate) {
+        if self.flying.is_empty() {
+            return;
+        }
+        let intent = self.flying.remove(index % self.flying.len());
+        self.old.push(intent.clone());
+        let outcome = match fate {
+            Fate::Honest => self.carry_out(&intent),
+            Fate::Twice => {
+                self.carry_out(&intent);
+                self.carry_out(&intent)
+            }
+            Fate::Fails => Outcome::Failed { reason: "no".into() },
+            Fate::Lost => Outcome::Unknown { reason: "nobody there".into() },
+            Fate::AnswerLost => {
+                self.carry_out(&intent);
+                Outcome::Unknown { reason: "no answer".into() }
+            }
+            Fate::WrongDigest => match self.carry_out(&intent) {
+                Outcome::Passed { .. } => Outcome::Passed { digest: Digest("other".into()) },
+                outcome => outcome,
+            },
+        };
+        self.answer(intent.key, outcome);
+    }
+
+    pub(crate) fn answer(&mut self, key: Key, outcome: Outcome) -> Reply {
+        self.answers.push((key, outcome.clone()));
+        self.event(What::Outcome { key, outcome })
+    }
+
+    /// Carries out and answers everything that is asked for.
+    pub(crate) fn act_all(&mut self) {
+        while !self.flying.is_empty() {
+            self.act(0, Fate::Honest);
+        }
+    }
+
+    /// Works and waits until it is there or nothing happens any more.
+    #[track_caller]
+    pub(crate) fn run_to(&mut self, stage: Stage) {
+        for _ in 0..20_000 {
+            if self.stage() == stage {
+                return;
+            }
+            if self.flying.is_empty() {
+                if !self.wake() {
+                    break;
+                }
+            } else {
+                self.act(0, Fate::Honest);
+            }
+        }
+        assert_eq!(self.stage(), stage, "it stopped elsewhere: {:?} {:?}", self.state.phase(), self.state.retreat());
+    }
+
+    /// Works, waits and says yes until it is over.
+    #[track_caller]
+    pub(crate) fn finish(&mut self) -> Stage {
+        for _ in 0..20_000 {
+            self.act_all();
+            if self.state.is_final() {
+                return self.stage();
+            }
+            match self.stage() {
+                Stage::Queued => {
+                    self.start();
+                }
+                Stage::AwaitingApproval => {
+                    let digest = self.state.green().unwrap().digest.clone();
+                    self.command("ada", Command::Approve { digest, comment: None });
+                }
+                Stage::Stuck => {
+                    assert_eq!(self.command("ada", Command::Retry), Reply::Taken);
+                }
+                Stage::Held => {
+                    self.command("ada", Command::Retry);
+                    if self.stage() == Stage::Held {
+                        self.wake();
+                    }
+                }
+                _ => {
+                    assert!(self.wake() || matches!(self.state.phase(), Phase::Window(_)), "zombie: {:?}", self.state);
+                    if let Phase::Window(window) = self.state.phase()
+                        && window.asked
+                    {
+                        self.command("ada", Command::Promote);
+                    }
+                }
+            }
+        }
+        panic!("it never ends: {:?}", self.state)
+    }
+
+    /// The control plane dies and comes back: what was in memory is gone, effects in the air are lost or done.
+    pub(crate) fn crash(&mut self, edge_answers: bool, runtime_answers: bool) {
+        let plan = self.state.plan().clone();
+        let folded = State::fold(self.state.id(), plan, self.journal.iter().cloned());
+        // The clock may have gone on with events that changed nothing else.
+        assert_eq!(folded, self.state, "the journal leads elsewhere");
+        let flying = std::mem::take(&mut self.flying);
+        self.old.extend(flying);
+        let facts = self.facts(edge_answers, runtime_answers);
+        self.event(What::Restarted { facts });
+    }
+
+    /// The machine starts again: the clock of the edge begins anew.
+    pub(crate) fn edge_rebooted(&mut self) {
+        self.edge.applied_at = 0;
+    }
+
+    fn facts(&self, edge_answers: bool, runtime_answers: bool) -> Facts {
+        let traffic = edge_answers.then(|| TrafficFacts {
+            generation: Generation(self.edge.generation),
+            green: Percent::try_from(self.edge.green.unwrap_or(0)).unwrap(),
+        });
+        let health = |slot: usize| match &self.slots[slot] {
+            _ if !runtime_answers => Health::Unknown,
+            Some(instance) if instance.ready => Health::Ready,
+            _ => Health::Lost("it does not run".into()),
+        };
+        Facts { traffic, blue: health(0), green: health(1) }
+    }
+
+    /// An instance goes down; `noticed`: somebody says so.
+    pub(crate) fn lose(&mut self, slot: Slot, noticed: bool) {
+        if let Some(instance) = &mut self.slots[index(slot)] {
+            instance.ready = false;
+            if noticed {
+                self.event(What::Seen { slot, health: Health::Lost("three crashes in a row".into()) });
+            }
+        }
+    }
+
+    pub(crate) fn heal(&mut self, slot: Slot) {
+        if let Some(instance) = &mut self.slots[index(slot)] {
+            instance.ready = true;
+            self.event(What::Seen { slot, health: Health::Ready });
+        }
+    }
+
+    fn ready(&self, slot: Slot) -> bool {
+        self.slots[index(slot)].as_ref().is_some_and(|instance| instance.ready)
+    }
+
+    /// What the real driver does. Idempotent, fenced.
+    pub(crate) fn carry_out(&mut self, intent: &Intent) -> Outcome {
+        self.carried_out.push(intent.clone());
+        let digest = |digest: &Digest| Outcome::Passed { digest: digest.clone() };
+        match &intent.effect {
+            Effect::Notify(news) => {
+                self.news.push(news.clone());
+                Outcome::Done
+            }
+            Effect::Build { .. } => Outcome::Built { digest: Digest(GREEN.into()) },
+            Effect::Scan { digest: asked } | Effect::Smoke { digest: asked } => digest(asked),
+            Effect::DeployStaging { release } => digest(&release.digest),
+            Effect::RunCheck { .. } | Effect::AskApproval { .. } | Effect::RetireRelease { .. } => Outcome::Done,
+            Effect::EnsureMigrated { .. } => {
+                self.migrated = true;
+                if self.migration_breaks_blue {
+                    self.slots[0].iter_mut().for_each(|blue| blue.ready = false);
+                }
+                Outcome::Done
+            }
+            Effect::EnsureRunning { slot, release } => self.run(*slot, release, intent.key.n),
+            Effect::Verify { slot, digest: asked } => {
+                if self.ready(*slot) {
+                    digest(asked)
+                } else {
+                    Outcome::Failed { reason: format!("{slot} does not answer") }
+                }
+            }
+            Effect::EnsureStopped { slot, .. } => self.stop(*slot, intent.key.n),
+            Effect::EnsureWeights { .. } | Effect::EnsureUnrouted { .. } | Effect::RenewLease { .. }
+                if self.edge_away =>
+            {
+                Outcome::Unknown { reason: "the edge does not answer".into() }
+            }
+            Effect::EnsureWeights { blue, green, generation, lease } => self.weigh(*blue, *green, *generation, *lease),
+            Effect::EnsureUnrouted { generation } => self.apply(generation.0, None, None),
+            Effect::RenewLease { generation, lease } => {
+                if self.edge.generation == generation.0 && !self.edge.expired && self.edge.lease.is_some() {
+                    self.edge.lease = Some(self.up_ms + u64::try_from(lease.as_millis()).unwrap());
+                    Outcome::Done
+                } else {
+                    Outcome::Failed { reason: "the lease has run out".into() }
+                }
+            }
+            Effect::Measure { since, window } => Outcome::Measured { reading: self.measure(*since, *window) },
+        }
+    }
+
+    fn run(&mut self, slot: Slot, release: &Release, n: u64) -> Outcome {
+        if n < self.fences[index(slot)] {
+            return Outcome::Failed { reason: "something newer was asked for".into() };
+        }
+        self.fences[index(slot)] = n;
+        match &mut self.slots[index(slot)] {
+            Some(instance) if instance.digest == release.digest => instance.ready = true,
+            place => {
+                self.instances += 1;
+                *place = Some(Instance { id: self.instances, digest: release.digest.clone(), ready: true });
+            }
+        }
+        Outcome::Passed { digest: release.digest.clone() }
+    }
+
+    fn stop(&mut self, slot: Slot, n: u64) -> Outcome {
+        if n < self.fences[index(slot)] {
+            return Outcome::Failed { reason: "something newer was asked for".into() };
+        }
+        self.fences[index(slot)] = n;
+        let weight = self.edge.green.map_or(0, |green| if slot == Slot::Green { green } else { 100 - green });
+        assert_eq!(weight, 0, "invariant 2: {slot} is stopped and has weight");
+        self.slots[index(slot)] = None;
+        Outcome::Done
+    }
+
+    fn weigh(&mut self, blue: Percent, green: Percent, generation: Generation, lease: Option<Duration>) -> Outcome {
+        assert_eq!(blue.get() + green.get(), 100, "invariant 1");
+        if generation.0 >= self.edge.generation {
+            for (slot, share) in [(Slot::Blue, blue), (Slot::Green, green)] {
+                if share > Percent::NONE && !self.ready(slot) {
+                    return Outcome::Failed { reason: format!("{slot} is not ready") };
+                }
+            }
+        }
+        let lease = lease.map(|lease| self.up_ms + u64::try_from(lease.as_millis()).unwrap());
+        let outcome = self.apply(generation.0, Some(green.get()), lease);
+        if outcome == Outcome::Done && green > Percent::NONE && self.edge.green == Some(green.get()) {
+            let running = self.slots[1].as_ref().unwrap();
+            self.watch.serves(&self.state, green, running);
+        }
+        outcome
+    }
+
+    fn apply(&mut self, generation: u64, green: Option<u8>, lease: Option<u64>) -> Outcome {
+        if generation < self.edge.generation || (generation == self.edge.generation && self.edge.expired) {
+            return Outcome::Stale { current: Generation(self.edge.generation) };
+        }
+        if generation == self.edge.generation {
+            self.edge.lease = self.edge.lease.and(lease);
+            return Outcome::Done;
+        }
+        self.edge = Edge { generation, green, lease, expired: false, applied_at: self.up_ms };
+        Outcome::Done
+    }
+
+    fn measure(&self, since: Since, window: Duration) -> Reading {
+        let counts = |errors| Counts { requests: 20_000, errors, timed: 20_000, slow: 0 };
+        let (elapsed, mut complete) = match since {
+            Since::Last(span) => (span, true),
+            Since::Generation(generation) => {
+                let served = self.edge.generation == generation.0 && !self.edge.expired;
+                (Duration::from_millis(self.up_ms - self.edge.applied_at.min(self.up_ms)), served)
+            }
+        };
+        let (green, blue) = match self.quality {
+            Quality::Good | Quality::Gap => (counts(0), counts(0)),
+            Quality::Bad => (counts(5_000), counts(0)),
+            Quality::BothBad => (counts(5_000), counts(5_000)),
+            Quality::Silent => (Counts::default(), Counts::default()),
+        };
+        complete &= self.quality != Quality::Gap;
+        let blue = (self.edge.green != Some(100)).then_some(blue);
+        Reading { elapsed, window, green, blue, complete }
+    }
+}
+
+/// Stages that were entered, in order.
+pub(crate) fn stages(world: &World) -> Vec<Stage> {
+    let mut state = State::new(world.state.id(), world.state.plan().clone());
+    let mut stages = vec![state.stage()];
+    for event in world.journal.iter().cloned() {
+        let _: Step = state.step(event);
+        if stages.last() != Some(&state.stage()) {
+            stages.push(state.stage());
+        }
+    }
+    stages
+}
+
+/// Everything there is: two checks, build, scan, staging, smoke, approval, migration, canary in two uneven steps.
+pub(crate) fn full() -> Plan {
+    let mut plan = Plan::new("v2", Digest(GREEN.into()), operator("bob"));
+    plan.digest = None;
+    plan.checks = vec!["lint".into(), "test".into()];
+    plan.stages = BTreeSet::from([Stage::Building, Stage::Scanning, Stage::Staging, Stage::Smoking, Stage::Migrating]);
+    plan.approval = Some(Approval { approvers: vec![operator("ada"), operator("bob")], ..Approval::default() });
+    plan.on_call = vec![operator("ada")];
+    plan.canary = [(10, 10), (33, 5)]
+        .map(|(share, minutes)| CanaryStep {
+            share: Percent::try_from(share).unwrap(),
+            window: Duration::from_mins(minutes),
+        })
+        .to_vec();
+    plan
+}
+
+/// What a small service has.
+pub(crate) fn short() -> Plan {
+    Plan::new("v2", Digest(GREEN.into()), operator("bob"))
+}
+
+/// Where it paused by plan.
+pub(crate) fn pausing(stage: Stage) -> Plan {
+    Plan { pause_at: BTreeSet::from([stage]), ..full() }
+}

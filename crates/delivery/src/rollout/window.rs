@@ -1,0 +1,178 @@
+//! The time after the cutover: green serves, blue is kept ready to take everything back with one change of weights.
+//!
+//! The gate judges windows of [`Warm::guard`](super::Warm::guard), one after the other. It ends when its time is over and the
+//! last whole window was a pass; without one, a person is asked, and blue stays.
+
+use std::time::Duration;
+
+use super::look::look_every;
+use super::{Effect, EffectKind, Elapsed, Headline, OnBreach, Percent, Phase, Since, Slot, Stage, State, Window};
+use crate::gate::{Reading, Verdict};
+
+/// A window that has no verdict so long after its end is given up for the next.
+const SLACK: Duration = Duration::from_mins(1);
+
+impl State {
+    pub(super) fn open_window(&mut self) {
+        let (now, warm) = (self.clock.now(), self.plan.warm);
+        self.deadline = None;
+        self.phase = Phase::Window(Window {
+            live: Slot::Green,
+            until: now.after(warm.window),
+            guard_from: Some(now),
+            look_at: now.after(look_every(warm.guard)),
+            healthy: false,
+            asked: false,
+        });
+        if !self.blue_ready {
+            self.warm_up("blue was not ready when green took over");
+        }
+    }
+
+    pub(super) fn window(&mut self) -> Option<&mut Window> {
+        match &mut self.phase {
+            Phase::Window(window) => Some(window),
+            _ => None,
+        }
+    }
+
+    /// Starts blue again beside the green that serves.
+    pub(super) fn warm_up(&mut self, why: &str) {
+        if let Some(release) = self.blue.clone()
+            && !self.waits_for_effect(EffectKind::EnsureRunning)
+        {
+            self.ensure(Effect::EnsureRunning { slot: Slot::Blue, release });
+            self.tell(Headline::Reviving, Some(why.to_owned()), false);
+        }
+    }
+
+    /// One slot gets everything, both stay. A new window opens for what serves then.
+    pub(super) fn switch(&mut self, live: Slot) {
+        let (now, length) = (self.clock.now(), self.plan.warm.window);
+        self.forget(EffectKind::Measure);
+        self.deadline = Some(now.after(self.plan.deadline(Stage::CuttingOver)));
+        if let Some(window) = self.window() {
+            *window =
+                Window { live, until: now.after(length), guard_from: None, healthy: false, asked: false, ..*window };
+        }
+        self.weigh(if live == Slot::Green { Percent::ALL } else { Percent::NONE }, None);
+    }
+
+    /// After a restart: what happened in the meantime was not judged. `astray`: the edge may serve something else.
+    pub(super) fn watch_anew(&mut self, astray: bool) {
+        self.forget(EffectKind::Measure);
+        let Some(Window { live, guard_from, .. }) = self.window().copied() else { return };
+        if astray {
+            self.deadline = Some(self.clock.now().after(self.plan.deadline(Stage::CuttingOver)));
+            self.weigh(if live == Slot::Green { Percent::ALL } else { Percent::NONE }, None);
+            self.window().into_iter().for_each(|window| {
+                window.guard_from = None;
+                window.healthy = false;
+            });
+        } else if guard_from.is_some() {
+            self.begin_guard(false);
+        }
+    }
+
+    pub(super) fn window_succeeded(&mut self, effect: &Effect) {
+        match effect {
+            Effect::EnsureWeights { .. } => {
+                self.deadline = None;
+                self.begin_guard(false);
+            }
+            Effect::EnsureRunning { .. } => self.blue_ready = true,
+            _ => {}
+        }
+    }
+
+    pub(super) fn window_failed(&mut self, window: Window, effect: &Effect, reason: &str) {
+        match effect {
+            Effect::EnsureWeights { .. } => {
+                self.blue_ready &= window.live == Slot::Green;
+                self.fail(format!("the switch to {} did not succeed: {reason}", window.live), false);
+            }
+            Effect::EnsureRunning { .. } => self.tell(Headline::NotWarm, Some(reason.to_owned()), false),
+            Effect::Measure { .. } => self.measured(None),
+            _ => {}
+        }
+    }
+
+    fn begin_guard(&mut self, healthy: bool) {
+        let (now, guard) = (self.clock.now(), self.plan.warm.guard);
+        if let Some(window) = self.window() {
+            window.guard_from = Some(now);
+            window.look_at = now.after(look_every(guard));
+            window.healthy = healthy;
+        }
+    }
+
+    pub(super) fn window_tick(&mut self) {
+        let (now, guard) = (self.clock.now(), self.plan.warm.guard);
+        let Some(Window { live, until, guard_from, look_at, .. }) = self.window().copied() else { return };
+        if let Some(from) = guard_from
+            && live == Slot::Green
+            && look_at <= now
+        {
+            self.forget(EffectKind::Measure);
+            self.ensure(Effect::Measure { since: Since::Last(now.since(from)), window: guard });
+            self.window().into_iter().for_each(|window| window.look_at = now.after(look_every(guard)));
+        }
+        if until <= now {
+            self.window_over();
+        }
+    }
+
+    /// When a person is asked because green has not been shown healthy.
+    pub(super) fn asks_at(&self, window: &Window) -> Option<Elapsed> {
+        let waits = window.live == Slot::Green && !window.asked;
+        waits.then(|| window.until.after(self.plan.deadline(Stage::Window)))
+    }
+
+    fn window_over(&mut self) {
+        let now = self.clock.now();
+        let Some(window) = self.window().copied().filter(|window| window.until <= now) else { return };
+        if window.live == Slot::Blue {
+            self.fail("blue served when the window ended".to_owned(), false);
+        } else if window.healthy && window.guard_from.is_some() && !self.waits_for_effect(EffectKind::Measure) {
+            self.advance(Stage::Window);
+        } else if self.asks_at(&window).is_some_and(|at| at <= now) {
+            self.ask("its time is over and the gate has not seen green healthy for a whole window".to_owned(), false);
+        }
+    }
+
+    fn ask(&mut self, why: String, by_gate: bool) {
+        let Some(window) = self.window().filter(|window| !window.asked) else { return };
+        window.asked = true;
+        self.tell(Headline::Asking, Some(why), by_gate);
+    }
+
+    /// A look was made; `None`: it could not be.
+    pub(super) fn window_measured(&mut self, window: Window, reading: Option<Reading>) {
+        let guard = self.plan.warm.guard;
+        let Window { live: Slot::Green, guard_from: Some(from), .. } = window else { return };
+        let mut passed = self.clock.now().since(from);
+        let mut verdict = Verdict::NoData;
+        if let Some(reading) = reading {
+            passed = passed.max(reading.elapsed);
+            verdict = self.judge(0, from, Reading { window: guard, ..reading });
+        }
+        match verdict {
+            Verdict::Fail => self.breach(),
+            Verdict::Pass => self.begin_guard(true),
+            _ if passed >= guard + SLACK => self.begin_guard(false),
+            _ => {}
+        }
+        self.window_over();
+    }
+
+    fn breach(&mut self) {
+        let why = format!("the gate failed after the cutover: {}", self.last_figures());
+        match self.plan.warm.on_breach {
+            OnBreach::SwitchBack => self.fail(why, true),
+            OnBreach::Ask => {
+                self.ask(why, true);
+                self.begin_guard(false);
+            }
+        }
+    }
+}
