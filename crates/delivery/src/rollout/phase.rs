@@ -80,8 +80,6 @@ pub struct Window {
     pub guard_from: Option<Elapsed>,
     /// When the gate looks next.
     pub look_at: Elapsed,
-    /// The last whole window that the gate judged was a pass.
-    pub healthy: bool,
     /// A person was asked.
     pub asked: bool,
 }

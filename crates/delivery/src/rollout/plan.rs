@@ -71,7 +71,7 @@ pub struct Warm {
     /// How long at least.
     pub window: Duration,
     /// The gate judges windows of this length, one after the other: errors late in a long window must not drown in the good
-    /// requests before them. The last one has to have passed before blue goes.
+    /// requests before them. One that ends after `window` has to pass before blue goes.
     pub guard: Duration,
     /// What a breach does.
     pub on_breach: OnBreach,

@@ -178,6 +178,11 @@ impl State {
         self.traffic
     }
 
+    /// What serves when it is over, and is blue for the next.
+    pub fn live(&self) -> Option<&Release> {
+        if self.stage() == Stage::Done { self.green.as_ref() } else { self.blue.as_ref() }
+    }
+
     /// What its release has passed.
     pub fn evidence(&self) -> &Evidence {
         &self.evidence

@@ -1,6 +1,6 @@
 //! What time alone brings about.
 
-use super::{Held, Phase, Point, Stage, State};
+use super::{Effect, Held, Open, Phase, Point, Stage, State};
 use crate::gate::Reading;
 
 impl State {
@@ -34,7 +34,9 @@ impl State {
                 self.fail(format!("the edge did not take the switch to {}", window.live), false);
             }
             phase if phase.stage().is_retreat() || stage == Stage::Decommissioning => {
-                match self.open.iter().find(|open| open.key.stage == stage && !open.is_news()).cloned() {
+                match self.open.iter().find(|open| !open.is_news()).cloned() {
+                    // It takes up space and nothing else.
+                    Some(Open { effect: Effect::RetireRelease { .. }, .. }) => self.advance(stage),
                     Some(open) => self.stick(open.effect, format!("no answer within {limit} s")),
                     // It waits for nothing, so it cannot be late.
                     None => self.find_way_back(),

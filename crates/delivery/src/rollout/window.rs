@@ -1,7 +1,7 @@
 //! The time after the cutover: green serves, blue is kept ready to take everything back with one change of weights.
 //!
-//! The gate judges windows of [`Warm::guard`](super::Warm::guard), one after the other. It ends when its time is over and the
-//! last whole window was a pass; without one, a person is asked, and blue stays.
+//! The gate judges windows of [`Warm::guard`](super::Warm::guard), one after the other. It ends with
+//! the first pass after its time is over; without one a person is asked, and blue stays.
 
 use std::time::Duration;
 
@@ -21,7 +21,6 @@ impl State {
             until: now.after(warm.window),
             guard_from: Some(now),
             look_at: now.after(look_every(warm.guard)),
-            healthy: false,
             asked: false,
         });
         if !self.blue_ready {
@@ -52,8 +51,7 @@ impl State {
         self.forget(EffectKind::Measure);
         self.deadline = Some(now.after(self.plan.deadline(Stage::CuttingOver)));
         if let Some(window) = self.window() {
-            *window =
-                Window { live, until: now.after(length), guard_from: None, healthy: false, asked: false, ..*window };
+            *window = Window { live, until: now.after(length), guard_from: None, asked: false, ..*window };
         }
         self.weigh(if live == Slot::Green { Percent::ALL } else { Percent::NONE }, None);
     }
@@ -67,10 +65,9 @@ impl State {
             self.weigh(if live == Slot::Green { Percent::ALL } else { Percent::NONE }, None);
             self.window().into_iter().for_each(|window| {
                 window.guard_from = None;
-                window.healthy = false;
             });
         } else if guard_from.is_some() {
-            self.begin_guard(false);
+            self.begin_guard();
         }
     }
 
@@ -78,7 +75,7 @@ impl State {
         match effect {
             Effect::EnsureWeights { .. } => {
                 self.deadline = None;
-                self.begin_guard(false);
+                self.begin_guard();
             }
             Effect::EnsureRunning { .. } => self.blue_ready = true,
             _ => {}
@@ -97,12 +94,11 @@ impl State {
         }
     }
 
-    fn begin_guard(&mut self, healthy: bool) {
+    fn begin_guard(&mut self) {
         let (now, guard) = (self.clock.now(), self.plan.warm.guard);
         if let Some(window) = self.window() {
             window.guard_from = Some(now);
             window.look_at = now.after(look_every(guard));
-            window.healthy = healthy;
         }
     }
 
@@ -133,10 +129,8 @@ impl State {
         let Some(window) = self.window().copied().filter(|window| window.until <= now) else { return };
         if window.live == Slot::Blue {
             self.fail("blue served when the window ended".to_owned(), false);
-        } else if window.healthy && window.guard_from.is_some() && !self.waits_for_effect(EffectKind::Measure) {
-            self.advance(Stage::Window);
         } else if self.asks_at(&window).is_some_and(|at| at <= now) {
-            self.ask("its time is over and the gate has not seen green healthy for a whole window".to_owned(), false);
+            self.ask("its time is over and no window has passed the gate since".to_owned(), false);
         }
     }
 
@@ -158,8 +152,9 @@ impl State {
         }
         match verdict {
             Verdict::Fail => self.breach(),
-            Verdict::Pass => self.begin_guard(true),
-            _ if passed >= guard + SLACK => self.begin_guard(false),
+            Verdict::Pass if window.until <= self.clock.now() => return self.advance(Stage::Window),
+            Verdict::Pass => self.begin_guard(),
+            _ if passed >= guard + SLACK => self.begin_guard(),
             _ => {}
         }
         self.window_over();
@@ -171,7 +166,7 @@ impl State {
             OnBreach::SwitchBack => self.fail(why, true),
             OnBreach::Ask => {
                 self.ask(why, true);
-                self.begin_guard(false);
+                self.begin_guard();
             }
         }
     }

@@ -1,6 +1,10 @@
 //! The reducer in a world that fails: invariants over any sequence of events, and the scenarios by their names.
 
+mod agreement;
 mod chance;
+mod journal;
 mod scenarios;
+mod stations;
+mod transition;
 mod watch;
 mod world;

@@ -1,6 +1,9 @@
 //! The invariants of a rollout, looked at from outside after every step and whenever the edge serves green.
 
+use std::collections::BTreeSet;
+
 use super::super::*;
+use super::transition::Transition;
 use super::world::{Instance, index};
 use crate::gate::Verdict;
 
@@ -16,6 +19,7 @@ pub(crate) struct Watch {
     canary: Option<u64>,
     plan: Plan,
     has_blue: bool,
+    pub(crate) transitions: BTreeSet<Transition>,
 }
 
 impl Watch {
@@ -28,6 +32,7 @@ impl Watch {
             canary: None,
             plan: state.plan().clone(),
             has_blue: false,
+            transitions: BTreeSet::new(),
         }
     }
 
@@ -37,9 +42,11 @@ impl Watch {
             assert!(effects.is_empty());
         }
         if after.attempt() != before.attempt() {
-            *self = Self { told: self.told, generation: self.generation, has_blue: self.has_blue, ..Self::new(after) };
+            let transitions = std::mem::take(&mut self.transitions);
+            *self = Self { told: self.told, generation: self.generation, transitions, ..Self::new(after) };
         }
         self.has_blue = after.blue().is_some();
+        self.transitions.extend(Transition::observed(before, event, after, effects));
         self.learn(before, event, reply);
         for intent in effects {
             self.asked(before, event, after, intent);
@@ -172,11 +179,8 @@ impl Watch {
             assert!(promoted || retried, "invariant 6: {event:?} ends a hold");
         }
         if let (Phase::Window(window), Stage::Decommissioning) = (before.phase(), after.stage()) {
-            let whole = |look: &&Look| look.stage == Stage::Window && look.reading.elapsed >= look.reading.window;
-            let last = after.looks().iter().rev().find(whole);
-            let seen = last.is_some_and(|look| look.judgement.verdict == Verdict::Pass);
             assert!(
-                promoted || (seen && window.until <= after.clock().now()),
+                promoted || (passed() && window.until <= after.clock().now()),
                 "invariant 6: {event:?} ends the window"
             );
         }
