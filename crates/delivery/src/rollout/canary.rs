@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use super::look::look_every;
-use super::{Canary, Effect, EffectKind, Held, LEASE, Phase, Point, Since, Stage, State};
+use super::look::out_of_time;
+use super::{Canary, Effect, EffectKind, Held, LEASE, LOOK_EVERY, Phase, Point, Since, Stage, State};
 use crate::gate::{Reading, Verdict};
 
 /// The lease is renewed three times in its length: two renewals may be lost.
@@ -44,12 +44,11 @@ impl State {
         let now = self.clock.now();
         let Some(Canary { step, .. }) = self.canary().copied() else { return };
         if effect == EffectKind::EnsureWeights {
-            let window = self.plan.canary.get(step).map_or(Duration::ZERO, |step| step.window);
             self.deadline = Some(now.after(self.longest(step)).after(self.plan.deadline(Stage::Canary)));
             if let Some(canary) = self.canary() {
                 canary.opened = Some(now);
                 canary.renew_at = now.after(RENEW_EVERY);
-                canary.look_at = now.after(look_every(window));
+                canary.look_at = now.after(LOOK_EVERY);
             }
         }
     }
@@ -79,7 +78,7 @@ impl State {
             let window = self.plan.canary.get(step).map_or(Duration::ZERO, |step| step.window);
             self.forget(EffectKind::Measure);
             self.ensure(Effect::Measure { since: Since::Generation(generation), window });
-            self.canary().into_iter().for_each(|canary| canary.look_at = now.after(look_every(window)));
+            self.canary().into_iter().for_each(|canary| canary.look_at = now.after(LOOK_EVERY));
         }
     }
 
@@ -87,12 +86,11 @@ impl State {
     pub(super) fn canary_measured(&mut self, canary: Canary, reading: Option<Reading>) {
         let Canary { step, opened: Some(opened), .. } = canary else { return };
         let Some(window) = self.plan.canary.get(step).map(|step| step.window) else { return };
-        let mut passed = self.clock.now().since(opened);
-        let mut verdict = Verdict::NoData;
-        if let Some(reading) = reading {
-            passed = passed.max(reading.elapsed);
-            verdict = self.judge(step, opened, Reading { window, ..reading });
-        }
+        let over = out_of_time(self.clock.now().since(opened), reading.as_ref(), self.longest(step));
+        let verdict = match reading {
+            Some(reading) => self.judge(step, opened, Reading { window, ..reading }),
+            None => Verdict::NoData,
+        };
         let figures = || self.last_figures();
         match verdict {
             Verdict::Pass => self.advance(Point { stage: Stage::Canary, step }),
@@ -101,10 +99,10 @@ impl State {
                 let why = format!("blue is as bad as green, so it is not green's fault: {}", figures());
                 self.hold_canary(step, why, true);
             }
-            Verdict::NoData if passed >= self.longest(step) => {
+            Verdict::NoData if over => {
                 self.hold_canary(step, "too few requests to judge it".to_owned(), reading.is_some());
             }
-            Verdict::Inconclusive if passed >= self.longest(step) => {
+            Verdict::Inconclusive if over => {
                 let why = format!("the figures allow no verdict: {}", figures());
                 self.hold_canary(step, why, true);
             }

@@ -56,7 +56,11 @@ impl State {
     fn end_by(&mut self, ending: Ending, why: String) -> Reply {
         match &self.phase {
             Phase::Stuck(stuck) if stuck.at.stage().is_retreat() => self.unstick(),
-            phase if phase.stage().is_retreat() || phase.stage().is_final() => return Reply::Already,
+            phase if phase.stage().is_final() => return Reply::Already,
+            // Somebody is in a hurry: what waits for its next try is tried now.
+            phase if phase.stage().is_retreat() => {
+                return if self.try_now() { Reply::Taken } else { Reply::Already };
+            }
             _ => self.go_back(Retreat { ending, why, by_gate: false, after_done: false, revivals: 0 }),
         }
         Reply::Taken

@@ -5,14 +5,26 @@ use super::{Facts, Health, Percent, Phase, Slot, Stage, State};
 impl State {
     pub(super) fn seen(&mut self, slot: Slot, health: &Health) {
         match (slot, health) {
-            (Slot::Blue, Health::Ready) => {
-                self.blue_ready |= self.blue.is_some() && self.stage() != Stage::Decommissioning;
-            }
-            (Slot::Green, Health::Ready) => self.green_ready |= self.green_started && self.stage() != Stage::Clearing,
+            // It is being stopped: a probe that still answers says nothing for later.
+            (slot, Health::Ready) if self.stops() == Some(slot) => {}
+            (Slot::Blue, Health::Ready) => self.blue_ready |= self.blue.is_some(),
+            (Slot::Green, Health::Ready) => self.green_ready |= self.green_started,
             (Slot::Green, Health::Lost(why)) if std::mem::take(&mut self.green_ready) => self.green_lost(why),
             (Slot::Blue, Health::Lost(why)) if std::mem::take(&mut self.blue_ready) => self.blue_lost(why),
             // What was not known to be ready is being started, and whoever starts it will say.
             (_, Health::Lost(_) | Health::Unknown) => {}
+        }
+    }
+
+    fn stops(&self) -> Option<Slot> {
+        let phase = match &self.phase {
+            Phase::Stuck(stuck) => &stuck.at,
+            phase => phase,
+        };
+        match phase {
+            Phase::Decommissioning => Some(Slot::Blue),
+            Phase::Clearing => Some(Slot::Green),
+            _ => None,
         }
     }
 

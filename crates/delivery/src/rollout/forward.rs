@@ -90,7 +90,6 @@ impl State {
             Stage::Window => self.open_window(),
             Stage::Decommissioning => {
                 self.phase = Phase::Decommissioning;
-                self.blue_ready = false;
                 self.ensure(Effect::EnsureStopped { slot: Slot::Blue, drain: self.plan.drain });
             }
             // The others are not on the way forward.

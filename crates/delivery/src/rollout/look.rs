@@ -31,9 +31,15 @@ pub struct Look {
     pub judgement: Judgement,
 }
 
-/// How often the gate looks: twenty times in a window, which is what its error rates are computed for.
-pub(super) fn look_every(window: Duration) -> Duration {
-    (window / 20).max(Duration::from_secs(5)).min(window)
+/// How often the gate looks. Its rates of error are stated for looks ten seconds apart; rarer ones would let a bad release
+/// serve for longer.
+pub const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// A window whose counts lag behind is given up so long after its longest time.
+const LAG: Duration = Duration::from_mins(1);
+
+/// Whether a window has had its longest time: by the edge's count where it answers, by the rollout's own time where not.
+pub(super) fn out_of_time(own: Duration, reading: Option<&Reading>, longest: Duration) -> bool {
+    reading.is_some_and(|reading| reading.elapsed >= longest) || own >= longest.saturating_add(LAG)
 }
 
 impl State {

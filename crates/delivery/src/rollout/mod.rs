@@ -91,7 +91,7 @@ pub use effect::{Effect, EffectKind, Headline, Intent, LEASE, News, Since};
 pub use event::{Command, Event, Facts, Health, Outcome, TrafficFacts, What};
 pub use graph::{Graph, graph};
 pub use key::{Key, NoKey};
-pub use look::{LOOKS_KEPT, Look};
+pub use look::{LOOK_EVERY, LOOKS_KEPT, Look};
 pub use names::{Digest, Generation, NoPercent, Operator, Percent, Release, RolloutId, Slot};
 pub use open::{Open, RETRY_BASE, TRIES};
 pub use phase::{Canary, Held, Phase, Point, Stuck, Window};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Effect, EffectKind, Elapsed, Intent, Key, State};
+use super::{Effect, EffectKind, Elapsed, Intent, Key, Slot, State};
 
 /// An effect whose outcome stays unknown is tried so often in all, then it counts as failed.
 pub const TRIES: u8 = 5;
@@ -48,6 +48,11 @@ impl State {
         if let Effect::EnsureWeights { generation, .. } | Effect::EnsureUnrouted { generation } = &mut effect {
             *generation = self.next_generation();
         }
+        match effect {
+            Effect::EnsureStopped { slot: Slot::Blue, .. } => self.blue_ready = false,
+            Effect::EnsureStopped { slot: Slot::Green, .. } => self.green_ready = false,
+            _ => {}
+        }
         let open = Open { key: self.next_key(), effect, tries, due: wait.map(|wait| self.clock.now().after(wait)) };
         if open.due.is_none() {
             self.out.push(open.intent());
@@ -90,6 +95,17 @@ impl State {
                 self.out.push(open.intent());
             }
         }
+    }
+
+    /// Makes the tries of the phase that wait; false when there are none.
+    pub(super) fn try_now(&mut self) -> bool {
+        let now = self.clock.now();
+        let waiting = self.open.iter_mut().filter(|open| open.due.is_some() && !open.is_news());
+        let some = waiting.map(|open| open.due = Some(now)).count() > 0;
+        if some {
+            self.make_due_tries();
+        }
+        some
     }
 
     /// After a restart: everything that has no outcome, again, whether its time has come or not.

@@ -226,7 +226,7 @@ impl Plan {
                 return self.approval.as_ref().map_or(Duration::ZERO, |approval| approval.expiry);
             }
             Stage::Held => 24 * 60,
-            Stage::Clearing | Stage::Decommissioning => return self.or(stage, 5) + self.drain,
+            Stage::Clearing | Stage::Decommissioning => return self.or(stage, 5).saturating_add(self.drain),
             Stage::Verifying | Stage::CuttingOver | Stage::Returning => 2,
             _ => 5,
         };

@@ -60,7 +60,6 @@ impl State {
         }
         self.forget_work();
         self.begin(Phase::Clearing);
-        self.green_ready = false;
         self.ensure(Effect::EnsureStopped { slot: Slot::Green, drain: self.plan.drain });
     }
 

@@ -143,7 +143,7 @@ pub const TABLE: &[Row] = &[
         &[EnsureWeights],
         "the lease was lost: a new window",
     ),
-    row(&[Canary], &[On::Bad], &[To::Stage(Held)], &[], "the lease ran out for the fourth time"),
+    row(&[Canary], &[On::Bad, On::Stale], &[To::Stage(Held)], &[], "the lease ran out for the fourth time"),
     row(&[Canary, CuttingOver], &[On::Bad, On::Unknown, On::Stale], &[Back], &[], "no weights for green"),
     row(&[Canary, CuttingOver], &[On::Lost, On::Restarted], &[Back], &[], "green or blue was lost"),
     row(&[Canary, CuttingOver, Window], &[On::Abort, On::Rollback, On::Supersede], &[Back], &[], "always"),

@@ -3,14 +3,11 @@
 //! The gate judges windows of [`Warm::guard`](super::Warm::guard), one after the other. It ends with
 //! the first pass after its time is over; without one a person is asked, and blue stays.
 
-use std::time::Duration;
-
-use super::look::look_every;
-use super::{Effect, EffectKind, Elapsed, Headline, OnBreach, Percent, Phase, Since, Slot, Stage, State, Window};
+use super::look::out_of_time;
+use super::{
+    Effect, EffectKind, Elapsed, Headline, LOOK_EVERY, OnBreach, Percent, Phase, Since, Slot, Stage, State, Window,
+};
 use crate::gate::{Reading, Verdict};
-
-/// A window that has no verdict so long after its end is given up for the next.
-const SLACK: Duration = Duration::from_mins(1);
 
 impl State {
     pub(super) fn open_window(&mut self) {
@@ -20,7 +17,7 @@ impl State {
             live: Slot::Green,
             until: now.after(warm.window),
             guard_from: Some(now),
-            look_at: now.after(look_every(warm.guard)),
+            look_at: now.after(LOOK_EVERY),
             asked: false,
         });
         if !self.blue_ready {
@@ -95,10 +92,10 @@ impl State {
     }
 
     fn begin_guard(&mut self) {
-        let (now, guard) = (self.clock.now(), self.plan.warm.guard);
+        let now = self.clock.now();
         if let Some(window) = self.window() {
             window.guard_from = Some(now);
-            window.look_at = now.after(look_every(guard));
+            window.look_at = now.after(LOOK_EVERY);
         }
     }
 
@@ -111,7 +108,7 @@ impl State {
         {
             self.forget(EffectKind::Measure);
             self.ensure(Effect::Measure { since: Since::Last(now.since(from)), window: guard });
-            self.window().into_iter().for_each(|window| window.look_at = now.after(look_every(guard)));
+            self.window().into_iter().for_each(|window| window.look_at = now.after(LOOK_EVERY));
         }
         if until <= now {
             self.window_over();
@@ -144,17 +141,17 @@ impl State {
     pub(super) fn window_measured(&mut self, window: Window, reading: Option<Reading>) {
         let guard = self.plan.warm.guard;
         let Window { live: Slot::Green, guard_from: Some(from), .. } = window else { return };
-        let mut passed = self.clock.now().since(from);
-        let mut verdict = Verdict::NoData;
-        if let Some(reading) = reading {
-            passed = passed.max(reading.elapsed);
-            verdict = self.judge(0, from, Reading { window: guard, ..reading });
-        }
+        let longest = self.plan.gate.longest.max(guard);
+        let over = out_of_time(self.clock.now().since(from), reading.as_ref(), longest);
+        let verdict = match reading {
+            Some(reading) => self.judge(0, from, Reading { window: guard, ..reading }),
+            None => Verdict::NoData,
+        };
         match verdict {
             Verdict::Fail => self.breach(),
             Verdict::Pass if window.until <= self.clock.now() => return self.advance(Stage::Window),
             Verdict::Pass => self.begin_guard(),
-            _ if passed >= guard + SLACK => self.begin_guard(),
+            _ if over => self.begin_guard(),
             _ => {}
         }
         self.window_over();

@@ -5,6 +5,7 @@ mod chance;
 mod journal;
 mod scenarios;
 mod stations;
+mod total;
 mod transition;
 mod watch;
 mod world;

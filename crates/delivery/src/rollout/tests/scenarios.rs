@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::lane::{Lane, Order, Request};
 use super::super::*;
-use super::world::{BLUE, Fate, GREEN, Quality, World, full, operator, pausing, release, short, stages};
+use super::world::{BLUE, Fate, GREEN, Quality, World, full, operator, pausing, quick, release, short, stages};
 use crate::gate::{Counts, Reading};
 
 fn at(stage: Stage) -> World {
@@ -63,7 +63,7 @@ fn a_first_release_has_nothing_to_compare_with_and_nothing_to_go_back_to() {
 /// Where an uninterrupted one ends, for a good release and for a bad one.
 fn interrupted(quality: Quality, carried_out: bool) {
     let run = |boundary: Option<usize>| {
-        let mut world = World::new(full());
+        let mut world = World::new(quick());
         world.start();
         let mut crashed = false;
         while !world.state.is_final() {
@@ -122,7 +122,7 @@ fn every_effect_twice() {
 
 #[test]
 fn an_error_at_every_effect_in_turn_never_ends_with_green_in_traffic_unjudged() {
-    let plan = full();
+    let plan = quick();
     for fate in [Fate::Fails, Fate::Lost, Fate::AnswerLost, Fate::WrongDigest] {
         for n in 0.. {
             let mut world = World::new(plan.clone());

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use super::super::*;
 use super::transition::Transition;
-use super::world::{Fate, GREEN, Quality, World, full, pausing, short};
+use super::world::{Fate, GREEN, Quality, World, pausing, quick, short};
 
 /// Worlds at every stage, with what is asked for there not carried out.
 pub(crate) fn stations() -> Vec<World> {
-    let mut stations = vec![World::new(full()), World::new(pausing(Stage::Checking)), World::empty(short())];
+    let mut stations = vec![World::new(quick()), World::new(pausing(Stage::Checking)), World::empty(short())];
     for stage in Stage::ALL.iter().copied().filter(|stage| stage.is_forward() || *stage == Stage::Done) {
-        stations.push(at(World::new(full()), stage));
+        stations.push(at(World::new(quick()), stage));
     }
     for stage in [Stage::Migrating, Stage::Canary, Stage::CuttingOver] {
         let mut world = World::new(pausing(stage));
@@ -21,12 +21,20 @@ pub(crate) fn stations() -> Vec<World> {
         stations.push(world);
     }
     // The window's share acknowledged; the second step; held by the gate.
-    let mut canary = at(World::new(full()), Stage::Canary);
+    let mut canary = at(World::new(quick()), Stage::Canary);
     canary.act_all();
     stations.push(canary.clone());
-    let mut renewing = canary.clone();
-    renewing.wake();
-    stations.push(renewing);
+    let mut losing = canary.clone();
+    for _ in 0..=LOST_WINDOWS {
+        let renewal = |intent: &Intent| intent.effect.kind() == EffectKind::RenewLease;
+        while !losing.flying.iter().any(renewal) {
+            losing.act_all();
+            losing.wake();
+        }
+        stations.push(losing.clone());
+        let index = losing.flying.iter().position(renewal).unwrap();
+        losing.act(index, Fate::Fails);
+    }
     let mut second = canary.clone();
     while !matches!(second.state.phase(), Phase::Canary(Canary { step: 1, .. })) {
         second.act_all();
@@ -39,9 +47,12 @@ pub(crate) fn stations() -> Vec<World> {
     canary.act_all();
     stations.push(canary);
     // In the window: blue lost, switched back, asking.
-    let window = at(World::new(full()), Stage::Window);
+    let window = at(World::new(quick()), Stage::Window);
     let mut cold = window.clone();
+    cold.act_all();
     cold.lose(Slot::Blue, true);
+    stations.push(cold.clone());
+    cold.act(1, Fate::Honest);
     stations.push(cold);
     let mut back = window.clone();
     back.command("ada", Command::Switch { slot: Slot::Blue });
@@ -56,7 +67,7 @@ pub(crate) fn stations() -> Vec<World> {
     }
     stations.push(asking);
     // A breach with somebody to ask, before it is measured.
-    let mut ask = full();
+    let mut ask = quick();
     ask.warm.on_breach = OnBreach::Ask;
     let mut ask = at(World::new(ask), Stage::Window);
     ask.quality = Quality::Bad;
@@ -85,13 +96,13 @@ fn on_the_way_back(window: &World) -> Vec<World> {
     worlds.push(corpse.clone());
     corpse.act(0, Fate::Honest);
     worlds.push(corpse);
-    let mut done = at(World::new(full()), Stage::Done);
+    let mut done = at(World::new(quick()), Stage::Done);
     done.command("ada", Command::Rollback);
     worlds.push(done);
-    let mut unused = at(World::new(full()), Stage::Verifying);
+    let mut unused = at(World::new(quick()), Stage::Verifying);
     unused.command("ada", Command::Abort);
     worlds.push(unused);
-    let decommissioning = at(World::new(full()), Stage::Decommissioning);
+    let decommissioning = at(World::new(quick()), Stage::Decommissioning);
     for mut world in worlds.clone().into_iter().chain([decommissioning]) {
         stuck(&mut world);
         worlds.push(world);
@@ -152,9 +163,9 @@ fn pokes() -> Vec<Poke> {
         ));
     }
     for fate in [Fate::Honest, Fate::Twice, Fate::Fails, Fate::Lost, Fate::AnswerLost, Fate::WrongDigest] {
-        // The last is the one that the stage asked for; what comes first may be news.
-        pokes.push((format!("{fate:?}"), Box::new(move |world| world.act(usize::MAX, fate))));
-        pokes.push((format!("first {fate:?}"), Box::new(move |world| world.act(0, fate))));
+        for n in 0..3 {
+            pokes.push((format!("{fate:?} {n}"), Box::new(move |world| world.act(n, fate))));
+        }
         pokes.push((format!("{fate:?} again and again"), Box::new(move |world| again_and_again(world, fate))));
     }
     pokes.push((

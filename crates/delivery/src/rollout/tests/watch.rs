@@ -36,6 +36,11 @@ impl Watch {
         }
     }
 
+    /// An event got lost, and what it asked for was never done.
+    pub(crate) fn forget_newer(&mut self, state: &State) {
+        self.generation = state.traffic().generation;
+    }
+
     pub(crate) fn stepped(&mut self, before: &State, event: &Event, after: &State, effects: &[Intent], reply: &Reply) {
         if *reply != Reply::Taken {
             assert_eq!(before, after, "invariant 8: {event:?} changed something and says {reply:?}");

@@ -289,14 +289,34 @@ impl World {
 
     /// The control plane dies and comes back: what was in memory is gone, effects in the air are lost or done.
     pub(crate) fn crash(&mut self, edge_answers: bool, runtime_answers: bool) {
-        let plan = self.state.plan().clone();
-        let folded = State::fold(self.state.id(), plan, self.journal.iter().cloned());
-        // The clock may have gone on with events that changed nothing else.
-        assert_eq!(folded, self.state, "the journal leads elsewhere");
+        self.is_what_the_journal_says();
         let flying = std::mem::take(&mut self.flying);
         self.old.extend(flying);
         let facts = self.facts(edge_answers, runtime_answers);
         self.event(What::Restarted { facts });
+    }
+
+    /// Invariant 8.
+    pub(crate) fn is_what_the_journal_says(&self) {
+        assert_eq!(self.folded(), self.state, "the journal leads elsewhere");
+    }
+
+    fn folded(&self) -> State {
+        State::fold(self.state.id(), self.state.plan().clone(), self.journal.iter().cloned())
+    }
+
+    /// Whether the last event is one whose cause stays when the event is lost.
+    pub(crate) fn lost_event_was_an_outcome(&self) -> bool {
+        self.journal.last().is_some_and(|event| matches!(event.what, What::Outcome { .. }))
+    }
+
+    /// The control plane died between an effect and the journal's word of its outcome.
+    pub(crate) fn lose_last_event(&mut self) {
+        self.journal.pop();
+        self.state = self.folded();
+        let open: Vec<_> = self.state.outstanding().collect();
+        self.flying.retain(|intent| open.contains(intent));
+        self.watch.forget_newer(&self.state);
     }
 
     /// The machine starts again: the clock of the edge begins anew.
@@ -493,6 +513,16 @@ pub(crate) fn full() -> Plan {
     plan
 }
 
+/// The same with short windows, for what runs through it many times.
+pub(crate) fn quick() -> Plan {
+    let seconds = Duration::from_secs;
+    let mut plan = full();
+    plan.canary.iter_mut().for_each(|step| step.window = seconds(25));
+    plan.warm = Warm { window: seconds(60), guard: seconds(20), ..Warm::default() };
+    plan.gate.longest = seconds(60);
+    plan
+}
+
 /// What a small service has.
 pub(crate) fn short() -> Plan {
     Plan::new("v2", Digest(GREEN.into()), operator("bob"))
@@ -500,5 +530,5 @@ pub(crate) fn short() -> Plan {
 
 /// Where it paused by plan.
 pub(crate) fn pausing(stage: Stage) -> Plan {
-    Plan { pause_at: BTreeSet::from([stage]), ..full() }
+    Plan { pause_at: BTreeSet::from([stage]), ..quick() }
 }
