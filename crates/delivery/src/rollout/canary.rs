@@ -60,7 +60,8 @@ impl State {
                 self.hold_canary(canary.step, format!("its lease ran out again: {reason}"), false);
             }
             EffectKind::Measure => self.measured(None),
-            _ => self.fail(format!("green did not get its share of traffic: {reason}"), false),
+            EffectKind::EnsureWeights => self.fail(format!("green did not get its share of traffic: {reason}"), false),
+            _ => {}
         }
     }
 
@@ -106,7 +107,19 @@ impl State {
                 let why = format!("the figures allow no verdict: {}", figures());
                 self.hold_canary(step, why, true);
             }
-            Verdict::NoData | Verdict::Inconclusive => {}
+            Verdict::NoData => self.fill_up(window, reading.as_ref()),
+            Verdict::Inconclusive => {}
+        }
+    }
+
+    /// The window is over and too few requests came by themselves.
+    fn fill_up(&mut self, window: Duration, reading: Option<&Reading>) {
+        let Some(reading) = reading.filter(|reading| self.plan.smoke_traffic && reading.elapsed >= window) else {
+            return;
+        };
+        let requests = self.plan.gate.least_requests.saturating_sub(reading.green.requests);
+        if requests > 0 && !self.waits_for_effect(EffectKind::SmokeTraffic) {
+            self.ensure(Effect::SmokeTraffic { requests });
         }
     }
 

@@ -110,6 +110,11 @@ pub enum Effect {
         /// What the window has to last in the end.
         window: Duration,
     },
+    /// Send green so many of the declared smoke requests through the edge, so that the gate has something to judge.
+    SmokeTraffic {
+        /// How many are missing.
+        requests: u64,
+    },
     /// Nothing runs in the slot, after what it was doing has ended.
     EnsureStopped {
         /// Which.
@@ -199,6 +204,7 @@ pub enum EffectKind {
     EnsureUnrouted,
     RenewLease,
     Measure,
+    SmokeTraffic,
     EnsureStopped,
     RetireRelease,
     Notify,
@@ -221,6 +227,7 @@ impl Effect {
             Self::EnsureUnrouted { .. } => EffectKind::EnsureUnrouted,
             Self::RenewLease { .. } => EffectKind::RenewLease,
             Self::Measure { .. } => EffectKind::Measure,
+            Self::SmokeTraffic { .. } => EffectKind::SmokeTraffic,
             Self::EnsureStopped { .. } => EffectKind::EnsureStopped,
             Self::RetireRelease { .. } => EffectKind::RetireRelease,
             Self::Notify(_) => EffectKind::Notify,

@@ -26,7 +26,6 @@ impl State {
     /// Begins a stage.
     pub(super) fn enter(&mut self, point: Point) {
         self.forget_work();
-        self.pauses.remove(&point.stage);
         if point.stage == Stage::Done {
             return self.done();
         }

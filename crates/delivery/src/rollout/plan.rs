@@ -33,6 +33,8 @@ pub struct Plan {
     pub approval: Option<Approval>,
     /// Shares of traffic before everything, growing.
     pub canary: Vec<CanaryStep>,
+    /// Whether green is sent the declared smoke requests when a canary's window is over and too few came by themselves.
+    pub smoke_traffic: bool,
     /// What the gates ask for.
     pub gate: gate::Policy,
     /// The time after the cutover.
@@ -155,6 +157,7 @@ impl Plan {
             stages: BTreeSet::new(),
             approval: None,
             canary: vec![CanaryStep { share: Percent::TENTH, window: Duration::from_mins(10) }],
+            smoke_traffic: false,
             gate: gate::Policy::default(),
             warm: Warm::default(),
             drain: Duration::from_secs(30),

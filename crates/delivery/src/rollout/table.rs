@@ -4,7 +4,7 @@
 use super::{
     EffectKind::{
         self, AskApproval, Build, DeployStaging, EnsureMigrated, EnsureRunning, EnsureStopped, EnsureUnrouted,
-        EnsureWeights, Measure, Notify, RenewLease, RetireRelease, RunCheck, Scan, Smoke, Verify,
+        EnsureWeights, Measure, Notify, RenewLease, RetireRelease, RunCheck, Scan, Smoke, SmokeTraffic, Verify,
     },
     Stage::{
         self, Aborted, AwaitingApproval, Building, Canary, Checking, Clearing, CuttingOver, Decommissioning, Done,
@@ -135,6 +135,7 @@ pub const TABLE: &[Row] = &[
     row(&[Canary], &[On::Pass], &[Next, To::Stage(Held)], &[], "held: told to pause there"),
     row(&[Canary], &[On::Fail], &[Back], &[], "at once"),
     row(&[Canary], &[On::NoVerdict, On::Environment], &[To::Stage(Held)], &[], "no verdict: at the longest window"),
+    row(&[Canary], &[On::NoVerdict], &[Stay], &[SmokeTraffic], "no data though the window is over, where configured"),
     row(&[Canary], &[On::Unknown, On::Tick], &[To::Stage(Held)], &[], "nothing could be measured"),
     row(
         &[Canary],

@@ -1,7 +1,8 @@
 //! The form in which events and states are stored.
 
 use super::super::*;
-use super::world::{World, full, operator};
+use super::plans::full;
+use super::world::{World, operator};
 
 #[test]
 fn every_event_and_every_state_reads_as_it_was_written() {

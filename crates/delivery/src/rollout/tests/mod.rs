@@ -2,7 +2,9 @@
 
 mod agreement;
 mod chance;
+mod driver;
 mod journal;
+mod plans;
 mod scenarios;
 mod stations;
 mod total;

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use super::super::*;
+use super::plans::{pausing, quick, short};
 use super::transition::Transition;
-use super::world::{Fate, GREEN, Quality, World, pausing, quick, short};
+use super::world::{Fate, GREEN, Quality, World};
 
 /// Worlds at every stage, with what is asked for there not carried out.
 pub(crate) fn stations() -> Vec<World> {

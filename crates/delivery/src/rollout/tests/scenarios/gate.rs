@@ -1,0 +1,111 @@
+//! What the gate says, and what comes of it.
+
+use std::time::Duration;
+
+use super::super::super::*;
+use super::super::plans::short;
+use super::super::world::{Fate, Quality, World, operator, stages};
+use super::{canary, last_news};
+use crate::gate::{Counts, Reading};
+
+#[test]
+fn silence_is_not_success() {
+    let mut world = canary();
+    world.quality = Quality::Silent;
+    world.run_to(Stage::Held);
+    world.act_all();
+    assert_eq!(world.edge.green, Some(0));
+    assert_eq!(last_news(&world).what, Headline::Held(Stage::Canary));
+    assert!(world.state.clock().now().since(Elapsed(0)) >= Duration::from_mins(30), "it was not extended");
+    assert_eq!(world.state.waits_for(), Some([operator("ada")].as_slice()));
+    world.run_to(Stage::RolledBack);
+}
+
+#[test]
+fn smoke_traffic_gives_a_quiet_service_a_verdict() {
+    let mut world = World::new(Plan { smoke_traffic: true, ..short() });
+    world.start();
+    world.quality = Quality::Silent;
+    world.run_to(Stage::CuttingOver);
+    let asked = |intent: &&Intent| matches!(intent.effect, Effect::SmokeTraffic { requests: 100 });
+    assert_eq!(world.carried_out.iter().filter(asked).count(), 1);
+    assert!(world.state.clock().now() >= Elapsed(600_000), "not before the window is over");
+}
+
+#[test]
+fn a_gap_in_the_samples_is_no_pass() {
+    let mut world = canary();
+    world.quality = Quality::Gap;
+    world.run_to(Stage::Held);
+    assert!(!stages(&world).contains(&Stage::CuttingOver));
+}
+
+#[test]
+fn all_measurements_error() {
+    for outcome in [Outcome::Failed { reason: "no".into() }, Outcome::Unknown { reason: "away".into() }] {
+        let mut world = canary();
+        while world.stage() == Stage::Canary {
+            match world.flying.iter().position(|intent| intent.effect.kind() == EffectKind::Measure) {
+                Some(index) => {
+                    let key = world.flying[index].key;
+                    world.answer(key, outcome.clone());
+                }
+                None if world.flying.is_empty() => assert!(world.wake()),
+                None => world.act(0, Fate::Honest),
+            }
+        }
+        world.act_all();
+        assert_eq!((world.stage(), world.edge.green), (Stage::Held, Some(0)));
+    }
+}
+
+#[test]
+fn one_error_in_three() {
+    let mut world = canary();
+    let few = |elapsed| {
+        let counts = |errors, requests| Counts { requests, errors, timed: requests, slow: 0 };
+        let window = Duration::from_mins(10);
+        Reading { elapsed, window, green: counts(1, 3), blue: Some(counts(0, 30)), complete: true }
+    };
+    while world.stage() == Stage::Canary {
+        let measure = world.flying.iter().find(|intent| intent.effect.kind() == EffectKind::Measure);
+        match measure.map(|intent| intent.key) {
+            Some(key) => {
+                let reading = few(world.state.clock().now().since(Elapsed(0)));
+                world.answer(key, Outcome::Measured { reading });
+            }
+            None if world.flying.is_empty() => assert!(world.wake()),
+            None => world.act(0, Fate::Honest),
+        }
+    }
+    assert_eq!(world.stage(), Stage::Held, "neither passed nor failed");
+}
+
+#[test]
+fn shared_outage() {
+    let mut world = canary();
+    world.quality = Quality::BothBad;
+    world.run_to(Stage::Held);
+    world.act_all();
+    assert_eq!(world.edge.green, Some(0));
+    let news = last_news(&world);
+    assert!(news.why.as_ref().unwrap().contains("not green's fault"), "{news:?}");
+    assert!(news.figures.is_some());
+}
+
+#[test]
+fn a_failed_gate_gives_blue_everything_then_stops_green_then_tells_with_figures() {
+    let mut world = canary();
+    world.quality = Quality::Bad;
+    let before = world.carried_out.len();
+    world.run_to(Stage::RolledBack);
+    world.act_all();
+    let boring = [EffectKind::Measure, EffectKind::RenewLease];
+    let order = world.carried_out[before..].iter().map(|intent| intent.effect.kind());
+    let order: Vec<_> = order.filter(|kind| !boring.contains(kind)).collect();
+    assert_eq!(order, [EffectKind::EnsureWeights, EffectKind::EnsureStopped, EffectKind::Notify]);
+    let news = last_news(&world);
+    let figures = news.figures.as_ref().unwrap();
+    assert_eq!((news.what, figures.reading.green.errors), (Headline::RolledBack, 5_000));
+    assert!(figures.judgement.findings.iter().any(|finding| !finding.met));
+}
