@@ -1,7 +1,8 @@
 //! What people ask for. Each command says what it did; asked for twice, it says that it holds already.
 
 use super::{
-    Approved, Command, Digest, Ending, Operator, Phase, Refusal, Reply, Retreat, RolloutId, Slot, Stage, State,
+    Approved, Command, Digest, Ending, Held, Operator, Phase, Point, Refusal, Reply, Retreat, RolloutId, Slot, Stage,
+    State,
 };
 
 impl State {
@@ -124,7 +125,7 @@ impl State {
             return no("this rollout has no such stage");
         }
         let Some(position) = self.position() else { return no("the rollout is not on its way forward") };
-        let waits_there = matches!(&self.phase, Phase::Held(held) if held.next.stage == stage && held.next.step == 0);
+        let waits_there = matches!(&self.phase, Phase::Held(held) if held.at == held.next && held.at.stage == stage);
         if waits_there {
             return Reply::Already;
         }
@@ -136,7 +137,7 @@ impl State {
 
     fn promote(&mut self, by: &Operator) -> Reply {
         match self.phase.clone() {
-            Phase::Held(held) => self.go_on_at(held.next),
+            Phase::Held(held) => self.go_on(&held, false),
             Phase::Window(window) if window.asked && window.live == Slot::Green => {
                 self.advance(Stage::Window);
                 Reply::Taken
@@ -169,7 +170,7 @@ impl State {
 
     fn retry(&mut self) -> Reply {
         match self.phase.clone() {
-            Phase::Held(held) => self.go_on_at(held.at),
+            Phase::Held(held) => self.go_on(&held, true),
             Phase::Stuck(_) => {
                 self.unstick();
                 Reply::Taken
@@ -197,20 +198,29 @@ impl State {
         self.advance(Stage::Queued);
     }
 
-    fn go_on_at(&mut self, point: super::Point) -> Reply {
-        if point.stage >= Stage::Canary {
-            let blue_lost = self.blue.is_some() && !self.blue_ready;
-            if blue_lost || !self.green_ready {
-                let slot = if blue_lost { Slot::Blue } else { Slot::Green };
-                let instead = "wait until it is, or abort the rollout".to_owned();
-                return Reply::Refused(Refusal::NotReady { slot, instead });
-            }
+    /// `again`: at the same place; else at the next, before which there may be another stop.
+    fn go_on(&mut self, held: &Held, again: bool) -> Reply {
+        let point = if again { held.at } else { held.next };
+        if let Some(refused) = self.cannot_go_on_at(point) {
+            return refused;
         }
-        if self.has_work() {
-            return self.not_here("go on", "the edge has not put green to 0 % yet; try again in a moment");
+        if held.at == point {
+            self.enter(point);
+        } else {
+            self.advance(held.at);
         }
-        self.enter(point);
         Reply::Taken
+    }
+
+    fn cannot_go_on_at(&self, point: Point) -> Option<Reply> {
+        let blue_lost = self.blue.is_some() && !self.blue_ready;
+        if point.stage >= Stage::Canary && (blue_lost || !self.green_ready) {
+            let slot = if blue_lost { Slot::Blue } else { Slot::Green };
+            let instead = "wait until it is, or abort the rollout".to_owned();
+            return Some(Reply::Refused(Refusal::NotReady { slot, instead }));
+        }
+        let early = "the edge has not put green to 0 % yet; try again in a moment";
+        self.has_work().then(|| self.not_here("go on", early))
     }
 
     fn switch_to(&mut self, slot: Slot) -> Reply {

@@ -169,7 +169,7 @@ pub struct Facts {
 pub struct TrafficFacts {
     /// Its generation.
     pub generation: Generation,
-    /// Green's share; blue has the rest.
+    /// Green's share; blue has the rest, if there is one.
     pub green: Percent,
 }
 

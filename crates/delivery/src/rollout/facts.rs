@@ -61,6 +61,8 @@ impl State {
         self.seen(Slot::Blue, &facts.blue);
         self.seen(Slot::Green, &facts.green);
         let serves = facts.traffic.map(|traffic| traffic.green);
+        let green_serves = serves.is_some_and(|green| green > Percent::NONE);
+        self.traffic.moved |= self.green_started && green_serves;
         match self.phase.clone() {
             Phase::Canary(canary) => self.open_canary(canary.step, 0),
             Phase::Window(window) => {
@@ -73,6 +75,12 @@ impl State {
                 } else {
                     self.fail("blue was lost while green was held".to_owned(), false);
                 }
+            }
+            // Acknowledged once, and not so any more: the edge's table was put back to an older one. Nothing is stopped that
+            // may serve.
+            Phase::Clearing if green_serves => self.find_way_back(),
+            _ if self.stops() == Some(Slot::Blue) && serves.is_some_and(|green| green != Percent::ALL) => {
+                self.enter(Stage::CuttingOver.into());
             }
             _ => {}
         }

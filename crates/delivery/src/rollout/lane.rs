@@ -194,6 +194,8 @@ impl Order {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn begin(id: u64, supersede: bool) -> Request {
@@ -268,5 +270,54 @@ mod tests {
         }
         assert_eq!(lane.step(begin(99, false)), Err(Busy::Full));
         assert!(lane.step(begin(99, true)).is_ok());
+    }
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn one_is_active_at_a_time_and_nobody_is_forgotten(
+            requests in proptest::collection::vec((0_u64..12, 0..5_u8), 0..80),
+        ) {
+            let mut lane = Lane::default();
+            let mut active = None;
+            let (mut begun, mut unfinished) = (BTreeSet::new(), BTreeSet::new());
+            for (id, kind) in requests {
+                let rollout = RolloutId(id);
+                let request = match kind {
+                    0 | 1 if !begun.insert(id) => continue,
+                    0 | 1 => begin(id, kind == 1),
+                    2 => Request::Again { id: rollout },
+                    _ => over(id),
+                };
+                let Ok(orders) = lane.step(request) else { continue };
+                match kind {
+                    0 | 1 => drop(unfinished.insert(rollout)),
+                    2 => {
+                        assert!(active.is_none() || active == Some(rollout));
+                        active = Some(rollout);
+                        unfinished.insert(rollout);
+                    }
+                    _ => {
+                        unfinished.remove(&rollout);
+                        active = active.filter(|active| *active != rollout);
+                    }
+                }
+                for order in orders {
+                    match order {
+                        Order::Start { id, .. } => {
+                            assert_eq!(active, None, "two at once");
+                            active = Some(id);
+                        }
+                        // Whoever waits ends at once; the active one says so when it is back.
+                        Order::Supersede { id, .. } if active != Some(id) => drop(unfinished.remove(&id)),
+                        Order::Supersede { .. } => {}
+                    }
+                }
+                assert_eq!(lane.active(), active);
+                let known: BTreeSet<_> = lane.active().into_iter().chain(lane.waiting()).collect();
+                assert_eq!(known, unfinished);
+                assert!(active.is_some() || lane.waiting().next().is_none(), "somebody waits for nothing");
+            }
+        }
     }
 }

@@ -82,6 +82,7 @@ impl State {
                 self.green = built.map(|digest| Release { version: version.clone(), digest });
             }
             Effect::Scan { digest } => evidence.scanned = Some(digest.clone()),
+            Effect::DeployStaging { release } => evidence.staged = Some(release.digest.clone()),
             Effect::Smoke { digest } => evidence.smoked = Some(digest.clone()),
             Effect::EnsureRunning { slot: Slot::Green, .. } => self.green_ready = true,
             Effect::Verify { slot: Slot::Blue, .. } => self.blue_ready = true,

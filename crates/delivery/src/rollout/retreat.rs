@@ -95,7 +95,8 @@ impl State {
 
     pub(super) fn retreat_failed(&mut self, effect: Effect, reason: String) {
         let revivals = self.retreat.as_ref().map_or(0, |retreat| retreat.revivals);
-        if self.stage() == Stage::Returning && self.blue.is_some() && revivals < REVIVALS {
+        let again = self.stage() == Stage::Returning || effect.kind() == EffectKind::Verify;
+        if again && self.blue.is_some() && revivals < REVIVALS {
             // The edge refuses weights for what is not ready, so blue is started anew. Where it was the edge that did not
             // answer, that does no harm and the weights are asked for again.
             self.blue_ready = false;

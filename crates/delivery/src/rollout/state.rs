@@ -63,6 +63,8 @@ pub struct Traffic {
 pub struct Evidence {
     /// By the scan.
     pub scanned: Option<Digest>,
+    /// By the staging environment.
+    pub staged: Option<Digest>,
     /// By the smoke tests.
     pub smoked: Option<Digest>,
     /// By a person.

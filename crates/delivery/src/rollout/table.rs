@@ -151,6 +151,7 @@ pub const TABLE: &[Row] = &[
     row(&[CuttingOver], &[On::Tick], &[Back], &[], "its deadline"),
     row(&[CuttingOver], &[On::Good], &[Next], &[], "window: starts blue where it is not warm"),
     row(&[Held], &[On::Promote, On::Retry], &[There], &[], "retry: the same again; promote: on"),
+    row(&[Held], &[On::Promote], &[Stay], &[Notify], "told to pause before the next stage as well"),
     row(&[Held], &[On::Tick, On::Abort, On::Rollback, On::Supersede], &[Back], &[], "time: nobody decided"),
     row(
         &[Held],
@@ -184,7 +185,15 @@ pub const TABLE: &[Row] = &[
     row(&[Decommissioning], &[On::Good], &[Stay, Next], &[RetireRelease], "stopped; retired"),
     row(&[Decommissioning], &[On::Bad, On::Unknown, On::Tick], &[To::Stage(Stuck), Next], &[], "next: not retired"),
     row(&[Decommissioning], &[On::Abort, On::Rollback], &[Back], &[], "always"),
+    row(&[Decommissioning, Stuck], &[On::Restarted], &[To::Stage(CuttingOver)], &[], "the edge serves blue again"),
     row(&[Done], &[On::Rollback], &[Back], &[], "there is a version before"),
+    row(
+        &[Reviving],
+        &[On::Good, On::Bad, On::Unknown],
+        &[Stay],
+        &[EnsureRunning, Notify],
+        "it does not answer: once more",
+    ),
     row(&[Reviving], &[On::Good], &[Stay, To::Stage(Returning)], &[Verify], "it runs; it answers"),
     row(
         &[Reviving],
@@ -203,6 +212,7 @@ pub const TABLE: &[Row] = &[
     ),
     row(&[Returning], &[On::Lost, On::Restarted], &[To::Stage(Reviving)], &[], "blue was lost"),
     row(&[Returning], &[On::Tick], &[To::Stage(Stuck)], &[], "its deadline"),
+    row(&[Clearing], &[On::Restarted], &[To::Stage(Returning)], &[], "the edge serves green again"),
     row(&[Clearing], &[On::Good], &[End], &[], "it is stopped"),
     row(
         &[Clearing],

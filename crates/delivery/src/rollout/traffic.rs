@@ -32,6 +32,7 @@ impl State {
         let approved = self.evidence.approved.as_ref().map(|approved| &approved.digest);
         [
             (Stage::Scanning, self.evidence.scanned.as_ref(), "scan"),
+            (Stage::Staging, self.evidence.staged.as_ref(), "staging"),
             (Stage::Smoking, self.evidence.smoked.as_ref(), "smoke test"),
             (Stage::AwaitingApproval, approved, "approval"),
             (Stage::Verifying, self.evidence.verified.as_ref(), "verification"),

@@ -41,6 +41,7 @@ pub(crate) fn stations() -> Vec<World> {
         second.act_all();
         second.wake();
     }
+    second_held(&second, &mut stations);
     stations.push(second);
     canary.quality = Quality::Silent;
     canary.run_to(Stage::Held);
@@ -83,6 +84,15 @@ pub(crate) fn stations() -> Vec<World> {
     stations
 }
 
+/// The last step held by the gate.
+fn second_held(second: &World, stations: &mut Vec<World>) {
+    let mut held = second.clone();
+    held.quality = Quality::Silent;
+    held.run_to(Stage::Held);
+    held.act_all();
+    stations.push(held);
+}
+
 /// The way back of a rollout in its window, of one that is done, and of one whose green never had traffic.
 fn on_the_way_back(window: &World) -> Vec<World> {
     let mut worlds = Vec::new();
@@ -95,7 +105,9 @@ fn on_the_way_back(window: &World) -> Vec<World> {
     corpse.lose(Slot::Blue, true);
     corpse.command("ada", Command::Rollback);
     worlds.push(corpse.clone());
-    corpse.act(0, Fate::Honest);
+    while !corpse.flying.iter().any(|intent| intent.effect.kind() == EffectKind::Verify) {
+        corpse.act(0, Fate::Honest);
+    }
     worlds.push(corpse);
     let mut done = at(World::new(quick()), Stage::Done);
     done.command("ada", Command::Rollback);
@@ -200,6 +212,25 @@ fn pokes() -> Vec<Poke> {
             }),
         ));
     }
+    pokes.push((
+        "astray".into(),
+        Box::new(|world| {
+            // What is over is over: who puts routes back then is told by others.
+            if world.state.is_final() {
+                return;
+            }
+            world.edge.green = world.edge.green.map(|green| if green == 100 { 0 } else { 50 });
+            world.crash(true, true);
+        }),
+    ));
+    pokes.push((
+        "another stop, promote".into(),
+        Box::new(|world| {
+            world.command("ada", Command::PauseAt { stage: Stage::CuttingOver });
+            world.act_all();
+            world.command("ada", Command::Promote);
+        }),
+    ));
     for (edge, runtime) in [(true, true), (true, false), (false, true), (false, false)] {
         pokes.push((format!("restart {edge} {runtime}"), Box::new(move |world| world.crash(edge, runtime))));
     }
