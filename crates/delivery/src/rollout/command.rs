@@ -1,9 +1,6 @@
 //! What people ask for. Each command says what it did; asked for twice, it says that it holds already.
 
-use super::{
-    Approved, Command, Digest, Ending, Held, Operator, Phase, Point, Refusal, Reply, Retreat, RolloutId, Slot, Stage,
-    State,
-};
+use super::{Command, Ending, Held, Operator, Phase, Point, Refusal, Reply, Retreat, RolloutId, Slot, Stage, State};
 
 impl State {
     pub(super) fn command(&mut self, by: &Operator, command: Command) -> Reply {
@@ -64,54 +61,6 @@ impl State {
             }
             _ => self.go_back(Retreat { ending, why, by_gate: false, after_done: false, revivals: 0 }),
         }
-        Reply::Taken
-    }
-
-    fn may_approve(&self, by: &Operator, own: bool) -> Result<(), Refusal> {
-        let Some(rules) = &self.plan.approval else { return Ok(()) };
-        if !rules.approvers.is_empty() && !rules.approvers.contains(by) {
-            let approvers = rules.approvers.iter().map(|name| name.0.as_str()).collect::<Vec<_>>().join(", ");
-            return Err(Refusal::NoApprover { by: by.clone(), approvers });
-        }
-        if own && !rules.starter_may_approve && *by == self.plan.started_by {
-            return Err(Refusal::OwnRollout { by: by.clone() });
-        }
-        Ok(())
-    }
-
-    fn approve(&mut self, by: &Operator, digest: Digest, comment: Option<String>) -> Reply {
-        if self.evidence.approved.as_ref().is_some_and(|approved| approved.digest == digest) {
-            return Reply::Already;
-        }
-        if self.stage() != Stage::AwaitingApproval {
-            return self
-                .not_here("approve", "an approval is asked for after the smoke tests, where the manifest wants one");
-        }
-        if let Err(refusal) = self.may_approve(by, true) {
-            return Reply::Refused(refusal);
-        }
-        match &self.green {
-            Some(green) if green.digest != digest => {
-                Reply::Refused(Refusal::OtherDigest { offered: digest, wanted: green.digest.clone() })
-            }
-            _ => {
-                self.evidence.approved = Some(Approved { digest, by: by.clone(), comment, at: self.clock.now() });
-                self.advance(Stage::AwaitingApproval);
-                Reply::Taken
-            }
-        }
-    }
-
-    fn reject(&mut self, by: &Operator, comment: Option<String>) -> Reply {
-        if self.stage() != Stage::AwaitingApproval {
-            return self.not_here("reject", "`mana rollout abort` ends it at any time");
-        }
-        // Nobody has to be a second person to say no to what is their own.
-        if let Err(refusal) = self.may_approve(by, false) {
-            return Reply::Refused(refusal);
-        }
-        let comment = comment.map(|comment| format!(": {comment}")).unwrap_or_default();
-        self.fail(format!("{by} rejected it{comment}"), false);
         Reply::Taken
     }
 
@@ -247,7 +196,7 @@ impl State {
         Reply::Refused(Refusal::Over { rollout: self.id, stage: self.stage(), command: command.to_owned() })
     }
 
-    fn not_here(&self, command: &str, instead: &str) -> Reply {
+    pub(super) fn not_here(&self, command: &str, instead: &str) -> Reply {
         let (rollout, stage) = (self.id, self.stage());
         Reply::Refused(Refusal::NotHere { rollout, stage, command: command.to_owned(), instead: instead.to_owned() })
     }

@@ -1,6 +1,6 @@
 //! The way forward: which stage comes next, and what each asks for when it is entered.
 
-use super::{Effect, Headline, Held, News, Percent, Phase, Point, Release, Slot, Stage, State};
+use super::{Effect, Headline, Held, Percent, Phase, Point, Release, Slot, Stage, State};
 
 impl State {
     /// Where it goes on after that.
@@ -120,10 +120,5 @@ impl State {
             self.weigh(Percent::NONE, None);
         }
         self.tell(Headline::Held(stage), Some(why), by_gate);
-    }
-
-    pub(super) fn tell(&mut self, what: Headline, why: Option<String>, by_gate: bool) {
-        let figures = self.looks.last().filter(|_| by_gate).cloned().map(Box::new);
-        self.ensure(Effect::Notify(News { what, why, figures }));
     }
 }

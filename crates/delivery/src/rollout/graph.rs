@@ -103,3 +103,30 @@ fn effects(kinds: &[EffectKind]) -> String {
 fn list(names: impl Iterator<Item = String>) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_drawing_has_every_stage_and_every_way() {
+        let dot = graph().dot();
+        for stage in Stage::ALL {
+            assert!(dot.contains(&format!("  \"{stage}\" [")), "{stage}");
+        }
+        assert!(dot.contains(r#""canary" -> "held" [label="pass\nno data, inconclusive\nenvironment"#), "{dot}");
+        assert!(dot.contains(r#""queued" -> "green-starting" [label="its turn"];"#));
+        assert_eq!(dot.lines().filter(|line| line.contains("->")).count(), graph().edges().len());
+    }
+
+    #[test]
+    fn every_stage_but_the_first_is_led_to_and_no_stage_is_a_dead_end_but_one() {
+        let edges = graph().edges();
+        for stage in Stage::ALL {
+            let leads = edges.keys().any(|(from, to)| from == stage && to != stage);
+            let led = edges.keys().any(|(from, to)| to == stage && from != stage);
+            assert_eq!(leads, *stage != Stage::Superseded, "{stage}");
+            assert_eq!(led, *stage != Stage::Queued, "{stage}");
+        }
+    }
+}

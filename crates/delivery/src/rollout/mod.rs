@@ -56,11 +56,13 @@
 //!
 #![doc = include_str!("table.md")]
 
+mod approval;
 mod canary;
 mod clock;
 mod command;
 mod effect;
 mod event;
+mod evidence;
 mod facts;
 mod forward;
 mod graph;
@@ -68,10 +70,12 @@ mod key;
 pub mod lane;
 mod look;
 mod names;
+mod news;
 mod open;
 mod outcome;
 mod phase;
 mod plan;
+mod plan_check;
 mod reply;
 mod retreat;
 mod stage;
@@ -87,17 +91,21 @@ mod tests;
 
 pub use canary::{LOST_WINDOWS, RENEW_EVERY};
 pub use clock::{Clock, Elapsed, Time};
-pub use effect::{Effect, EffectKind, Headline, Intent, LEASE, News, Since};
+pub use effect::{Effect, EffectKind, Intent, LEASE, Since};
 pub use event::{Command, Event, Facts, Health, Outcome, TrafficFacts, What};
+pub use evidence::{Approved, Evidence};
 pub use graph::{Graph, graph};
 pub use key::{Key, NoKey};
 pub use look::{LOOK_EVERY, LOOKS_KEPT, Look};
 pub use names::{Digest, Generation, NoPercent, Operator, Percent, Release, RolloutId, Slot};
+pub use news::{Headline, News};
 pub use open::{Open, RETRY_BASE, TRIES};
 pub use phase::{Canary, Held, Phase, Point, Stuck, Window};
-pub use plan::{Approval, CanaryStep, MOST_IN_A_LIST, OnBreach, Plan, PlanError, Warm};
+pub use plan::{Approval, CanaryStep, OnBreach, Plan, Warm};
+pub use plan_check::{MOST_IN_A_LIST, PlanError};
 pub use reply::{Refusal, Reply};
-pub use retreat::REVIVALS;
+pub use retreat::{Ending, REVIVALS, Retreat};
 pub use stage::Stage;
-pub use state::{Approved, Ending, Evidence, Retreat, State, Traffic};
+pub use state::State;
 pub use step::{Step, in_order};
+pub use traffic::Traffic;

@@ -6,13 +6,9 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 use super::{Digest, Operator, Percent, Release, Stage};
 use crate::gate;
-
-/// More steps, checks or approvers than anyone needs are a mistake in the manifest.
-pub const MOST_IN_A_LIST: usize = 32;
 
 /// The whole way, and who is asked on it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -89,50 +85,6 @@ pub enum OnBreach {
     Ask,
 }
 
-/// What no rollout can follow.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum PlanError {
-    /// See the message.
-    #[error(
-        "the plan neither builds a release nor names the digest of one, so nothing could be delivered: add a build command or deploy a release that exists"
-    )]
-    NothingToDeliver,
-    /// See the message.
-    #[error(
-        "canary step {step} sends {share} % to green: shares lie between 1 and 99 and grow from step to step (100 % is the cutover, which comes by itself)"
-    )]
-    Share {
-        /// From 1.
-        step: usize,
-        /// What was asked for.
-        share: u8,
-    },
-    /// See the message.
-    #[error("{0} lasts no time at all: give it a length, such as `10m`")]
-    Empty(&'static str),
-    /// See the message.
-    #[error(
-        "the warm window is shorter than the windows its gate judges, so it could never pass: make `window` at least as long as `guard`"
-    )]
-    GuardTooLong,
-    /// See the message.
-    #[error("there are {count} {what}, and at most {MOST_IN_A_LIST} are possible")]
-    TooMany {
-        /// Of what.
-        what: &'static str,
-        /// How many.
-        count: usize,
-    },
-    /// See the message.
-    #[error(
-        "it cannot pause at `{0}`: a rollout pauses before one of the stages from `checking` to `cutting-over` that it has"
-    )]
-    NoPause(Stage),
-    /// See the message.
-    #[error("`{0}` is no stage that a plan adds: `stages` takes building, scanning, staging, smoking and migrating")]
-    NotOptional(Stage),
-}
-
 impl Default for Warm {
     fn default() -> Self {
         Self { window: Duration::from_hours(1), guard: Duration::from_mins(10), on_breach: OnBreach::SwitchBack }
@@ -163,43 +115,6 @@ impl Plan {
             drain: Duration::from_secs(30),
             deadlines: BTreeMap::new(),
             pause_at: BTreeSet::new(),
-        }
-    }
-
-    /// Whether it can be followed.
-    pub fn check(&self) -> Result<(), PlanError> {
-        if !self.builds() && self.digest.is_none() {
-            return Err(PlanError::NothingToDeliver);
-        }
-        let approvers = self.approval.as_ref().map_or(0, |approval| approval.approvers.len());
-        let lists = [("checks", self.checks.len()), ("canary steps", self.canary.len()), ("approvers", approvers)];
-        if let Some((what, count)) = lists.into_iter().find(|(_, count)| *count > MOST_IN_A_LIST) {
-            return Err(PlanError::TooMany { what, count });
-        }
-        let mut least = 1;
-        for (index, step) in self.canary.iter().enumerate() {
-            let share = step.share.get();
-            if !(least..=99).contains(&share) {
-                return Err(PlanError::Share { step: index + 1, share });
-            }
-            least = share + 1;
-        }
-        if self.canary.iter().any(|step| step.window.is_zero()) {
-            return Err(PlanError::Empty("a canary step"));
-        }
-        if self.warm.guard.is_zero() {
-            return Err(PlanError::Empty("the window that the gate judges after the cutover"));
-        }
-        if self.warm.guard > self.warm.window {
-            return Err(PlanError::GuardTooLong);
-        }
-        let optional = [Stage::Building, Stage::Scanning, Stage::Staging, Stage::Smoking, Stage::Migrating];
-        if let Some(stage) = self.stages.iter().find(|stage| !optional.contains(stage)) {
-            return Err(PlanError::NotOptional(*stage));
-        }
-        match self.pause_at.iter().find(|stage| !stage.can_pause()) {
-            Some(stage) => Err(PlanError::NoPause(*stage)),
-            None => Ok(()),
         }
     }
 
@@ -240,7 +155,7 @@ impl Plan {
         self.deadlines.get(&stage).copied().unwrap_or(Duration::from_mins(minutes))
     }
 
-    fn builds(&self) -> bool {
+    pub(super) fn builds(&self) -> bool {
         self.stages.contains(&Stage::Building)
     }
 

@@ -3,10 +3,39 @@
 //!
 //! A way back that no traffic ever left begins with green's stop. It never migrates down: what green wrote stays.
 
-use super::{Effect, EffectKind, Ending, Headline, Percent, Phase, Retreat, Slot, Stage, State, Stuck};
+use serde::{Deserialize, Serialize};
+
+use super::{Effect, EffectKind, Headline, Percent, Phase, RolloutId, Slot, Stage, State, Stuck};
 
 /// Blue may be lost so often on the way back, then a person has to look.
 pub const REVIVALS: u8 = 3;
+
+/// The way back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retreat {
+    /// What it will be called.
+    pub ending: Ending,
+    /// Why.
+    pub why: String,
+    /// The gate's last look led to it.
+    pub by_gate: bool,
+    /// It was done already when somebody wanted the old version back.
+    pub after_done: bool,
+    /// How often blue had to be started.
+    pub revivals: u8,
+}
+
+/// How a rollout ends that does not get through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// No traffic had moved.
+    Aborted,
+    /// Some had.
+    RolledBack,
+    /// For a newer one.
+    Superseded(RolloutId),
+}
 
 impl State {
     /// It ends here, because of that. `by_gate`: the last look shows why.

@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Clock, Digest, Elapsed, Generation, Intent, Key, Look, Open, Operator, Percent, Phase, Plan, Release, RolloutId,
-    Stage,
+    Clock, Elapsed, Evidence, Intent, Key, Look, Open, Operator, Phase, Plan, Release, Retreat, RolloutId, Stage,
+    Traffic,
 };
 
 /// One rollout. Made by [`State::new`], changed by [`State::step`] alone.
@@ -43,74 +43,6 @@ pub struct State {
     /// What the present step asks for; empty between steps.
     #[serde(skip)]
     pub(super) out: Vec<Intent>,
-}
-
-/// Who gets requests. Blue has what green has not.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Traffic {
-    /// The newest there is.
-    pub generation: Generation,
-    /// Green's share as last asked for; `None`: nothing was asked for in this attempt, so blue has everything.
-    pub asked: Option<Percent>,
-    /// Green's share as the edge acknowledged it last, if it did.
-    pub acknowledged: Option<Percent>,
-    /// Green was given a share in this attempt. From then on the way back leads over the edge.
-    pub moved: bool,
-}
-
-/// What this attempt's release has passed, by digest: nothing gets traffic without.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Evidence {
-    /// By the scan.
-    pub scanned: Option<Digest>,
-    /// By the staging environment.
-    pub staged: Option<Digest>,
-    /// By the smoke tests.
-    pub smoked: Option<Digest>,
-    /// By a person.
-    pub approved: Option<Approved>,
-    /// Green and blue answered their probes on the new schema.
-    pub verified: Option<Digest>,
-}
-
-/// A yes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Approved {
-    /// For what.
-    pub digest: Digest,
-    /// Whose.
-    pub by: Operator,
-    /// What was said to it.
-    pub comment: Option<String>,
-    /// When.
-    pub at: Elapsed,
-}
-
-/// The way back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Retreat {
-    /// What it will be called.
-    pub ending: Ending,
-    /// Why.
-    pub why: String,
-    /// The gate's last look led to it.
-    pub by_gate: bool,
-    /// It was done already when somebody wanted the old version back.
-    pub after_done: bool,
-    /// How often blue had to be started.
-    pub revivals: u8,
-}
-
-/// How a rollout ends that does not get through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Ending {
-    /// No traffic had moved.
-    Aborted,
-    /// Some had.
-    RolledBack,
-    /// For a newer one.
-    Superseded(RolloutId),
 }
 
 impl State {

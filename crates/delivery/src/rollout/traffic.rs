@@ -1,8 +1,23 @@
-//! What is asked of the edge.
+//! Who gets requests, and what is asked of the edge for it.
 
 use std::time::Duration;
 
-use super::{Effect, EffectKind, Generation, Percent, Stage, State};
+use serde::{Deserialize, Serialize};
+
+use super::{Effect, EffectKind, Generation, Percent, State};
+
+/// Who gets requests. Blue has what green has not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// The newest there is.
+    pub generation: Generation,
+    /// Green's share as last asked for; `None`: nothing was asked for in this attempt, so blue has everything.
+    pub asked: Option<Percent>,
+    /// Green's share as the edge acknowledged it last, if it did.
+    pub acknowledged: Option<Percent>,
+    /// Green was given a share in this attempt. From then on the way back leads over the edge.
+    pub moved: bool,
+}
 
 impl State {
     pub(super) fn next_generation(&mut self) -> Generation {
@@ -22,23 +37,5 @@ impl State {
 
     pub(super) fn acknowledged(&mut self) {
         self.traffic.acknowledged = self.traffic.asked;
-    }
-
-    /// Whether the release that would get traffic is the one that passed all that the plan wants, or what is missing.
-    /// It holds by the order of the stages; it is looked at once more where it matters.
-    pub(super) fn missing_evidence(&self) -> Option<&'static str> {
-        let digest = self.green.as_ref().map(|release| &release.digest);
-        let wants = |stage| self.plan.has(stage, self.blue.is_some());
-        let approved = self.evidence.approved.as_ref().map(|approved| &approved.digest);
-        [
-            (Stage::Scanning, self.evidence.scanned.as_ref(), "scan"),
-            (Stage::Staging, self.evidence.staged.as_ref(), "staging"),
-            (Stage::Smoking, self.evidence.smoked.as_ref(), "smoke test"),
-            (Stage::AwaitingApproval, approved, "approval"),
-            (Stage::Verifying, self.evidence.verified.as_ref(), "verification"),
-        ]
-        .into_iter()
-        .find(|(stage, evidence, _)| wants(*stage) && (digest.is_none() || *evidence != digest))
-        .map(|(_, _, what)| what)
     }
 }
