@@ -108,3 +108,21 @@ fn a_lost_green_fails_without_waiting_for_traffic() {
         }
     }
 }
+
+#[test]
+fn nothing_gets_traffic_whose_evidence_is_for_something_else() {
+    type Forget = fn(&mut Evidence);
+    let forgets: [(&str, Forget); 4] = [
+        ("scan", |evidence| evidence.scanned = None),
+        ("staging", |evidence| evidence.staged = Some(Digest("other".into()))),
+        ("smoke test", |evidence| evidence.smoked = None),
+        ("approval", |evidence| evidence.approved = None),
+    ];
+    for (what, forget) in forgets {
+        let mut world = at(Stage::Verifying);
+        forget(&mut world.state.evidence);
+        world.act_all();
+        assert_eq!((world.stage(), world.edge.green), (Stage::Aborted, Some(0)));
+        assert_eq!(world.state.retreat().unwrap().why, format!("there is no {what} for {GREEN}"));
+    }
+}
