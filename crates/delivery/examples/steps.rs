@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mana_delivery::gate::{Counts, Reading};
+use mana_delivery::gate::{Counts, Reading, judge};
 use mana_delivery::rollout::{
     Approval, Command, Digest, Effect, Event, Generation, Intent, Operator, Outcome, Plan, Release, RolloutId, Stage,
     State, Time, What,
@@ -34,7 +34,27 @@ fn main() {
     println!("{YEAR} rollouts of {} events each, {effects} effects: {:.2} s", journal.len(), took.as_secs_f64());
     #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
     let rate = steps as f64 / took.as_secs_f64();
-    println!("{rate:.0} steps/s (copies of the events included)");
+    let looks = readings(&journal).count() as u64 * YEAR;
+    println!("{rate:.0} steps/s (copies of the events and {looks} verdicts of the gate included)");
+    println!("the verdicts alone: {:.2} s", judging(&plan, &journal).as_secs_f64());
+}
+
+fn readings(journal: &[Event]) -> impl Iterator<Item = &Reading> {
+    journal.iter().filter_map(|event| match &event.what {
+        What::Outcome { outcome: Outcome::Measured { reading }, .. } => Some(reading),
+        _ => None,
+    })
+}
+
+/// What of it the gate takes.
+fn judging(plan: &Plan, journal: &[Event]) -> Duration {
+    let started = Instant::now();
+    for _ in 0..YEAR {
+        for reading in readings(journal) {
+            std::hint::black_box(judge(&plan.gate, std::hint::black_box(reading)));
+        }
+    }
+    started.elapsed()
 }
 
 fn plan() -> Plan {
