@@ -10,7 +10,6 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::header::HeaderValue;
@@ -22,6 +21,7 @@ use tokio::task::JoinHandle;
 
 use super::negotiate;
 use crate::compress::Coding;
+use crate::validators::Validators;
 
 /// Read from the page cache in one go: as much as a socket takes at once, and while it is still near the processor.
 const CACHED_PIECE_BYTES: u64 = 128 * 1024;
@@ -38,8 +38,9 @@ pub(super) enum Opening {
 /// A regular file, as it was when it was opened.
 pub(super) struct Opened {
     pub(super) file: Arc<File>,
-    pub(super) etag: HeaderValue,
-    pub(super) modified: Option<SystemTime>,
+    pub(super) validators: Validators,
+    /// As an answer's header says it.
+    pub(super) last_modified: Option<HeaderValue>,
     state: Stat,
     /// All of it was found in the page cache.
     in_memory: Cell<bool>,
@@ -47,14 +48,14 @@ pub(super) struct Opened {
 
 impl Opened {
     fn new(file: File, state: Stat) -> Self {
-        let modified = negotiate::modified(&state);
-        let etag = negotiate::etag(modified, length(&state), None);
-        Self { file: Arc::new(file), etag, modified, state, in_memory: Cell::new(false) }
+        let validators = negotiate::validators(&state, None);
+        let last_modified = validators.last_modified();
+        Self { file: Arc::new(file), validators, last_modified, state, in_memory: Cell::new(false) }
     }
 
     /// The same as a form of another file.
     pub(super) fn in_form(self, coding: Coding) -> Self {
-        Self { etag: negotiate::etag(self.modified, self.length(), Some(coding)), ..self }
+        Self { validators: negotiate::validators(&self.state, Some(coding)), ..self }
     }
 
     pub(super) fn length(&self) -> u64 {

@@ -24,7 +24,6 @@ use crate::body::Body;
 use crate::compress::{Accepted, Coding};
 use crate::range::{self, Range};
 use crate::table::Site;
-use crate::validators::Validators;
 use document::Document;
 use file::Opened;
 use kept::{Folder, Found};
@@ -35,6 +34,9 @@ pub(crate) use kept::Kept;
 /// Files up to this are read at once, on the worker: they are in the page cache, and a copy of this size costs less
 /// than a trip to another thread. Larger ones are streamed from the blocking pool.
 const MAX_INLINE_BYTES: u64 = 64 * 1024;
+
+/// Headers that an answer with a file has, its length and the request's id among them: room for them is made once.
+const SAID_HEADERS: usize = 10;
 
 /// Answers with a file. `below` is the request's path below the route's prefix.
 pub(crate) fn serve(site: &Site, below: &str, parts: &Parts, kept: &Kept) -> Result<Response<Body>, Fault> {
@@ -102,31 +104,31 @@ fn send(folder: &Folder, name: &Path, document: &Document, parts: &Parts) -> Res
         Some((coding, opened)) => (Some(coding), opened),
         None => (None, Rc::clone(&document.plain)),
     };
-    let validators = negotiate::validators(&opened);
+    let validators = &opened.validators;
     let mut response = if validators.are_current(&parts.headers) {
         status_only(StatusCode::NOT_MODIFIED)
     } else {
-        match range::asked(&parts.headers, opened.length(), &validators) {
+        match range::asked(&parts.headers, opened.length(), validators) {
             Range::Whole => whole(&opened, parts)?,
             Range::Part { from, length } => part(&opened, from, length, parts)?,
             Range::Unsatisfiable => range::unsatisfiable(opened.length()),
         }
     };
-    describe(response.headers_mut(), document, coding, &validators);
+    describe(response.headers_mut(), document, coding, &opened);
     Ok(response)
 }
 
 /// What is said of a file, whatever of it is sent.
-fn describe(headers: &mut HeaderMap, document: &Document, coding: Option<Coding>, validators: &Validators) {
+fn describe(headers: &mut HeaderMap, document: &Document, coding: Option<Coding>, opened: &Opened) {
     headers.insert(header::CONTENT_TYPE, document.content_type.clone());
     headers.insert(header::CACHE_CONTROL, document.cache_control.clone());
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    if let Some(etag) = &validators.etag {
+    if let Some(etag) = &opened.validators.etag {
         headers.insert(header::ETAG, etag.clone());
     }
-    if let Some(modified) = validators.last_modified() {
-        headers.insert(header::LAST_MODIFIED, modified);
+    if let Some(modified) = &opened.last_modified {
+        headers.insert(header::LAST_MODIFIED, modified.clone());
     }
     if let Some(coding) = coding {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
@@ -145,6 +147,7 @@ fn status_only(status: StatusCode) -> Response<Body> {
 fn whole(opened: &Rc<Opened>, parts: &Parts) -> Result<Response<Body>, Fault> {
     let length = opened.length();
     let mut response = Response::new(content(opened, 0, length, parts)?);
+    response.headers_mut().reserve(SAID_HEADERS);
     response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
     Ok(response)
 }

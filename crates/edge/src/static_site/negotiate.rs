@@ -6,27 +6,26 @@ use std::time::{Duration, SystemTime};
 use http::header::HeaderValue;
 use rustix::fs::Stat;
 
-use super::file::Opened;
 use crate::compress::{self, Coding};
 use crate::validators::{Validators, whole_seconds};
 
-pub(super) fn validators(opened: &Opened) -> Validators {
-    Validators { etag: Some(opened.etag.clone()), modified: opened.modified.and_then(whole_seconds) }
+/// From time (in nanoseconds) and length; differs between a file and its compressed variants.
+pub(super) fn validators(state: &Stat, coding: Option<Coding>) -> Validators {
+    let modified = modified(state);
+    let nanos =
+        modified.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok()).map_or(0, |since| since.as_nanos());
+    let (length, suffix) = (state.st_size, coding.map_or("", suffix));
+    let etag = format!("\"{nanos:x}-{length:x}{suffix}\"");
+    Validators {
+        etag: Some(HeaderValue::try_from(etag).expect("hexadecimal digits make a header value")),
+        modified: modified.and_then(whole_seconds),
+    }
 }
 
 /// When a file was written to last; `None`: no time that can be told.
-pub(super) fn modified(state: &Stat) -> Option<SystemTime> {
+fn modified(state: &Stat) -> Option<SystemTime> {
     let since = Duration::new(u64::try_from(state.st_mtime).ok()?, u32::try_from(state.st_mtime_nsec).ok()?);
     SystemTime::UNIX_EPOCH.checked_add(since)
-}
-
-/// From time (in nanoseconds) and length; differs between a file and its compressed variants.
-pub(super) fn etag(modified: Option<SystemTime>, length: u64, coding: Option<Coding>) -> HeaderValue {
-    let nanos =
-        modified.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok()).map_or(0, |since| since.as_nanos());
-    let suffix = coding.map_or("", suffix);
-    let etag = format!("\"{nanos:x}-{length:x}{suffix}\"");
-    HeaderValue::try_from(etag).expect("hexadecimal digits make a header value")
 }
 
 /// The forms in which a file can lie beside itself, the smallest first.

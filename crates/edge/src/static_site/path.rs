@@ -13,7 +13,8 @@ const WELL_KNOWN: &[u8] = b".well-known";
 pub(crate) fn file_name(path: &str) -> Option<PathBuf> {
     let path = path.strip_prefix('/').unwrap_or(path);
     let path = path.strip_suffix('/').unwrap_or(path);
-    let mut name = PathBuf::from(".");
+    let mut name = PathBuf::with_capacity(path.len() + 2);
+    name.push(".");
     if path.is_empty() {
         return Some(name);
     }
