@@ -1,7 +1,7 @@
 //! Has the binary linked so that it takes less memory.
 //!
-//! A program that may lie at any address lists the places that hold one. Written out, the list is 600 KiB, which the loader reads
-//! and so maps into each process; packed (DT_RELR) it is 7 KiB. Loaders know that form since glibc 2.36: where the program is
+//! A program that may lie at any address lists the places that hold one. Written out, the list is 850 KiB, which the loader reads
+//! and so maps into each process; packed (DT_RELR) it is 10 KiB. Loaders know that form since glibc 2.36: where the program is
 //! built on an older one, or for another machine, the list stays as it was.
 
 use std::process::Command;
