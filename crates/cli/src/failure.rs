@@ -39,6 +39,24 @@ pub(crate) enum Failure {
         /// All of them.
         problems: Box<Problems>,
     },
+    /// The manifest of a commit is wrong. Each problem is shown with its place before this is.
+    #[error("the manifest of {commit} has {}; nothing was built", count_errors(problems))]
+    #[diagnostic(help("correct the places shown above and commit them, or build another commit with --ref"))]
+    CommitManifest {
+        /// The commit, for people.
+        commit: String,
+        /// All of them.
+        problems: Box<Problems>,
+    },
+    /// The manifest says too little for this command.
+    #[error("{what}")]
+    #[diagnostic(help("{help}"))]
+    Configuration {
+        /// What is missing.
+        what: String,
+        /// What to write.
+        help: String,
+    },
     /// Secrets that only a person can provide.
     #[error("{} in {environment}:\n{}", units::count(missing.len(), "missing secret"), list(missing))]
     #[diagnostic(help("`{set}` takes a value; so does MANA_SECRET_{} in the environment of `mana up`", missing[0].name))]
@@ -196,6 +214,8 @@ impl Failure {
             Self::NoManifest { .. }
             | Self::ManifestUnreadable { .. }
             | Self::Manifest { .. }
+            | Self::CommitManifest { .. }
+            | Self::Configuration { .. }
             | Self::MissingSecrets { .. } => Exit::BadConfiguration,
             Self::Refused(problem) if problem.status == UNPROCESSABLE => Exit::BadConfiguration,
             Self::Edge(error) if error.is_configuration() => Exit::BadConfiguration,
@@ -225,7 +245,7 @@ impl Failure {
     /// What is shown before this failure itself: each problem of a manifest with its place.
     pub(crate) fn details(&self) -> Vec<&(dyn Diagnostic + Send + Sync)> {
         match self {
-            Self::Manifest { problems } => problems.diagnostics().collect(),
+            Self::Manifest { problems } | Self::CommitManifest { problems, .. } => problems.diagnostics().collect(),
             _ => Vec::new(),
         }
     }

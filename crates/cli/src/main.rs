@@ -12,6 +12,7 @@ mod exit;
 mod failure;
 mod hidden_input;
 mod last_known;
+mod making;
 mod progress;
 mod report;
 mod running;

@@ -12,6 +12,7 @@
 //! | [`daemon`] | the process: wiring, signals, its own log |
 //! | [`logs`] | reading an instance's log file, tail and follow |
 //! | [`paths`] | where things lie in a data folder |
+//! | [`releases`] | from a manifest to what `mana-release` builds, keeps and scans |
 //! | [`secrets`] | `secrets.json`: generated once, provided by people, never printed |
 //! | `server` | the socket's other end: HTTP to messages |
 //! | `supervisor` | the one owner of the state |
@@ -40,6 +41,7 @@ mod manifest;
 pub mod paths;
 mod progress;
 mod reconcile;
+pub mod releases;
 pub mod secrets;
 mod server;
 mod slot;

@@ -37,6 +37,16 @@ pub fn certificates(data: &Path) -> PathBuf {
     data.join("certificates")
 }
 
+/// Folder of all releases.
+pub fn releases(data: &Path) -> PathBuf {
+    data.join("releases")
+}
+
+/// Folder that releases are built in: the checkout, what is kept from build to build, logs.
+pub fn builds(data: &Path) -> PathBuf {
+    data.join("builds")
+}
+
 /// Secrets, generated and provided.
 pub fn secrets(data: &Path) -> PathBuf {
     data.join("secrets.json")

@@ -64,6 +64,7 @@ fn check_map(table: &dyn TableLike, names: Names, inner: Shape, path: &str, prob
             Names::Name => (names::is_name(name), names::NAME),
             Names::Variable => (names::is_variable(name), names::VARIABLE),
             Names::UrlPath => (is_url_path(name), "a path that begins with /"),
+            Names::Finding => (names::is_finding(name), names::FINDING),
         };
         if !good {
             problems.push(
@@ -114,6 +115,8 @@ fn check_text(text: &str, shape: Shape, path: &str, span: Option<Range<usize>>) 
         Shape::Host => names::is_host(text),
         Shape::UrlPath => is_url_path(text),
         Shape::Database => names::is_database(text),
+        Shape::Inside => names::is_inside(text),
+        Shape::Date => units::is_date(text),
         Shape::Text | Shape::Command => !text.trim().is_empty(),
         _ => true,
     };
@@ -139,6 +142,8 @@ fn expected(shape: Shape) -> String {
         Shape::Host => "a host name in lower case, such as \"example.com\"".into(),
         Shape::UrlPath => "a path that begins with /, such as \"/api/health\"".into(),
         Shape::Database => names::DATABASE.into(),
+        Shape::Inside => names::INSIDE.into(),
+        Shape::Date => units::DATE.into(),
         Shape::Integer(min, max) => format!("a number from {min} to {max}"),
         Shape::Boolean => "true or false".into(),
         Shape::Command => "a program and its arguments, such as \"target/release/app --flag\"".into(),

@@ -30,6 +30,43 @@ pub(crate) struct Document {
     pub(crate) secrets: Vec<(Text, SecretTable)>,
     pub(crate) projects: Vec<(Text, Option<Text>)>,
     pub(crate) services: Vec<ServiceTable>,
+    pub(crate) releases: ReleasesTable,
+}
+
+/// How long releases are kept, and what stops one.
+#[derive(Debug, Default)]
+pub(crate) struct ReleasesTable {
+    pub(crate) keep: Option<Spanned<i64>>,
+    pub(crate) advisories: Option<Vec<Text>>,
+    pub(crate) advisories_max_age: Option<Spanned<Duration>>,
+    pub(crate) accepted: Vec<(Text, AcceptedTable)>,
+}
+
+/// A finding that stops nothing for a while.
+#[derive(Debug, Default)]
+pub(crate) struct AcceptedTable {
+    pub(crate) reason: Option<Text>,
+    pub(crate) until: Option<Text>,
+    pub(crate) services: Option<Vec<Text>>,
+}
+
+/// How a release is made.
+#[derive(Debug, Default)]
+pub(crate) struct BuildTable {
+    pub(crate) span: Option<Range<usize>>,
+    pub(crate) command: Option<Spanned<Vec<String>>>,
+    pub(crate) artefact: Option<Vec<Text>>,
+    pub(crate) artefact_span: Option<Range<usize>>,
+    pub(crate) migrations: Option<Text>,
+    pub(crate) checks: Vec<(Text, Spanned<Vec<String>>)>,
+    pub(crate) env: Vec<(Text, Text)>,
+    pub(crate) cache: Option<Vec<Text>>,
+    pub(crate) lockfiles: Option<Vec<Text>>,
+    pub(crate) package: Option<Text>,
+    pub(crate) cpu: Option<Spanned<i64>>,
+    pub(crate) memory: Option<Spanned<u64>>,
+    pub(crate) timeout: Option<Spanned<Duration>>,
+    pub(crate) check_timeout: Option<Spanned<Duration>>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -80,6 +117,7 @@ pub(crate) struct ServiceTable {
     pub(crate) kind: Option<Spanned<Kind>>,
     pub(crate) project: Option<Text>,
     pub(crate) environments: Option<Vec<Text>>,
+    pub(crate) build: Option<BuildTable>,
     pub(crate) keys: ServiceKeys,
     pub(crate) in_environment: BTreeMap<Environment, ServiceKeys>,
 }
@@ -222,7 +260,43 @@ pub(crate) fn read(root: &dyn TableLike) -> Document {
         secrets: secrets.collect(),
         projects: projects.collect(),
         services: services.collect(),
+        releases: root.get("releases").and_then(Item::as_table_like).map(releases).unwrap_or_default(),
     }
+}
+
+fn releases(table: &dyn TableLike) -> ReleasesTable {
+    let accepted = entries(table, "accepted").into_iter().filter_map(|(id, item)| {
+        let finding = item.as_table_like()?;
+        let (reason, until) = (text(finding, "reason"), text(finding, "until"));
+        Some((id, AcceptedTable { reason, until, services: texts(finding, "services") }))
+    });
+    ReleasesTable {
+        keep: integer(table, "keep"),
+        advisories: texts(table, "advisories"),
+        advisories_max_age: parsed(table, "advisories_max_age", units::duration),
+        accepted: accepted.collect(),
+    }
+}
+
+fn build(item: &Item) -> Option<BuildTable> {
+    let table = item.as_table_like()?;
+    let checks = entries(table, "checks").into_iter().filter_map(|(name, item)| Some((name, command_of(item)?)));
+    Some(BuildTable {
+        span: item.span(),
+        command: command(table),
+        artefact: texts(table, "artefact"),
+        artefact_span: table.get("artefact").and_then(Item::span),
+        migrations: text(table, "migrations"),
+        checks: checks.collect(),
+        env: pairs(table, "env"),
+        cache: texts(table, "cache"),
+        lockfiles: texts(table, "lockfiles"),
+        package: text(table, "package"),
+        cpu: integer(table, "cpu"),
+        memory: parsed(table, "memory", units::size),
+        timeout: parsed(table, "timeout", units::duration),
+        check_timeout: parsed(table, "check_timeout", units::duration),
+    })
 }
 
 fn environment(table: &dyn TableLike) -> EnvironmentTable {
@@ -268,6 +342,7 @@ fn service(name: Text, table: &dyn TableLike) -> ServiceTable {
         kind: parsed(table, "kind", |text| Kind::ALL.into_iter().find(|kind| kind.as_str() == text)),
         project: text(table, "project"),
         environments: texts(table, "environments"),
+        build: table.get("build").and_then(build),
         keys: service_keys(table),
         in_environment: in_environment.collect(),
     }
@@ -320,7 +395,10 @@ fn service_keys(table: &dyn TableLike) -> ServiceKeys {
 }
 
 fn command(table: &dyn TableLike) -> Option<Spanned<Vec<String>>> {
-    let item = table.get("command")?;
+    command_of(table.get("command")?)
+}
+
+fn command_of(item: &Item) -> Option<Spanned<Vec<String>>> {
     let value = match item.as_str() {
         Some(text) => words(text),
         None => item.as_array()?.iter().map(|value| value.as_str().map(str::to_owned)).collect::<Option<_>>()?,

@@ -18,6 +18,26 @@ pub(crate) const VARIABLE: &str = "A-Z, 0-9 and _, not beginning with a digit";
 /// What a database's name looks like, for messages.
 pub(crate) const DATABASE: &str = "1 to 40 of a-z, 0-9 and _, beginning with a letter";
 
+/// What an id of a finding looks like, for messages.
+pub(crate) const FINDING: &str = "the id that `mana scan` shows, such as RUSTSEC-2024-0001";
+
+/// What a path inside of the manifest's folder looks like, for messages.
+pub(crate) const INSIDE: &str = "a path below the manifest's folder, such as \"target/release/app\", without `..`";
+
+/// Longest id of a finding: a kind and a path.
+const MAX_FINDING_BYTES: usize = 4096;
+
+/// Whether a finding may be called so.
+pub(crate) fn is_finding(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_FINDING_BYTES && !text.contains(char::is_whitespace)
+}
+
+/// Whether a path leads to something inside of the folder it starts from, whatever that folder is.
+pub(crate) fn is_inside(text: &str) -> bool {
+    let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && part != ".git";
+    text.strip_suffix('/').unwrap_or(text).split('/').all(plain)
+}
+
 /// Whether a service or project may be called so.
 pub(crate) fn is_name(text: &str) -> bool {
     text.len() <= MAX_NAME_BYTES && text.starts_with(|first: char| first.is_ascii_lowercase()) && is_label(text)
@@ -59,6 +79,24 @@ fn is_label(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_stay_inside() {
+        for (path, good) in [
+            ("target/release/app", true),
+            ("site/", true),
+            ("a b/c", true),
+            ("", false),
+            (".", false),
+            ("/etc", false),
+            ("a/../..", false),
+            ("./a", false),
+            ("a//b", false),
+            (".git/config", false),
+        ] {
+            assert_eq!(is_inside(path), good, "{path}");
+        }
+    }
 
     #[test]
     fn names_hosts_and_variables() {

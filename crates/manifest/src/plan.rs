@@ -3,12 +3,16 @@
 //! A [`Plan`] is what the other rooms work from. It holds no file positions and no unresolved text; secrets stand in it as
 //! *names* inside [`Value`], so a plan can be printed, stored and compared without holding one.
 
+mod releases;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
+
+pub use releases::{Accepted, Build, Releases};
 
 /// The ecosystem in one environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -47,6 +51,8 @@ pub struct Plan {
     pub projects: BTreeMap<String, Project>,
     /// Services in start order: each one after all it needs.
     pub services: Vec<Service>,
+    /// How long releases are kept, and what stops one.
+    pub releases: Releases,
 }
 
 /// One of the three environments.
@@ -156,6 +162,8 @@ pub struct Service {
     pub needs: Vec<String>,
     /// Secrets without which it is never started.
     pub secrets: Vec<String>,
+    /// How a release of it is made; `None`: the manifest does not say.
+    pub build: Option<Build>,
     /// Bounds at the edge and on the machine.
     pub limits: ServiceLimits,
     /// What the edge does with requests from outside.

@@ -2,6 +2,7 @@
 
 mod access;
 mod hosts;
+mod releases;
 mod service;
 mod tls;
 
@@ -121,6 +122,7 @@ pub(crate) fn plan(
             (service.project.clone(), Project { about })
         })
         .collect();
+    let releases = releases::releases(document, root, &mut problems);
     let plan = Plan {
         ecosystem: document.name.as_ref().map(|name| name.value.clone()).unwrap_or_default(),
         domain: setting.domain,
@@ -138,6 +140,7 @@ pub(crate) fn plan(
         secrets,
         projects,
         services,
+        releases,
     };
     (Some(plan), problems)
 }

@@ -44,6 +44,10 @@ fn of(shape: Shape) -> Value {
         Shape::Host => json!({ "type": "string", "pattern": "^[a-z0-9.-]+$", "examples": ["example.com"] }),
         Shape::UrlPath => json!({ "type": "string", "pattern": "^/" }),
         Shape::Database => json!({ "type": "string", "pattern": "^[a-z][a-z0-9_]*$" }),
+        Shape::Inside => json!({ "type": "string", "minLength": 1, "examples": ["target/release/app"] }),
+        Shape::Date => {
+            json!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "examples": ["2026-12-31"] })
+        }
         Shape::Integer(min, max) => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Shape::Boolean => json!({ "type": "boolean" }),
         Shape::Command => json!({ "anyOf": [
@@ -57,6 +61,7 @@ fn of(shape: Shape) -> Value {
                 Names::Name => ("^[a-z][a-z0-9-]*$", names::NAME),
                 Names::Variable => ("^[A-Z_][A-Z0-9_]*$", names::VARIABLE),
                 Names::UrlPath => ("^/", "a path that begins with /"),
+                Names::Finding => ("^\\S+$", names::FINDING),
             };
             let names = json!({ "pattern": pattern, "description": about });
             json!({ "type": "object", "propertyNames": names, "additionalProperties": of(*inner) })

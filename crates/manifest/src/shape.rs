@@ -1,5 +1,7 @@
 //! Which keys a manifest has, of which shape, and what they mean: the one table from which checking and schema come.
 
+mod releases;
+
 use crate::plan::{Environment, Kind};
 
 /// What a value looks like.
@@ -27,6 +29,10 @@ pub(crate) enum Shape {
     UrlPath,
     /// The name of a database.
     Database,
+    /// A file or folder inside of the manifest's folder.
+    Inside,
+    /// `2026-12-31`.
+    Date,
     /// A whole number within bounds.
     Integer(i64, i64),
     /// `true` or `false`.
@@ -50,6 +56,8 @@ pub(crate) enum Names {
     Variable,
     /// Paths of a URL.
     UrlPath,
+    /// Ids of findings.
+    Finding,
 }
 
 /// A key.
@@ -91,6 +99,7 @@ pub(crate) const ROOT: &[Key] = &[
         Shape::Map(Names::Name, &Shape::Table(SERVICE)),
         "Everything that is deployed, by name. A name that ends in -backend, -web or -landing tells project and kind.",
     ),
+    key("releases", Shape::Table(releases::RELEASES), "How long releases are kept, and what stops one."),
 ];
 
 const ENVIRONMENT_TABLES: &[Key] = &[
@@ -268,6 +277,11 @@ pub(crate) const SERVICE: &[Key] = &[
     HOST,
     HOSTS,
     REDIRECTS,
+    key(
+        "build",
+        Shape::Table(releases::BUILD),
+        "How a release is made of a commit; the same one for every environment.",
+    ),
     key("development", Shape::Table(SERVICE_IN_ENVIRONMENT), "What is different in development."),
     key("staging", Shape::Table(SERVICE_IN_ENVIRONMENT), "What is different in staging."),
     key("production", Shape::Table(SERVICE_IN_ENVIRONMENT), "What is different in production."),

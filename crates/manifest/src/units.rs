@@ -11,6 +11,31 @@ pub(crate) const DURATION: &str = "a duration such as \"30s\" (ms, s, m, h, d)";
 /// What a rate looks like, for messages.
 pub(crate) const RATE: &str = "a rate such as \"600/1m\" (requests, then a duration of at most a day)";
 
+/// What a date looks like, for messages.
+pub(crate) const DATE: &str = "a date such as \"2026-12-31\"";
+
+/// Whether it is a day of the calendar, as `2026-12-31`. Such texts sort as their days do.
+pub(crate) fn is_date(text: &str) -> bool {
+    let number = |part: &str, digits: usize| {
+        let good = part.len() == digits && part.bytes().all(|byte| byte.is_ascii_digit());
+        good.then(|| part.parse::<u32>().ok()).flatten()
+    };
+    let parts: Vec<&str> = text.split('-').collect();
+    let &[year, month, day] = parts.as_slice() else { return false };
+    let (Some(year), Some(month), Some(day)) = (number(year, 4), number(month, 2), number(day, 2)) else {
+        return false;
+    };
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 if leap => 29,
+        2 => 28,
+        _ => 0,
+    };
+    (1..=days).contains(&day)
+}
+
 /// Requests and time of `600/1m`.
 pub(crate) fn rate(text: &str) -> Option<(u32, Duration)> {
     const DAY: Duration = Duration::from_hours(24);
@@ -65,6 +90,24 @@ mod tests {
         assert_eq!(rate("1/250ms"), Some((1, Duration::from_millis(250))));
         for text in ["600", "600/", "0/1s", "5/0s", "-1/1s", "1/2d", "600/m", "1.5/1s"] {
             assert_eq!(rate(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn dates_are_days_of_the_calendar() {
+        for (text, good) in [
+            ("2026-12-31", true),
+            ("2028-02-29", true),
+            ("2026-02-29", false),
+            ("2100-02-29", false),
+            ("2026-13-01", false),
+            ("2026-1-1", false),
+            ("2026-00-10", false),
+            ("31.12.2026", false),
+            ("2026-12-+1", false),
+            ("", false),
+        ] {
+            assert_eq!(is_date(text), good, "{text}");
         }
     }
 

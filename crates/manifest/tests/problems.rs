@@ -117,6 +117,35 @@ fn every_wrong_one_says_where_what_and_what_instead() {
         ),
         ("address of TLS without TLS", with("[environments.development]\ntls_listen = \"127.0.0.1:8443\"\n")),
         ("no port for TLS", with("[environments.production]\nlisten = \"0.0.0.0:80\"\ntls_listen = \"0.0.0.0:80\"\n")),
+        (
+            "path out of the folder",
+            service(&format!("{ok}build = {{ command = \"make\", artefact = [\"../x\", \"/etc\"] }}")),
+        ),
+        (
+            "artefact without the program",
+            service(&format!("{ok}build = {{ command = \"make\", artefact = [\"lib\"] }}")),
+        ),
+        ("empty artefact", service(&format!("{ok}build = {{ command = \"make\", artefact = [] }}"))),
+        (
+            "artefact that cannot be told",
+            service("command = \"node server.js\"\nport = 4001\nbuild = { command = \"npm run build\" }"),
+        ),
+        (
+            "limits of a build",
+            service(&format!(
+                "{ok}build = {{ memory = \"1MB\", timeout = \"0s\", check_timeout = \"2d\", cpu = 0, checks = {{ Lint = \"x\" }} }}"
+            )),
+        ),
+        ("build of an environment", service(&format!("{ok}production = {{ build = {{ command = \"make\" }} }}"))),
+        (
+            "acceptance without reason and end",
+            with("[releases.accepted]\nRUSTSEC-2024-0001 = { services = [\"shop-bakend\"] }\n"),
+        ),
+        (
+            "acceptance until no day",
+            with("[releases.accepted]\n\"a b\" = { reason = \"x\", until = \"2026-02-30\" }\n"),
+        ),
+        ("releases that are not kept", with("[releases]\nkeep = 0\nadvisories_max_age = \"0s\"\n")),
         ("http3 without TLS", with("[environments.development]\nhttp3 = true\n")),
         ("PROXY header of nobody", with("[environments.production]\nproxy_protocol = true\n")),
         ("traces to nowhere", with("[environments.production]\ntraces = \"localhost:4318\"\n")),

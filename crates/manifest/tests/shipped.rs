@@ -170,6 +170,7 @@ proptest! {
 fn line() -> impl Strategy<Value = String> {
     let key = prop::sample::select(vec![
         "command", "port", "needs", "env", "secrets", "host", "limits", "migrate", "kind", "listen", "data", "folder",
+        "build", "artefact", "checks", "releases", "accepted",
     ]);
     let value = prop::sample::select(vec![
         "1",
@@ -194,6 +195,9 @@ fn line() -> impl Strategy<Value = String> {
         "[environments.staging]",
         "[projects]",
         "[services.a-web.production]",
+        "[services.a-web.build]",
+        "[releases]",
+        "[releases.accepted]",
     ]);
     prop_oneof![3 => (key, value).prop_map(|(key, value)| format!("{key} = {value}")), 1 => table.prop_map(str::to_owned)]
 }

@@ -1,5 +1,6 @@
 //! The commands, one a file: `Args` as clap reads them, `run` as it is done.
 
+pub(crate) mod build;
 pub(crate) mod cache;
 pub(crate) mod certificates;
 pub(crate) mod check;
@@ -11,11 +12,13 @@ pub(crate) mod exit_codes;
 pub(crate) mod logs;
 pub(crate) mod open;
 pub(crate) mod plan;
+pub(crate) mod releases;
 pub(crate) mod restart;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod secret;
 pub(crate) mod status;
+pub(crate) mod test;
 pub(crate) mod top;
 pub(crate) mod trust;
 pub(crate) mod up;
@@ -39,6 +42,9 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
         Command::Run(args) => run::run(args, context),
         Command::Check(args) => check::run(args, context),
         Command::Plan(args) => plan::run(args, context),
+        Command::Build(args) => build::run(args, context),
+        Command::Test(args) => test::run(args, context),
+        Command::Releases(args) => releases::run(args, context),
         Command::Schema(_) => schema::run(context),
         Command::Secret(args) => secret::run(args, context),
         Command::Cache(args) => cache::run(args, context),

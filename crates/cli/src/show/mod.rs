@@ -5,6 +5,7 @@ pub(crate) mod addresses;
 pub(crate) mod failures;
 pub(crate) mod log_line;
 pub(crate) mod progress;
+pub(crate) mod release;
 pub(crate) mod status;
 pub(crate) mod style;
 pub(crate) mod table;

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Candidate, Setting, access, folder_problem, hosts};
+use super::{Candidate, Setting, access, folder_problem, hosts, releases};
 use crate::document::{Document, ServiceKeys, ServiceTable, Spanned, Text};
 use crate::interpolate::{self, Reference};
 use crate::names::variable_of;
@@ -122,6 +122,7 @@ pub(super) fn resolve(candidate: &Candidate, context: &Context, problems: &mut V
         run,
         needs,
         secrets,
+        build: releases::build(candidate, problems),
         limits: limits(keys, problems),
         access: access::resolve(keys, problems),
     }

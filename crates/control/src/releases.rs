@@ -1,0 +1,199 @@
+//! From a manifest to what `mana-release` builds and keeps.
+//!
+//! How a release is made stands in the manifest of the commit that it is made of; where it is kept, for how long, and which findings
+//! are accepted stands in the manifest of today.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use mana_manifest::plan::{Environment, Plan, Service};
+use mana_manifest::{Facts, Manifest, Overrides, Problems};
+use mana_release::build::{BuildError, Recipe, Turn, Workshop};
+use mana_release::event::Events;
+use mana_release::job::Limits;
+use mana_release::record::Release;
+use mana_release::source::{Checkout, Commit, Dirty, SourceError};
+use mana_release::store::{Store, StoreError};
+
+use crate::paths;
+
+/// Why nothing can be built.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such commit, or not in that state.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// It cannot be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The releases cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The commit's manifest cannot be read.
+    #[error("{} is not in {commit}", file.display())]
+    NoManifest {
+        /// Its name, from the top of the repository.
+        file: PathBuf,
+        /// The commit, for people.
+        commit: String,
+    },
+    /// The commit's manifest is wrong.
+    #[error("the manifest of {commit} is wrong")]
+    Manifest {
+        /// The commit, for people.
+        commit: String,
+        /// What is wrong with it.
+        problems: Box<Problems>,
+    },
+    /// The commit has no such service.
+    #[error("{commit} has no service {service}")]
+    NoService {
+        /// The commit, for people.
+        commit: String,
+        /// What was asked for.
+        service: String,
+    },
+    /// The manifest does not say how it is built.
+    #[error("the manifest of {commit} does not say how {service} is built")]
+    NotBuilt {
+        /// The commit, for people.
+        commit: String,
+        /// What was asked for.
+        service: String,
+    },
+}
+
+/// What to make a release of.
+#[derive(Debug)]
+pub struct Order<'a> {
+    /// The manifest's file.
+    pub manifest: &'a Path,
+    /// What it means today, in the environment that the release is for.
+    pub plan: &'a Plan,
+    /// The service.
+    pub service: &'a str,
+    /// Tag, branch or commit; `None`: what is checked out.
+    pub reference: Option<&'a str>,
+}
+
+/// A service's source, ready to be built or checked. While this is held, nothing else is built in the environment.
+#[derive(Debug)]
+pub struct Prepared {
+    /// Which commit.
+    pub commit: Commit,
+    /// How it is built.
+    pub recipe: Recipe,
+    workshop: Workshop,
+    turn: Turn,
+    checkout: Checkout,
+}
+
+/// The releases of a service of the plan.
+pub fn store(plan: &Plan, service: &str) -> Store {
+    Store::new(&paths::releases(&plan.data), service)
+}
+
+/// The release of the ordered commit, where a clean one was built before and lies there unharmed.
+///
+/// # Errors
+/// Where there is no such commit, or the releases cannot be read.
+pub async fn built_before(order: &Order<'_>) -> Result<Option<Release>, Error> {
+    let commit = find(order).await?;
+    let store = store(order.plan, order.service);
+    let same = |release: &Release| !release.dirty && release.commit == commit.id && release.version == commit.version;
+    let found = store.all()?.into_iter().find(|release| !commit.dirty && same(release));
+    Ok(found.filter(|release| store.verify(release).is_ok()))
+}
+
+async fn find(order: &Order<'_>) -> Result<Commit, SourceError> {
+    let dirty = match order.plan.environment {
+        Environment::Development => Dirty::Allowed,
+        Environment::Staging | Environment::Production => Dirty::Refused,
+    };
+    Commit::find(&order.plan.root, &order.plan.data, order.reference, dirty).await
+}
+
+/// Waits for its turn, checks the commit out and reads how the service is built.
+///
+/// # Errors
+/// Where there is no such commit, it cannot be checked out, or its manifest does not say how.
+pub async fn prepare(order: &Order<'_>, events: &Events) -> Result<Prepared, Error> {
+    let commit = find(order).await?;
+    let workshop = Workshop::new(&paths::builds(&order.plan.data));
+    let turn = workshop.turn(events).await?;
+    // Those of all services: building one must not throw away what another one keeps.
+    let cache: BTreeSet<&String> = order
+        .plan
+        .services
+        .iter()
+        .filter_map(|service| service.build.as_ref())
+        .flat_map(|build| &build.cache)
+        .collect();
+    let cache: Vec<String> = cache.into_iter().cloned().collect();
+    let checkout = workshop.checkout(&turn, &commit, &cache, events).await?;
+    let recipe = recipe(order, &commit, checkout.folder())?;
+    Ok(Prepared { commit, recipe, workshop, turn, checkout })
+}
+
+/// How the commit's own manifest says that the service is built.
+fn recipe(order: &Order<'_>, commit: &Commit, folder: &Path) -> Result<Recipe, Error> {
+    let name = order.manifest.file_name().unwrap_or(order.manifest.as_os_str());
+    let (shown, service) = (commit.version.clone(), order.service.to_owned());
+    let Ok(text) = std::fs::read_to_string(folder.join(name)) else {
+        return Err(Error::NoManifest { file: commit.prefix.join(name), commit: shown });
+    };
+    let overrides = Overrides { environment: Some(order.plan.environment.as_str().to_owned()), ..Overrides::default() };
+    let plan = Manifest::parse(order.manifest, &text).and_then(|manifest| manifest.plan(&overrides, &Facts::assumed()));
+    let plan = plan.map_err(|problems| Error::Manifest { commit: shown.clone(), problems: Box::new(problems) })?;
+    match plan.services.iter().find(|planned| planned.name == service) {
+        None => Err(Error::NoService { commit: shown, service }),
+        Some(planned) => of_service(planned).ok_or(Error::NotBuilt { commit: shown, service }),
+    }
+}
+
+fn of_service(service: &Service) -> Option<Recipe> {
+    let build = service.build.clone()?;
+    Some(Recipe {
+        service: service.name.clone(),
+        command: build.command,
+        artefact: build.artefact,
+        migrations: build.migrations,
+        checks: build.checks,
+        env: build.env,
+        cache: build.cache,
+        lockfiles: build.lockfiles,
+        package: build.package,
+        limits: Limits { cpus: build.cpu, memory_bytes: build.memory_bytes },
+        timeout: build.timeout,
+        check_timeout: build.check_timeout,
+    })
+}
+
+impl Prepared {
+    /// Makes the release.
+    ///
+    /// # Errors
+    /// As [`Workshop::build`].
+    pub async fn build(&self, store: &Store, events: &Events) -> Result<Release, Error> {
+        let Self { commit, recipe, workshop, turn, checkout } = self;
+        Ok(workshop.build(turn, commit, checkout, recipe, store, events).await?)
+    }
+
+    /// Runs the checks.
+    ///
+    /// # Errors
+    /// Where one cannot be run at all.
+    pub async fn check(&self, events: &Events) -> Result<Vec<mana_release::checks::Checked>, Error> {
+        let Self { commit, recipe, workshop, turn, checkout } = self;
+        Ok(workshop.check(turn, commit, checkout, recipe, events).await.map_err(BuildError::from)?)
+    }
+}
+
+/// Removes the releases of a service that are beyond what the manifest keeps. `in_use`: ids or digests that something runs from or
+/// may go back to; they stay.
+///
+/// # Errors
+/// Where something cannot be read or removed.
+pub fn collect(plan: &Plan, service: &str, in_use: &BTreeSet<String>) -> Result<Vec<String>, Error> {
+    Ok(store(plan, service).collect(usize::from(plan.releases.keep), in_use)?)
+}

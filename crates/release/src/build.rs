@@ -1,0 +1,394 @@
+//! From a checkout to a release.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::artefact::{self, Digest, List, WalkError};
+use crate::clock;
+use crate::event::{Event, Events};
+use crate::job::{self, Enclosure, Job, JobError, Limits};
+use crate::record::{FORMAT, Migration, Release};
+use crate::sbom::{self, Bill, SbomError};
+use crate::source::{Checkout, CheckoutError, Commit};
+use crate::store::{Attached, Store, StoreError};
+
+/// How long a build waits for the one before it.
+const LONGEST_WAIT: Duration = Duration::from_hours(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// Less room than this is why a build failed that failed.
+const LITTLE_ROOM_BYTES: u64 = 64 << 20;
+/// A compiler that takes longer to say its version is being installed.
+const TOOLCHAIN_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Taken over from the environment of whoever builds: where tools and their caches are, and how the network is reached.
+/// Nothing else, and no secret, gets into a build.
+const INHERITED: [&str; 18] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "TMPDIR",
+    "TZ",
+    "CARGO_HOME",
+    "RUSTUP_HOME",
+    "RUSTUP_TOOLCHAIN",
+    "NVM_DIR",
+    "GOPATH",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+];
+
+/// How a release of a service is made. All paths are relative to the folder that the commands run in.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    /// The service.
+    pub service: String,
+    /// Program and arguments; empty: the artefact lies in the commit itself.
+    pub command: Vec<String>,
+    /// Files and folders that are the release.
+    pub artefact: Vec<String>,
+    /// Folder of SQL files.
+    pub migrations: Option<String>,
+    /// What has to succeed before a deployment, by name.
+    pub checks: BTreeMap<String, Vec<String>>,
+    /// Environment variables of command and checks.
+    pub env: BTreeMap<String, String>,
+    /// Folders kept from one build to the next.
+    pub cache: Vec<String>,
+    /// Lock files; `None`: those in the folder.
+    pub lockfiles: Option<Vec<String>>,
+    /// Package of `Cargo.lock`; `None`: the one called as a file of the artefact or the service, else all.
+    pub package: Option<String>,
+    /// What command and checks may use.
+    pub limits: Limits,
+    /// Longest time for the command.
+    pub timeout: Duration,
+    /// Longest time for each check.
+    pub check_timeout: Duration,
+}
+
+/// Where builds happen: one folder, one build at a time.
+#[derive(Debug, Clone)]
+pub struct Workshop {
+    folder: PathBuf,
+}
+
+/// Why there is no release.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A file or folder cannot be used.
+    #[error("cannot {what} {}", path.display())]
+    File {
+        /// `make`, `lock`, …
+        what: &'static str,
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Another build takes all day.
+    #[error("another build has been going on for more than {}", job::duration(LONGEST_WAIT))]
+    Busy,
+    /// There is no checkout.
+    #[error(transparent)]
+    Checkout(#[from] CheckoutError),
+    /// Nothing could be run.
+    #[error(transparent)]
+    Job(#[from] JobError),
+    /// The command failed.
+    #[error("the build of {service} failed: {end}{room}")]
+    Failed {
+        /// Which service.
+        service: String,
+        /// How it ended.
+        end: job::End,
+        /// Where the disk is full, that.
+        room: String,
+        /// Its output.
+        log: PathBuf,
+    },
+    /// The command succeeded and did not make what it should.
+    #[error("the build of {service} succeeded, but made no {missing}")]
+    NoArtefact {
+        /// Which service.
+        service: String,
+        /// The file or folder.
+        missing: String,
+    },
+    /// What it made cannot be released.
+    #[error(transparent)]
+    Walk(#[from] WalkError),
+    /// It cannot be stored.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What it is built of cannot be told.
+    #[error(transparent)]
+    Sbom(#[from] SbomError),
+}
+
+/// The lock of the workshop: one build at a time, since one alone may take all of the machine's memory.
+#[derive(Debug)]
+pub struct Turn(#[expect(dead_code, reason = "held, and released when it is dropped")] File);
+
+impl Workshop {
+    /// In this folder. Nothing is made yet.
+    pub fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
+    }
+
+    /// Waits until no other build runs.
+    ///
+    /// # Errors
+    /// Where the lock cannot be used, or another build never ends.
+    pub async fn turn(&self, events: &Events) -> Result<Turn, BuildError> {
+        let path = self.folder.join("lock");
+        let file = |what| {
+            let path = path.clone();
+            move |source| BuildError::File { what, path, source }
+        };
+        fs::create_dir_all(&self.folder).map_err(file("make"))?;
+        let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let lock = lock.map_err(file("lock"))?;
+        let began = Instant::now();
+        let mut told = false;
+        loop {
+            match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Turn(lock)),
+                Err(rustix::io::Errno::WOULDBLOCK) if began.elapsed() > LONGEST_WAIT => return Err(BuildError::Busy),
+                Err(rustix::io::Errno::WOULDBLOCK) => {}
+                Err(error) => return Err(file("lock")(error.into())),
+            }
+            if !told {
+                events.note("another build is running; waiting for it").await;
+                told = true;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// A clean checkout of a commit. `cache`: what is kept of the last build, from the manifest's folder.
+    ///
+    /// # Errors
+    /// As [`Checkout::make`].
+    pub async fn checkout(
+        &self,
+        _turn: &Turn,
+        commit: &Commit,
+        cache: &[String],
+        events: &Events,
+    ) -> Result<Checkout, BuildError> {
+        let step = Step::begin(events, "checkout", format!("{} ({})", commit.version, commit.short())).await;
+        let made = Checkout::make(commit, &self.folder.join("source"), cache).await;
+        let dirty = if commit.dirty { "with uncommitted changes" } else { "" };
+        step.end(events, made.is_ok(), dirty).await;
+        Ok(made?)
+    }
+
+    /// Where a command's output goes.
+    pub fn log(&self, service: &str, what: &str) -> PathBuf {
+        self.folder.join("logs").join(format!("{service}.{what}.log"))
+    }
+
+    /// Makes a release.
+    ///
+    /// # Errors
+    /// Where the command fails or does not make what it should, or the result cannot be kept. No release is there then.
+    pub async fn build(
+        &self,
+        _turn: &Turn,
+        commit: &Commit,
+        checkout: &Checkout,
+        recipe: &Recipe,
+        store: &Store,
+        events: &Events,
+    ) -> Result<Release, BuildError> {
+        let began = Instant::now();
+        let enclosure = Enclosure::new(recipe.limits);
+        let limits = enclosure.in_force().to_string();
+        let log = self.log(&recipe.service, "build");
+        if !recipe.command.is_empty() {
+            checkout.remove_built(&recipe.artefact).await?;
+            events.note(format!("{limits}, at most {}", job::duration(recipe.timeout))).await;
+            let step = Step::begin(events, "build", recipe.command.join(" ")).await;
+            let env = environment(recipe, commit);
+            let job = Job {
+                name: "build",
+                argv: &recipe.command,
+                folder: checkout.folder(),
+                env: &env,
+                timeout: recipe.timeout,
+                log: &log,
+            };
+            let end = job::run(&job, &enclosure, events).await;
+            let detail = end.as_ref().map(ToString::to_string).unwrap_or_default();
+            let good = end.as_ref().is_ok_and(job::End::success);
+            step.end(events, good, if good { "" } else { &detail }).await;
+            let end = end?;
+            if !good {
+                let room = little_room(checkout.folder()).unwrap_or_default();
+                return Err(BuildError::Failed { service: recipe.service.clone(), end, room, log });
+            }
+        }
+        drop(enclosure);
+        let step = Step::begin(events, "artefact", recipe.artefact.join(", ")).await;
+        let kept = keep(checkout.folder(), recipe, commit, store).await;
+        let (list, digest, bill) = match kept {
+            Ok(kept) => kept,
+            Err(error) => {
+                step.end(events, false, "").await;
+                return Err(error);
+            }
+        };
+        let release = Release {
+            format: FORMAT,
+            service: recipe.service.clone(),
+            version: commit.version.clone(),
+            digest,
+            commit: commit.id.clone(),
+            dirty: commit.dirty,
+            author: commit.author.clone(),
+            message: commit.message.clone(),
+            committed_at: commit.at,
+            built_at: clock::now(),
+            took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            toolchain: toolchain(checkout.folder(), recipe, commit).await,
+            limits: if recipe.command.is_empty() { String::new() } else { limits },
+            migrations: migrations(&list, recipe.migrations.as_deref()),
+            size_bytes: list.size(),
+            files: list.files().len() as u64,
+            components: bill.as_ref().map(|bill| bill.components),
+        };
+        let log = (!recipe.command.is_empty()).then_some(log.as_path());
+        store.add(&release, &Attached { sbom: bill.as_ref().map(|bill| bill.json.as_str()), log })?;
+        let detail =
+            format!("{} in {}, sha256 {}", job::size(release.size_bytes), files(release.files), release.digest.short());
+        step.end(events, true, &detail).await;
+        Ok(release)
+    }
+}
+
+fn files(count: u64) -> String {
+    if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
+}
+
+/// Reads and copies the artefact, on a thread that may wait.
+async fn keep(
+    folder: &Path,
+    recipe: &Recipe,
+    commit: &Commit,
+    store: &Store,
+) -> Result<(List, Digest, Option<Bill>), BuildError> {
+    let (folder, recipe, commit, store) = (folder.to_owned(), recipe.clone(), commit.clone(), store.clone());
+    let work = move || {
+        let list = list(&folder, &recipe)?;
+        let digest = store.add_artefact(&list, &folder)?;
+        let bill = sbom::of(&folder, &recipe, &commit, &digest)?;
+        Ok((list, digest, bill))
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
+
+/// The files of the artefact and its migrations.
+fn list(folder: &Path, recipe: &Recipe) -> Result<List, BuildError> {
+    let all: Vec<String> = recipe.artefact.iter().chain(&recipe.migrations).cloned().collect();
+    if let Some(missing) = all.iter().find(|path| !folder.join(path).exists()) {
+        let (service, missing) = (recipe.service.clone(), missing.clone());
+        return Err(BuildError::NoArtefact { service, missing });
+    }
+    let list = artefact::list(folder, &all)?;
+    if list.files().is_empty() {
+        let (service, missing) = (recipe.service.clone(), format!("file in {}", all.join(", ")));
+        return Err(BuildError::NoArtefact { service, missing });
+    }
+    Ok(list)
+}
+
+fn migrations(list: &List, folder: Option<&str>) -> Vec<Migration> {
+    let Some(folder) = folder else { return Vec::new() };
+    let sql = |path: &str| Path::new(path).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("sql"));
+    let files = list.files().iter().filter(|file| Path::new(&file.path).starts_with(folder) && sql(&file.path));
+    files.map(|file| Migration { path: file.path.clone(), sha256: file.sha256.clone() }).collect()
+}
+
+/// What command and checks find in their environment.
+pub(crate) fn environment(recipe: &Recipe, commit: &Commit) -> BTreeMap<String, String> {
+    let inherited = INHERITED.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
+    let mut env: BTreeMap<String, String> = inherited.collect();
+    env.entry("PATH".to_owned()).or_insert_with(|| "/usr/local/bin:/usr/bin:/bin".to_owned());
+    let own = [
+        ("LANG", "C.UTF-8".to_owned()),
+        ("MANA_COMMIT", commit.id.clone()),
+        ("MANA_VERSION", commit.version.clone()),
+        // What tools write in place of the time of the build, so that the same commit gives the same bytes.
+        ("SOURCE_DATE_EPOCH", commit.at.as_second().to_string()),
+    ];
+    env.extend(own.map(|(name, value)| (name.to_owned(), value)));
+    env.extend(recipe.env.clone());
+    env
+}
+
+/// Says so where the disk is full: the message of a compiler that could not write is easily missed.
+fn little_room(folder: &Path) -> Option<String> {
+    let disk = rustix::fs::statvfs(folder).ok()?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    (free < LITTLE_ROOM_BYTES)
+        .then(|| format!("; there are only {} left on the disk of {}", job::size(free), folder.display()))
+}
+
+/// Versions of the compilers that the lock files hint at.
+async fn toolchain(folder: &Path, recipe: &Recipe, commit: &Commit) -> Vec<String> {
+    let files: BTreeSet<String> = sbom::lockfiles(folder, recipe).into_iter().collect();
+    let named = |name: &str| files.iter().any(|file| file.ends_with(name));
+    let mut found = Vec::new();
+    if recipe.command.is_empty() {
+        return found;
+    }
+    for (lockfile, program) in [("Cargo.lock", "rustc"), ("package-lock.json", "node")] {
+        if !named(lockfile) {
+            continue;
+        }
+        let mut command = tokio::process::Command::new(program);
+        command.arg("--version").current_dir(folder).env_clear().envs(environment(recipe, commit)).kill_on_drop(true);
+        // Only a hint for people: a tool that does not say is left out.
+        if let Ok(Ok(output)) = tokio::time::timeout(TOOLCHAIN_TIMEOUT, command.output()).await
+            && output.status.success()
+        {
+            let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+            found.push(if said.starts_with(program) { said } else { format!("{program} {said}") });
+        }
+    }
+    found
+}
+
+/// A step on the screen.
+pub(crate) struct Step {
+    name: String,
+    began: Instant,
+}
+
+impl Step {
+    pub(crate) async fn begin(events: &Events, name: &str, what: impl Into<String>) -> Self {
+        events.tell(Event::Started { step: name.to_owned(), what: what.into() }).await;
+        Self { name: name.to_owned(), began: Instant::now() }
+    }
+
+    pub(crate) async fn end(self, events: &Events, ok: bool, detail: &str) {
+        let took = self.began.elapsed();
+        events.tell(Event::Ended { step: self.name, ok, detail: detail.to_owned(), took }).await;
+    }
+}
