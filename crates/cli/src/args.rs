@@ -94,6 +94,7 @@ pub(crate) enum Command {
     Plan(commands::plan::Args),
     Build(commands::build::Args),
     Test(commands::test::Args),
+    Scan(commands::scan::Args),
     Releases(commands::releases::Args),
     Schema(commands::schema::Args),
     Secret(commands::secret::Args),

@@ -5,6 +5,7 @@ use std::error::Error as _;
 use mana_control::releases::{Error, Order};
 use mana_release::build::BuildError;
 use mana_release::event::Events;
+use mana_release::scan::ScanError;
 use mana_release::source::SourceError;
 use mana_release::store::StoreError;
 use tokio::signal::unix::{SignalKind, signal};
@@ -94,8 +95,22 @@ pub(crate) fn failure(error: Error, order: &Order<'_>, context: &Context) -> Fai
         Error::Store(StoreError::Ambiguous { .. }) => {
             Failure::Usage { what: chain(&error), help: "write more of it".into() }
         }
+        Error::Store(StoreError::Differs { .. })
+        | Error::Build(BuildError::Store(StoreError::Differs { .. }))
+        | Error::Scan(ScanError::Store(StoreError::Differs { .. })) => failed(
+            &error,
+            format!(
+                "do not run it, and find out who changed it; `{}` puts the files right if the build gives the same ones",
+                context.command(&format!("build {service} --ref COMMIT --again"))
+            ),
+        ),
+        Error::Scan(ScanError::Advisories(_)) => failed(
+            &error,
+            "fetch them there (OSV's JSON files, or a checkout of RustSec's advisory-db), or correct `advisories` in [releases]"
+                .into(),
+        ),
         Error::Build(BuildError::Busy) => failed(&error, "look for it with `ps`; its lock goes when it ends".into()),
-        Error::Source(_) | Error::Build(_) | Error::Store(_) => {
+        Error::Source(_) | Error::Build(_) | Error::Store(_) | Error::Scan(_) | Error::Secrets(_) => {
             let help = if is_disk_full(&error) {
                 "free some room, for example with fewer kept releases (`releases.keep`), then try again; nothing half-made is left"
             } else {

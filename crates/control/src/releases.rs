@@ -12,10 +12,13 @@ use mana_release::build::{BuildError, Recipe, Turn, Workshop};
 use mana_release::event::Events;
 use mana_release::job::Limits;
 use mana_release::record::Release;
+use mana_release::scan::report::{Accepted, Report};
+use mana_release::scan::{Policy, ScanError};
 use mana_release::source::{Checkout, Commit, Dirty, SourceError};
 use mana_release::store::{Store, StoreError};
 
 use crate::paths;
+use crate::secrets::{Secrets, SecretsError};
 
 /// Why nothing can be built.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +32,12 @@ pub enum Error {
     /// The releases cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// It cannot be scanned.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    /// The environment's secrets, which must not be in a release, cannot be read.
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
     /// The commit's manifest cannot be read.
     #[error("{} is not in {commit}", file.display())]
     NoManifest {
@@ -187,6 +196,29 @@ impl Prepared {
         let Self { commit, recipe, workshop, turn, checkout } = self;
         Ok(workshop.check(turn, commit, checkout, recipe, events).await.map_err(BuildError::from)?)
     }
+}
+
+/// Scans a release by what is known and accepted today, and writes down what was found. It blocks: a large artefact is read as a whole.
+///
+/// # Errors
+/// Where something cannot be read. Findings are no error: see [`Report::stops`].
+pub fn scan(plan: &Plan, release: &Release) -> Result<Report, Error> {
+    let secrets = Secrets::load(&plan.data)?;
+    let values = secrets.names().filter_map(|name| Some((name.to_owned(), secrets.get(name)?.clone())));
+    let accepted = plan.releases.accepted.iter().map(|one| Accepted {
+        id: one.id.clone(),
+        reason: one.reason.clone(),
+        until: one.until.clone(),
+        services: one.services.clone(),
+    });
+    let policy = Policy {
+        advisories: plan.releases.advisories.clone(),
+        silence_passes: plan.environment == Environment::Development,
+        max_age: plan.releases.advisories_max_age,
+        accepted: accepted.collect(),
+        secrets: values.collect(),
+    };
+    Ok(mana_release::scan::scan(&store(plan, &release.service), release, &policy)?)
 }
 
 /// Removes the releases of a service that are beyond what the manifest keeps. `in_use`: ids or digests that something runs from or

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use mana_control::releases::{self, Order};
 use mana_release::record::Release;
+use mana_release::scan::report::Report;
 use serde::Serialize;
 
 use crate::context::{Context, block_on};
@@ -11,7 +12,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::making;
 use crate::show::style::Tone;
-use crate::show::units;
+use crate::show::{scan, units};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,7 +25,9 @@ Examples:
 
 The commit is checked out into a folder of its own and built there as its own manifest says, with limits on processors, memory and \
 time; nothing of the environment but paths and proxies gets in, and no secret. A commit that was built before is not built again. \
-In development, uncommitted changes get in and the release says so. Releases beyond `releases.keep` are removed, those in use never.";
+In development, uncommitted changes get in and the release says so. It is scanned at the end (`mana help scan`); what \
+stops it makes this end with 1, the release is kept for whoever looks into it. Releases beyond `releases.keep` are removed, those in use \
+never.";
 
 /// Makes a release of a service from a commit
 #[derive(Debug, clap::Args)]
@@ -54,6 +57,7 @@ struct Answer<'a> {
     #[serde(flatten)]
     release: &'a Release,
     removed: &'a [String],
+    scan: &'a Report,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
@@ -80,10 +84,13 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let in_use = BTreeSet::from([release.id()]);
     let removed =
         releases::collect(plan, &args.service, &in_use).map_err(|error| making::failure(error, &order, context))?;
+    let report = releases::scan(plan, &release).map_err(|error| making::failure(error, &order, context))?;
+    let exit = if report.stops { Exit::Failed } else { Exit::Ok };
     let mut output = context.output();
     if args.json {
-        output.json_line(&Answer { event: "release", id: release.id(), release: &release, removed: &removed })?;
-        return Ok(Exit::Ok);
+        let id = release.id();
+        output.json_line(&Answer { event: "release", id, release: &release, removed: &removed, scan: &report })?;
+        return Ok(exit);
     }
     let style = output.style();
     let how = if fresh { "" } else { ", built before" };
@@ -93,5 +100,6 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     if !removed.is_empty() {
         output.line(&format!("  {} removed: {}", units::count(removed.len(), "old release"), removed.join(", ")))?;
     }
-    Ok(Exit::Ok)
+    output.lines(&scan::lines(&report, style))?;
+    Ok(exit)
 }

@@ -15,6 +15,7 @@ pub(crate) mod plan;
 pub(crate) mod releases;
 pub(crate) mod restart;
 pub(crate) mod run;
+pub(crate) mod scan;
 pub(crate) mod schema;
 pub(crate) mod secret;
 pub(crate) mod status;
@@ -44,6 +45,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
         Command::Plan(args) => plan::run(args, context),
         Command::Build(args) => build::run(args, context),
         Command::Test(args) => test::run(args, context),
+        Command::Scan(args) => scan::run(args, context),
         Command::Releases(args) => releases::run(args, context),
         Command::Schema(_) => schema::run(context),
         Command::Secret(args) => secret::run(args, context),

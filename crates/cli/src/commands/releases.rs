@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use mana_control::paths;
 use mana_control::releases::{self, Order};
 use mana_release::record::Release;
+use mana_release::scan;
+use mana_release::scan::report::Report;
 use mana_release::store::{self, Store};
 use serde::Serialize;
 
@@ -12,6 +14,7 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::making;
+use crate::show;
 use crate::show::style::Tone;
 use crate::show::table::{self, Cell, Column};
 use crate::show::units;
@@ -25,13 +28,14 @@ Examples:
 
 Made by `mana build`, and kept as `releases.keep` in the manifest says. A release never changes: --verify ends with 1 where one did.";
 
-const COLUMNS: [Column; 8] = [
+const COLUMNS: [Column; 9] = [
     Column::text("SERVICE", 0),
     Column::text("VERSION", 0),
     Column::text("DIGEST", 2),
     Column::text("BUILT", 1),
     Column::number("SIZE", 4),
     Column::text("COMMIT", 5),
+    Column::text("SCAN", 1),
     Column::text("INTACT", 1),
     Column::text("MESSAGE", 3),
 ];
@@ -58,6 +62,8 @@ struct Answer {
     id: String,
     #[serde(flatten)]
     release: Release,
+    /// What the last scan found.
+    scan: Option<Report>,
     /// What is wrong with its files; absent where nobody looked or nothing is.
     #[serde(skip_serializing_if = "Option::is_none")]
     damage: Option<String>,
@@ -67,12 +73,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let manifest = context.manifest()?;
     let plan = context.plan()?;
     let folder = paths::releases(&context.data()?);
-    let fail = |service: &str, error: store::StoreError| {
+    let fail = |service: &str, error: releases::Error| {
         let order = Order { manifest: &manifest, plan, service, reference: None };
-        making::failure(releases::Error::from(error), &order, context)
+        making::failure(error, &order, context)
     };
     // Services that are not in the manifest any more may have releases still.
-    let mut services = store::services(&folder).map_err(|error| fail("", error))?;
+    let mut services = store::services(&folder).map_err(|error| fail("", error.into()))?;
     if let Some(wanted) = &args.service {
         let planned = plan.services.iter().map(|service| service.name.as_str());
         let known: Vec<&str> = planned.chain(services.iter().map(String::as_str)).collect();
@@ -84,9 +90,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let mut answers = Vec::new();
     for service in services {
         let store = Store::new(&folder, &service);
-        for release in store.all().map_err(|error| fail(&service, error))? {
+        for release in store.all().map_err(|error| fail(&service, error.into()))? {
             let damage = if args.verify { store.verify(&release).err() } else { None };
-            answers.push(Answer { id: release.id(), release, damage: damage.map(|damage| damage.to_string()) });
+            let scan = scan::last(&store, &release).map_err(|error| fail(&service, error.into()))?;
+            answers.push(Answer { id: release.id(), release, scan, damage: damage.map(|damage| damage.to_string()) });
         }
     }
     show(args, &answers, context)?;
@@ -118,6 +125,7 @@ fn row(answer: &Answer, verified: bool, now: Timestamp) -> Vec<Cell> {
         None if verified => Cell::toned(Tone::Good, "yes"),
         None => Cell::default(),
     };
+    let (scanned, verdict) = show::scan::short(answer.scan.as_ref());
     let version = if release.dirty { Tone::Care } else { Tone::Name };
     vec![
         release.service.as_str().into(),
@@ -126,6 +134,7 @@ fn row(answer: &Answer, verified: bool, now: Timestamp) -> Vec<Cell> {
         age.map(|age| format!("{age} ago")).unwrap_or_default().into(),
         units::bytes(release.size_bytes).into(),
         release.commit.get(..7).unwrap_or(&release.commit).into(),
+        Cell::toned(scanned, verdict),
         intact,
         release.subject().into(),
     ]
