@@ -68,6 +68,54 @@ fn uncommitted_changes_are_for_development_only() {
 }
 
 #[test]
+fn manas_own_data_is_never_part_of_a_release_nor_a_change() {
+    let shop = Repository::new("command = \"./make.sh\"\nartefact = [\"out/shop\", \"mana.toml\"]");
+    shop.write(".gitignore", "/out\n");
+    shop.commit("ignores less");
+    shop.check(&["build", "shop-backend"], 0, "", "");
+    assert_eq!(shop.releases("shop-backend")[0]["dirty"], false);
+    shop.check(&["-e", "production", "build", "shop-backend"], 0, "", "");
+    shop.write("source", "changed");
+    shop.check(&["build", "shop-backend"], 0, "-dirty+", "");
+    assert!(!shop.data("builds/source/.mana").exists());
+}
+
+#[test]
+fn a_build_of_a_killed_mana_is_ended_by_the_next_one() {
+    let shop = Repository::new(MADE);
+    let pids = shop.path().join("pids");
+    shop.script(
+        "make.sh",
+        &format!("[ -e {0} ] || {{ echo $$ > {0}; exec sleep 300; }}\nmkdir -p out; echo x > out/shop", pids.display()),
+    );
+    shop.commit("hangs once");
+    let mut child = shop.command(&["build", "shop-backend"]).stdout(Stdio::null()).spawn().expect("mana starts");
+    let began = Instant::now();
+    while fs::read_to_string(&pids).unwrap_or_default().is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(30), "the build never began");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    let pid = fs::read_to_string(&pids).expect("written");
+    assert!(is_alive(pid.trim()), "nobody is there to end it");
+    shop.check(&["build", "shop-backend", "--ref", "HEAD"], 0, "had left behind", "");
+    assert!(!is_alive(pid.trim()));
+}
+
+#[test]
+fn two_builds_at_once_take_turns() {
+    let shop = Repository::new(MADE);
+    shop.script("make.sh", "[ ! -e busy ]; touch busy; sleep 1; rm busy; mkdir -p out; echo x > out/shop");
+    shop.commit("takes a while");
+    let build = ["build", "shop-backend", "--again"];
+    let other = shop.command(&build).stdout(Stdio::piped()).spawn().expect("mana starts");
+    shop.check(&build, 0, "", "");
+    assert!(other.wait_with_output().expect("mana ends").status.success());
+    assert_eq!(shop.releases("shop-backend").len(), 1, "the same commit and the same bytes are one release");
+}
+
+#[test]
 fn a_folder_is_its_own_artefact() {
     let shop = Repository::new(MADE);
     shop.check(&["build", "shop-landing"], 0, "1 file", "");
@@ -165,7 +213,7 @@ fn a_gibibyte_of_output_takes_a_bounded_place() {
 #[test]
 fn memory_is_bounded() {
     let shop = Repository::new(&format!("{MADE}\nmemory = \"100MiB\"\ntimeout = \"60s\""));
-    shop.script("make.sh", "exec python3 -c 'import time; x = bytearray(1 << 30); time.sleep(60)'");
+    shop.script("make.sh", "head -c 1073741824 /dev/zero | tail -n 1 | wc -c");
     shop.commit("eats");
     shop.check(&["build", "shop-backend"], 1, "100.0 MiB of memory", "it needed more than 100.0 MiB of memory");
 }

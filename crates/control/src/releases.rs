@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use mana_manifest::plan::{Environment, Plan, Service};
+use mana_manifest::plan::{Environment, Plan, Run, Service};
 use mana_manifest::{Facts, Manifest, Overrides, Problems};
 use mana_release::build::{BuildError, Recipe, Turn, Workshop};
 use mana_release::event::Events;
@@ -221,6 +221,32 @@ pub fn scan(plan: &Plan, release: &Release) -> Result<Report, Error> {
     Ok(mana_release::scan::scan(&store(plan, &release.service), release, &policy)?)
 }
 
+/// Ids or digests of releases that something runs from or may go back to. Nothing is started from a release yet: `mana up` runs the
+/// folder itself. Whoever changes that answers here, and nothing in use is ever removed.
+pub fn in_use(_plan: &Plan) -> BTreeSet<String> {
+    BTreeSet::new()
+}
+
+/// What runs, moved from the manifest's folder to the files of a release: the program or folder, and where it starts. Only what the
+/// artefact holds is moved, since a program may well be one of the system's.
+pub fn moved(run: &Run, plan: &Plan, root: &Path) -> Run {
+    let moved = |path: &Path| {
+        let inside = path.strip_prefix(&plan.root).map(|inside| root.join(inside)).ok();
+        inside.filter(|path| path.exists()).unwrap_or_else(|| path.to_owned())
+    };
+    match run {
+        Run::Command(command) => {
+            let mut command = command.clone();
+            if let Some(program) = command.argv.first_mut() {
+                *program = moved(Path::new(program.as_str())).display().to_string();
+            }
+            command.cwd = moved(&command.cwd);
+            Run::Command(command)
+        }
+        Run::Static { folder, not_found } => Run::Static { folder: moved(folder), not_found: not_found.clone() },
+    }
+}
+
 /// Removes the releases of a service that are beyond what the manifest keeps. `in_use`: ids or digests that something runs from or
 /// may go back to; they stay.
 ///
@@ -228,4 +254,34 @@ pub fn scan(plan: &Plan, release: &Release) -> Result<Report, Error> {
 /// Where something cannot be read or removed.
 pub fn collect(plan: &Plan, service: &str, in_use: &BTreeSet<String>) -> Result<Vec<String>, Error> {
     Ok(store(plan, service).collect(usize::from(plan.releases.keep), in_use)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANIFEST: &str = "name = \"a\"\ndomain = \"a.example\"\n[services.b-backend]\ncommand = \"bin/b --flag\"\n\
+                            port = 3001\n[services.b-landing]\nfolder = \"site\"\n[services.c-backend]\n\
+                            command = \"/usr/bin/env c\"\nport = 3002\n";
+
+    #[test]
+    fn what_runs_is_moved_to_the_files_of_the_release() {
+        let root = tempfile::tempdir().expect("folder");
+        std::fs::create_dir_all(root.path().join("bin")).expect("made");
+        std::fs::create_dir_all(root.path().join("site")).expect("made");
+        std::fs::write(root.path().join("bin/b"), "").expect("written");
+        let manifest = Manifest::parse(Path::new("/srv/a/mana.toml"), MANIFEST).expect("TOML");
+        let plan = manifest.plan(&Overrides::default(), &Facts::assumed()).expect("a plan");
+        let run = |name: &str| {
+            let service = plan.services.iter().find(|service| service.name == name).expect("the service");
+            moved(&service.run, &plan, root.path())
+        };
+        let Run::Command(command) = run("b-backend") else { panic!("a program") };
+        assert_eq!(command.argv, [root.path().join("bin/b").display().to_string(), "--flag".into()]);
+        assert_eq!(command.cwd, root.path());
+        let Run::Static { folder, .. } = run("b-landing") else { panic!("a folder") };
+        assert_eq!(folder, root.path().join("site"));
+        let Run::Command(command) = run("c-backend") else { panic!("a program") };
+        assert_eq!(command.argv, ["/usr/bin/env", "c"]);
+    }
 }

@@ -29,7 +29,7 @@ impl Workshop {
         recipe: &Recipe,
         events: &Events,
     ) -> Result<Vec<Checked>, JobError> {
-        let enclosure = Enclosure::new(recipe.limits);
+        let enclosure = Enclosure::new(recipe.limits, self.folder());
         let limits = enclosure.in_force();
         events.note(format!("{limits}, at most {} each", job::duration(recipe.check_timeout))).await;
         let env = environment(recipe, commit);

@@ -1,7 +1,5 @@
 //! `mana build`.
 
-use std::collections::BTreeSet;
-
 use mana_control::releases::{self, Order};
 use mana_release::record::Release;
 use mana_release::scan::report::Report;
@@ -81,7 +79,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Ok((prepared.build(&store, events).await.map_err(fail)?, true))
     }))?;
     let Some((release, fresh)) = made else { return Ok(Exit::Interrupted) };
-    let in_use = BTreeSet::from([release.id()]);
+    let mut in_use = releases::in_use(plan);
+    in_use.insert(release.id());
     let removed =
         releases::collect(plan, &args.service, &in_use).map_err(|error| making::failure(error, &order, context))?;
     let report = releases::scan(plan, &release).map_err(|error| making::failure(error, &order, context))?;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
@@ -35,7 +36,8 @@ pub struct Limits {
 /// A build's jobs and what bounds them.
 #[derive(Debug)]
 pub struct Enclosure {
-    id: String,
+    /// What its processes carry in their environment, before the job's name: owner and id.
+    mark: String,
     cgroup: Option<Cgroup>,
     /// The processors it runs on, where the system does not bound its time.
     processors: Option<CpuSet>,
@@ -44,19 +46,39 @@ pub struct Enclosure {
 }
 
 impl Enclosure {
-    /// Finds out what this machine can do.
-    pub fn new(limits: Limits) -> Self {
+    /// Finds out what this machine can do. `owner` is the one place that builds so, see [`Enclosure::sweep`].
+    pub fn new(limits: Limits, owner: &Path) -> Self {
         let id = format!("mana-build-{}", clock::unique());
-        let machine = processes::machine_bytes().unwrap_or(u64::MAX);
-        let memory_bytes = limits.memory_bytes.unwrap_or(machine / 4 * DEFAULT_MEMORY_QUARTERS);
+        Self { cgroup: Cgroup::make(&id, bounds_of(limits)), ..Self::without_cgroup(limits, owner, &id) }
+    }
+
+    fn without_cgroup(limits: Limits, owner: &Path, id: &str) -> Self {
         let ours = rustix::thread::sched_getaffinity(None).ok();
         let there = ours.as_ref().map_or(u32::MAX, CpuSet::count);
         let cpus = limits.cpus.filter(|cpus| u32::from(*cpus) < there);
-        let bounds = Bounds { cpus: u64::from(cpus.map_or(there, u32::from)), memory_bytes, processes: MAX_PROCESSES };
-        let cgroup = Cgroup::make(&id, bounds);
         // Also where its time is bounded: tools take the processors they may run on for the number of jobs to start.
         let processors = cpus.zip(ours).map(|(cpus, ours)| last(&ours, usize::from(cpus)));
-        Self { id, cgroup, processors, cpus, memory_bytes }
+        let mark = format!("{}{id}", of_owner(owner));
+        Self { mark, cgroup: None, processors, cpus, memory_bytes: memory_bytes(limits) }
+    }
+
+    /// Ends what a build of this owner left behind when mana itself was killed. Whoever calls knows that none is running.
+    pub fn sweep(owner: &Path) -> usize {
+        let owner = of_owner(owner);
+        let left = |pid: u32| processes::mark(pid, MARK).is_some_and(|mark| mark.starts_with(&owner));
+        let began = Instant::now();
+        let mut ended = 0;
+        loop {
+            let found: Vec<u32> = processes::all().filter(|pid| processes::lives(*pid) && left(*pid)).collect();
+            if found.is_empty() || began.elapsed() > GONE_WITHIN {
+                return ended;
+            }
+            ended = ended.max(found.len());
+            for pid in found {
+                processes::kill(pid, left);
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
     }
 
     /// Which limits are in force, and how.
@@ -67,7 +89,7 @@ impl Enclosure {
 
     /// What a process of this job has in its environment.
     pub(super) fn mark(&self, job: &str) -> [(&'static str, String); 1] {
-        [(MARK, format!("{}/{job}", self.id))]
+        [(MARK, format!("{}/{job}", self.mark))]
     }
 
     /// Puts a process, and all it will start, under the limits.
@@ -112,7 +134,7 @@ impl Enclosure {
     }
 
     fn has_mark(&self, pid: u32) -> bool {
-        processes::mark(pid, MARK).is_some_and(|mark| mark.starts_with(&self.id))
+        processes::mark(pid, MARK).is_some_and(|mark| mark.starts_with(&self.mark))
     }
 
     /// Ends a job: its group, and whatever else came of it. Waits until nothing is left, within bounds.
@@ -143,6 +165,22 @@ impl Enclosure {
             std::thread::sleep(LOOK_AGAIN);
         }
     }
+}
+
+/// How the marks of an owner begin.
+fn of_owner(owner: &Path) -> String {
+    format!("{}#", owner.canonicalize().unwrap_or_else(|_| owner.to_owned()).display())
+}
+
+fn memory_bytes(limits: Limits) -> u64 {
+    let machine = processes::machine_bytes().unwrap_or(u64::MAX);
+    limits.memory_bytes.unwrap_or(machine / 4 * DEFAULT_MEMORY_QUARTERS)
+}
+
+fn bounds_of(limits: Limits) -> Bounds {
+    let there = rustix::thread::sched_getaffinity(None).map_or(1, |ours| ours.count());
+    let cpus = limits.cpus.map_or(there, u32::from).min(there);
+    Bounds { cpus: u64::from(cpus), memory_bytes: memory_bytes(limits), processes: MAX_PROCESSES }
 }
 
 /// The last `count` processors of a set: the first ones have the system's own work.
@@ -177,5 +215,13 @@ impl fmt::Display for InForce {
         } else {
             write!(f, "{memory} of memory (looked at four times a second: no control group is delegated to mana here)")
         }
+    }
+}
+
+#[cfg(test)]
+impl Enclosure {
+    /// As on a machine without control groups.
+    pub(super) fn bare(limits: Limits, owner: &Path) -> Self {
+        Self::without_cgroup(limits, owner, &clock::unique())
     }
 }

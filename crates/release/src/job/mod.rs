@@ -8,6 +8,8 @@ mod cgroup;
 mod enclosure;
 mod output;
 mod processes;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,141 +1,41 @@
 //! From a checkout to a release.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod environment;
+mod error;
+mod recipe;
+mod step;
+
 use std::fs::{self, File, OpenOptions};
-use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::artefact::{self, Digest, List, WalkError};
+use crate::artefact::{self, Digest, List};
 use crate::clock;
-use crate::event::{Event, Events};
-use crate::job::{self, Enclosure, Job, JobError, Limits};
+use crate::event::Events;
+use crate::job::{self, Enclosure, Job};
 use crate::record::{FORMAT, Migration, Release};
-use crate::sbom::{self, Bill, SbomError};
-use crate::source::{Checkout, CheckoutError, Commit};
-use crate::store::{Attached, Store, StoreError};
+use crate::sbom::{self, Bill};
+use crate::source::{Checkout, Commit};
+use crate::store::{Attached, Store};
+
+pub(crate) use environment::environment;
+use environment::toolchain;
+pub use error::BuildError;
+pub use recipe::Recipe;
+pub(crate) use step::Step;
 
 /// How long a build waits for the one before it.
 const LONGEST_WAIT: Duration = Duration::from_hours(2);
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// Less room than this is why a build failed that failed.
 const LITTLE_ROOM_BYTES: u64 = 64 << 20;
-/// A compiler that takes longer to say its version is being installed.
-const TOOLCHAIN_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// Taken over from the environment of whoever builds: where tools and their caches are, and how the network is reached.
-/// Nothing else, and no secret, gets into a build.
-const INHERITED: [&str; 18] = [
-    "PATH",
-    "HOME",
-    "USER",
-    "TMPDIR",
-    "TZ",
-    "CARGO_HOME",
-    "RUSTUP_HOME",
-    "RUSTUP_TOOLCHAIN",
-    "NVM_DIR",
-    "GOPATH",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-];
-
-/// How a release of a service is made. All paths are relative to the folder that the commands run in.
-#[derive(Debug, Clone)]
-pub struct Recipe {
-    /// The service.
-    pub service: String,
-    /// Program and arguments; empty: the artefact lies in the commit itself.
-    pub command: Vec<String>,
-    /// Files and folders that are the release.
-    pub artefact: Vec<String>,
-    /// Folder of SQL files.
-    pub migrations: Option<String>,
-    /// What has to succeed before a deployment, by name.
-    pub checks: BTreeMap<String, Vec<String>>,
-    /// Environment variables of command and checks.
-    pub env: BTreeMap<String, String>,
-    /// Folders kept from one build to the next.
-    pub cache: Vec<String>,
-    /// Lock files; `None`: those in the folder.
-    pub lockfiles: Option<Vec<String>>,
-    /// Package of `Cargo.lock`; `None`: the one called as a file of the artefact or the service, else all.
-    pub package: Option<String>,
-    /// What command and checks may use.
-    pub limits: Limits,
-    /// Longest time for the command.
-    pub timeout: Duration,
-    /// Longest time for each check.
-    pub check_timeout: Duration,
-}
-
 /// Where builds happen: one folder, one build at a time.
 #[derive(Debug, Clone)]
 pub struct Workshop {
     folder: PathBuf,
-}
-
-/// Why there is no release.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// A file or folder cannot be used.
-    #[error("cannot {what} {}", path.display())]
-    File {
-        /// `make`, `lock`, …
-        what: &'static str,
-        /// Which one.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// Another build takes all day.
-    #[error("another build has been going on for more than {}", job::duration(LONGEST_WAIT))]
-    Busy,
-    /// There is no checkout.
-    #[error(transparent)]
-    Checkout(#[from] CheckoutError),
-    /// Nothing could be run.
-    #[error(transparent)]
-    Job(#[from] JobError),
-    /// The command failed.
-    #[error("the build of {service} failed: {end}{room}")]
-    Failed {
-        /// Which service.
-        service: String,
-        /// How it ended.
-        end: job::End,
-        /// Where the disk is full, that.
-        room: String,
-        /// Its output.
-        log: PathBuf,
-    },
-    /// The command succeeded and did not make what it should.
-    #[error("the build of {service} succeeded, but made no {missing}")]
-    NoArtefact {
-        /// Which service.
-        service: String,
-        /// The file or folder.
-        missing: String,
-    },
-    /// What it made cannot be released.
-    #[error(transparent)]
-    Walk(#[from] WalkError),
-    /// It cannot be stored.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// What it is built of cannot be told.
-    #[error(transparent)]
-    Sbom(#[from] SbomError),
 }
 
 /// The lock of the workshop: one build at a time, since one alone may take all of the machine's memory.
@@ -146,6 +46,10 @@ impl Workshop {
     /// In this folder. Nothing is made yet.
     pub fn new(folder: &Path) -> Self {
         Self { folder: folder.to_owned() }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Waits until no other build runs.
@@ -165,7 +69,13 @@ impl Workshop {
         let mut told = false;
         loop {
             match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Turn(lock)),
+                Ok(()) => {
+                    let left = Enclosure::sweep(&self.folder);
+                    if left > 0 {
+                        events.note(format!("ended {left} processes that an interrupted build had left behind")).await;
+                    }
+                    return Ok(Turn(lock));
+                }
                 Err(rustix::io::Errno::WOULDBLOCK) if began.elapsed() > LONGEST_WAIT => return Err(BuildError::Busy),
                 Err(rustix::io::Errno::WOULDBLOCK) => {}
                 Err(error) => return Err(file("lock")(error.into())),
@@ -215,7 +125,7 @@ impl Workshop {
         events: &Events,
     ) -> Result<Release, BuildError> {
         let began = Instant::now();
-        let enclosure = Enclosure::new(recipe.limits);
+        let enclosure = Enclosure::new(recipe.limits, &self.folder);
         let limits = enclosure.in_force().to_string();
         let log = self.log(&recipe.service, "build");
         if !recipe.command.is_empty() {
@@ -325,70 +235,10 @@ fn migrations(list: &List, folder: Option<&str>) -> Vec<Migration> {
     files.map(|file| Migration { path: file.path.clone(), sha256: file.sha256.clone() }).collect()
 }
 
-/// What command and checks find in their environment.
-pub(crate) fn environment(recipe: &Recipe, commit: &Commit) -> BTreeMap<String, String> {
-    let inherited = INHERITED.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
-    let mut env: BTreeMap<String, String> = inherited.collect();
-    env.entry("PATH".to_owned()).or_insert_with(|| "/usr/local/bin:/usr/bin:/bin".to_owned());
-    let own = [
-        ("LANG", "C.UTF-8".to_owned()),
-        ("MANA_COMMIT", commit.id.clone()),
-        ("MANA_VERSION", commit.version.clone()),
-        // What tools write in place of the time of the build, so that the same commit gives the same bytes.
-        ("SOURCE_DATE_EPOCH", commit.at.as_second().to_string()),
-    ];
-    env.extend(own.map(|(name, value)| (name.to_owned(), value)));
-    env.extend(recipe.env.clone());
-    env
-}
-
 /// Says so where the disk is full: the message of a compiler that could not write is easily missed.
 fn little_room(folder: &Path) -> Option<String> {
     let disk = rustix::fs::statvfs(folder).ok()?;
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
     (free < LITTLE_ROOM_BYTES)
         .then(|| format!("; there are only {} left on the disk of {}", job::size(free), folder.display()))
-}
-
-/// Versions of the compilers that the lock files hint at.
-async fn toolchain(folder: &Path, recipe: &Recipe, commit: &Commit) -> Vec<String> {
-    let files: BTreeSet<String> = sbom::lockfiles(folder, recipe).into_iter().collect();
-    let named = |name: &str| files.iter().any(|file| file.ends_with(name));
-    let mut found = Vec::new();
-    if recipe.command.is_empty() {
-        return found;
-    }
-    for (lockfile, program) in [("Cargo.lock", "rustc"), ("package-lock.json", "node")] {
-        if !named(lockfile) {
-            continue;
-        }
-        let mut command = tokio::process::Command::new(program);
-        command.arg("--version").current_dir(folder).env_clear().envs(environment(recipe, commit)).kill_on_drop(true);
-        // Only a hint for people: a tool that does not say is left out.
-        if let Ok(Ok(output)) = tokio::time::timeout(TOOLCHAIN_TIMEOUT, command.output()).await
-            && output.status.success()
-        {
-            let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-            found.push(if said.starts_with(program) { said } else { format!("{program} {said}") });
-        }
-    }
-    found
-}
-
-/// A step on the screen.
-pub(crate) struct Step {
-    name: String,
-    began: Instant,
-}
-
-impl Step {
-    pub(crate) async fn begin(events: &Events, name: &str, what: impl Into<String>) -> Self {
-        events.tell(Event::Started { step: name.to_owned(), what: what.into() }).await;
-        Self { name: name.to_owned(), began: Instant::now() }
-    }
-
-    pub(crate) async fn end(self, events: &Events, ok: bool, detail: &str) {
-        let took = self.began.elapsed();
-        events.tell(Event::Ended { step: self.name, ok, detail: detail.to_owned(), took }).await;
-    }
 }

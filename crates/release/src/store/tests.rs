@@ -1,0 +1,137 @@
+//! The store on a real file system.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+use crate::record::tests::release;
+
+struct Place {
+    folder: tempfile::TempDir,
+    store: Store,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("folder");
+        let store = Store::new(&folder.path().join("releases"), "shop");
+        Self { folder, store }
+    }
+
+    /// A release whose one file holds this text.
+    fn add(&self, number: u8, content: &str) -> Release {
+        let from = self.folder.path().join("from");
+        fs::create_dir_all(from.join("bin")).expect("made");
+        fs::write(from.join("bin/shop"), content).expect("written");
+        fs::set_permissions(from.join("bin/shop"), fs::Permissions::from_mode(0o777)).expect("chmod");
+        let list = artefact::list(&from, &["bin".to_owned()]).expect("listed");
+        let digest = self.store.add_artefact(&list, &from).expect("added");
+        let release = Release { digest, ..release(number, i64::from(number)) };
+        self.store.add(&release, &Attached { sbom: Some("{}"), log: None }).expect("added");
+        release
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = remove(&self.folder.path().join("releases"));
+    }
+}
+
+#[test]
+fn what_was_added_is_there_and_intact() {
+    let place = Place::new();
+    let (one, two) = (place.add(1, "same"), place.add(2, "same"));
+    assert_eq!(one.digest, two.digest);
+    assert_eq!(place.store.all().expect("read"), [two.clone(), one.clone()]);
+    let root = place.store.verified_root(&one).expect("intact");
+    assert_eq!(fs::read_to_string(root.join("bin/shop")).expect("text"), "same");
+    assert_eq!(fs::metadata(root.join("bin")).expect("there").permissions().mode() & 0o777, 0o555);
+    let list = fs::read(place.store.artefact(&one.digest).join(LIST)).expect("a list");
+    assert_eq!(Digest::of(&list), one.digest, "`sha256sum files` says the same");
+    assert_eq!(place.store.sbom(&one).expect("read").as_deref(), Some("{}"));
+}
+
+#[test]
+fn releases_are_found_by_what_people_call_them() {
+    let place = Place::new();
+    let (one, two) = (place.add(1, "one"), place.add(2, "two"));
+    for wanted in [one.id(), one.version.clone(), one.digest.as_str()[..8].to_owned(), one.commit.clone()] {
+        assert_eq!(place.store.find(Some(&wanted)).expect("found"), one, "{wanted}");
+    }
+    assert_eq!(place.store.find(None).expect("found"), two);
+    assert!(matches!(place.store.find(Some("v9")), Err(StoreError::Unknown { known, .. }) if known.len() == 2));
+    assert!(matches!(place.store.find(Some("0000")), Err(StoreError::Ambiguous { all, .. }) if all.len() == 2));
+}
+
+#[test]
+fn every_kind_of_damage_is_found_and_put_right_by_the_same_bytes() {
+    let place = Place::new();
+    let release = place.add(1, "content");
+    let root = place.store.root(&release.digest);
+    let open = || {
+        for path in [root.clone(), root.join("bin"), root.join("bin/shop")] {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("chmod");
+        }
+    };
+    let damages: [(&str, &dyn Fn()); 5] = [
+        ("bin/shop was changed", &|| fs::write(root.join("bin/shop"), "other").expect("written")),
+        ("bin/shop was changed", &|| {
+            fs::set_permissions(root.join("bin/shop"), fs::Permissions::from_mode(0o644)).expect("chmod");
+        }),
+        ("is missing", &|| fs::remove_file(root.join("bin/shop")).expect("removed")),
+        ("bin/more was added", &|| fs::write(root.join("bin/more"), "").expect("written")),
+        ("list of files was changed", &|| {
+            fs::write(root.join("bin/shop"), "other").expect("written");
+            let list = root.parent().expect("a folder").join(LIST);
+            fs::set_permissions(&list, fs::Permissions::from_mode(0o644)).expect("chmod");
+            fs::write(list, "another list").expect("written");
+        }),
+    ];
+    for (expected, damage) in damages {
+        open();
+        damage();
+        let error = place.store.verify(&release).expect_err(expected).to_string();
+        assert!(error.contains(expected), "{error}");
+        assert_eq!(place.add(1, "content"), release);
+        place.store.verify(&release).expect("put right");
+    }
+}
+
+#[test]
+fn what_is_removed_leaves_nothing_and_what_is_in_use_stays() {
+    let place = Place::new();
+    let all: Vec<Release> = (1..=4).map(|number| place.add(number, &number.to_string())).collect();
+    // As if a build had been killed while it copied.
+    fs::create_dir_all(place.store.folder.join(ARTEFACTS).join(".new-1/root/x")).expect("made");
+    fs::create_dir_all(place.store.folder.join(".new-2")).expect("made");
+    let in_use = BTreeSet::from([all[0].digest.as_str().to_owned()]);
+    assert_eq!(place.store.collect(2, &in_use).expect("collected"), [all[1].id()]);
+    let left: Vec<String> = place.store.all().expect("read").iter().map(Release::id).collect();
+    assert_eq!(left, [all[3].id(), all[2].id(), all[0].id()]);
+    let artefacts = names(&place.store.folder.join(ARTEFACTS)).expect("read");
+    assert_eq!(artefacts.len(), 3, "{artefacts:?}");
+    assert!(names(&place.store.folder).expect("read").iter().all(|name| !name.starts_with('.')));
+    for release in place.store.all().expect("read") {
+        place.store.verify(&release).expect("intact");
+    }
+}
+
+#[test]
+fn a_record_is_written_once_and_a_broken_or_newer_one_is_an_error() {
+    let place = Place::new();
+    let release = place.add(1, "one");
+    let other = Release { message: "another".into(), ..release.clone() };
+    place.store.add(&other, &Attached::default()).expect("there already");
+    assert_eq!(place.store.all().expect("read"), std::slice::from_ref(&release));
+    let path = place.store.folder(&release).join(RECORD);
+    for (text, expected) in [("{", "cannot be used"), (&record(99), "a newer mana wrote it")] {
+        fs::remove_file(&path).expect("removed");
+        fs::write(&path, text).expect("written");
+        let error = place.store.all().expect_err("refused").to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+fn record(format: u32) -> String {
+    serde_json::to_string(&Release { format, ..release(1, 1) }).expect("JSON")
+}
