@@ -142,7 +142,7 @@ impl Workshop {
                 log: &log,
             };
             let end = job::run(&job, &enclosure, events).await;
-            let detail = end.as_ref().map(ToString::to_string).unwrap_or_default();
+            let detail = end.as_ref().map_or_else(ToString::to_string, ToString::to_string);
             let good = end.as_ref().is_ok_and(job::End::success);
             step.end(events, good, if good { "" } else { &detail }).await;
             let end = end?;
