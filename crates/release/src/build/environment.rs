@@ -8,6 +8,8 @@ use super::Recipe;
 use crate::sbom;
 use crate::source::Commit;
 
+/// The beginning of 1980: archives of the kind of ZIP know no earlier time.
+const SAME_TIME: &str = "315532800";
 /// A compiler that takes longer to say its version is being installed.
 const TOOLCHAIN_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -43,8 +45,9 @@ pub(crate) fn environment(recipe: &Recipe, commit: &Commit) -> BTreeMap<String, 
         ("LANG", "C.UTF-8".to_owned()),
         ("MANA_COMMIT", commit.id.clone()),
         ("MANA_VERSION", commit.version.clone()),
-        // What tools write in place of the time of the build, so that the same commit gives the same bytes.
-        ("SOURCE_DATE_EPOCH", commit.at.as_second().to_string()),
+        // What tools write in place of the time of the build, so that the same source gives the same bytes. The commit's own time
+        // would make every C library anew with each commit.
+        ("SOURCE_DATE_EPOCH", SAME_TIME.to_owned()),
     ];
     env.extend(own.map(|(name, value)| (name.to_owned(), value)));
     env.extend(recipe.env.clone());

@@ -17,7 +17,7 @@ use crate::clock;
 use crate::event::Events;
 use crate::job::{self, Enclosure, Job};
 use crate::record::{FORMAT, Migration, Release};
-use crate::sbom::{self, Bill};
+use crate::sbom::{self, Bill, Resolved};
 use crate::source::{Checkout, Commit};
 use crate::store::{Attached, Store};
 
@@ -153,7 +153,8 @@ impl Workshop {
         }
         drop(enclosure);
         let step = Step::begin(events, "artefact", recipe.artefact.join(", ")).await;
-        let kept = keep(checkout.folder(), recipe, commit, store).await;
+        let resolved = sbom::resolve(checkout.folder(), recipe, &environment(recipe, commit)).await;
+        let kept = keep(checkout.folder(), recipe, commit, store, resolved).await;
         let (list, digest, bill) = match kept {
             Ok(kept) => kept,
             Err(error) => {
@@ -199,12 +200,13 @@ async fn keep(
     recipe: &Recipe,
     commit: &Commit,
     store: &Store,
+    resolved: Resolved,
 ) -> Result<(List, Digest, Option<Bill>), BuildError> {
     let (folder, recipe, commit, store) = (folder.to_owned(), recipe.clone(), commit.clone(), store.clone());
     let work = move || {
         let list = list(&folder, &recipe)?;
         let digest = store.add_artefact(&list, &folder)?;
-        let bill = sbom::of(&folder, &recipe, &commit, &digest)?;
+        let bill = sbom::of(&folder, &recipe, &commit, &digest, &resolved)?;
         Ok((list, digest, bill))
     };
     match tokio::task::spawn_blocking(work).await {

@@ -1,6 +1,6 @@
 //! `Cargo.lock`.
 //!
-//! The lock holds what any package of a workspace may need, on any platform, for its tests too. From the service's own package only
+//! `resolve` asks cargo for more; this is what is known without it. The lock holds what any package of a workspace may need, on any platform, for its tests too. From the service's own package only
 //! what it needs is followed; of packages of the workspace, whose manifests are at hand, without what only tests need.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -5,6 +5,7 @@
 mod cargo;
 mod cyclonedx;
 mod npm;
+mod resolve;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -15,6 +16,7 @@ use crate::build::Recipe;
 use crate::source::Commit;
 
 pub use cyclonedx::packages;
+pub(crate) use resolve::{Resolved, ask as resolve};
 
 /// Lock files that are understood.
 const KNOWN: [&str; 2] = ["Cargo.lock", "package-lock.json"];
@@ -101,6 +103,15 @@ pub(crate) struct Graph {
     pub(crate) roots: BTreeSet<Package>,
 }
 
+impl Graph {
+    /// Leaves out what does not count.
+    fn restrict(&mut self, counts: &BTreeSet<Package>) {
+        self.packages.retain(|package, _| counts.contains(package));
+        self.roots.retain(|package| counts.contains(package));
+        self.packages.values_mut().for_each(|facts| facts.needs.retain(|package| counts.contains(package)));
+    }
+}
+
 /// A bill of materials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bill {
@@ -118,11 +129,17 @@ pub fn lockfiles(folder: &Path, recipe: &Recipe) -> Vec<String> {
     recipe.lockfiles.clone().unwrap_or_else(default)
 }
 
-/// The bill of a service; `None` where no lock file says anything.
+/// The bill of a service; `None` where no lock file says anything. `resolved`: what counts of the lock files it names.
 ///
 /// # Errors
 /// Where a lock file cannot be read or understood.
-pub fn of(folder: &Path, recipe: &Recipe, commit: &Commit, digest: &Digest) -> Result<Option<Bill>, SbomError> {
+pub(crate) fn of(
+    folder: &Path,
+    recipe: &Recipe,
+    commit: &Commit,
+    digest: &Digest,
+    resolved: &Resolved,
+) -> Result<Option<Bill>, SbomError> {
     let files = lockfiles(folder, recipe);
     if files.is_empty() {
         return Ok(None);
@@ -132,11 +149,14 @@ pub fn of(folder: &Path, recipe: &Recipe, commit: &Commit, digest: &Digest) -> R
         let path = folder.join(&file);
         let text = read(&path)?;
         let broken = |what: String| SbomError::Content { path: path.clone(), what };
-        let found = match Path::new(&file).file_name().and_then(|name| name.to_str()) {
+        let mut found = match Path::new(&file).file_name().and_then(|name| name.to_str()) {
             Some("Cargo.lock") => cargo::graph(&text, &local_packages(&path)?, &names(recipe)).map_err(broken)?,
             Some("package-lock.json") => npm::graph(&text).map_err(broken)?,
             _ => return Err(broken(format!("only {} are understood", KNOWN.join(" and ")))),
         };
+        if let Some(counts) = resolved.get(&file) {
+            found.restrict(counts);
+        }
         graph.packages.extend(found.packages);
         graph.roots.extend(found.roots);
     }
