@@ -51,7 +51,9 @@ impl Exit {
         match self {
             Self::Ok => "done; for `status`: everything is as desired",
             Self::Failed => "it did not succeed; the message says what to do next",
-            Self::Usage => "the command line is not understood, or names a service or secret that does not exist",
+            Self::Usage => {
+                "the command line is not understood, or names something that does not exist: a service, secret, release or commit"
+            }
             Self::NotAsDesired => "`status` only: something is not as desired; the differences are listed by name",
             Self::NotRunning => "no control plane runs on this data folder (`mana up` starts one)",
             Self::AlreadyRunning => "another control plane runs on this data folder already",

@@ -116,6 +116,43 @@ fn two_builds_at_once_take_turns() {
 }
 
 #[test]
+fn a_manifest_below_the_top_of_its_repository_is_built_there() {
+    let shop = Repository::new("command = \"./make.sh\"\ncache = [\"kept\"]");
+    for path in ["mana.toml", "make.sh", "source", "site", ".gitignore"] {
+        shop.write("deploy/x", "");
+        shop.git(&["mv", path, "deploy/"]);
+    }
+    let gitignore = shop.path().join("deploy/.gitignore");
+    fs::write(gitignore, "/out\n/.mana\n/kept\n").expect("written");
+    shop.script("deploy/make.sh", "mkdir -p out kept; ls kept > out/shop; touch kept/a; cat ../elsewhere");
+    shop.write("elsewhere", "from above\n");
+    shop.commit("below");
+    for expected in ["", "a\n"] {
+        let output =
+            shop.command(&["build", "shop-backend", "--again"]).current_dir(shop.path().join("deploy")).output();
+        let output = output.expect("mana starts");
+        assert!(output.status.success() && text(&output.stdout).contains("from above"), "{}", text(&output.stderr));
+        let built = shop.path().join("deploy/.mana/development/builds/source/deploy/out/shop");
+        assert_eq!(fs::read_to_string(built).expect("built"), expected);
+    }
+}
+
+#[test]
+fn a_build_servers_shallow_checkout_without_a_branch_is_enough() {
+    let shop = Repository::new(MADE);
+    shop.write("source", "two");
+    shop.commit("second");
+    let server = tempfile::tempdir().expect("a folder");
+    let clone = server.path().join("clone").display().to_string();
+    shop.git(&["clone", "-q", "--depth", "1", &format!("file://{}", shop.path().display()), &clone]);
+    shop.git(&["-C", &clone, "checkout", "-q", "--detach"]);
+    shop.git(&["-C", &clone, "branch", "-q", "-D", "main"]);
+    let output = shop.command(&["build", "shop-backend"]).current_dir(&clone).output().expect("mana starts");
+    let out = text(&output.stdout);
+    assert!(output.status.success() && out.contains("✓ shop-backend main-"), "{out}{}", text(&output.stderr));
+}
+
+#[test]
 fn a_folder_is_its_own_artefact() {
     let shop = Repository::new(MADE);
     shop.check(&["build", "shop-landing"], 0, "1 file", "");

@@ -22,7 +22,7 @@ Examples:
   mana build chat-backend --json   every step as one line of JSON, the release last
 
 The commit is checked out into a folder of its own and built there as its own manifest says, with limits on processors, memory and \
-time; nothing of the environment but paths and proxies gets in, and no secret. A commit that was built before is not built again. \
+time; nothing of the environment but paths and proxies gets in, and no secret; MANA_VERSION and MANA_COMMIT say what is built. A commit that was built before is not built again. \
 In development, uncommitted changes get in and the release says so. It is scanned at the end (`mana help scan`); what \
 stops it makes this end with 1, the release is kept for whoever looks into it. Releases beyond `releases.keep` are removed, those in use \
 never.";

@@ -60,6 +60,17 @@ async fn nothing_is_left_behind_whatever_left_its_group() {
 }
 
 #[tokio::test]
+async fn one_that_multiplies_is_ended_as_a_whole() {
+    // 127 shells, of which 64 go on for long.
+    let script =
+        "f() { if [ $1 -ge 6 ]; then echo $$ > /dev/null; sleep 300; else f $(($1+1)) & f $(($1+1)) & wait; fi; }; f 0";
+    let run = Run { timeout: Duration::from_secs(2), ..Run::new() };
+    let enclosure = Enclosure::bare(run.limits, run.folder.path());
+    assert_eq!(run.shell_in(&enclosure, script).await, End::TimedOut(run.timeout));
+    assert_eq!(Enclosure::sweep(run.folder.path()), 0);
+}
+
+#[tokio::test]
 async fn a_job_that_is_dropped_ends() {
     let run = Run::new();
     let enclosure = Enclosure::bare(run.limits, run.folder.path());
