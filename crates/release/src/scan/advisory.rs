@@ -107,6 +107,22 @@ impl Advisory {
     }
 }
 
+/// Gives advisories that nobody has judged the severity of the same vulnerability elsewhere: RustSec often has none where GitHub
+/// has.
+pub(super) fn borrow_severities(advisories: &mut [Advisory]) {
+    let judged: Vec<(String, Vec<String>, Severity)> = advisories
+        .iter()
+        // That something is only a notice to one is no judgement of what another calls a vulnerability.
+        .filter(|advisory| !matches!(advisory.severity, Severity::Unknown | Severity::Notice))
+        .map(|advisory| (advisory.id.clone(), advisory.aliases.clone(), advisory.severity))
+        .collect();
+    for advisory in advisories.iter_mut().filter(|advisory| advisory.severity == Severity::Unknown) {
+        let same = |id: &String| *id == advisory.id || advisory.aliases.contains(id);
+        let found = judged.iter().filter(|(id, aliases, _)| same(id) || aliases.iter().any(same));
+        advisory.severity = found.map(|(_, _, severity)| *severity).max().unwrap_or(Severity::Unknown);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -169,6 +185,26 @@ mod tests {
         let but =
             advisory(Affected::AllBut(vec![">=1.2.0".parse().expect("a requirement"), "<0.5".parse().expect("one")]));
         assert!(but.affects(&package("1.0.0")) && !but.affects(&package("1.2.0")) && !but.affects(&package("0.4.9")));
+    }
+
+    #[test]
+    fn a_severity_is_taken_from_the_same_vulnerability_elsewhere() {
+        let named = |id: &str, alias: &str, severity| Advisory {
+            id: id.into(),
+            aliases: vec![alias.into()],
+            severity,
+            ..advisory(Affected::All)
+        };
+        let mut all = [
+            named("RUSTSEC-1", "CVE-1", Severity::Unknown),
+            named("GHSA-1", "CVE-1", Severity::Medium),
+            named("RUSTSEC-2", "GHSA-2", Severity::Unknown),
+            named("GHSA-2", "CVE-2", Severity::Low),
+            named("RUSTSEC-3", "CVE-3", Severity::Unknown),
+        ];
+        borrow_severities(&mut all);
+        let severities = all.map(|advisory| advisory.severity);
+        assert_eq!(severities, [Severity::Medium, Severity::Medium, Severity::Low, Severity::Low, Severity::Unknown]);
     }
 
     proptest! {

@@ -119,7 +119,8 @@ fn dependencies(
         }
     };
     let names: BTreeSet<_> = packages.iter().map(|package| (package.ecosystem, package.name.clone())).collect();
-    let read = advisories::read(folders, &names, now)?;
+    let mut read = advisories::read(folders, &names, now)?;
+    advisory::borrow_severities(&mut read.advisories);
     let database = Database::new(&read, folders, policy.max_age, now);
     findings.extend(database.complaints());
     for package in &packages {
