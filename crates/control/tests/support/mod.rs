@@ -161,7 +161,9 @@ impl Ecosystem {
         if let Some((_, port)) = self.ports.iter().find(|(name, _)| *name == service) {
             return *port;
         }
-        let port = free_port();
+        // Each is free only for as long as nobody takes it, so the system may well offer one twice.
+        let taken = |port: &u16| *port == self.listen || self.ports.iter().any(|(_, other)| other == port);
+        let port = std::iter::repeat_with(free_port).find(|port| !taken(port)).expect("it goes on for ever");
         self.ports.push((service, port));
         port
     }
