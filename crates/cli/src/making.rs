@@ -47,11 +47,11 @@ pub(crate) async fn watch<T>(
 pub(crate) fn failure(error: Error, order: &Order<'_>, context: &Context) -> Failure {
     let failed = |error: &Error, help: String| Failure::Failed { what: chain(error), help };
     let service = order.service;
+    let error = match error {
+        Error::Manifest { commit, problems } => return Failure::CommitManifest { commit, problems },
+        other => other,
+    };
     match &error {
-        Error::Manifest { .. } => {
-            let Error::Manifest { commit, problems } = error else { return Failure::NoManifest { from: "".into() } };
-            Failure::CommitManifest { commit, problems }
-        }
         Error::Source(SourceError::NoRepository { .. } | SourceError::NoCommit { .. }) => {
             failed(&error, "a release is made of a commit: `git init`, `git add`, `git commit`".into())
         }
@@ -110,7 +110,12 @@ pub(crate) fn failure(error: Error, order: &Order<'_>, context: &Context) -> Fai
                 .into(),
         ),
         Error::Build(BuildError::Busy) => failed(&error, "look for it with `ps`; its lock goes when it ends".into()),
-        Error::Source(_) | Error::Build(_) | Error::Store(_) | Error::Scan(_) | Error::Secrets(_) => {
+        Error::Source(_)
+        | Error::Build(_)
+        | Error::Store(_)
+        | Error::Scan(_)
+        | Error::Secrets(_)
+        | Error::Manifest { .. } => {
             let help = if is_disk_full(&error) {
                 "free some room, for example with fewer kept releases (`releases.keep`), then try again; nothing half-made is left"
             } else {
