@@ -18,7 +18,7 @@ use crate::compile::compile;
 use crate::error::Error;
 use crate::handover::Listeners;
 use crate::lease::Leases;
-use crate::metrics::window::{Readings, Since};
+use crate::metrics::window::{About, Readings, Since};
 use crate::metrics::{Facts, Registry, render, totals};
 use crate::snapshot::Snapshot;
 use crate::table::{Problem, Table};
@@ -161,9 +161,9 @@ impl Control {
     }
 
     /// What happened since.
-    pub(crate) fn window(&self, since: Since, route: Option<&str>) -> Option<Window> {
+    pub(crate) fn window(&self, since: Since, about: &About<'_>) -> Option<Window> {
         let totals = totals(&self.registries());
-        self.readings.since(since, clock::unix_millis(), self.snapshot().generation, &totals, route)
+        self.readings.since(since, clock::unix_millis(), self.snapshot().generation, &totals, about)
     }
 
     /// A snapshot is in effect from now on.

@@ -124,17 +124,14 @@ impl Client {
         String::from_utf8(body.into()).map_err(|error| self.protocol(&error))
     }
 
-    /// What happened since a moment, of one route or of all.
-    pub async fn window(&self, since: Since, route: Option<&str>) -> Result<Window, ClientError> {
-        let mut query = form_urlencoded::Serializer::new(String::from("/window?"));
-        match since {
-            Since::SecondsAgo(seconds) => query.append_pair("since", &seconds.to_string()),
-            Since::Generation(generation) => query.append_pair("generation", &generation.to_string()),
-        };
-        if let Some(route) = route {
-            query.append_pair("route", route);
-        }
-        let (status, body) = self.call(Method::GET, &query.finish(), Bytes::new()).await?;
+    /// What happened since a moment, of one route or of all. With `slow`, answers whose head took longer are counted.
+    pub async fn window(
+        &self,
+        since: Since,
+        route: Option<&str>,
+        slow: Option<Duration>,
+    ) -> Result<Window, ClientError> {
+        let (status, body) = self.call(Method::GET, &window_query(since, route, slow), Bytes::new()).await?;
         if status == StatusCode::OK { self.parse(&body) } else { Err(ClientError::Refused(self.parse(&body)?)) }
     }
 
@@ -243,4 +240,19 @@ fn refusal_text(refusal: &Refusal) -> String {
         text.push_str(problem);
     }
     text
+}
+
+fn window_query(since: Since, route: Option<&str>, slow: Option<Duration>) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::from("/window?"));
+    match since {
+        Since::SecondsAgo(seconds) => query.append_pair("since", &seconds.to_string()),
+        Since::Generation(generation) => query.append_pair("generation", &generation.to_string()),
+    };
+    if let Some(route) = route {
+        query.append_pair("route", route);
+    }
+    if let Some(slow) = slow {
+        query.append_pair("slow_ms", &slow.as_millis().to_string());
+    }
+    query.finish()
 }

@@ -172,6 +172,9 @@ pub struct SlotWindow {
     pub cache: BTreeMap<String, u64>,
     /// Time to the answer's head.
     pub to_head: Latency,
+    /// Requests whose `to_head` was over the `slow_ms` that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow: Option<u64>,
     /// Time that instances took to the answer's head.
     pub upstream: Latency,
     /// Time to the answer's last byte.

@@ -21,7 +21,7 @@ use tokio::sync::{Mutex, Semaphore};
 
 use super::message::{Purge, Purged, Refusal, Renew};
 use crate::control::Control;
-use crate::metrics::window::Since;
+use crate::metrics::window::{About, Since};
 use crate::snapshot::Snapshot;
 use crate::{cache, handover, host};
 
@@ -149,19 +149,21 @@ async fn renew(request: Request<Incoming>, control: &Mutex<Control>) -> Response
 async fn window(query: &str, control: &Mutex<Control>) -> Response<Full<Bytes>> {
     /// Where nothing is said.
     const SECONDS: u64 = 60;
-    let (mut since, mut route) = (Since::Ago(Duration::from_secs(SECONDS)), None);
+    let (mut since, mut route, mut slow) = (Since::Ago(Duration::from_secs(SECONDS)), None, None);
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match (&*name, value.parse::<u64>()) {
             ("since", Ok(seconds)) => since = Since::Ago(Duration::from_secs(seconds)),
             ("generation", Ok(generation)) => since = Since::Generation(generation),
+            ("slow_ms", Ok(milliseconds)) => slow = Some(Duration::from_millis(milliseconds)),
             ("route", _) => route = Some(value),
             _ => {
-                let detail = format!("`{name}={value}`: there are route=NAME, since=SECONDS and generation=N.");
+                let detail =
+                    format!("`{name}={value}`: there are route=NAME, since=SECONDS, generation=N and slow_ms=N.");
                 return refuse(StatusCode::BAD_REQUEST, "Not a window", &detail);
             }
         }
     }
-    match control.lock().await.window(since, route.as_deref()) {
+    match control.lock().await.window(since, &About { route: route.as_deref(), slow }) {
         Some(window) => json(StatusCode::OK, &window),
         None => refuse(
             StatusCode::NOT_FOUND,

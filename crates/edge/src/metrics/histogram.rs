@@ -116,6 +116,12 @@ impl Sum {
         }
     }
 
+    /// How many took longer than this; exact where it is a border (a second, its halves and quarters), else at most 4.4 % off.
+    pub(crate) fn over(&self, limit: Duration) -> u64 {
+        let longer = |bucket: u16| border(usize::from(bucket)) >= limit.as_secs_f64();
+        self.filled().filter(|(bucket, _)| longer(*bucket)).map(|(_, count)| count).sum()
+    }
+
     /// The upper border of the bucket in which this share of requests, in percent, is reached; 0 without any.
     fn quantile(&self, percent: u64, count: u64) -> f64 {
         let wanted = (count * percent).div_ceil(100);

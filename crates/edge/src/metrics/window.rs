@@ -12,7 +12,7 @@ use super::cells::CLASSES;
 use super::histogram::Sum;
 use super::registry::Key;
 use super::render::Total;
-use crate::admin::{Latency, SlotWindow, Window};
+use crate::admin::{SlotWindow, Window};
 use crate::cache::Use;
 
 /// How often a reading is kept.
@@ -62,6 +62,15 @@ pub(crate) enum Since {
     Generation(u64),
 }
 
+/// What is wanted of a window.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct About<'a> {
+    /// Of this route alone.
+    pub(crate) route: Option<&'a str>,
+    /// Answers whose head took longer are counted.
+    pub(crate) slow: Option<Duration>,
+}
+
 #[derive(Default)]
 pub(crate) struct Readings {
     timed: VecDeque<Reading>,
@@ -100,7 +109,7 @@ impl Readings {
         now_ms: u64,
         generation: u64,
         totals: &BTreeMap<Key, Total>,
-        route: Option<&str>,
+        about: &About<'_>,
     ) -> Option<Window> {
         let from = match since {
             Since::Generation(generation) => {
@@ -115,8 +124,8 @@ impl Readings {
         let slots = now
             .totals
             .iter()
-            .filter(|(key, _)| route.is_none_or(|route| &*key.route == route))
-            .map(|(key, kept)| kept.since(from.totals.get(key).unwrap_or(&nothing), key))
+            .filter(|(key, _)| about.route.is_none_or(|route| &*key.route == route))
+            .map(|(key, kept)| kept.since(from.totals.get(key).unwrap_or(&nothing), key, about.slow))
             .collect();
         Some(Window { from_ms: from.at_ms, to_ms: now_ms, generation, slots })
     }
@@ -154,7 +163,7 @@ impl Kept {
         }
     }
 
-    fn since(&self, from: &Self, key: &Key) -> SlotWindow {
+    fn since(&self, from: &Self, key: &Key, slow: Option<Duration>) -> SlotWindow {
         let classes = differences(&CLASSES, &self.classes, &from.classes);
         SlotWindow {
             route: key.route.to_string(),
@@ -169,9 +178,10 @@ impl Kept {
             retries: self.retries.saturating_sub(from.retries),
             broken_off: self.broken_off.saturating_sub(from.broken_off),
             cache: differences(&Use::NAMES, &self.cache, &from.cache),
-            to_head: self.to_head.since(&from.to_head),
-            upstream: self.upstream.since(&from.upstream),
-            total: self.total.since(&from.total),
+            to_head: self.to_head.since(&from.to_head).latency(),
+            upstream: self.upstream.since(&from.upstream).latency(),
+            slow: slow.map(|limit| self.to_head.since(&from.to_head).over(limit)),
+            total: self.total.since(&from.total).latency(),
         }
     }
 }
@@ -186,10 +196,10 @@ impl Buckets {
         Self { nanos: sum.nanos(), counts: sum.filled().collect() }
     }
 
-    fn since(&self, from: &Self) -> Latency {
+    fn since(&self, from: &Self) -> Sum {
         let then: BTreeMap<u16, u64> = from.counts.iter().copied().collect();
         let counts = self.counts.iter().map(|(bucket, count)| (*bucket, count - then.get(bucket).unwrap_or(&0)));
-        Sum::of(counts, self.nanos.wrapping_sub(from.nanos)).latency()
+        Sum::of(counts, self.nanos.wrapping_sub(from.nanos))
     }
 }
 
@@ -197,6 +207,8 @@ impl Buckets {
 mod tests {
     use super::super::cells::{Cells, Class};
     use super::*;
+
+    const CHAT: About<'static> = About { route: Some("chat"), slow: Some(Duration::from_millis(250)) };
 
     fn totals(cells: &Cells) -> BTreeMap<Key, Total> {
         let key = Key { route: "chat".into(), slot: "green".into(), release: "v2".into() };
@@ -225,7 +237,7 @@ mod tests {
         ask(&cells, 503, 400);
         cells.cache[Use::Hit as usize].add(5);
         cells.started.add(1);
-        let window = readings.since(Since::Generation(7), 9_000, 8, &totals(&cells), Some("chat")).unwrap();
+        let window = readings.since(Since::Generation(7), 9_000, 8, &totals(&cells), &CHAT).unwrap();
         assert_eq!((window.from_ms, window.to_ms, window.generation), (2_000, 9_000, 8));
         let slot = &window.slots[0];
         assert_eq!((slot.requests, slot.classes["2xx"], slot.classes["5xx"], slot.in_flight), (100, 99, 1, 1));
@@ -233,12 +245,18 @@ mod tests {
         assert_eq!((slot.cache["hit"], slot.cache["miss"]), (5, 0));
         assert!((0.009..0.011).contains(&slot.to_head.p50) && (0.009..0.011).contains(&slot.to_head.p99), "{slot:?}");
         assert!((0.38..0.42).contains(&slot.to_head.max), "{slot:?}");
+        assert_eq!(slot.slow, Some(1));
         assert!(
-            readings.since(Since::Generation(7), 9_000, 8, &totals(&cells), Some("other")).unwrap().slots.is_empty()
+            readings
+                .since(Since::Generation(7), 9_000, 8, &totals(&cells), &About { route: Some("other"), slow: None })
+                .unwrap()
+                .slots
+                .is_empty()
         );
-        assert!(readings.since(Since::Generation(5), 9_000, 8, &totals(&cells), None).is_none());
+        assert!(readings.since(Since::Generation(5), 9_000, 8, &totals(&cells), &About::default()).is_none());
         // Asked for more than is remembered, it says from when it is.
-        let longer = readings.since(Since::Ago(Duration::from_mins(5)), 9_000, 8, &totals(&cells), None).unwrap();
+        let longer =
+            readings.since(Since::Ago(Duration::from_mins(5)), 9_000, 8, &totals(&cells), &About::default()).unwrap();
         assert_eq!((longer.from_ms, longer.slots[0].requests), (1_000, 100));
     }
 

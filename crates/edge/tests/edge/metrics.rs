@@ -125,21 +125,21 @@ async fn a_window_counts_exactly_what_happened_since_a_snapshot() {
     }
     let admin = edge.admin();
     until("all have ended", async || {
-        let window = admin.window(Since::Generation(2), None).await.unwrap();
+        let window = admin.window(Since::Generation(2), None, None).await.unwrap();
         window.slots.iter().map(|slot| slot.requests).sum::<u64>() == 6
     })
     .await;
-    let window = admin.window(Since::Generation(2), Some("chat")).await.unwrap();
+    let window = admin.window(Since::Generation(2), Some("chat"), None).await.unwrap();
     let slot = window.slots.iter().find(|slot| slot.slot == "blue").unwrap();
     assert_eq!((slot.requests, slot.classes["2xx"], slot.classes["5xx"], slot.in_flight), (3, 2, 1, 0));
     assert_eq!((slot.to_head.count, slot.upstream.count, slot.total.count), (3, 3, 3));
     assert!(slot.upstream.p99 > 0.0 && slot.upstream.mean <= slot.total.mean, "{slot:?}");
-    let other = admin.window(Since::Generation(2), Some("a b&c")).await.unwrap();
+    let other = admin.window(Since::Generation(2), Some("a b&c"), None).await.unwrap();
     assert!(!other.slots.is_empty() && other.slots.iter().all(|slot| slot.route == "a b&c"), "{other:?}");
-    let since_start = admin.window(Since::Generation(1), Some("chat")).await.unwrap();
+    let since_start = admin.window(Since::Generation(1), Some("chat"), None).await.unwrap();
     assert_eq!(since_start.slots.iter().map(|slot| slot.requests).sum::<u64>(), 10);
-    let minutes = admin.window(Since::SecondsAgo(600), Some("chat")).await.unwrap();
+    let minutes = admin.window(Since::SecondsAgo(600), Some("chat"), None).await.unwrap();
     assert_eq!(minutes.slots.iter().map(|slot| slot.requests).sum::<u64>(), 10);
-    let unknown = admin.window(Since::Generation(99), None).await.unwrap_err().to_string();
+    let unknown = admin.window(Since::Generation(99), None, None).await.unwrap_err().to_string();
     assert!(unknown.contains("64"), "{unknown}");
 }
