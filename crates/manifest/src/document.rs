@@ -122,6 +122,44 @@ pub(crate) struct ServiceTable {
     pub(crate) in_environment: BTreeMap<Environment, ServiceKeys>,
 }
 
+/// `[services.NAME.rollout]`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RolloutTable {
+    pub(crate) canary: Option<Vec<Text>>,
+    pub(crate) warm: Option<Spanned<Duration>>,
+    pub(crate) guard: Option<Spanned<Duration>>,
+    pub(crate) errors: Option<Spanned<u16>>,
+    pub(crate) slow: Option<Spanned<Duration>>,
+    pub(crate) slow_share: Option<Spanned<u16>>,
+    pub(crate) requests: Option<Spanned<i64>>,
+    pub(crate) longest: Option<Spanned<Duration>>,
+    pub(crate) strict: Option<Spanned<bool>>,
+    pub(crate) on_breach: Option<Text>,
+    pub(crate) approvers: Option<Vec<Text>>,
+    pub(crate) approval_expiry: Option<Spanned<Duration>>,
+    pub(crate) starter_may_approve: Option<Spanned<bool>>,
+}
+
+impl RolloutTable {
+    fn with(self, over: Self) -> Self {
+        Self {
+            canary: over.canary.or(self.canary),
+            warm: over.warm.or(self.warm),
+            guard: over.guard.or(self.guard),
+            errors: over.errors.or(self.errors),
+            slow: over.slow.or(self.slow),
+            slow_share: over.slow_share.or(self.slow_share),
+            requests: over.requests.or(self.requests),
+            longest: over.longest.or(self.longest),
+            strict: over.strict.or(self.strict),
+            on_breach: over.on_breach.or(self.on_breach),
+            approvers: over.approvers.or(self.approvers),
+            approval_expiry: over.approval_expiry.or(self.approval_expiry),
+            starter_may_approve: over.starter_may_approve.or(self.starter_may_approve),
+        }
+    }
+}
+
 /// What a service's table and its tables per environment have in common.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ServiceKeys {
@@ -150,6 +188,7 @@ pub(crate) struct ServiceKeys {
     pub(crate) rate_per_token: Option<Spanned<(u32, Duration)>>,
     pub(crate) protocol: Option<Text>,
     pub(crate) access: AccessTable,
+    pub(crate) rollout: RolloutTable,
     pub(crate) cors: Option<CorsTable>,
     pub(crate) maintenance: Option<Spanned<Duration>>,
     pub(crate) compress: Option<Spanned<bool>>,
@@ -218,6 +257,7 @@ impl ServiceKeys {
                 deny: over.access.deny.or(base.access.deny),
                 basic_auth: over.access.basic_auth.or(base.access.basic_auth),
             },
+            rollout: base.rollout.with(over.rollout),
             cors: over.cors.or(base.cors),
             maintenance: over.maintenance.or(base.maintenance),
             compress: over.compress.or(base.compress),
@@ -351,6 +391,7 @@ fn service(name: Text, table: &dyn TableLike) -> ServiceTable {
 fn service_keys(table: &dyn TableLike) -> ServiceKeys {
     let inner = |name: &str| table.get(name).and_then(Item::as_table_like);
     let (health, limits) = (inner("health"), inner("limits"));
+    let rollout = inner("rollout").map(rollout).unwrap_or_default();
     let access = |name| inner("access").and_then(|access| texts(access, name));
     ServiceKeys {
         command: command(table),
@@ -383,6 +424,7 @@ fn service_keys(table: &dyn TableLike) -> ServiceKeys {
             expose: texts(cors, "expose").unwrap_or_default(),
             credentials: boolean(cors, "credentials").is_some_and(|credentials| credentials.value),
         }),
+        rollout,
         maintenance: parsed(table, "maintenance", units::duration),
         compress: boolean(table, "compress"),
         response_timeout: limits.and_then(|limits| parsed(limits, "response_timeout", units::duration)),
@@ -391,6 +433,25 @@ fn service_keys(table: &dyn TableLike) -> ServiceKeys {
         public: boolean(table, "public"),
         hosts: texts(table, "hosts").or_else(|| text(table, "host").map(|host| vec![host])),
         redirects: pairs(table, "redirects"),
+    }
+}
+
+fn rollout(table: &dyn TableLike) -> RolloutTable {
+    let time = |name| parsed(table, name, units::duration);
+    RolloutTable {
+        canary: texts(table, "canary"),
+        warm: time("warm"),
+        guard: time("guard"),
+        errors: parsed(table, "errors", units::share),
+        slow: time("slow"),
+        slow_share: parsed(table, "slow_share", units::share),
+        requests: integer(table, "requests"),
+        longest: time("longest"),
+        strict: boolean(table, "strict"),
+        on_breach: text(table, "on_breach"),
+        approvers: texts(table, "approvers"),
+        approval_expiry: time("approval_expiry"),
+        starter_may_approve: boolean(table, "starter_may_approve"),
     }
 }
 

@@ -3,6 +3,7 @@
 mod access;
 mod hosts;
 mod releases;
+mod rollout;
 mod service;
 mod tls;
 

@@ -38,6 +38,12 @@ fn of(shape: Shape) -> Value {
         Shape::Rate => {
             json!({ "type": "string", "pattern": "^[0-9]+/[0-9]+ ?(ms|s|m|h|d)$", "examples": ["600/1m"] })
         }
+        Shape::Share => {
+            json!({ "type": "string", "pattern": "^[0-9]{1,2}(\\.[0-9]{1,2})? ?%$", "examples": ["0.5%"] })
+        }
+        Shape::Step => {
+            json!({ "type": "string", "pattern": "^[0-9]{1,2} ?% [0-9]+ ?(ms|s|m|h|d)$", "examples": ["10% 10m"] })
+        }
         Shape::Address => json!({ "type": "string", "examples": ["127.0.0.1:8080"] }),
         Shape::Network => json!({ "type": "string", "examples": ["127.0.0.1", "10.0.0.0/8"] }),
         Shape::PortRange => json!({ "type": "string", "pattern": "^[0-9]+-[0-9]+$", "examples": ["20000-29999"] }),

@@ -1,6 +1,7 @@
 //! Which keys a manifest has, of which shape, and what they mean: the one table from which checking and schema come.
 
 mod releases;
+mod rollout;
 
 use crate::plan::{Environment, Kind};
 
@@ -17,6 +18,10 @@ pub(crate) enum Shape {
     Duration,
     /// `600/1m`.
     Rate,
+    /// `0.5%`.
+    Share,
+    /// `10% 10m`.
+    Step,
     /// `127.0.0.1:8080`.
     Address,
     /// `10.0.0.0/8`, or one address.
@@ -270,6 +275,7 @@ pub(crate) const SERVICE: &[Key] = &[
     LIMITS_TABLE,
     PROTOCOL,
     ACCESS_TABLE,
+    ROLLOUT_TABLE,
     CORS_TABLE,
     MAINTENANCE,
     COMPRESS,
@@ -306,6 +312,7 @@ const SERVICE_IN_ENVIRONMENT: &[Key] = &[
     LIMITS_TABLE,
     PROTOCOL,
     ACCESS_TABLE,
+    ROLLOUT_TABLE,
     CORS_TABLE,
     MAINTENANCE,
     COMPRESS,
@@ -366,6 +373,8 @@ const PROTOCOL: Key = key(
     "What its instances speak: HTTP/1.1 where absent, or HTTP/2 without TLS (`h2c`), as gRPC does.",
 );
 const ACCESS_TABLE: Key = key("access", Shape::Table(ACCESS), "Who may ask from outside.");
+const ROLLOUT_TABLE: Key =
+    key("rollout", Shape::Table(rollout::ROLLOUT), "How a release of it takes over; what `mana deploy` does.");
 const CORS_TABLE: Key = key("cors", Shape::Table(CORS), "Pages of other sites that may ask.");
 const MAINTENANCE: Key = key(
     "maintenance",

@@ -11,6 +11,12 @@ pub(crate) const DURATION: &str = "a duration such as \"30s\" (ms, s, m, h, d)";
 /// What a rate looks like, for messages.
 pub(crate) const RATE: &str = "a rate such as \"600/1m\" (requests, then a duration of at most a day)";
 
+/// What a share looks like, for messages.
+pub(crate) const SHARE: &str = "a share such as \"1%\" or \"0.5%\" (below 100%, at most two digits behind the point)";
+
+/// What a step of a canary looks like, for messages.
+pub(crate) const STEP: &str = "a share of traffic and how long it is watched, such as \"10% 10m\" (from 1% to 99%)";
+
 /// What a date looks like, for messages.
 pub(crate) const DATE: &str = "a date such as \"2026-12-31\"";
 
@@ -42,6 +48,25 @@ pub(crate) fn rate(text: &str) -> Option<(u32, Duration)> {
     let (requests, per) = text.split_once('/')?;
     let (requests, per) = (requests.parse().ok()?, duration(per)?);
     (requests > 0 && !per.is_zero() && per <= DAY).then_some((requests, per))
+}
+
+/// Hundredths of a percent of `0.5%`.
+pub(crate) fn share(text: &str) -> Option<u16> {
+    let number = text.strip_suffix('%')?.trim_end();
+    let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
+    let digits = |text: &str| (1..=2).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(part) {
+        return None;
+    }
+    let part = part.parse::<u16>().ok()? * if part.len() == 1 { 10 } else { 1 };
+    Some(whole.parse::<u16>().ok()? * 100 + part)
+}
+
+/// Percent and time of `10% 10m`.
+pub(crate) fn step(text: &str) -> Option<(u8, Duration)> {
+    let (percent, window) = text.split_once('%')?;
+    let (percent, window) = (percent.trim_end().parse().ok()?, duration(window.trim())?);
+    ((1..=99).contains(&percent) && !window.is_zero()).then_some((percent, window))
 }
 
 /// Bytes of `256MB`.
@@ -83,6 +108,23 @@ fn split(text: &str) -> Option<(u64, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shares_are_exact_and_steps_have_a_time() {
+        for (text, hundredths) in
+            [("1%", 100), ("0.5%", 50), ("0.05 %", 5), ("12.34%", 1234), ("0%", 0), ("99.99%", 9_999)]
+        {
+            assert_eq!(share(text), Some(hundredths), "{text}");
+        }
+        for text in ["1", "%", "100%", "-1%", "1.234%", ".5%", "1.%", "1e1%"] {
+            assert_eq!(share(text), None, "{text}");
+        }
+        assert_eq!(step("10% 10m"), Some((10, Duration::from_mins(10))));
+        assert_eq!(step("50 % 5s"), Some((50, Duration::from_secs(5))));
+        for text in ["10%", "0% 1m", "100% 1m", "10 10m", "10% 0s", "10% 10", "5.5% 1m"] {
+            assert_eq!(step(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn rates_are_requests_in_a_time() {

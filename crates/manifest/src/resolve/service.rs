@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Candidate, Setting, access, folder_problem, hosts, releases};
+use super::{Candidate, Setting, access, folder_problem, hosts, releases, rollout};
 use crate::document::{Document, ServiceKeys, ServiceTable, Spanned, Text};
 use crate::interpolate::{self, Reference};
 use crate::names::variable_of;
@@ -124,6 +124,7 @@ pub(super) fn resolve(candidate: &Candidate, context: &Context, problems: &mut V
         secrets,
         build: releases::build(candidate, problems),
         limits: limits(keys, problems),
+        rollout: rollout::resolve(&keys.rollout, problems),
         access: access::resolve(keys, problems),
     }
 }

@@ -1,0 +1,71 @@
+//! How a release of a service gets into the environment.
+
+use std::time::Duration;
+
+use crate::document::{RolloutTable, Spanned, Text};
+use crate::plan::{Approval, CanaryStep, Rollout};
+use crate::problem::Problem;
+
+const DEFAULT_STEP: CanaryStep = CanaryStep { percent: 10, window: Duration::from_mins(10) };
+const DEFAULT_WARM: Duration = Duration::from_hours(1);
+const DEFAULT_GUARD: Duration = Duration::from_mins(10);
+const DEFAULT_ERRORS: u16 = 100;
+const DEFAULT_SLOW: Duration = Duration::from_secs(1);
+const DEFAULT_SLOW_SHARE: u16 = 500;
+const DEFAULT_REQUESTS: u64 = 100;
+const DEFAULT_LONGEST: Duration = Duration::from_mins(30);
+const DEFAULT_EXPIRY: Duration = Duration::from_hours(24);
+/// Longest of these times.
+const MAX: Duration = Duration::from_hours(30 * 24);
+
+pub(super) fn resolve(table: &RolloutTable, problems: &mut Vec<Problem>) -> Rollout {
+    let canary = match &table.canary {
+        None => vec![DEFAULT_STEP],
+        Some(steps) => steps.iter().filter_map(|step| crate::units::step(&step.value)).map(CanaryStep::from).collect(),
+    };
+    if let Some(steps) = &table.canary {
+        grows(&canary, steps, problems);
+    }
+    let mut time =
+        |name: &str, said: &Option<Spanned<Duration>>, default| bounded(name, said.as_ref(), default, problems);
+    let warm = time("warm", &table.warm, DEFAULT_WARM);
+    let approval = table.approvers.as_ref().map(|approvers| Approval {
+        approvers: approvers.iter().map(|name| name.value.clone()).collect(),
+        starter_may_approve: table.starter_may_approve.as_ref().is_some_and(|may| may.value),
+        expiry: time("approval_expiry", &table.approval_expiry, DEFAULT_EXPIRY),
+    });
+    Rollout {
+        guard: time("guard", &table.guard, DEFAULT_GUARD).min(warm),
+        slow: time("slow", &table.slow, DEFAULT_SLOW),
+        longest: time("longest", &table.longest, DEFAULT_LONGEST),
+        canary,
+        warm,
+        errors: table.errors.as_ref().map_or(DEFAULT_ERRORS, |share| share.value),
+        slow_share: table.slow_share.as_ref().map_or(DEFAULT_SLOW_SHARE, |share| share.value),
+        requests: table.requests.as_ref().and_then(|least| u64::try_from(least.value).ok()).unwrap_or(DEFAULT_REQUESTS),
+        strict: table.strict.as_ref().is_some_and(|strict| strict.value),
+        asks_on_breach: table.on_breach.as_ref().is_some_and(|what| what.value == "ask"),
+        approval,
+    }
+}
+
+fn grows(canary: &[CanaryStep], said: &[Text], problems: &mut Vec<Problem>) {
+    for (pair, text) in canary.windows(2).zip(said.iter().skip(1)) {
+        if pair[1].percent <= pair[0].percent {
+            let problem = Problem::error(
+                text.span.clone(),
+                format!("a canary of {}% comes after one of {}%", pair[1].percent, pair[0].percent),
+            );
+            problems.push(problem.help("let the shares grow from step to step"));
+        }
+    }
+}
+
+fn bounded(name: &str, said: Option<&Spanned<Duration>>, default: Duration, problems: &mut Vec<Problem>) -> Duration {
+    let Some(said) = said else { return default };
+    if said.value.is_zero() || said.value > MAX {
+        let problem = Problem::error(said.span.clone(), format!("{name} is not between 1ms and 30 days"));
+        problems.push(problem.help("write a duration such as \"10m\""));
+    }
+    said.value
+}
