@@ -22,6 +22,10 @@ pub(crate) enum Exit {
     NotRunning = 4,
     /// Another control plane owns the data folder.
     AlreadyRunning = 5,
+    /// `deploy`, `rollout watch`: it went back, and the old version serves.
+    RolledBack = 6,
+    /// `deploy`, `rollout watch`: it waits for a person.
+    Waiting = 7,
     /// The manifest or another configuration is wrong; nothing was started or changed.
     BadConfiguration = 64,
     /// Ended by Ctrl-C before it was done.
@@ -30,13 +34,15 @@ pub(crate) enum Exit {
 
 impl Exit {
     /// Every code, ascending.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Ok,
         Self::Failed,
         Self::Usage,
         Self::NotAsDesired,
         Self::NotRunning,
         Self::AlreadyRunning,
+        Self::RolledBack,
+        Self::Waiting,
         Self::BadConfiguration,
         Self::Interrupted,
     ];
@@ -57,6 +63,8 @@ impl Exit {
             Self::NotAsDesired => "`status` only: something is not as desired; the differences are listed by name",
             Self::NotRunning => "no control plane runs on this data folder (`mana up` starts one)",
             Self::AlreadyRunning => "another control plane runs on this data folder already",
+            Self::RolledBack => "`deploy`, `rollout`: it went back; the version before serves",
+            Self::Waiting => "`deploy`, `rollout`: it waits for a person, who is named",
             Self::BadConfiguration => "the manifest or another configuration is wrong; nothing was started or changed",
             Self::Interrupted => "ended by Ctrl-C before it was done",
         }
@@ -87,7 +95,7 @@ mod tests {
     #[test]
     fn codes_are_the_documented_ones_and_distinct() {
         let codes: Vec<u8> = Exit::ALL.iter().map(|exit| exit.code()).collect();
-        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 64, 130]);
+        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 64, 130]);
     }
 
     #[test]

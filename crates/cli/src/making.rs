@@ -115,6 +115,7 @@ pub(crate) fn failure(error: Error, order: &Order<'_>, context: &Context) -> Fai
         | Error::Store(_)
         | Error::Scan(_)
         | Error::Secrets(_)
+        | Error::Memory(_)
         | Error::Manifest { .. } => {
             let help = if is_disk_full(&error) {
                 "free some room, for example with fewer kept releases (`releases.keep`), then try again; nothing half-made is left"

@@ -1,7 +1,7 @@
 //! A small service that can be told to misbehave, for tests.
 //!
 //! Listens on `$PORT`; answers `/` with its id, and obeys `/crash`, `/unready`, `/ready`, `/hang`, `/slow/MILLIS`,
-//! `/take/MIB` and `/print/LINES`. At `/socket` it takes a WebSocket, as far as a test needs one, and says everything back. With the argument `migrate` it appends a line to the file `$MIGRATIONS` and ends, with
+//! `/take/MIB` and `/print/LINES`; `/work` fails as often as `$FAILS` says. At `/socket` it takes a WebSocket, as far as a test needs one, and says everything back. With the argument `migrate` it appends a line to the file `$MIGRATIONS` and ends, with
 //! code 1 where `$FAIL_MIGRATION` is set. `$CRASH_AT_START` ends it with code 3 at once; `$START_MILLIS` delays its start.
 
 use std::io::Write;
@@ -53,6 +53,14 @@ fn migrate() {
     }
 }
 
+/// Fails in so many of a hundred cases as `$FAILS` says.
+async fn work() -> StatusCode {
+    static ASKED: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    let percent: u64 = variable("FAILS").map_or(0, |percent| percent.parse().expect("a number"));
+    let turn = ASKED.fetch_add(37, Ordering::Relaxed) % 100;
+    if turn < percent { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK }
+}
+
 async fn serve() {
     if let Some(millis) = variable("START_MILLIS") {
         tokio::time::sleep(Duration::from_millis(millis.parse().expect("a number"))).await;
@@ -66,6 +74,7 @@ async fn serve() {
         .route("/env/{name}", get(|Path(name): Path<String>| async move { variable(&name).unwrap_or_default() }))
         .route("/api/health", get(live))
         .route("/api/health/ready", get(ready))
+        .route("/work", get(work))
         .route("/crash", get(async || -> () { std::process::exit(3) }))
         .route("/unready", get(async |State(mood): State<Arc<Mood>>| mood.unready.store(true, Ordering::Relaxed)))
         .route("/ready", get(async |State(mood): State<Arc<Mood>>| mood.unready.store(false, Ordering::Relaxed)))

@@ -7,7 +7,11 @@
 //! | `POST /v1/restart` | [`Restart`] → lines of [`Event`], likewise |
 //! | `POST /v1/down` | → lines of [`Event`], until [`Event::Settled`]; the control plane then ends itself |
 //! | `POST /v1/run` | [`RunRequest`] → [`RunSpec`]: what a one-off command of a service is started with, by the client itself |
-//!
+//! | `POST /v1/rollouts` | [`Deploy`] → [`RolloutView`]: it has begun, or waits for its turn |
+//! | `GET /v1/rollouts?service=NAME` | → [`RolloutView`]s, newest first |
+//! | `GET /v1/rollouts/N` | → [`RolloutDetail`] |
+//! | `POST /v1/rollouts/N` | [`RolloutCommand`] → [`RolloutView`] after it |
+//! | `POST /v1/put-back` | [`PutBack`] → [`RolloutView`] of the rollout that it was asked of |
 //! | `GET /v1/journal?limit=N` | → the last N [`JournalEntry`], newest first |
 //!
 //! Errors are `application/problem+json` (RFC 9457): a [`Problem`]. An invalid manifest is 422 with every problem in
@@ -16,6 +20,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use mana_delivery::rollout::{Command, Intent, Look, What};
 use serde::{Deserialize, Serialize};
 
 /// Desired against actual, all of it.
@@ -158,6 +163,115 @@ pub struct RunSpec {
     pub cwd: PathBuf,
     /// Environment, complete.
     pub env: BTreeMap<String, String>,
+}
+
+/// "Bring this release into the environment."
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deploy {
+    /// The service's name.
+    pub service: String,
+    /// Version, digest or commit of a release; the newest where absent.
+    pub release: Option<String>,
+    /// Who asks for it.
+    pub by: String,
+    /// Whether it takes the place of those that are under way or wait.
+    #[serde(default)]
+    pub supersede: bool,
+    /// The stage before which it stops until somebody says `promote`.
+    #[serde(default)]
+    pub pause_at: Option<String>,
+}
+
+/// What a person wants of a rollout.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolloutCommand {
+    /// Who.
+    pub by: String,
+    /// What.
+    #[serde(flatten)]
+    pub command: Command,
+}
+
+/// "Another version of the service is to serve."
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PutBack {
+    /// The service's name.
+    pub service: String,
+    /// Who asks for it.
+    pub by: String,
+    /// `blue` or `green`; the version before where absent.
+    #[serde(default)]
+    pub slot: Option<String>,
+}
+
+/// How a rollout goes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RolloutView {
+    /// Its number.
+    pub number: u64,
+    /// Of which service.
+    pub service: String,
+    /// What it brings.
+    pub version: String,
+    /// Where it is: `canary`, `window`, `done`.
+    pub stage: String,
+    /// What happens there, in a sentence.
+    pub about: String,
+    /// From 1.
+    pub attempt: u32,
+    /// Whether it has ended.
+    pub over: bool,
+    /// Who asked for it.
+    pub started_by: String,
+    /// RFC 3339.
+    pub begun_at: String,
+    /// What it replaces.
+    pub old: SlotView,
+    /// What it brings.
+    pub new: SlotView,
+    /// Without whom it does not go on.
+    pub waits_for: Vec<String>,
+    /// Why it goes back, or went.
+    pub why: Option<String>,
+    /// The last look of the gate, with its figures.
+    pub look: Option<Look>,
+}
+
+/// One of the two places.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotView {
+    /// `blue` or `green`.
+    pub slot: String,
+    /// What is in it.
+    pub version: Option<String>,
+    /// Of that.
+    pub digest: Option<String>,
+    /// Its share of the requests.
+    pub percent: u8,
+}
+
+/// A rollout with all that happened to it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RolloutDetail {
+    /// How it goes.
+    pub view: RolloutView,
+    /// What the gate saw, window by window.
+    pub looks: Vec<Look>,
+    /// Its journal, oldest first.
+    pub journal: Vec<RolloutEntry>,
+}
+
+/// Something that happened to a rollout.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RolloutEntry {
+    /// From 1.
+    pub number: u64,
+    /// RFC 3339.
+    pub at: String,
+    /// What.
+    pub event: What,
+    /// What followed from it.
+    pub effects: Vec<Intent>,
 }
 
 /// One line of progress.

@@ -17,7 +17,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
-use crate::api::{Apply, Event, JournalEntry, Problem, Restart, RunRequest, RunSpec, Status};
+use crate::api::{
+    Apply, Deploy, Event, JournalEntry, Problem, PutBack, Restart, RolloutCommand, RolloutDetail, RolloutView,
+    RunRequest, RunSpec, Status,
+};
 use crate::paths;
 
 /// Longest wait for the answer to a question (not for a stream of progress): the control plane answers from memory.
@@ -102,6 +105,32 @@ impl Client {
     /// What a one-off command of a service is started with.
     pub async fn run(&self, request: &RunRequest) -> Result<RunSpec, ClientError> {
         self.ask(Method::POST, "/v1/run", request).await
+    }
+
+    /// Brings a release into the environment.
+    pub async fn deploy(&self, deploy: &Deploy) -> Result<RolloutView, ClientError> {
+        self.ask(Method::POST, "/v1/rollouts", deploy).await
+    }
+
+    /// Rollouts of a service, or of all, newest first.
+    pub async fn rollouts(&self, service: Option<&str>) -> Result<Vec<RolloutView>, ClientError> {
+        let query = service.map(|service| format!("?service={service}")).unwrap_or_default();
+        self.ask(Method::GET, &format!("/v1/rollouts{query}"), &()).await
+    }
+
+    /// One rollout, with all that happened to it.
+    pub async fn rollout(&self, number: u64) -> Result<RolloutDetail, ClientError> {
+        self.ask(Method::GET, &format!("/v1/rollouts/{number}"), &()).await
+    }
+
+    /// A person wants something of a rollout.
+    pub async fn rollout_command(&self, number: u64, command: &RolloutCommand) -> Result<RolloutView, ClientError> {
+        self.ask(Method::POST, &format!("/v1/rollouts/{number}"), command).await
+    }
+
+    /// Another version of a service is to serve: the one before, or the one in a slot.
+    pub async fn put_back(&self, put_back: &PutBack) -> Result<RolloutView, ClientError> {
+        self.ask(Method::POST, "/v1/put-back", put_back).await
     }
 
     /// The last happenings, newest first.

@@ -26,6 +26,14 @@ impl Clock {
     }
 }
 
+/// Now, for rollouts: since the machine was started, and of the day.
+pub(crate) fn rollout_time() -> mana_delivery::rollout::Time {
+    let up = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let up_ms = u64::try_from(up.tv_sec).unwrap_or(0) * 1_000 + u64::try_from(up.tv_nsec).unwrap_or(0) / 1_000_000;
+    let wall_ms = u64::try_from(timestamp().as_millisecond()).unwrap_or(0);
+    mana_delivery::rollout::Time { up_ms, wall_ms }
+}
+
 /// Now, for people and records.
 #[expect(clippy::disallowed_methods, reason = "the crate's one sanctioned clock")]
 pub(crate) fn timestamp() -> Timestamp {

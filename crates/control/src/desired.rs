@@ -7,15 +7,20 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use mana_delivery::rollout::Release;
 use mana_manifest::plan::{self, Command, Plan, Run};
 use mana_runtime::lifecycle::Policy;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::releases;
 use crate::secrets::Secrets;
 use crate::slot::Slot;
+use crate::store::{SlotRow, Slots};
 
+/// All of a service's traffic, in percent.
+pub(crate) const FULL_WEIGHT: u8 = 100;
 /// The name under which the edge is supervised.
 pub(crate) const EDGE: &str = "edge";
 /// Longest time the edge may take to answer on its admin socket: it reads one file and binds some sockets.
@@ -106,9 +111,16 @@ pub(crate) struct Wanted {
     pub(crate) program: Program,
     /// The spec whose migration succeeded last.
     pub(crate) migrated: Option<String>,
+    /// What it is a process of; `None`: of the manifest's folder itself.
+    pub(crate) release: Option<Release>,
 }
 
 impl Wanted {
+    /// What an instance of it is called where people see it.
+    pub(crate) fn label(&self) -> String {
+        self.release.as_ref().map_or_else(|| self.version.to_string(), |release| release.version.clone())
+    }
+
     /// Whether its migration has to run before its next start.
     pub(crate) fn migration_pending(&self) -> bool {
         match &self.program {
@@ -129,29 +141,73 @@ pub(crate) struct Desired {
 }
 
 impl Desired {
-    /// `version` says what a slot of a service should run, given its freshly computed spec.
+    /// What should run, given what the slots ran so far. `as_remembered`: with the versions of then, whatever files and secrets have
+    /// become since; else anything that changed makes another version.
     pub(crate) fn new(
         plan: Plan,
         edge_argv: &[String],
         secrets: &Secrets,
-        mut version: impl FnMut(&str, Slot, String) -> (Version, Option<String>),
+        before: &Slots,
+        as_remembered: bool,
     ) -> Self {
-        let mut wanted = vec![edge(edge_argv, &mut version)];
-        for service in &plan.services {
-            let Run::Command(command) = &service.run else { continue };
-            let (version, migrated) = version(&service.name, Slot::Blue, spec(command, secrets));
-            wanted.push(Wanted {
-                name: service.name.clone(),
-                slot: Slot::Blue,
-                weight: 100,
-                version,
-                count: command.instances,
-                facts: facts(service, command, &plan),
-                program: Program::Service { command: Box::new(command.clone()), secrets: service.secrets.clone() },
-                migrated,
+        let mut desired = Self { plan, wanted: vec![edge(edge_argv)] };
+        for service in &desired.plan.services {
+            let slots = before.iter().filter(|((name, _), _)| *name == service.name);
+            let mut slots: Vec<(Slot, u8, Option<Release>)> =
+                slots.map(|((_, slot), row)| (*slot, row.weight, row.release.clone())).collect();
+            // What nothing was rolled out for runs from the manifest's folder.
+            if slots.is_empty() {
+                slots.push((Slot::Blue, FULL_WEIGHT, None));
+            }
+            let wanted = slots.into_iter().filter_map(|(slot, weight, release)| {
+                wanted(&desired.plan, service, slot, release, secrets).map(|wanted| Wanted { weight, ..wanted })
             });
+            desired.wanted.extend(wanted);
         }
-        Self { plan, wanted }
+        for wanted in &mut desired.wanted {
+            if let Some(row) = before.get(&(wanted.name.clone(), wanted.slot)) {
+                if as_remembered || row.version.spec == wanted.version.spec {
+                    wanted.version = row.version.clone();
+                }
+                wanted.migrated.clone_from(&row.migrated);
+            }
+        }
+        desired
+    }
+
+    /// What a slot runs from now on; without weight where nothing ran there. `None` where the plan has no such program.
+    pub(crate) fn deploy(
+        &mut self,
+        service: &str,
+        slot: Slot,
+        release: Option<Release>,
+        secrets: &Secrets,
+    ) -> Option<()> {
+        let planned = self.plan.services.iter().find(|planned| planned.name == service)?;
+        let fresh = wanted(&self.plan, planned, slot, release, secrets)?;
+        let place = self.wanted.iter().position(|wanted| wanted.name == service).unwrap_or(self.wanted.len());
+        match self.find_mut(service, slot) {
+            Some(old) => *old = Wanted { weight: old.weight, migrated: old.migrated.clone(), ..fresh },
+            // Beside the other slot: the order is that of starts.
+            None => self.wanted.insert(place, fresh),
+        }
+        Some(())
+    }
+
+    /// Nothing runs in the slot any more.
+    pub(crate) fn vacate(&mut self, service: &str, slot: Slot) {
+        self.wanted.retain(|wanted| wanted.name != service || wanted.slot != slot);
+    }
+
+    /// As it is written down.
+    pub(crate) fn rows(&self) -> Slots {
+        let row = |wanted: &Wanted| SlotRow {
+            version: wanted.version.clone(),
+            migrated: wanted.migrated.clone(),
+            weight: wanted.weight,
+            release: wanted.release.clone(),
+        };
+        self.wanted.iter().map(|wanted| ((wanted.name.clone(), wanted.slot), row(wanted))).collect()
     }
 
     /// What should run in a slot.
@@ -169,13 +225,49 @@ impl Desired {
     }
 }
 
-fn edge(argv: &[String], version: &mut impl FnMut(&str, Slot, String) -> (Version, Option<String>)) -> Wanted {
+/// What a slot of a service should run, without weight. `None`: the service is a folder.
+fn wanted(
+    plan: &Plan,
+    service: &plan::Service,
+    slot: Slot,
+    release: Option<Release>,
+    secrets: &Secrets,
+) -> Option<Wanted> {
+    let run = match &release {
+        None => service.run.clone(),
+        Some(release) => {
+            let root = releases::root(plan, &service.name, &release.digest.0)?;
+            let mut run = releases::moved(&service.run, plan, &root);
+            // Files that are gone must not be made good by those of the folder: then it does not start, and says why.
+            if let (Run::Command(command), false) = (&mut run, root.is_dir())
+                && let Some(program) = command.argv.first_mut()
+            {
+                *program = root.join("gone").display().to_string();
+            }
+            run
+        }
+    };
+    let Run::Command(command) = run else { return None };
+    Some(Wanted {
+        name: service.name.clone(),
+        slot,
+        weight: 0,
+        version: Version { spec: spec(&command, secrets), revision: 0 },
+        count: command.instances,
+        facts: facts(service, &command, plan),
+        program: Program::Service { command: Box::new(command), secrets: service.secrets.clone() },
+        migrated: None,
+        release,
+    })
+}
+
+fn edge(argv: &[String]) -> Wanted {
     let digest = digest(&serde_json::json!({ "argv": argv, "files": files(argv, Path::new("/")) }));
     Wanted {
         name: EDGE.to_owned(),
         slot: Slot::Blue,
         weight: 0,
-        version: version(EDGE, Slot::Blue, digest).0,
+        version: Version { spec: digest, revision: 0 },
         count: 1,
         facts: Facts {
             start_timeout_ms: millis(EDGE_START_TIMEOUT),
@@ -184,6 +276,7 @@ fn edge(argv: &[String], version: &mut impl FnMut(&str, Slot, String) -> (Versio
         },
         program: Program::Edge(argv.to_vec()),
         migrated: None,
+        release: None,
     }
 }
 

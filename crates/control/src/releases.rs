@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use mana_manifest::plan::{Environment, Plan, Run, Service};
 use mana_manifest::{Facts, Manifest, Overrides, Problems};
+use mana_release::artefact::Digest;
 use mana_release::build::{BuildError, Recipe, Turn, Workshop};
 use mana_release::event::Events;
 use mana_release::job::Limits;
@@ -19,6 +20,7 @@ use mana_release::store::{Store, StoreError};
 
 use crate::paths;
 use crate::secrets::{Secrets, SecretsError};
+use crate::store as memory;
 
 /// Why nothing can be built.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +40,9 @@ pub enum Error {
     /// The environment's secrets, which must not be in a release, cannot be read.
     #[error(transparent)]
     Secrets(#[from] SecretsError),
+    /// The control plane's memory of what runs cannot be read.
+    #[error(transparent)]
+    Memory(#[from] memory::StoreError),
     /// The commit's manifest cannot be read.
     #[error("{} is not in {commit}", file.display())]
     NoManifest {
@@ -221,10 +226,20 @@ pub fn scan(plan: &Plan, release: &Release) -> Result<Report, Error> {
     Ok(mana_release::scan::scan(&store(plan, &release.service), release, &policy)?)
 }
 
-/// Ids or digests of releases that something runs from or may go back to. Nothing is started from a release yet: `mana up` runs the
-/// folder itself. Whoever changes that answers here, and nothing in use is ever removed.
-pub fn in_use(_plan: &Plan) -> BTreeSet<String> {
-    BTreeSet::new()
+/// Digests of releases that something runs from, or that a rollout may bring or go back to. Nothing in use is ever removed.
+///
+/// # Errors
+/// Where the control plane's memory cannot be read: then nobody knows, and nothing may be removed.
+pub fn in_use(plan: &Plan) -> Result<BTreeSet<String>, Error> {
+    match memory::Store::look_into(&paths::database(&plan.data))? {
+        Some(memory) => Ok(memory.releases_in_use()?),
+        None => Ok(BTreeSet::new()),
+    }
+}
+
+/// Where the files of a release lie that was verified when it was deployed.
+pub(crate) fn root(plan: &Plan, service: &str, digest: &str) -> Option<PathBuf> {
+    Some(store(plan, service).root(&Digest::parse(digest)?))
 }
 
 /// What runs, moved from the manifest's folder to the files of a release: the program or folder, and where it starts. Only what the

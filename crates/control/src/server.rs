@@ -2,11 +2,11 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use axum::body::Body;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -18,7 +18,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::api::{Apply, Problem, Restart, RunRequest};
+use crate::api::{Apply, Deploy, Problem, PutBack, Restart, RolloutCommand, RunRequest};
 use crate::manifest;
 use crate::supervisor::{Call, Message, Stream};
 
@@ -44,6 +44,9 @@ pub(crate) async fn serve(listener: UnixListener, data: PathBuf, mailbox: mpsc::
         .route("/v1/restart", post(restart))
         .route("/v1/down", post(down))
         .route("/v1/run", post(run))
+        .route("/v1/rollouts", get(rollouts).post(deploy))
+        .route("/v1/rollouts/{number}", get(rollout).post(rollout_command))
+        .route("/v1/put-back", post(put_back))
         .route("/v1/journal", get(journal))
         .fallback(async || Refused(problem(404, "there is no such call", String::new())))
         .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
@@ -142,7 +145,7 @@ async fn apply(State(app): State<App>, body: Result<Json<Apply>, JsonRejection>)
     Ok(lines(ask(&app, |reply| Call::Apply { request, manifest: text, plan, reply }).await?))
 }
 
-fn read(path: &Path) -> Result<String, Refused> {
+fn read(path: &std::path::Path) -> Result<String, Refused> {
     let refuse = |why: String| {
         let detail = format!("{}: {why}", path.display());
         Refused(problem(422, "the manifest cannot be read; nothing was changed", detail))
@@ -169,6 +172,38 @@ async fn down(State(app): State<App>) -> Result<Response, Refused> {
 async fn run(State(app): State<App>, body: Result<Json<RunRequest>, JsonRejection>) -> Result<Response, Refused> {
     let Json(request) = body?;
     Ok(Json(ask(&app, |reply| Call::Run { request, reply }).await?).into_response())
+}
+
+async fn deploy(State(app): State<App>, body: Result<Json<Deploy>, JsonRejection>) -> Result<Response, Refused> {
+    let Json(request) = body?;
+    Ok(Json(ask(&app, |reply| Call::Deploy { request, reply }).await?).into_response())
+}
+
+#[derive(Debug, Deserialize)]
+struct OfService {
+    service: Option<String>,
+}
+
+async fn rollouts(State(app): State<App>, Query(OfService { service }): Query<OfService>) -> Result<Response, Refused> {
+    Ok(Json(ask(&app, |reply| Call::Rollouts { service, reply }).await?).into_response())
+}
+
+async fn rollout(State(app): State<App>, Path(number): Path<u64>) -> Result<Response, Refused> {
+    Ok(Json(ask(&app, |reply| Call::Rollout { number, reply }).await?).into_response())
+}
+
+async fn rollout_command(
+    State(app): State<App>,
+    Path(number): Path<u64>,
+    body: Result<Json<RolloutCommand>, JsonRejection>,
+) -> Result<Response, Refused> {
+    let Json(RolloutCommand { by, command }) = body?;
+    Ok(Json(ask(&app, |reply| Call::RolloutCommand { number, by, command, reply }).await?).into_response())
+}
+
+async fn put_back(State(app): State<App>, body: Result<Json<PutBack>, JsonRejection>) -> Result<Response, Refused> {
+    let Json(PutBack { service, by, slot }) = body?;
+    Ok(Json(ask(&app, |reply| Call::PutBack { service, by, slot, reply }).await?).into_response())
 }
 
 #[derive(Debug, Deserialize)]

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use mana_delivery::rollout::LEASE;
 use mana_edge::snapshot::{
-    Acme, BasicAuth, CertificateFiles, Challenge, Cors, Instance, Issuer, Limits, Listener, LocalAuthority,
+    Acme, BasicAuth, CertificateFiles, Challenge, Cors, Instance, Issuer, Lease, Limits, Listener, LocalAuthority,
     Maintenance, Policies, Probe, Protocol, RateKey, RateLimit, Redirect, Route, RouteLimits, Slot, Snapshot,
     StaticSite, Target, Tls, Traces, lets_encrypt,
 };
@@ -36,6 +37,8 @@ pub(crate) struct Deployed {
     pub(crate) slot: slot::Slot,
     /// Its share of the service's new requests, in percent.
     pub(crate) weight: u8,
+    /// Whether that is good only as long as it is renewed.
+    pub(crate) leased: bool,
     /// Its instances that take traffic.
     pub(crate) ready: Vec<Ready>,
 }
@@ -58,13 +61,17 @@ pub(crate) fn build(plan: &Plan, deployed: &BTreeMap<String, Vec<Deployed>>) -> 
             Run::Command(command) => {
                 listeners.push(Listener::internal(command.internal, service.name.clone()));
                 let deployed = deployed.get(&service.name).map_or(&[][..], Vec::as_slice);
-                Target::Slots(deployed.iter().map(|deployed| slot(command, deployed)).collect())
+                // Where nothing serves, the edge says so itself.
+                let serves = deployed.iter().any(|deployed| deployed.weight > 0);
+                Target::Slots(deployed.iter().filter(|_| serves).map(|deployed| slot(command, deployed)).collect())
             }
             Run::Static { folder, not_found } => {
                 Target::Static(StaticSite { root: folder.clone(), not_found: not_found.clone() })
             }
         };
-        routes.push(route(plan, service, service.name.clone(), "/", target));
+        let leased = deployed.get(&service.name).into_iter().flatten();
+        let lease = leased.filter(|deployed| deployed.leased && deployed.weight > 0).map(lease).next();
+        routes.push(Route { lease, ..route(plan, service, service.name.clone(), "/", target) });
         // Nobody could reach a redirect of a service without hosts.
         for (path, to) in service.redirects.iter().filter(|_| !service.hosts.is_empty()) {
             let target = Target::Redirect(Redirect { to: to.clone(), status: 308, keep_path: true });
@@ -108,7 +115,11 @@ fn tls(plan: &Plan) -> Option<Tls> {
     })
 }
 
-fn slot(command: &Command, Deployed { slot, weight, ready }: &Deployed) -> Slot {
+fn lease(deployed: &Deployed) -> Lease {
+    Lease { slot: deployed.slot.to_string(), ms: millis(LEASE) }
+}
+
+fn slot(command: &Command, Deployed { slot, weight, ready, .. }: &Deployed) -> Slot {
     let protocol = if command.h2c { Protocol::H2c } else { Protocol::Http1 };
     Slot {
         name: slot.to_string(),
@@ -280,7 +291,7 @@ mod tests {
         let ready = Ready { id: "shop-backend-1".into(), port: 20_000, release: "r".into() };
         let manifest = Manifest::parse(Path::new("/srv/shop/mana.toml"), &format!("{MANIFEST}{more}")).expect("TOML");
         let plan = manifest.plan(&Overrides::default(), &Facts::assumed()).expect("a plan");
-        let deployed = Deployed { slot: slot::Slot::Blue, weight: 100, ready: vec![ready] };
+        let deployed = Deployed { slot: slot::Slot::Blue, weight: 100, leased: false, ready: vec![ready] };
         let snapshot = build(&plan, &BTreeMap::from([("shop-backend".to_owned(), vec![deployed])]));
         let Target::Slots(slots) = &snapshot.routes[0].target else { panic!("{snapshot:?}") };
         assert_eq!(slots[0].instances[0].protocol, Protocol::H2c);

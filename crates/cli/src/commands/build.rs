@@ -79,7 +79,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Ok((prepared.build(&store, events).await.map_err(fail)?, true))
     }))?;
     let Some((release, fresh)) = made else { return Ok(Exit::Interrupted) };
-    let mut in_use = releases::in_use(plan);
+    let mut in_use = releases::in_use(plan).map_err(|error| making::failure(error, &order, context))?;
     in_use.insert(release.id());
     let removed =
         releases::collect(plan, &args.service, &in_use).map_err(|error| making::failure(error, &order, context))?;

@@ -6,6 +6,7 @@ pub(crate) mod certificates;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod control;
+pub(crate) mod deploy;
 pub(crate) mod down;
 pub(crate) mod edge;
 pub(crate) mod exit_codes;
@@ -14,11 +15,15 @@ pub(crate) mod open;
 pub(crate) mod plan;
 pub(crate) mod releases;
 pub(crate) mod restart;
+pub(crate) mod rollback;
+pub(crate) mod rollout;
+pub(crate) mod rollouts;
 pub(crate) mod run;
 pub(crate) mod scan;
 pub(crate) mod schema;
 pub(crate) mod secret;
 pub(crate) mod status;
+pub(crate) mod switch;
 pub(crate) mod test;
 pub(crate) mod top;
 pub(crate) mod trust;
@@ -47,6 +52,11 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
         Command::Test(args) => test::run(args, context),
         Command::Scan(args) => scan::run(args, context),
         Command::Releases(args) => releases::run(args, context),
+        Command::Deploy(args) => deploy::run(args, context),
+        Command::Rollback(args) => rollback::run(args, context),
+        Command::Switch(args) => switch::run(args, context),
+        Command::Rollouts(args) => rollouts::run(args, context),
+        Command::Rollout(args) => rollout::run(args, context),
         Command::Schema(_) => schema::run(context),
         Command::Secret(args) => secret::run(args, context),
         Command::Cache(args) => cache::run(args, context),

@@ -6,6 +6,7 @@ pub(crate) mod failures;
 pub(crate) mod log_line;
 pub(crate) mod progress;
 pub(crate) mod release;
+pub(crate) mod rollout;
 pub(crate) mod scan;
 pub(crate) mod status;
 pub(crate) mod style;

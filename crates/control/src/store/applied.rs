@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{OptionalExtension, params};
+use mana_delivery::rollout::Release;
+use rusqlite::types::Type;
+use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::{Store, StoreError, Sync, sqlite};
 use crate::api::Apply;
@@ -29,6 +31,8 @@ pub(crate) struct SlotRow {
     pub(crate) migrated: Option<String>,
     /// Its share of the service's new requests, in percent.
     pub(crate) weight: u8,
+    /// What it runs; `None`: the manifest's folder itself.
+    pub(crate) release: Option<Release>,
 }
 
 impl Store {
@@ -45,14 +49,18 @@ impl Store {
             )?;
             db.execute("DELETE FROM services", [])?;
             db.execute("DELETE FROM slots", [])?;
-            for ((service, slot), SlotRow { version, migrated, weight }) in slots {
+            for (service, _) in slots.keys() {
                 db.execute("INSERT OR REPLACE INTO services (name, running) VALUES (?1, TRUE)", [service])?;
-                db.execute(
-                    "INSERT INTO slots (service, slot, spec, revision, migrated, weight) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                    params![service, slot, version.spec, version.revision, migrated, weight],
-                )?;
             }
-            Ok(())
+            write(db, slots)
+        })
+    }
+
+    /// Changes what the slots should run, and nothing else.
+    pub(crate) fn set_slots(&mut self, slots: &Slots) -> Result<(), StoreError> {
+        self.write("writing down what should run", Sync::Full, |db| {
+            db.execute("DELETE FROM slots", [])?;
+            write(db, slots)
         })
     }
 
@@ -79,10 +87,15 @@ impl Store {
 
     pub(crate) fn slots(&self) -> Result<Slots, StoreError> {
         let read = || -> rusqlite::Result<Slots> {
-            let mut query = self.db.prepare("SELECT service, slot, spec, revision, migrated, weight FROM slots")?;
+            let query = "SELECT service, slot, spec, revision, migrated, weight, release FROM slots";
+            let mut query = self.db.prepare(query)?;
             let rows = query.query_map([], |row| {
                 let version = Version { spec: row.get(2)?, revision: row.get(3)? };
-                Ok(((row.get(0)?, row.get(1)?), SlotRow { version, migrated: row.get(4)?, weight: row.get(5)? }))
+                let release = row.get::<_, Option<String>>(6)?.map(|text| serde_json::from_str(&text)).transpose();
+                let release =
+                    release.map_err(|error| rusqlite::Error::FromSqlConversionFailure(6, Type::Text, error.into()))?;
+                let slot = SlotRow { version, migrated: row.get(4)?, weight: row.get(5)?, release };
+                Ok(((row.get(0)?, row.get(1)?), slot))
             })?;
             rows.collect()
         };
@@ -122,8 +135,23 @@ impl Store {
     }
 }
 
+fn write(db: &Transaction<'_>, slots: &Slots) -> rusqlite::Result<()> {
+    for ((service, slot), SlotRow { version, migrated, weight, release }) in slots {
+        let release = release.as_ref().map(serde_json::to_string).transpose();
+        let release = release.map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+        db.execute(
+            "INSERT INTO slots (service, slot, spec, revision, migrated, weight, release)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![service, slot, version.spec, version.revision, migrated, weight, release],
+        )?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
+    use mana_delivery::rollout::Digest;
+
     use super::*;
     use crate::api::Overrides;
 
@@ -135,10 +163,15 @@ mod tests {
             request: Apply { manifest: "/a/mana.toml".into(), overrides: Overrides::default() },
             manifest: "name = \"a\"".into(),
         };
-        let row =
-            |spec: &str| SlotRow { version: Version { spec: spec.into(), revision: 0 }, migrated: None, weight: 100 };
+        let row = |spec: &str| SlotRow {
+            version: Version { spec: spec.into(), revision: 0 },
+            migrated: None,
+            weight: 100,
+            release: None,
+        };
         let key = |service: &str, slot| (service.to_owned(), slot);
-        let green = SlotRow { weight: 0, ..row("4") };
+        let release = Release { version: "v4".into(), digest: Digest("d".into()) };
+        let green = SlotRow { weight: 0, release: Some(release), ..row("4") };
         let first = Slots::from([
             (key("a", Slot::Blue), row("1")),
             (key("b", Slot::Blue), row("2")),
@@ -153,8 +186,12 @@ mod tests {
         store.set_revision("b", Slot::Blue, 7).expect("write");
         store.set_migrated("b", Slot::Blue, "3").expect("write");
         store.switch_off().expect("write");
-        let changed =
-            SlotRow { version: Version { spec: "3".into(), revision: 7 }, migrated: Some("3".into()), weight: 100 };
+        let changed = SlotRow {
+            version: Version { spec: "3".into(), revision: 7 },
+            migrated: Some("3".into()),
+            weight: 100,
+            release: None,
+        };
         let expected = Slots::from([(key("b", Slot::Blue), changed), (key("b", Slot::Green), green)]);
         assert_eq!(store.slots().expect("read"), expected);
         assert!(!store.running().expect("read"));

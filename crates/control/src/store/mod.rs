@@ -8,18 +8,21 @@
 mod applied;
 mod instances;
 mod journal;
+mod rollouts;
 mod schema;
 
+use std::cmp::Ordering;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-pub(crate) use applied::{Applied, SlotRow};
+pub(crate) use applied::{Applied, SlotRow, Slots};
 pub(crate) use instances::InstanceRow;
+pub(crate) use rollouts::{JournalRow, RolloutRow};
 
 /// Somebody looking into the file with `sqlite3` may hold it for a moment; longer is an error.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -84,6 +87,22 @@ impl Store {
             .open(path)
             .map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
         Self::prepare(Connection::open(path).map_err(sqlite("opening it"))?)
+    }
+
+    /// Reads what is there, beside a control plane that may be at work. `None`: nothing of this version was written yet.
+    pub(crate) fn look_into(path: &Path) -> Result<Option<Self>, StoreError> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        let what = "looking into it";
+        let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(sqlite(what))?;
+        db.busy_timeout(BUSY_TIMEOUT).map_err(sqlite(what))?;
+        let found: u32 = db.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(sqlite(what))?;
+        match (found as usize).cmp(&schema::STEPS.len()) {
+            Ordering::Less => Ok(None),
+            Ordering::Equal => Ok(Some(Self { db })),
+            Ordering::Greater => Err(StoreError::Newer { found: found as usize, known: schema::STEPS.len() }),
+        }
     }
 
     #[cfg(test)]

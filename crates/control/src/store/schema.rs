@@ -79,6 +79,36 @@ pub(super) const STEPS: &[&str] = &[
     ALTER TABLE services DROP COLUMN revision;
     ALTER TABLE services DROP COLUMN migrated;
 ",
+    "
+    -- The release that a slot runs, as JSON; absent: the manifest's folder itself.
+    ALTER TABLE slots ADD COLUMN release TEXT;
+
+    CREATE TABLE rollouts (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        service TEXT NOT NULL,
+        plan TEXT NOT NULL,         -- rollout::Plan as JSON
+        green TEXT NOT NULL CHECK (green IN ('blue', 'green')),
+        begun_at TEXT NOT NULL,
+        ended TEXT                  -- how; absent: it has not
+    ) STRICT;
+    CREATE INDEX rollouts_of_a_service ON rollouts (service, number);
+
+    -- What happened to a rollout, and what followed from it: written before it is carried out.
+    CREATE TABLE rollout_journal (
+        rollout INTEGER NOT NULL REFERENCES rollouts (number) ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        at TEXT NOT NULL,
+        event TEXT NOT NULL,        -- rollout::Event as JSON
+        effects TEXT NOT NULL,      -- a list of rollout::Intent as JSON
+        PRIMARY KEY (rollout, number)
+    ) STRICT;
+
+    -- Whose turn it is at a service.
+    CREATE TABLE lanes (
+        service TEXT PRIMARY KEY,
+        lane TEXT NOT NULL          -- rollout::lane::Lane as JSON
+    ) STRICT;
+",
 ];
 
 pub(super) fn bring_up_to_date(db: &mut Connection) -> Result<(), StoreError> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use mana_delivery::rollout::Command;
 use mana_manifest::plan::Plan;
 use mana_runtime::lifecycle::{Phase, What};
 use mana_runtime::ports::Ports;
@@ -12,13 +13,13 @@ use tokio::sync::oneshot;
 
 use super::starting::{NotStarted, one_off};
 use super::{Stream, Supervisor};
-use crate::api::{Apply, JournalEntry, Problem, RunRequest, RunSpec, Status};
-use crate::desired::{Desired, EDGE, Program, Version, Wanted};
+use crate::api::{Apply, Deploy, JournalEntry, Problem, RolloutDetail, RolloutView, RunRequest, RunSpec, Status};
+use crate::desired::{Desired, EDGE, Program};
 use crate::progress::Scope;
 use crate::reconcile::Key;
 use crate::secrets::{self, Secrets};
 use crate::slot::Slot;
-use crate::store::{Applied, SlotRow};
+use crate::store::Applied;
 
 /// Where the answer goes. Whoever asked may have gone away; that is no error.
 type Reply<T> = oneshot::Sender<Result<T, Problem>>;
@@ -35,6 +36,16 @@ pub(crate) enum Call {
     Down(Reply<Stream>),
     /// What is a one-off command started with?
     Run { request: RunRequest, reply: Reply<RunSpec> },
+    /// Bring a release into this environment.
+    Deploy { request: Deploy, reply: Reply<RolloutView> },
+    /// Which rollouts were there?
+    Rollouts { service: Option<String>, reply: Reply<Vec<RolloutView>> },
+    /// How does one go?
+    Rollout { number: u64, reply: Reply<RolloutDetail> },
+    /// A person wants something of one.
+    RolloutCommand { number: u64, by: String, command: Command, reply: Reply<RolloutView> },
+    /// Another version is to serve: that in a slot, or the one before.
+    PutBack { service: String, by: String, slot: Option<String>, reply: Reply<RolloutView> },
     /// What happened last?
     Journal { limit: u32, reply: Reply<Vec<JournalEntry>> },
 }
@@ -47,20 +58,25 @@ impl fmt::Debug for Call {
             Self::Restart { .. } => "Restart",
             Self::Down(_) => "Down",
             Self::Run { .. } => "Run",
+            Self::Deploy { .. } => "Deploy",
+            Self::Rollouts { .. } => "Rollouts",
+            Self::Rollout { .. } => "Rollout",
+            Self::RolloutCommand { .. } => "RolloutCommand",
+            Self::PutBack { .. } => "PutBack",
             Self::Journal { .. } => "Journal",
         })
     }
 }
 
-fn problem(status: u16, title: &str, detail: impl Into<String>) -> Problem {
+pub(super) fn problem(status: u16, title: &str, detail: impl Into<String>) -> Problem {
     Problem { title: title.to_owned(), status, detail: detail.into(), problems: Vec::new() }
 }
 
-fn conflict(detail: impl Into<String>) -> Problem {
+pub(super) fn conflict(detail: impl Into<String>) -> Problem {
     problem(409, "this does not fit the present state", detail)
 }
 
-fn internal(error: &dyn std::error::Error) -> Problem {
+pub(super) fn internal(error: &dyn std::error::Error) -> Problem {
     let source = error.source().map(|source| format!(": {source}")).unwrap_or_default();
     problem(500, "the control plane could not do this", format!("{error}{source}"))
 }
@@ -75,6 +91,15 @@ impl Supervisor {
             Call::Restart { service, reply } => drop(reply.send(self.restart(&service))),
             Call::Down(reply) => drop(reply.send(self.down())),
             Call::Run { request, reply } => drop(reply.send(self.one_off(&request))),
+            Call::Deploy { request, reply } => drop(reply.send(self.begin_deploy(&request))),
+            Call::Rollouts { service, reply } => drop(reply.send(self.rollout_views(service.as_deref()))),
+            Call::Rollout { number, reply } => drop(reply.send(self.rollout_detail(number))),
+            Call::RolloutCommand { number, by, command, reply } => {
+                drop(reply.send(self.rollout_command(number, &by, command)));
+            }
+            Call::PutBack { service, by, slot, reply } => {
+                drop(reply.send(self.put_back(&service, &by, slot.as_deref())));
+            }
             Call::Journal { limit, reply } => {
                 drop(reply.send(self.store.journal(limit).map_err(|error| internal(&error))));
             }
@@ -103,18 +128,8 @@ impl Supervisor {
         }
         let known = Secrets::load(&self.data).map_err(|error| internal(&error))?;
         let rows = self.store.slots().map_err(|error| internal(&error))?;
-        let desired =
-            Desired::new(plan, &self.edge_argv, &known, |name, slot, spec| match rows.get(&(name.to_owned(), slot)) {
-                Some(row) if row.version.spec == spec => (row.version.clone(), row.migrated.clone()),
-                Some(row) => (Version { spec, revision: 0 }, row.migrated.clone()),
-                None => (Version { spec, revision: 0 }, None),
-            });
-        let row = |wanted: &Wanted| SlotRow {
-            version: wanted.version.clone(),
-            migrated: wanted.migrated.clone(),
-            weight: wanted.weight,
-        };
-        let rows = desired.wanted.iter().map(|wanted| ((wanted.name.clone(), wanted.slot), row(wanted))).collect();
+        let desired = Desired::new(plan, &self.edge_argv, &known, &rows, false);
+        let rows = desired.rows();
         self.store.apply(applied, &rows).map_err(|error| internal(&error))?;
         self.note(None, None, "applied", &applied.request.manifest.display().to_string());
         tracing::info!(manifest = %applied.request.manifest.display(), "applied");

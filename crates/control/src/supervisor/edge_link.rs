@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use mana_edge::admin::{Client, ClientError};
-use mana_edge::snapshot::Snapshot;
+use mana_edge::snapshot::{Snapshot, Target};
 use mana_runtime::lifecycle::Time;
 
 use crate::snapshot::routed;
@@ -36,6 +36,8 @@ pub(crate) struct Outcome {
 pub(super) struct EdgeLink {
     /// Highest generation that is known to have existed.
     generation: u64,
+    /// The generation of that.
+    served: u64,
     /// What the edge serves, as far as it said so; its generation set to 0.
     acknowledged: Option<Snapshot>,
     serving: BTreeSet<String>,
@@ -49,6 +51,7 @@ impl EdgeLink {
     /// The edge was found running and serves this.
     pub(super) fn found(&mut self, snapshot: Snapshot) {
         self.generation = self.generation.max(snapshot.generation);
+        self.served = snapshot.generation;
         self.serving = routed(&snapshot).map(str::to_owned).collect();
         self.may_route.clone_from(&self.serving);
         self.acknowledged = Some(Snapshot { generation: 0, ..snapshot });
@@ -72,6 +75,25 @@ impl EdgeLink {
     /// When to offer again.
     pub(super) fn retry(&self) -> Option<Time> {
         self.retry
+    }
+
+    /// The newest generation that the edge said it serves.
+    pub(super) fn served_generation(&self) -> Option<u64> {
+        self.acknowledged.as_ref().map(|_| self.served)
+    }
+
+    /// Slots of a route and their weights, as the edge said it serves them.
+    pub(super) fn weights(&self, route: &str) -> Option<Vec<(&str, u32)>> {
+        let route = self.acknowledged.as_ref()?.routes.iter().find(|known| known.name == route)?;
+        match &route.target {
+            Target::Slots(slots) => Some(slots.iter().map(|slot| (slot.name.as_str(), slot.weight)).collect()),
+            Target::Static(_) | Target::Redirect(_) => None,
+        }
+    }
+
+    /// The edge may serve something else by now: it is told again.
+    pub(super) fn doubt(&mut self) {
+        self.acknowledged = None;
     }
 
     /// Whether exactly this is served.
@@ -168,7 +190,7 @@ pub(super) async fn put(client: Client, snapshot: Snapshot) -> Outcome {
 
 #[cfg(test)]
 mod tests {
-    use mana_edge::snapshot::{Instance, Policies, Route, RouteLimits, Slot, Target};
+    use mana_edge::snapshot::{Instance, Policies, Route, RouteLimits, Slot};
 
     use super::*;
 

@@ -12,6 +12,7 @@
 //! | `probing` | the tasks that ask instances how they are |
 //! | `edge_link` | the books about what the edge serves |
 //! | `draining` | when an instance that gets nothing new may be stopped |
+//! | `rollouts` | what deliveries ask for, carried out |
 //! | `calls` | the operator's calls |
 //! | `report` | the status, and what the streams of progress are told |
 //! | `upkeep` | what is done at intervals: usage, memory limits, log rotation |
@@ -23,6 +24,7 @@ mod place;
 mod probing;
 mod report;
 mod resuming;
+mod rollouts;
 mod starting;
 mod upkeep;
 
@@ -42,6 +44,7 @@ use tokio::sync::mpsc;
 use self::draining::Drains;
 use self::edge_link::EdgeLink;
 use self::place::Place;
+use self::rollouts::Rollouts;
 use crate::api::Event;
 use crate::clock::{self, Clock};
 use crate::daemon::ExitReason;
@@ -79,6 +82,8 @@ pub(crate) enum Message {
     Edge(edge_link::Outcome),
     /// The edge said what is still with instances that get nothing new.
     Drains(draining::Told),
+    /// What a rollout asked for was carried out, or not.
+    Rollout(rollouts::Told),
     /// Logs were rotated, as far as they had to be.
     Rotated,
     /// An operator wants something.
@@ -129,6 +134,7 @@ pub(crate) struct Supervisor {
     ports: Option<Ports>,
     edge: EdgeLink,
     drains: Drains,
+    rollouts: Rollouts,
     progress: Progress,
     sampler: Sampler,
     next_sample: Time,
@@ -161,6 +167,7 @@ impl Supervisor {
             ports: None,
             edge: EdgeLink::default(),
             drains: Drains::default(),
+            rollouts: Rollouts::default(),
             progress: Progress::default(),
             sampler: Sampler::default(),
             next_sample: Time::default(),
@@ -212,6 +219,7 @@ impl Supervisor {
             Message::Exited { key, run, exit } => self.exited(key, run, &exit),
             Message::Edge(outcome) => self.edge.answered(outcome, self.clock.now()),
             Message::Drains(told) => self.drains.answered(told, self.clock.now()),
+            Message::Rollout(told) => self.rollout_told(told),
             Message::Rotated => self.next_rotation = Some(self.clock.now().after(upkeep::ROTATION_INTERVAL)),
             Message::Call(call) => self.call(*call),
             Message::Quit => self.ended = Some(ExitReason::Signal),
@@ -223,7 +231,8 @@ impl Supervisor {
         let lives = self.places.values().filter_map(|place| place.life.timer());
         // One that is over is made as soon as the edge runs, which is an event.
         let retry = self.edge.retry().filter(|due| *due > self.clock.now());
-        let rest = [Some(self.next_sample), self.next_rotation, retry, self.drain_timer(), self.progress.deadline()];
+        let (drains, rollouts) = (self.drain_timer(), self.rollouts.timer());
+        let rest = [Some(self.next_sample), self.next_rotation, retry, drains, rollouts, self.progress.deadline()];
         lives.chain(rest.into_iter().flatten()).min().unwrap_or(self.next_sample)
     }
 
@@ -238,6 +247,7 @@ impl Supervisor {
         for key in due {
             self.step(key, What::Tick);
         }
+        self.tick_rollouts(now);
         self.upkeep(now);
     }
 
@@ -318,6 +328,7 @@ impl Supervisor {
 
     /// Works out and does what follows from the present state, until nothing does.
     fn settle(&mut self) {
+        self.pursue_rollouts();
         for round in 0.. {
             self.mark_unrouted();
             let actions = self.actions();
@@ -444,7 +455,9 @@ impl Supervisor {
         let desired = self.desired.as_ref()?;
         let mut deployed: BTreeMap<String, Vec<Deployed>> = BTreeMap::new();
         for wanted in desired.wanted.iter().filter(|wanted| wanted.name != EDGE) {
-            let deployment = Deployed { slot: wanted.slot, weight: wanted.weight, ready: self.ready_in(wanted) };
+            let leased = self.rollouts.leased(&wanted.name) == Some(wanted.slot);
+            let deployment =
+                Deployed { slot: wanted.slot, weight: wanted.weight, leased, ready: self.ready_in(wanted) };
             deployed.entry(wanted.name.clone()).or_default().push(deployment);
         }
         Some(snapshot::build(&desired.plan, &deployed))
@@ -455,7 +468,7 @@ impl Supervisor {
         let own = self.places.values().filter(|place| place.routable() && place.is_of(wanted));
         let ready = own.filter_map(|place| {
             let instance = place.instance.as_ref()?;
-            Some(Ready { id: instance.id.clone(), port: instance.port?, release: place.version.to_string() })
+            Some(Ready { id: instance.id.clone(), port: instance.port?, release: place.label.clone() })
         });
         ready.collect()
     }

@@ -25,6 +25,8 @@ pub(super) struct Place {
     /// From 1.
     pub(super) ordinal: u16,
     pub(super) version: Version,
+    /// What people call that.
+    pub(super) label: String,
     pub(super) facts: Facts,
     pub(super) life: State,
     /// The process that runs or is being started.
@@ -85,6 +87,7 @@ impl Place {
             slot: wanted.slot,
             ordinal,
             version: wanted.version.clone(),
+            label: wanted.label(),
             facts: wanted.facts.clone(),
             life: State::new(wanted.facts.policy()),
             instance: None,
@@ -181,7 +184,7 @@ impl Place {
         InstanceStatus {
             id: self.id().map_or_else(|| format!("{}-{}", self.service, self.ordinal), str::to_owned),
             slot: self.slot.to_string(),
-            release: self.version.to_string(),
+            release: self.label.clone(),
             phase: self.life.phase().name().to_owned(),
             reason: self.reason(now, waits_for),
             pid: running.and_then(|instance| Some(instance.handle.as_ref()?.identity().pid)),

@@ -43,6 +43,8 @@ impl Supervisor {
                 }
             }
         }
+        self.recall_rollouts()?;
+        self.go_on_with_rollouts();
         self.next_sample = self.clock.now().after(upkeep::FIRST_SAMPLE);
         Ok(())
     }
@@ -87,12 +89,7 @@ impl Supervisor {
             }
         };
         // The versions are those of the apply, whatever files and secrets have become since: only an apply changes them.
-        let desired = Desired::new(plan, &self.edge_argv, &Secrets::default(), |name, slot, spec| {
-            match rows.get(&(name.to_owned(), slot)) {
-                Some(row) => (row.version.clone(), row.migrated.clone()),
-                None => (crate::desired::Version { spec, revision: 0 }, None),
-            }
-        });
+        let desired = Desired::new(plan, &self.edge_argv, &Secrets::default(), &rows, true);
         self.set_ports(&desired.plan);
         self.desired = Some(desired);
         Ok(())
@@ -132,6 +129,7 @@ impl Supervisor {
             facts,
             program: Program::Edge(Vec::new()),
             migrated: None,
+            release: current.and_then(|wanted| wanted.release.clone()),
         };
         let log_file = paths::instance_log(&self.data, &row.service, row.slot.log_name(), row.ordinal);
         let mut place = Place::new(self.next_key, &as_wanted, row.ordinal, log_file);

@@ -64,6 +64,8 @@ pub(crate) struct Service {
     pub(crate) needs: Vec<&'static str>,
     pub(crate) env: Vec<(&'static str, String)>,
     pub(crate) secrets: Vec<&'static str>,
+    /// Instead of the example.
+    pub(crate) command: Option<&'static str>,
     pub(crate) more: String,
 }
 
@@ -85,6 +87,12 @@ impl Service {
 
     pub(crate) fn secret(mut self, name: &'static str) -> Self {
         self.secrets.push(name);
+        self
+    }
+
+    /// A program in the manifest's folder.
+    pub(crate) fn command(mut self, command: &'static str) -> Self {
+        self.command = Some(command);
         self
     }
 
@@ -182,7 +190,7 @@ impl Ecosystem {
                 "\n[services.{}]\nproject = \"small\"\nkind = \"backend\"\ncommand = {:?}\nport = {port}\nneeds = {:?}\nsecrets = {:?}\n\
                  env = {{ {} }}\nhosts = [\"{}.localhost\"]\n{}",
                 service.name,
-                example("instance").display().to_string(),
+                service.command.map_or_else(|| example("instance").display().to_string(), str::to_owned),
                 service.needs,
                 service.secrets,
                 env.join(", "),

@@ -28,6 +28,13 @@ impl Digest {
         Self(hex::encode(Sha256::digest(bytes)))
     }
 
+    /// As it is written: 64 hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_digest =
+            text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+        is_digest.then(|| Self(text.to_owned()))
+    }
+
     /// All of it.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,0 +1,70 @@
+//! Following a rollout.
+
+use std::time::Duration;
+
+use mana_control::api::RolloutView;
+use mana_control::client::Client;
+
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::report;
+use crate::show::rollout;
+
+/// Between two looks.
+const INTERVAL: Duration = Duration::from_millis(250);
+
+/// One line, or one line of JSON.
+pub(crate) fn show(view: &RolloutView, json: bool, context: &Context) -> Result<(), Failure> {
+    let mut output = context.output();
+    if json {
+        output.json_line(view)?;
+    } else {
+        output.line(&format!("{:>4}  {}", view.number, rollout::line(view, output.style())))?;
+    }
+    Ok(())
+}
+
+/// Shows each change until it is over or waits for a person; `to_the_end`: else until the new version serves.
+pub(crate) async fn follow(
+    client: &Client,
+    mut view: RolloutView,
+    to_the_end: bool,
+    json: bool,
+    context: &Context,
+) -> Result<Exit, Failure> {
+    show(&view, json, context)?;
+    let interrupted = tokio::signal::ctrl_c();
+    tokio::pin!(interrupted);
+    loop {
+        if let Some(exit) = end(&view, to_the_end) {
+            return Ok(exit);
+        }
+        tokio::select! {
+            signal = &mut interrupted => {
+                signal?;
+                let watch = context.command(&format!("rollout watch {}", view.number));
+                report::note(&format!("the rollout goes on in the background: `{watch}` follows it again"));
+                return Ok(Exit::Interrupted);
+            }
+            () = tokio::time::sleep(INTERVAL) => {}
+        }
+        let now = client.rollout(view.number).await.map_err(|error| context.failure(error))?.view;
+        if now != view {
+            show(&now, json, context)?;
+        }
+        view = now;
+    }
+}
+
+/// How following ends, if it does.
+fn end(view: &RolloutView, to_the_end: bool) -> Option<Exit> {
+    match view.stage.as_str() {
+        "done" => Some(Exit::Ok),
+        "rolled-back" => Some(Exit::RolledBack),
+        "aborted" | "superseded" => Some(Exit::Failed),
+        _ if !view.waits_for.is_empty() => Some(Exit::Waiting),
+        "window" if !to_the_end && view.new.percent == 100 => Some(Exit::Ok),
+        _ => None,
+    }
+}

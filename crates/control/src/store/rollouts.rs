@@ -1,0 +1,212 @@
+//! Rollouts: each with its plan and its journal. An event and the effects that follow from it are on disk before any of them is
+//! carried out.
+
+use std::collections::BTreeSet;
+
+use mana_delivery::rollout::lane::Lane;
+use mana_delivery::rollout::{Event, Intent, Plan, RolloutId, State};
+use rusqlite::types::Type;
+use rusqlite::{OptionalExtension, Row, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Store, StoreError, Sync, sqlite};
+use crate::clock;
+use crate::slot::Slot;
+
+/// Rollouts kept for each service; older ones are forgotten with their journals.
+const MAX_OF_A_SERVICE: u32 = 100;
+
+/// A rollout as it is written down.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct RolloutRow {
+    pub(crate) id: RolloutId,
+    pub(crate) service: String,
+    pub(crate) plan: Plan,
+    /// Which of the service's slots plays green.
+    pub(crate) green: Slot,
+    /// RFC 3339.
+    pub(crate) begun_at: String,
+    /// How it ended; `None`: it has not.
+    pub(crate) ended: Option<String>,
+}
+
+/// An entry of a rollout's journal.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct JournalRow {
+    /// From 1.
+    pub(crate) number: u64,
+    /// RFC 3339.
+    pub(crate) at: String,
+    pub(crate) event: Event,
+    pub(crate) effects: Vec<Intent>,
+}
+
+impl Store {
+    /// Writes a new rollout down.
+    pub(crate) fn begin_rollout(&mut self, service: &str, plan: &Plan, green: Slot) -> Result<RolloutId, StoreError> {
+        let what = "writing down a rollout";
+        let (plan, at) = (json(what, plan)?, clock::timestamp().to_string());
+        self.write(what, Sync::Full, |db| {
+            db.execute(
+                "INSERT INTO rollouts (service, plan, green, begun_at) VALUES (?1, ?2, ?3, ?4)",
+                params![service, plan, green, at],
+            )?;
+            let id = db.last_insert_rowid().cast_unsigned();
+            db.execute(
+                "DELETE FROM rollouts WHERE service = ?1 AND ended IS NOT NULL AND number NOT IN
+                     (SELECT number FROM rollouts WHERE service = ?1 ORDER BY number DESC LIMIT ?2)",
+                params![service, MAX_OF_A_SERVICE],
+            )?;
+            Ok(RolloutId(id))
+        })
+    }
+
+    /// One that was never begun.
+    pub(crate) fn forget_rollout(&mut self, id: RolloutId) -> Result<(), StoreError> {
+        self.write("forgetting a rollout", Sync::Full, |db| {
+            db.execute("DELETE FROM rollouts WHERE number = ?1", [id.0.cast_signed()]).map(drop)
+        })
+    }
+
+    /// Writes down what happened to a rollout and what follows from it, and how it ended where it has.
+    pub(crate) fn journal_rollout(
+        &mut self,
+        id: RolloutId,
+        event: &Event,
+        effects: &[Intent],
+        ended: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let what = "writing a rollout's journal";
+        let (event, effects, at) = (json(what, event)?, json(what, &effects)?, clock::timestamp().to_string());
+        self.write(what, Sync::Full, |db| {
+            db.execute(
+                "INSERT INTO rollout_journal (rollout, number, at, event, effects) VALUES
+                     (?1, (SELECT coalesce(max(number), 0) + 1 FROM rollout_journal WHERE rollout = ?1), ?2, ?3, ?4)",
+                params![id.0.cast_signed(), at, event, effects],
+            )?;
+            db.execute("UPDATE rollouts SET ended = ?2 WHERE number = ?1", params![id.0.cast_signed(), ended]).map(drop)
+        })
+    }
+
+    /// All rollouts of a service, or of all, newest first.
+    pub(crate) fn rollouts(&self, service: Option<&str>) -> Result<Vec<RolloutRow>, StoreError> {
+        let read = || -> rusqlite::Result<Vec<RolloutRow>> {
+            let mut query = self.db.prepare(
+                "SELECT number, service, plan, green, begun_at, ended FROM rollouts
+                     WHERE ?1 IS NULL OR service = ?1 ORDER BY number DESC",
+            )?;
+            query.query_map([service], rollout)?.collect()
+        };
+        read().map_err(sqlite("reading the rollouts"))
+    }
+
+    /// One rollout.
+    pub(crate) fn rollout(&self, id: RolloutId) -> Result<Option<RolloutRow>, StoreError> {
+        let query = "SELECT number, service, plan, green, begun_at, ended FROM rollouts WHERE number = ?1";
+        let read = self.db.query_row(query, [id.0.cast_signed()], rollout).optional();
+        read.map_err(sqlite("reading a rollout"))
+    }
+
+    /// Digests that a slot runs, or that a rollout which is not over brings, or that the last one of a service replaced or brought.
+    pub(crate) fn releases_in_use(&self) -> Result<BTreeSet<String>, StoreError> {
+        let mut digests: BTreeSet<String> =
+            self.slots()?.into_values().filter_map(|slot| Some(slot.release?.digest.0)).collect();
+        let mut last = BTreeSet::new();
+        for row in self.rollouts(None)? {
+            if last.insert(row.service.clone()) || row.ended.is_none() {
+                let events = self.rollout_journal(row.id)?.into_iter().map(|entry| entry.event);
+                let state = State::fold(row.id, row.plan, events);
+                digests.extend(state.blue().into_iter().chain(state.green()).map(|release| release.digest.0.clone()));
+            }
+        }
+        Ok(digests)
+    }
+
+    /// The whole journal of a rollout, oldest first.
+    pub(crate) fn rollout_journal(&self, id: RolloutId) -> Result<Vec<JournalRow>, StoreError> {
+        let read = || -> rusqlite::Result<Vec<JournalRow>> {
+            let query = "SELECT number, at, event, effects FROM rollout_journal WHERE rollout = ?1 ORDER BY number";
+            let mut query = self.db.prepare(query)?;
+            let rows = query.query_map([id.0.cast_signed()], |row| {
+                Ok(JournalRow {
+                    number: row.get::<_, i64>(0)?.cast_unsigned(),
+                    at: row.get(1)?,
+                    event: parsed(row, 2)?,
+                    effects: parsed(row, 3)?,
+                })
+            })?;
+            rows.collect()
+        };
+        read().map_err(sqlite("reading a rollout's journal"))
+    }
+
+    /// Whose turn it is at a service.
+    pub(crate) fn lane(&self, service: &str) -> Result<Option<Lane>, StoreError> {
+        let query = "SELECT lane FROM lanes WHERE service = ?1";
+        let read = self.db.query_row(query, [service], |row| parsed(row, 0)).optional();
+        read.map_err(sqlite("reading whose turn it is"))
+    }
+
+    pub(crate) fn set_lane(&mut self, service: &str, lane: &Lane) -> Result<(), StoreError> {
+        let what = "writing down whose turn it is";
+        let lane = json(what, lane)?;
+        self.write(what, Sync::Full, |db| {
+            db.execute("INSERT OR REPLACE INTO lanes (service, lane) VALUES (?1, ?2)", [service, &lane]).map(drop)
+        })
+    }
+}
+
+fn rollout(row: &Row<'_>) -> rusqlite::Result<RolloutRow> {
+    Ok(RolloutRow {
+        id: RolloutId(row.get::<_, i64>(0)?.cast_unsigned()),
+        service: row.get(1)?,
+        plan: parsed(row, 2)?,
+        green: row.get(3)?,
+        begun_at: row.get(4)?,
+        ended: row.get(5)?,
+    })
+}
+
+fn json(what: &'static str, value: &impl Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| sqlite(what)(rusqlite::Error::ToSqlConversionFailure(error.into())))
+}
+
+fn parsed<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    serde_json::from_str(&row.get::<_, String>(column)?)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use mana_delivery::rollout::{Digest, Operator, Time, What};
+
+    use super::*;
+
+    #[test]
+    fn a_rollout_and_its_journal_are_read_back_and_old_ones_are_forgotten() {
+        let mut store = Store::in_memory();
+        let plan = Plan::new("v1", Digest("d".into()), Operator("ada".into()));
+        let first = store.begin_rollout("chat", &plan, Slot::Green).expect("write");
+        let event = |up_ms| Event { at: Time { up_ms, wall_ms: 7 }, what: What::Tick };
+        store.journal_rollout(first, &event(1), &[], None).expect("write");
+        store.journal_rollout(first, &event(2), &[], Some("done")).expect("write");
+        let journal = store.rollout_journal(first).expect("read");
+        assert_eq!(journal.iter().map(|row| row.number).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!((&journal[1].event, journal[1].effects.len()), (&event(2), 0));
+        let row = store.rollout(first).expect("read").expect("there");
+        assert_eq!((row.plan, row.green, row.ended.as_deref()), (plan.clone(), Slot::Green, Some("done")));
+        assert_eq!(store.lane("chat").expect("read"), None);
+        let lane = Lane::default();
+        store.set_lane("chat", &lane).expect("write");
+        assert_eq!(store.lane("chat").expect("read"), Some(lane));
+        for _ in 0..MAX_OF_A_SERVICE {
+            let id = store.begin_rollout("chat", &plan, Slot::Blue).expect("write");
+            store.journal_rollout(id, &event(1), &[], Some("done")).expect("write");
+        }
+        assert_eq!(store.rollout(first).expect("read"), None);
+        assert!(store.rollout_journal(first).expect("read").is_empty(), "its journal goes with it");
+        assert_eq!(store.rollouts(Some("chat")).expect("read").len(), MAX_OF_A_SERVICE as usize);
+        assert!(store.rollouts(Some("other")).expect("read").is_empty());
+    }
+}

@@ -1,0 +1,344 @@
+//! What a rollout asks for, carried out. Each is asked again until it has an outcome, so that it needs no memory of its own.
+
+use std::future::Future;
+use std::time::Duration;
+
+use mana_delivery::rollout::{
+    self as delivery, Effect, Generation, Intent, News, Outcome, Percent, Release, RolloutId, Since,
+};
+use mana_edge::admin::{self, Client, ClientError};
+
+use super::reading::{reading, warming_up};
+use super::{Found, Rollout, Told, Working, plan};
+use crate::desired::Wanted;
+use crate::secrets::Secrets;
+use crate::slot::Slot;
+use crate::supervisor::place::Place;
+use crate::supervisor::{Message, Supervisor};
+use crate::{paths, releases};
+
+/// Longest time one answer of the edge may take.
+const EDGE_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Supervisor {
+    /// How an effect went, where that can be seen now. What takes time is begun.
+    pub(super) fn pursue(&mut self, id: RolloutId, intent: &Intent) -> Option<Outcome> {
+        let rollout = self.rollouts.known.get(&id)?;
+        if rollout.working.contains_key(&intent.key.n) {
+            return None;
+        }
+        match &intent.effect {
+            Effect::Scan { digest } => self.scan(id, intent, digest.clone()),
+            Effect::AskApproval { release } => {
+                let service = rollout.service.clone();
+                let asked = format!("{id}: {} waits for an approval: `mana rollout approve {id}`", release.version);
+                self.note(Some(&service), None, "approval", &asked);
+                Some(Outcome::Done)
+            }
+            Effect::EnsureRunning { slot, release } => self.ensure_running(id, intent, *slot, release),
+            Effect::Verify { slot, digest } => self.verify(rollout, *slot, digest),
+            Effect::EnsureWeights { green, generation, .. } => {
+                self.ensure_weights(id, Some(*green), *generation, intent)
+            }
+            Effect::EnsureUnrouted { generation } => self.ensure_weights(id, None, *generation, intent),
+            Effect::RenewLease { .. } => self.renew_lease(id, intent),
+            Effect::Measure { since, window } => self.measure(id, intent, *since, *window),
+            Effect::EnsureStopped { slot, .. } => self.ensure_stopped(id, *slot),
+            Effect::Notify(news) => {
+                let (service, text) = (rollout.service.clone(), told(id, news));
+                if news.what.pages() {
+                    tracing::error!(service, rollout = id.0, text, "a person is needed");
+                }
+                self.note(Some(&service), None, "rollout", &text);
+                Some(Outcome::Done)
+            }
+            // Releases beyond what is kept are removed when the next one is built.
+            Effect::RetireRelease { .. } => Some(Outcome::Done),
+            Effect::RunCheck { .. }
+            | Effect::Build { .. }
+            | Effect::DeployStaging { .. }
+            | Effect::Smoke { .. }
+            | Effect::EnsureMigrated { .. }
+            | Effect::SmokeTraffic { .. } => {
+                Some(Outcome::Failed { reason: "this mana has no such stage yet".to_owned() })
+            }
+        }
+    }
+
+    /// Begins what takes time.
+    fn work(&mut self, id: RolloutId, n: u64, work: impl Future<Output = Found> + Send + 'static) {
+        let mailbox = self.mailbox();
+        let task = tokio::spawn(async move {
+            let found = work.await;
+            // The owner is gone only when the process ends.
+            let _ = mailbox.send(Message::Rollout(Told { rollout: id, n, found })).await;
+        });
+        if let Some(rollout) = self.rollouts.known.get_mut(&id) {
+            rollout.working.insert(n, Working(task.abort_handle()));
+        }
+    }
+
+    fn edge_client(&self) -> Client {
+        Client::new(paths::edge_socket(&self.data)).timeout(EDGE_TIMEOUT)
+    }
+
+    fn scan(&mut self, id: RolloutId, intent: &Intent, digest: delivery::Digest) -> Option<Outcome> {
+        let rollout = self.rollouts.known.get(&id)?;
+        let (plan, service) = (self.desired.as_ref()?.plan.clone(), rollout.service.clone());
+        self.work(id, intent.key.n, async move {
+            let scanned = tokio::task::spawn_blocking(move || {
+                let release =
+                    releases::store(&plan, &service).find(Some(&digest.0)).map_err(|error| error.to_string())?;
+                let report = releases::scan(&plan, &release).map_err(|error| error.to_string())?;
+                if report.stops {
+                    return Err(format!("`mana scan {service} {}` says what was found", release.id()));
+                }
+                Ok(delivery::Digest(release.digest.to_string()))
+            });
+            Found::Outcome(match scanned.await {
+                Ok(Ok(digest)) => Outcome::Passed { digest },
+                Ok(Err(reason)) => Outcome::Failed { reason },
+                Err(error) => Outcome::Unknown { reason: error.to_string() },
+            })
+        });
+        None
+    }
+
+    fn ensure_running(
+        &mut self,
+        id: RolloutId,
+        intent: &Intent,
+        part: delivery::Slot,
+        release: &Release,
+    ) -> Option<Outcome> {
+        let rollout = self.rollouts.known.get(&id)?;
+        let slot = rollout.slot(part);
+        let desired = self.desired.as_ref()?;
+        let wanted = desired.find(&rollout.service, slot);
+        if let Some(wanted) = wanted.filter(|wanted| runs(wanted, release)) {
+            let mut own = self.places.values().filter(|place| place.is_of(wanted) && place.version == wanted.version);
+            let ready = own.clone().filter(|place| place.life.ready() && !place.retiring).count();
+            if ready >= usize::from(wanted.count) {
+                return Some(Outcome::Passed { digest: release.digest.clone() });
+            }
+            let hopeless = own.find(|place| place.life.failing() || is_blocked(place));
+            return hopeless.map(|place| Outcome::Failed { reason: why(place, self.clock.now()) });
+        }
+        let Some(released) = plan::released(release) else {
+            self.deploy(id, intent, release);
+            return None;
+        };
+        let (plan, service) = (desired.plan.clone(), rollout.service.clone());
+        self.work(id, intent.key.n, async move {
+            let release = released.clone();
+            let verified = tokio::task::spawn_blocking(move || {
+                let store = releases::store(&plan, &service);
+                let release = store.find(Some(&release.digest.0)).map_err(|error| error.to_string())?;
+                store.verified_root(&release).map_err(|error| error.to_string())
+            });
+            match verified.await {
+                Ok(Ok(_root)) => Found::Verified(released),
+                Ok(Err(reason)) => Found::Outcome(Outcome::Failed { reason }),
+                Err(error) => Found::Outcome(Outcome::Unknown { reason: error.to_string() }),
+            }
+        });
+        None
+    }
+
+    /// A slot runs that release from now on: reconciliation brings it up.
+    pub(super) fn deploy(&mut self, id: RolloutId, intent: &Intent, release: &Release) {
+        let Effect::EnsureRunning { slot, .. } = &intent.effect else { return };
+        let Some(rollout) = self.rollouts.known.get(&id) else { return };
+        let (service, slot) = (rollout.service.clone(), rollout.slot(*slot));
+        let deployed = Secrets::load(&self.data).map_err(|error| error.to_string()).and_then(|secrets| {
+            let desired = self.desired.as_mut().ok_or("nothing is applied")?;
+            desired
+                .deploy(&service, slot, plan::released(release), &secrets)
+                .ok_or_else(|| format!("the manifest says of no program {service}"))
+        });
+        match deployed {
+            Ok(()) => self.remember_slots(),
+            Err(reason) => {
+                let outcome = Outcome::Failed { reason };
+                self.take(id, delivery::What::Outcome { key: intent.key, outcome });
+            }
+        }
+    }
+
+    fn remember_slots(&mut self) {
+        self.changed = true;
+        if let Some(desired) = &self.desired {
+            let rows = desired.rows();
+            Self::complain(self.store.set_slots(&rows));
+        }
+    }
+
+    fn verify(&self, rollout: &Rollout, part: delivery::Slot, digest: &delivery::Digest) -> Option<Outcome> {
+        let slot = rollout.slot(part);
+        let wanted = self.desired.as_ref()?.find(&rollout.service, slot)?;
+        let runs = wanted.release.clone().unwrap_or_else(|| plan::folder(&wanted.version)).digest;
+        if runs != *digest {
+            return Some(Outcome::Passed { digest: runs });
+        }
+        // Not yet is no answer: the stage has its deadline, and what is lost is said by itself.
+        (self.health(rollout, part) == delivery::Health::Ready).then_some(Outcome::Passed { digest: runs })
+    }
+
+    /// `green`: its share; `None`: the service has no slot that serves.
+    fn ensure_weights(
+        &mut self,
+        id: RolloutId,
+        green: Option<Percent>,
+        generation: Generation,
+        intent: &Intent,
+    ) -> Option<Outcome> {
+        let rollout = self.rollouts.known.get(&id)?;
+        let newest = rollout.state.traffic().generation;
+        if generation < newest {
+            return Some(Outcome::Stale { current: newest });
+        }
+        let (service, slots) = (rollout.service.clone(), [delivery::Slot::Blue, delivery::Slot::Green]);
+        let share = |part| match (green, part) {
+            (None, _) => 0,
+            (Some(green), delivery::Slot::Green) => green.get(),
+            (Some(green), delivery::Slot::Blue) => green.rest().get(),
+        };
+        // At the moment of applying nobody gets weight who is not ready. Whoever was adopted a moment ago has yet to be asked.
+        for part in slots.into_iter().filter(|part| share(*part) > 0) {
+            match self.health(rollout, part) {
+                delivery::Health::Ready => {}
+                delivery::Health::Unknown => return None,
+                delivery::Health::Lost(why) => {
+                    return Some(Outcome::Failed { reason: format!("{part} is not ready: {why}") });
+                }
+            }
+        }
+        let weights = slots.map(|part| (rollout.slot(part), share(part)));
+        let begins = rollout.weights_for != Some(intent.key.n);
+        let desired = self.desired.as_mut()?;
+        let mut changed = false;
+        for (slot, weight) in weights {
+            if let Some(wanted) = desired.find_mut(&service, slot) {
+                changed |= std::mem::replace(&mut wanted.weight, weight) != weight;
+            }
+        }
+        if changed {
+            self.remember_slots();
+        }
+        if begins && let Some(rollout) = self.rollouts.known.get_mut(&id) {
+            rollout.weights_for = Some(intent.key.n);
+            rollout.weights_since = None;
+        }
+        let wanted = self.snapshot()?;
+        if !self.edge.is_served(&wanted) {
+            return None;
+        }
+        let served = self.edge.served_generation();
+        self.rollouts.known.get_mut(&id)?.weights_since = served;
+        Some(Outcome::Done)
+    }
+
+    fn renew_lease(&mut self, id: RolloutId, intent: &Intent) -> Option<Outcome> {
+        let (client, service) = (self.edge_client(), self.rollouts.known.get(&id)?.service.clone());
+        self.work(id, intent.key.n, async move {
+            Found::Outcome(match client.renew(&service).await {
+                Ok(_renewed) => Outcome::Done,
+                Err(ClientError::Refused(refusal)) => Outcome::Failed { reason: refusal.detail },
+                Err(error) => Outcome::Unknown { reason: error.to_string() },
+            })
+        });
+        None
+    }
+
+    fn measure(&mut self, id: RolloutId, intent: &Intent, since: Since, window: Duration) -> Option<Outcome> {
+        let rollout = self.rollouts.known.get(&id)?;
+        let since = match (since, rollout.weights_since) {
+            (Since::Last(ago), _) => admin::Since::SecondsAgo(u32::try_from(ago.as_secs()).unwrap_or(u32::MAX)),
+            (Since::Generation(_), Some(generation)) => admin::Since::Generation(generation),
+            (Since::Generation(_), None) => {
+                return Some(Outcome::Unknown {
+                    reason: "the edge has not said yet that it serves these weights".into(),
+                });
+            }
+        };
+        let (green, service) = (rollout.green, rollout.service.clone());
+        let canary = matches!(rollout.state.phase(), delivery::Phase::Canary(_));
+        let blue = canary.then(|| rollout.slot(delivery::Slot::Blue));
+        let slow = rollout.state.plan().gate.slow_after;
+        let client = self.edge_client();
+        self.work(id, intent.key.n, async move {
+            let measured = count(&client, &service, since, slow, window, green, blue).await;
+            Found::Outcome(match measured {
+                Ok(reading) => Outcome::Measured { reading },
+                Err(error) => Outcome::Unknown { reason: error.to_string() },
+            })
+        });
+        None
+    }
+
+    fn ensure_stopped(&mut self, id: RolloutId, part: delivery::Slot) -> Option<Outcome> {
+        let rollout = self.rollouts.known.get(&id)?;
+        let (service, slot) = (rollout.service.clone(), rollout.slot(part));
+        if let Some(wanted) = self.desired.as_ref()?.find(&service, slot) {
+            if wanted.weight > 0 {
+                return Some(Outcome::Failed {
+                    reason: format!("{part} still gets {} % of the requests", wanted.weight),
+                });
+            }
+            self.desired.as_mut()?.vacate(&service, slot);
+            self.remember_slots();
+        }
+        let gone = !self.places.values().any(|place| place.service == service && place.slot == slot);
+        gone.then_some(Outcome::Done)
+    }
+}
+
+async fn count(
+    client: &Client,
+    service: &str,
+    since: admin::Since,
+    slow: Duration,
+    window: Duration,
+    green: Slot,
+    blue: Option<Slot>,
+) -> Result<mana_delivery::gate::Reading, ClientError> {
+    let whole = client.window(since, Some(service), Some(slow)).await?;
+    let counts = Duration::from_millis(whole.to_ms.saturating_sub(whole.from_ms)).checked_sub(warming_up(window));
+    let warm = match counts.map(|counts| counts.as_secs()) {
+        None | Some(0) => None,
+        Some(seconds) => {
+            let since = admin::Since::SecondsAgo(u32::try_from(seconds).unwrap_or(u32::MAX));
+            Some(client.window(since, Some(service), Some(slow)).await?)
+        }
+    };
+    Ok(reading(&whole, warm.as_ref(), window, green, blue))
+}
+
+fn runs(wanted: &Wanted, release: &Release) -> bool {
+    wanted.release == plan::released(release)
+}
+
+fn is_blocked(place: &Place) -> bool {
+    matches!(place.life.phase(), mana_runtime::lifecycle::Phase::Blocked { .. })
+}
+
+fn why(place: &Place, now: mana_runtime::lifecycle::Time) -> String {
+    place.reason(now, &[]).unwrap_or_else(|| format!("it is {}", place.life.phase().name()))
+}
+
+fn told(id: RolloutId, news: &News) -> String {
+    let why = news.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+    let figures = news.figures.as_ref().map(|look| {
+        let figure = |finding: &mana_delivery::gate::Finding| {
+            format!(
+                "{} {:.4} against {:.4}{}",
+                finding.figure,
+                finding.value,
+                finding.limit,
+                if finding.met { "" } else { " (!)" }
+            )
+        };
+        format!(" [{}]", look.judgement.findings.iter().map(figure).collect::<Vec<_>>().join(", "))
+    });
+    format!("{id} {:?}{why}{}", news.what, figures.unwrap_or_default())
+}

@@ -1,0 +1,66 @@
+//! From the manifest to what one rollout goes through. Pure.
+
+use std::time::Duration;
+
+use mana_delivery::gate;
+use mana_delivery::rollout::{Approval, CanaryStep, Digest, OnBreach, Operator, Percent, Plan, Release, Stage, Warm};
+use mana_manifest::plan::{Rollout, Service};
+
+use crate::desired::Version;
+
+/// What the digest of the manifest's own folder is called: what runs before anything was released.
+const FOLDER: &str = "folder";
+
+/// What runs from the manifest's own folder, as if it were a release.
+pub(super) fn folder(version: &Version) -> Release {
+    Release { version: version.to_string(), digest: Digest(FOLDER.to_owned()) }
+}
+
+/// The release that is meant, where it is one.
+pub(super) fn released(release: &Release) -> Option<Release> {
+    (release.digest.0 != FOLDER).then(|| release.clone())
+}
+
+/// What a release of a service goes through.
+pub(super) fn plan(service: &Service, release: &Release, by: &Operator) -> Plan {
+    let rollout = &service.rollout;
+    let canary = rollout
+        .canary
+        .iter()
+        .filter_map(|step| Some(CanaryStep { share: Percent::try_from(step.percent).ok()?, window: step.window }));
+    Plan {
+        canary: canary.collect(),
+        stages: [Stage::Scanning].into(),
+        gate: policy(rollout),
+        approval: rollout.approval.as_ref().map(|approval| Approval {
+            approvers: approval.approvers.iter().cloned().map(Operator).collect(),
+            starter_may_approve: approval.starter_may_approve,
+            expiry: approval.expiry,
+        }),
+        warm: Warm {
+            window: rollout.warm,
+            guard: rollout.guard,
+            on_breach: if rollout.asks_on_breach { OnBreach::Ask } else { OnBreach::SwitchBack },
+        },
+        drain: service.limits.drain,
+        ..Plan::new(release.version.clone(), release.digest.clone(), by.clone())
+    }
+}
+
+fn policy(rollout: &Rollout) -> gate::Policy {
+    let share = |hundredths: u16| f64::from(hundredths) / 10_000.0;
+    gate::Policy {
+        error_share: share(rollout.errors),
+        slow_after: rollout.slow,
+        slow_share: share(rollout.slow_share),
+        least_requests: rollout.requests,
+        longest: rollout.longest.max(longest_window(rollout)),
+        strict: rollout.strict,
+    }
+}
+
+/// A verdict cannot come before the window is over.
+fn longest_window(rollout: &Rollout) -> Duration {
+    let windows = rollout.canary.iter().map(|step| step.window).chain([rollout.guard]);
+    windows.max().unwrap_or_default()
+}
