@@ -175,6 +175,11 @@ impl ConnState {
         self.blocked.set(false);
     }
 
+    /// Whether the client takes nothing at present.
+    pub(crate) fn waits_for_reader(&self) -> bool {
+        self.blocked.get()
+    }
+
     /// The client takes nothing at present.
     pub(crate) fn is_blocked(&self) {
         self.blocked.set(true);

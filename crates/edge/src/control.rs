@@ -47,6 +47,8 @@ pub(crate) struct Control {
     handed_over: bool,
     refused: u64,
     leases_ended: u64,
+    /// What is served is not on disk yet.
+    unsaved: bool,
     started_seconds: u64,
 }
 
@@ -127,6 +129,7 @@ impl Control {
             handed_over: false,
             refused: 0,
             leases_ended: 0,
+            unsaved: false,
             started_seconds,
         }
     }
@@ -166,10 +169,14 @@ impl Control {
         self.readings.since(since, clock::unix_millis(), self.snapshot().generation, &totals, about)
     }
 
-    /// A snapshot is in effect from now on.
+    /// A snapshot is in effect from now on; whoever put it there watches its leases.
     pub(crate) fn note_applied(&mut self) {
         self.leases.begin(&self.snapshot(), Instant::now());
         self.leases_changed.notify_one();
+        self.note_reading();
+    }
+
+    fn note_reading(&mut self) {
         let totals = totals(&self.registries());
         self.readings.applied(clock::unix_millis(), self.snapshot().generation, &totals);
     }
@@ -215,20 +222,43 @@ impl Control {
         Ok(Renewed { ms: u64::try_from(good_for.as_millis()).unwrap_or(u64::MAX) })
     }
 
-    /// When the next lease runs out, and where changes of that are told.
+    /// When the next lease runs out, or what follows from one is to be written to disk; and where changes of that are told.
     pub(crate) fn next_lease(&self) -> (Option<Instant>, Rc<Notify>) {
-        (self.leases.next().filter(|_| !self.draining), Rc::clone(&self.leases_changed))
+        let next = if self.unsaved { Some(Instant::now()) } else { self.leases.next() };
+        (next.filter(|_| !self.draining), Rc::clone(&self.leases_changed))
     }
 
-    /// Takes the weight from those whose lease has run out. False: the disk did not take it.
+    /// Takes the weight from those whose lease has run out. Traffic first, and the disk as soon as it takes it: nothing that a snapshot
+    /// may be refused for stands in the way. False: the disk did not take it yet.
     pub(crate) async fn end_leases(&mut self) -> bool {
-        let Some(after) = self.leases.after(&self.snapshot(), Instant::now()) else { return true };
-        tracing::warn!(
-            generation = after.generation,
-            "a lease has run out: nobody watches, its slot gets nothing more"
-        );
-        self.leases_ended += 1;
-        self.apply(after).await.is_ok()
+        if self.draining {
+            return true;
+        }
+        let current = self.shared.table();
+        if let Some(after) = self.leases.end(&current.snapshot, Instant::now()) {
+            let generation = after.generation;
+            match compile(&Arc::new(after)) {
+                Ok(mut table) => {
+                    table.go_on_from(&current);
+                    self.shared.swap(Arc::new(table));
+                    self.refresh(Vec::new()).await;
+                    self.note_reading();
+                    self.leases_ended += 1;
+                    self.unsaved = true;
+                    tracing::warn!(generation, "a lease has run out: nobody watches, its slot gets nothing more");
+                }
+                Err(problems) => tracing::error!(?problems, "what follows from a lease that ran out is no snapshot"),
+            }
+        }
+        if self.unsaved {
+            match persist::store(&self.config, &self.snapshot()) {
+                Ok(()) => self.unsaved = false,
+                Err(error) => {
+                    tracing::error!(%error, "the disk does not take the snapshot after a lease; it is tried again");
+                }
+            }
+        }
+        !self.unsaved
     }
 
     /// Instances that are in the snapshot no more, and that requests are still with.
@@ -295,6 +325,7 @@ impl Control {
             let detail = format!("{} cannot be written: {error}", self.config.display());
             refusal(500, "Snapshot not stored", &detail)
         })?;
+        self.unsaved = false;
         table.go_on_from(&current);
         let gone: Vec<_> =
             self.listeners.keys().filter(|declared| !table.listeners.contains_key(declared)).copied().collect();

@@ -77,7 +77,11 @@ pub(crate) async fn drive(worker: Rc<Worker>, socket: Transport, state: Rc<ConnS
             return Poll::Ready(false);
         }
         let due = state.due(limits.header_timeout, limits.idle_timeout);
-        let ends = ends(socket.unfinished(), state.stage(), &limits);
+        // While the client does not take what it is answered, what it sent on may lie unread here: that is not its fault.
+        let unread =
+            |unfinished: &Unfinished| matches!(unfinished, Unfinished::Head { .. }) && state.waits_for_reader();
+        let unfinished = socket.unfinished().filter(|unfinished| !unread(unfinished));
+        let ends = ends(unfinished, state.stage(), &limits);
         if ends <= worker.ticker.now() {
             worker.registry.thread.refuse(Refused::Timeout);
             return Poll::Ready(true);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::snapshot::{Snapshot, Target};
+use crate::snapshot::{Slot, Snapshot, Target};
 
 /// Until when each leased weight is good, by route.
 #[derive(Debug, Default)]
@@ -30,21 +30,29 @@ impl Leases {
         self.0.values().min().copied()
     }
 
-    /// The snapshot that follows from those that have run out: their slots get nothing, and it has the next generation.
-    pub(crate) fn after(&self, snapshot: &Snapshot, now: Instant) -> Option<Snapshot> {
+    /// The snapshot that follows from those that have run out: their slots get nothing, and it has the next generation. All others go
+    /// on as they are, since nobody watched them now.
+    pub(crate) fn end(&mut self, snapshot: &Snapshot, now: Instant) -> Option<Snapshot> {
         if self.next().is_none_or(|next| next > now) {
             return None;
         }
-        let mut after = Snapshot { generation: snapshot.generation + 1, ..snapshot.clone() };
+        let mut after = Snapshot { generation: snapshot.generation.checked_add(1)?, ..snapshot.clone() };
+        let mut ended = false;
         for route in &mut after.routes {
-            if self.0.get(&route.name).is_none_or(|until| *until > now) {
+            let Some(until) = self.0.get_mut(&route.name).filter(|until| **until <= now) else { continue };
+            let (Some(lease), Target::Slots(slots)) = (&route.lease, &mut route.target) else { continue };
+            let serves = |slot: &Slot| slot.name != lease.slot && slot.weight > 0 && !slot.instances.is_empty();
+            if !slots.iter().any(serves) {
+                // A version that nobody watches is better than none.
+                *until = now + Duration::from_millis(lease.ms);
                 continue;
             }
-            if let (Some(lease), Target::Slots(slots)) = (route.lease.take(), &mut route.target) {
-                slots.iter_mut().filter(|slot| slot.name == lease.slot).for_each(|slot| slot.weight = 0);
-            }
+            slots.iter_mut().filter(|slot| slot.name == lease.slot).for_each(|slot| slot.weight = 0);
+            route.lease = None;
+            self.0.remove(&route.name);
+            ended = true;
         }
-        Some(after)
+        ended.then_some(after)
     }
 }
 
@@ -53,10 +61,11 @@ mod tests {
     use super::*;
 
     fn snapshot() -> Snapshot {
+        let instances = serde_json::json!([{"id": "a", "address": "127.0.0.1:20000"}]);
         let slots = |green: u32| {
             serde_json::json!({"slots": [
-                {"name": "blue", "release": "v1", "weight": 100 - green, "instances": []},
-                {"name": "green", "release": "v2", "weight": green, "instances": []},
+                {"name": "blue", "release": "v1", "weight": 100 - green, "instances": instances},
+                {"name": "green", "release": "v2", "weight": green, "instances": instances},
             ]})
         };
         serde_json::from_value(serde_json::json!({"generation": 7, "listeners": [], "routes": [
@@ -81,19 +90,27 @@ mod tests {
         let at = |seconds| began + Duration::from_secs(seconds);
         let mut leases = Leases::default();
         leases.begin(&snapshot, began);
-        assert_eq!((leases.next(), leases.after(&snapshot, at(59))), (Some(at(60)), None));
+        assert_eq!((leases.next(), leases.end(&snapshot, at(59))), (Some(at(60)), None));
         assert_eq!(leases.renew(&snapshot, "a", at(50)), Some(Duration::from_mins(1)));
-        assert_eq!((leases.next(), leases.after(&snapshot, at(89))), (Some(at(90)), None));
-        let after = leases.after(&snapshot, at(90)).unwrap();
+        assert_eq!((leases.next(), leases.end(&snapshot, at(89))), (Some(at(90)), None));
+        let after = leases.end(&snapshot, at(90)).unwrap();
         assert_eq!((after.generation, weights(&after)), (8, vec![(90, 10), (50, 0), (50, 50)]));
-        assert_eq!(leases.renew(&snapshot, "b", at(90)), None, "it has run out");
-        leases.begin(&after, at(90));
-        assert_eq!(leases.next(), Some(at(150)), "what goes on begins anew");
-        assert_eq!(leases.renew(&after, "b", at(91)), None);
+        assert_eq!(leases.renew(&after, "b", at(90)), None, "it has run out");
+        assert_eq!(leases.next(), Some(at(110)), "nobody renewed the other one");
         assert_eq!(leases.renew(&after, "c", at(91)), None);
-        let after = leases.after(&after, at(200)).unwrap();
-        assert_eq!(weights(&after), [(90, 0), (50, 0), (50, 50)]);
-        leases.begin(&after, at(200));
+        let last = leases.end(&after, at(110)).unwrap();
+        assert_eq!((last.generation, weights(&last)), (9, vec![(90, 0), (50, 0), (50, 50)]));
         assert_eq!(leases.next(), None);
+    }
+
+    #[test]
+    fn what_would_leave_nobody_to_answer_stays() {
+        let (mut snapshot, began) = (snapshot(), Instant::now());
+        let Target::Slots(slots) = &mut snapshot.routes[0].target else { panic!("slots") };
+        slots[0].instances.clear();
+        let mut leases = Leases::default();
+        leases.begin(&snapshot, began);
+        assert_eq!(leases.end(&snapshot, began + Duration::from_mins(1)), None);
+        assert_eq!(leases.next(), Some(began + Duration::from_secs(90)), "that of the other route");
     }
 }

@@ -97,7 +97,7 @@ async fn answer(request: Request<Incoming>, control: Rc<Mutex<Control>>) -> Resu
     let path = request.uri().path().to_owned();
     Ok(match (request.method(), path.as_str()) {
         (&Method::GET, "/snapshot") => json(StatusCode::OK, &*control.lock().await.snapshot()),
-        (&Method::PUT, "/snapshot") => put(request, &control).await,
+        (&Method::PUT, "/snapshot") => put(request, control).await,
         (&Method::GET, "/metrics") => text("text/plain; version=0.0.4", control.lock().await.metrics()),
         (&Method::GET, "/window") => window(request.uri().query().unwrap_or_default(), &control).await,
         (&Method::GET, "/certificates") => json(StatusCode::OK, &control.lock().await.certificates()),
@@ -238,7 +238,7 @@ async fn hand_over(mut request: Request<Incoming>, control: Rc<Mutex<Control>>) 
     response
 }
 
-async fn put(request: Request<Incoming>, control: &Mutex<Control>) -> Response<Full<Bytes>> {
+async fn put(request: Request<Incoming>, control: Rc<Mutex<Control>>) -> Response<Full<Bytes>> {
     let body = match Limited::new(request.into_body(), MAX_SNAPSHOT_BYTES).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) => return refuse(StatusCode::PAYLOAD_TOO_LARGE, "Snapshot not readable", &error.to_string()),
@@ -247,9 +247,12 @@ async fn put(request: Request<Incoming>, control: &Mutex<Control>) -> Response<F
         Ok(snapshot) => snapshot,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, "Not a snapshot", &error.to_string()),
     };
-    match control.lock().await.apply(snapshot).await {
-        Ok(applied) => json(StatusCode::OK, &applied),
-        Err(refusal) => problem(&refusal),
+    // Carried to its end whoever goes away meanwhile: half of it would be listeners without accepting, and leases that never end.
+    let applying = tokio::task::spawn_local(async move { control.lock().await.apply(snapshot).await });
+    match applying.await {
+        Ok(Ok(applied)) => json(StatusCode::OK, &applied),
+        Ok(Err(refusal)) => problem(&refusal),
+        Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, "Snapshot not applied", &error.to_string()),
     }
 }
 

@@ -232,10 +232,9 @@ impl Through {
                 Look::Wait(flight) => {
                     let outcome = flight.wait().await;
                     // Instances of the table that it began under may be gone.
-                    if let Some(now) = record.now() {
-                        route = now.1;
-                        record.catch_up(now);
-                    }
+                    let Some(now) = record.now() else { return Err(Fault::NoInstance) };
+                    route = now.1;
+                    record.catch_up(now);
                     view = Rc::clone(&record.view);
                     if outcome == Outcome::Unfit {
                         record.worker.unfit.remember(asked.hash, &record.worker.ticker);

@@ -116,9 +116,10 @@ impl Sum {
         }
     }
 
-    /// How many took longer than this; exact where it is a border (a second, its halves and quarters), else at most 4.4 % off.
+    /// How many took longer than this; exact where it is a border (a second, its halves and quarters). Else whoever is within 4.4 %
+    /// of it may count as well: better too strict.
     pub(crate) fn over(&self, limit: Duration) -> u64 {
-        let longer = |bucket: u16| border(usize::from(bucket)) >= limit.as_secs_f64();
+        let longer = |bucket: u16| border(usize::from(bucket) + 1) > limit.as_secs_f64();
         self.filled().filter(|(bucket, _)| longer(*bucket)).map(|(_, count)| count).sum()
     }
 

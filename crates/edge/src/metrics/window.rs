@@ -198,7 +198,8 @@ impl Buckets {
 
     fn since(&self, from: &Self) -> Sum {
         let then: BTreeMap<u16, u64> = from.counts.iter().copied().collect();
-        let counts = self.counts.iter().map(|(bucket, count)| (*bucket, count - then.get(bucket).unwrap_or(&0)));
+        let counts =
+            self.counts.iter().map(|(bucket, count)| (*bucket, count.saturating_sub(*then.get(bucket).unwrap_or(&0))));
         Sum::of(counts, self.nanos.wrapping_sub(from.nanos))
     }
 }
