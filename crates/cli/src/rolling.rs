@@ -28,28 +28,39 @@ pub(crate) fn show(view: &RolloutView, json: bool, context: &Context) -> Result<
 /// Shows each change until it is over or waits for a person; `to_the_end`: else until the new version serves.
 pub(crate) async fn follow(
     client: &Client,
-    mut view: RolloutView,
+    view: RolloutView,
     to_the_end: bool,
     json: bool,
     context: &Context,
 ) -> Result<Exit, Failure> {
+    Ok(follow_to(client, view, to_the_end, json, context).await?.0)
+}
+
+/// The same, with where it ended.
+pub(crate) async fn follow_to(
+    client: &Client,
+    mut view: RolloutView,
+    to_the_end: bool,
+    json: bool,
+    context: &Context,
+) -> Result<(Exit, RolloutView), Failure> {
     show(&view, json, context)?;
     let interrupted = tokio::signal::ctrl_c();
     tokio::pin!(interrupted);
     loop {
         if let Some(exit) = end(&view, to_the_end) {
-            return Ok(exit);
+            return Ok((exit, view));
         }
         tokio::select! {
             signal = &mut interrupted => {
                 signal?;
                 let watch = context.command(&format!("rollout watch {}", view.number));
                 report::note(&format!("the rollout goes on in the background: `{watch}` follows it again"));
-                return Ok(Exit::Interrupted);
+                return Ok((Exit::Interrupted, view));
             }
             () = tokio::time::sleep(INTERVAL) => {}
         }
-        let now = client.rollout(view.number).await.map_err(|error| context.failure(error))?.view;
+        let now = client.rollout_view(view.number).await.map_err(|error| context.failure(error))?;
         if now != view {
             show(&now, json, context)?;
         }

@@ -10,6 +10,7 @@
 //! | `POST /v1/rollouts` | [`Deploy`] → [`RolloutView`]: it has begun, or waits for its turn |
 //! | `GET /v1/rollouts?service=NAME` | → [`RolloutView`]s, newest first |
 //! | `GET /v1/rollouts/N` | → [`RolloutDetail`] |
+//! | `GET /v1/rollouts/N/view` | → [`RolloutView`], without its journal |
 //! | `POST /v1/rollouts/N` | [`RolloutCommand`] → [`RolloutView`] after it |
 //! | `POST /v1/put-back` | [`PutBack`] → [`RolloutView`] of the rollout that it was asked of |
 //! | `GET /v1/journal?limit=N` | → the last N [`JournalEntry`], newest first |

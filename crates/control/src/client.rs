@@ -118,6 +118,11 @@ impl Client {
         self.ask(Method::GET, &format!("/v1/rollouts{query}"), &()).await
     }
 
+    /// How a rollout goes.
+    pub async fn rollout_view(&self, number: u64) -> Result<RolloutView, ClientError> {
+        self.ask(Method::GET, &format!("/v1/rollouts/{number}/view"), &()).await
+    }
+
     /// One rollout, with all that happened to it.
     pub async fn rollout(&self, number: u64) -> Result<RolloutDetail, ClientError> {
         self.ask(Method::GET, &format!("/v1/rollouts/{number}"), &()).await

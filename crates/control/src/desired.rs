@@ -238,11 +238,15 @@ fn wanted(
         Some(release) => {
             let root = releases::root(plan, &service.name, &release.digest.0)?;
             let mut run = releases::moved(&service.run, plan, &root);
-            // Files that are gone must not be made good by those of the folder: then it does not start, and says why.
-            if let (Run::Command(command), false) = (&mut run, root.is_dir())
-                && let Some(program) = command.argv.first_mut()
-            {
-                *program = root.join("gone").display().to_string();
+            // What is not in the release must not be made good by what is in the folder: then it does not start, and says why.
+            if let Run::Command(command) = &mut run {
+                let of_folder = |path: &Path| path.starts_with(&plan.root) && !path.starts_with(&root);
+                let program = command.argv.first().map(PathBuf::from).unwrap_or_default();
+                if !root.is_dir() || of_folder(&program) || of_folder(&command.cwd) {
+                    command.cwd.clone_from(&plan.data);
+                    command.argv =
+                        vec![root.join("what-the-manifest-names-is-not-in-this-release").display().to_string()];
+                }
             }
             run
         }

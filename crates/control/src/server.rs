@@ -46,6 +46,7 @@ pub(crate) async fn serve(listener: UnixListener, data: PathBuf, mailbox: mpsc::
         .route("/v1/run", post(run))
         .route("/v1/rollouts", get(rollouts).post(deploy))
         .route("/v1/rollouts/{number}", get(rollout).post(rollout_command))
+        .route("/v1/rollouts/{number}/view", get(rollout_view))
         .route("/v1/put-back", post(put_back))
         .route("/v1/journal", get(journal))
         .fallback(async || Refused(problem(404, "there is no such call", String::new())))
@@ -190,6 +191,10 @@ async fn rollouts(State(app): State<App>, Query(OfService { service }): Query<Of
 
 async fn rollout(State(app): State<App>, Path(number): Path<u64>) -> Result<Response, Refused> {
     Ok(Json(ask(&app, |reply| Call::Rollout { number, reply }).await?).into_response())
+}
+
+async fn rollout_view(State(app): State<App>, Path(number): Path<u64>) -> Result<Response, Refused> {
+    Ok(Json(ask(&app, |reply| Call::RolloutView { number, reply }).await?).into_response())
 }
 
 async fn rollout_command(

@@ -12,6 +12,7 @@ use mana_edge::snapshot::{
 };
 use mana_manifest::plan::{self, Command, Environment, Plan, Rate, Run, Service};
 
+use crate::desired::FULL_WEIGHT;
 use crate::{paths, slot};
 
 /// Longest time the edge lets requests finish when it is stopped. Short, since nothing accepts new ones meanwhile.
@@ -70,7 +71,8 @@ pub(crate) fn build(plan: &Plan, deployed: &BTreeMap<String, Vec<Deployed>>) -> 
             }
         };
         let leased = deployed.get(&service.name).into_iter().flatten();
-        let lease = leased.filter(|deployed| deployed.leased && deployed.weight > 0).map(lease).next();
+        let lease =
+            leased.filter(|deployed| deployed.leased && (1..FULL_WEIGHT).contains(&deployed.weight)).map(lease).next();
         routes.push(Route { lease, ..route(plan, service, service.name.clone(), "/", target) });
         // Nobody could reach a redirect of a service without hosts.
         for (path, to) in service.redirects.iter().filter(|_| !service.hosts.is_empty()) {

@@ -39,13 +39,18 @@ fn write_program(folder: &Path, version: &str, wrong: &str) {
 
 /// Makes a release, as `mana build` would.
 fn release(ecosystem: &Ecosystem, version: &str, wrong: &str) -> String {
+    release_of(ecosystem, version, version, wrong)
+}
+
+/// A release of a commit whose program says that it is this version.
+fn release_of(ecosystem: &Ecosystem, version: &str, says: &str, wrong: &str) -> String {
     let source = tempfile::tempdir().expect("folder");
-    write_program(source.path(), version, wrong);
+    write_program(source.path(), says, wrong);
     let list = artefact::list(source.path(), &[PROGRAM.to_owned()]).expect("listed");
     let store = Store::new(&paths::releases(&ecosystem.data()), SHOP);
     let digest = store.add_artefact(&list, source.path()).expect("added");
     let record = serde_json::json!({
-        "format": 1, "service": SHOP, "version": version, "digest": digest.as_str(), "commit": "c".repeat(40),
+        "format": 1, "service": SHOP, "version": version, "digest": digest.as_str(), "commit": artefact::Digest::of(version.as_bytes()).as_str()[..40],
         "dirty": false, "author": "Ada", "message": "a change", "committed_at": "2026-01-01T00:00:00Z",
         "built_at": "2026-01-01T00:00:00Z", "took_ms": 1, "toolchain": [], "limits": "", "migrations": [],
         "size_bytes": list.size(), "files": 1, "components": null,
@@ -290,5 +295,125 @@ async fn one_at_a_time_and_a_newer_one_may_take_its_place() {
     assert_eq!((version(&ecosystem).await.as_str(), slots(&ecosystem).await.len()), ("v0", 1));
     let unknown = command(&ecosystem, 99, "ada", Command::Abort).await.expect_err("there is none");
     assert!(unknown.to_string().contains("no such rollout"), "{unknown}");
+    ecosystem.down().await;
+}
+
+#[tokio::test]
+async fn what_waited_goes_to_the_slot_that_does_not_serve_when_its_turn_comes() {
+    let mut ecosystem = up(QUICK).await;
+    release(&ecosystem, "v1", "");
+    release(&ecosystem, "v2", "");
+    let load = Load::on(&ecosystem, SHOP, "/work");
+    let first = deploy(&ecosystem, "v1").await.number;
+    let second = deploy(&ecosystem, "v2").await.number;
+    reaches(&ecosystem, first, &["done"]).await;
+    let canary = reaches(&ecosystem, second, &["canary"]).await;
+    assert_eq!((canary.old.slot.as_str(), canary.old.version.as_deref()), ("green", Some("v1")));
+    reaches(&ecosystem, second, &["done"]).await;
+    load.end().await;
+    assert_eq!(slots(&ecosystem).await, [("blue".to_owned(), "v2".to_owned())]);
+    ecosystem.down().await;
+}
+
+#[tokio::test]
+async fn a_rollback_means_the_rollout_that_is_under_way_and_asked_twice_keeps_nobody_waiting() {
+    let mut ecosystem = up(WARM).await;
+    release(&ecosystem, "v1", "");
+    // The same files, of another commit.
+    assert_eq!(release_of(&ecosystem, "v1-again", "v1", ""), release(&ecosystem, "v1", ""));
+    release(&ecosystem, "v2", "");
+    let first = deploy(&ecosystem, "v1").await.number;
+    reaches(&ecosystem, first, &["window"]).await;
+    let waiting = deploy(&ecosystem, "v2").await.number;
+    let put_back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None };
+    assert_eq!(ecosystem.client().await.put_back(&put_back).await.expect("taken").number, first);
+    reaches(&ecosystem, first, &["rolled-back"]).await;
+    // Then it is the next one's turn.
+    reaches(&ecosystem, waiting, &["window"]).await;
+    for _ in 0..3 {
+        ecosystem.client().await.put_back(&put_back).await.expect("taken");
+        reaches(&ecosystem, waiting, &["rolled-back"]).await;
+    }
+    let retried = command(&ecosystem, first, "ada", Command::Retry).await.expect_err("another one came after it");
+    assert!(retried.to_string().contains("after it"), "{retried}");
+    let last = deploy(&ecosystem, "v2").await.number;
+    reaches(&ecosystem, last, &["window"]).await;
+    assert_eq!(version(&ecosystem).await, "v2");
+    ecosystem.down().await;
+}
+
+#[tokio::test]
+async fn the_way_back_does_not_migrate() {
+    let quick = format!("migrate = [\"migrate\"]\n{QUICK}");
+    let mut ecosystem = Ecosystem::start().await;
+    let migrations = ecosystem.folder.path().join("migrations");
+    write_program(ecosystem.folder.path(), "v0", "");
+    let shop = shop(&quick).env("MIGRATIONS", &migrations.display().to_string());
+    ecosystem.up(&[shop]).await;
+    let migrated = || std::fs::read_to_string(&migrations).expect("written").lines().count();
+    release(&ecosystem, "v1", "");
+    let load = Load::on(&ecosystem, SHOP, "/work");
+    let number = deploy(&ecosystem, "v1").await.number;
+    reaches(&ecosystem, number, &["done"]).await;
+    assert_eq!(migrated(), 2, "each version once");
+    let put_back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None };
+    ecosystem.client().await.put_back(&put_back).await.expect("taken");
+    reaches(&ecosystem, number, &["rolled-back"]).await;
+    load.end().await;
+    assert_eq!((version(&ecosystem).await.as_str(), migrated()), ("v0", 2));
+    ecosystem.down().await;
+}
+
+#[tokio::test]
+async fn an_edge_that_is_replaced_in_the_canary_begins_the_window_anew() {
+    let mut ecosystem = up("rollout = { canary = [\"20% 4s\"], warm = \"1h\", requests = 20 }").await;
+    release(&ecosystem, "v1", "");
+    let load = Load::on(&ecosystem, SHOP, "/work");
+    let number = deploy(&ecosystem, "v1").await.number;
+    reaches(&ecosystem, number, &["canary"]).await;
+    ecosystem.restart("edge").await;
+    let view = reaches(&ecosystem, number, &["window", "held", "rolled-back"]).await;
+    assert_eq!(view.stage, "window", "{view:#?}");
+    load.end().await;
+    ecosystem.down().await;
+}
+
+#[tokio::test]
+async fn what_is_down_is_replaced_without_being_waited_for() {
+    let mut ecosystem = Ecosystem::start().await;
+    write_program(ecosystem.folder.path(), "v0", "CRASH_AT_START=1");
+    let events = ecosystem.apply(&[shop(WARM)]).await;
+    support::all(events).await;
+    release(&ecosystem, "v1", "");
+    let number = deploy(&ecosystem, "v1").await.number;
+    let view = reaches(&ecosystem, number, &["done", "aborted", "stuck", "rolled-back"]).await;
+    assert_eq!(view.stage, "done", "{view:#?}");
+    assert_eq!(version(&ecosystem).await, "v1");
+    until("the old one is gone", async || (slots(&ecosystem).await.len() == 1).then_some(())).await;
+    ecosystem.down().await;
+}
+
+#[tokio::test]
+async fn a_release_without_its_program_is_not_the_folders() {
+    let mut ecosystem = up(WARM).await;
+    release(&ecosystem, "v1", "");
+    // The program moved since; the release has it in its old place only.
+    std::fs::create_dir_all(ecosystem.folder.path().join("dist")).expect("made");
+    let moved = ecosystem.folder.path().join("dist/shop");
+    std::fs::copy(ecosystem.folder.path().join(PROGRAM), moved).expect("copied");
+    ecosystem.up(&[Service::new(SHOP).command("dist/shop").with(WARM)]).await;
+    let number = deploy(&ecosystem, "v1").await.number;
+    let view = reaches(&ecosystem, number, &["aborted", "window"]).await;
+    assert_eq!(view.stage, "aborted", "{view:#?}");
+    assert!(view.why.expect("a reason").contains("not-in-this-release"));
+    let nowhere = Deploy {
+        service: SHOP.into(),
+        release: None,
+        by: "ada".into(),
+        supersede: false,
+        pause_at: Some("migrating".into()),
+    };
+    let refused = ecosystem.client().await.deploy(&nowhere).await.expect_err("there is no such stage");
+    assert!(refused.to_string().contains("no stage `migrating`"), "{refused}");
     ecosystem.down().await;
 }

@@ -37,9 +37,16 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         let Running { client, .. } = context.running().await?;
         let view = client.put_back(&put_back).await.map_err(|error| context.failure(error))?;
         // What was asked for is that it goes back.
-        Ok(match rolling::follow(&client, view, true, args.json, context).await? {
-            Exit::RolledBack => Exit::Ok,
-            other => other,
+        let (exit, view) = rolling::follow_to(&client, view, true, args.json, context).await?;
+        Ok(match view.stage.as_str() {
+            "rolled-back" | "aborted" | "superseded" => Exit::Ok,
+            "done" => {
+                return Err(Failure::Failed {
+                    what: format!("the version before could not be started again; {} serves on", view.version),
+                    help: format!("`{}` says why", context.command(&format!("rollout show {}", view.number))),
+                });
+            }
+            _ => exit,
         })
     })
 }

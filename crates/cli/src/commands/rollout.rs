@@ -125,8 +125,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     match &args.what {
         What::Watch { number, json } => block_on(async {
             let Running { client, .. } = context.running().await?;
-            let detail = client.rollout(*number).await.map_err(|error| context.failure(error))?;
-            rolling::follow(&client, detail.view, true, *json, context).await
+            let view = client.rollout_view(*number).await.map_err(|error| context.failure(error))?;
+            rolling::follow(&client, view, true, *json, context).await
         }),
         What::Show { number, json } => block_on(async {
             let Running { client, .. } = context.running().await?;
@@ -135,7 +135,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         }),
         What::Approve { one, comment } => block_on(async {
             let Running { client, .. } = context.running().await?;
-            let view = client.rollout(one.number).await.map_err(|error| context.failure(error))?.view;
+            let view = client.rollout_view(one.number).await.map_err(|error| context.failure(error))?;
             let digest = Digest(view.new.digest.unwrap_or_default());
             command(one, Command::Approve { digest, comment: comment.clone() }, context).await
         }),

@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         };
         while !serves(&view) && !view.over && view.why.is_none() {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            view = client.rollout(view.number).await.map_err(|error| context.failure(error))?.view;
+            view = client.rollout_view(view.number).await.map_err(|error| context.failure(error))?;
         }
         rolling::show(&view, args.json, context)?;
         Ok(if serves(&view) { Exit::Ok } else { Exit::Failed })

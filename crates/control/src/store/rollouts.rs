@@ -29,6 +29,8 @@ pub(crate) struct RolloutRow {
     pub(crate) begun_at: String,
     /// How it ended; `None`: it has not.
     pub(crate) ended: Option<String>,
+    /// As it was then.
+    pub(crate) state: Option<State>,
 }
 
 /// An entry of a rollout's journal.
@@ -62,6 +64,13 @@ impl Store {
         })
     }
 
+    /// Which slot plays green is known when its turn comes.
+    pub(crate) fn set_green(&mut self, id: RolloutId, green: Slot) -> Result<(), StoreError> {
+        self.write("writing down where a release goes", Sync::Full, |db| {
+            db.execute("UPDATE rollouts SET green = ?2 WHERE number = ?1", params![id.0.cast_signed(), green]).map(drop)
+        })
+    }
+
     /// One that was never begun.
     pub(crate) fn forget_rollout(&mut self, id: RolloutId) -> Result<(), StoreError> {
         self.write("forgetting a rollout", Sync::Full, |db| {
@@ -69,23 +78,26 @@ impl Store {
         })
     }
 
-    /// Writes down what happened to a rollout and what follows from it, and how it ended where it has.
+    /// Writes down what happened to a rollout and what follows from it; `state`: where that leads, which stays where it is over.
     pub(crate) fn journal_rollout(
         &mut self,
         id: RolloutId,
         event: &Event,
         effects: &[Intent],
-        ended: Option<&str>,
+        state: &State,
     ) -> Result<(), StoreError> {
         let what = "writing a rollout's journal";
         let (event, effects, at) = (json(what, event)?, json(what, &effects)?, clock::timestamp().to_string());
+        let ended = state.is_final().then(|| state.stage().name());
+        let state = state.is_final().then(|| json(what, state)).transpose()?;
         self.write(what, Sync::Full, |db| {
             db.execute(
                 "INSERT INTO rollout_journal (rollout, number, at, event, effects) VALUES
                      (?1, (SELECT coalesce(max(number), 0) + 1 FROM rollout_journal WHERE rollout = ?1), ?2, ?3, ?4)",
                 params![id.0.cast_signed(), at, event, effects],
             )?;
-            db.execute("UPDATE rollouts SET ended = ?2 WHERE number = ?1", params![id.0.cast_signed(), ended]).map(drop)
+            let query = "UPDATE rollouts SET ended = ?2, state = ?3 WHERE number = ?1";
+            db.execute(query, params![id.0.cast_signed(), ended, state]).map(drop)
         })
     }
 
@@ -93,7 +105,7 @@ impl Store {
     pub(crate) fn rollouts(&self, service: Option<&str>) -> Result<Vec<RolloutRow>, StoreError> {
         let read = || -> rusqlite::Result<Vec<RolloutRow>> {
             let mut query = self.db.prepare(
-                "SELECT number, service, plan, green, begun_at, ended FROM rollouts
+                "SELECT number, service, plan, green, begun_at, ended, state FROM rollouts
                      WHERE ?1 IS NULL OR service = ?1 ORDER BY number DESC",
             )?;
             query.query_map([service], rollout)?.collect()
@@ -103,7 +115,7 @@ impl Store {
 
     /// One rollout.
     pub(crate) fn rollout(&self, id: RolloutId) -> Result<Option<RolloutRow>, StoreError> {
-        let query = "SELECT number, service, plan, green, begun_at, ended FROM rollouts WHERE number = ?1";
+        let query = "SELECT number, service, plan, green, begun_at, ended, state FROM rollouts WHERE number = ?1";
         let read = self.db.query_row(query, [id.0.cast_signed()], rollout).optional();
         read.map_err(sqlite("reading a rollout"))
     }
@@ -112,15 +124,24 @@ impl Store {
     pub(crate) fn releases_in_use(&self) -> Result<BTreeSet<String>, StoreError> {
         let mut digests: BTreeSet<String> =
             self.slots()?.into_values().filter_map(|slot| Some(slot.release?.digest.0)).collect();
-        let mut last = BTreeSet::new();
+        let mut newest = BTreeSet::new();
         for row in self.rollouts(None)? {
-            if last.insert(row.service.clone()) || row.ended.is_none() {
-                let events = self.rollout_journal(row.id)?.into_iter().map(|entry| entry.event);
-                let state = State::fold(row.id, row.plan, events);
+            let is_last = self.lane(&row.service)?.is_some_and(|lane| lane.last() == Some(row.id));
+            if newest.insert(row.service.clone()) || is_last || row.ended.is_none() {
+                let state = self.rollout_state(row)?;
                 digests.extend(state.blue().into_iter().chain(state.green()).map(|release| release.digest.0.clone()));
             }
         }
         Ok(digests)
+    }
+
+    /// What is known of a rollout.
+    pub(crate) fn rollout_state(&self, row: RolloutRow) -> Result<State, StoreError> {
+        if let Some(state) = row.state {
+            return Ok(state);
+        }
+        let events = self.rollout_journal(row.id)?.into_iter().map(|entry| entry.event);
+        Ok(State::fold(row.id, row.plan, events))
     }
 
     /// The whole journal of a rollout, oldest first.
@@ -165,6 +186,11 @@ fn rollout(row: &Row<'_>) -> rusqlite::Result<RolloutRow> {
         green: row.get(3)?,
         begun_at: row.get(4)?,
         ended: row.get(5)?,
+        state: row
+            .get::<_, Option<String>>(6)?
+            .map(|text| serde_json::from_str(&text))
+            .transpose()
+            .map_err(|error| rusqlite::Error::FromSqlConversionFailure(6, Type::Text, error.into()))?,
     })
 }
 
@@ -179,7 +205,7 @@ fn parsed<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result
 
 #[cfg(test)]
 mod tests {
-    use mana_delivery::rollout::{Digest, Operator, Time, What};
+    use mana_delivery::rollout::{Command, Digest, Operator, Time, What};
 
     use super::*;
 
@@ -188,21 +214,28 @@ mod tests {
         let mut store = Store::in_memory();
         let plan = Plan::new("v1", Digest("d".into()), Operator("ada".into()));
         let first = store.begin_rollout("chat", &plan, Slot::Green).expect("write");
-        let event = |up_ms| Event { at: Time { up_ms, wall_ms: 7 }, what: What::Tick };
-        store.journal_rollout(first, &event(1), &[], None).expect("write");
-        store.journal_rollout(first, &event(2), &[], Some("done")).expect("write");
+        store.set_green(first, Slot::Blue).expect("write");
+        let abort = What::Command { by: Operator("ada".into()), command: Command::Abort };
+        let event = |up_ms, what: &What| Event { at: Time { up_ms, wall_ms: 7 }, what: what.clone() };
+        let mut state = State::new(first, plan.clone());
+        store.journal_rollout(first, &event(1, &What::Tick), &[], &state).expect("write");
+        let row = store.rollout(first).expect("read").expect("there");
+        assert_eq!((row.ended, row.state, row.green), (None, None, Slot::Blue));
+        let effects = state.step(event(2, &abort)).effects;
+        store.journal_rollout(first, &event(2, &abort), &effects, &state).expect("write");
         let journal = store.rollout_journal(first).expect("read");
         assert_eq!(journal.iter().map(|row| row.number).collect::<Vec<_>>(), [1, 2]);
-        assert_eq!((&journal[1].event, journal[1].effects.len()), (&event(2), 0));
+        assert_eq!((&journal[1].event, &journal[1].effects), (&event(2, &abort), &effects));
         let row = store.rollout(first).expect("read").expect("there");
-        assert_eq!((row.plan, row.green, row.ended.as_deref()), (plan.clone(), Slot::Green, Some("done")));
+        assert_eq!((&row.plan, row.ended.as_deref(), row.state.as_ref()), (&plan, Some("aborted"), Some(&state)));
+        assert_eq!(store.rollout_state(row).expect("read"), state);
         assert_eq!(store.lane("chat").expect("read"), None);
         let lane = Lane::default();
         store.set_lane("chat", &lane).expect("write");
         assert_eq!(store.lane("chat").expect("read"), Some(lane));
         for _ in 0..MAX_OF_A_SERVICE {
             let id = store.begin_rollout("chat", &plan, Slot::Blue).expect("write");
-            store.journal_rollout(id, &event(1), &[], Some("done")).expect("write");
+            store.journal_rollout(id, &event(2, &abort), &[], &state).expect("write");
         }
         assert_eq!(store.rollout(first).expect("read"), None);
         assert!(store.rollout_journal(first).expect("read").is_empty(), "its journal goes with it");

@@ -89,7 +89,8 @@ pub(super) const STEPS: &[&str] = &[
         plan TEXT NOT NULL,         -- rollout::Plan as JSON
         green TEXT NOT NULL CHECK (green IN ('blue', 'green')),
         begun_at TEXT NOT NULL,
-        ended TEXT                  -- how; absent: it has not
+        ended TEXT,                 -- how; absent: it has not
+        state TEXT                  -- rollout::State as JSON, once it has ended
     ) STRICT;
     CREATE INDEX rollouts_of_a_service ON rollouts (service, number);
 

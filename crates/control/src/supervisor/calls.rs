@@ -5,7 +5,7 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use mana_delivery::rollout::Command;
-use mana_manifest::plan::Plan;
+use mana_manifest::plan::{self, Plan, Run};
 use mana_runtime::lifecycle::{Phase, What};
 use mana_runtime::ports::Ports;
 use secrecy::ExposeSecret;
@@ -41,6 +41,8 @@ pub(crate) enum Call {
     /// Which rollouts were there?
     Rollouts { service: Option<String>, reply: Reply<Vec<RolloutView>> },
     /// How does one go?
+    RolloutView { number: u64, reply: Reply<RolloutView> },
+    /// What happened to one?
     Rollout { number: u64, reply: Reply<RolloutDetail> },
     /// A person wants something of one.
     RolloutCommand { number: u64, by: String, command: Command, reply: Reply<RolloutView> },
@@ -60,6 +62,7 @@ impl fmt::Debug for Call {
             Self::Run { .. } => "Run",
             Self::Deploy { .. } => "Deploy",
             Self::Rollouts { .. } => "Rollouts",
+            Self::RolloutView { .. } => "RolloutView",
             Self::Rollout { .. } => "Rollout",
             Self::RolloutCommand { .. } => "RolloutCommand",
             Self::PutBack { .. } => "PutBack",
@@ -93,6 +96,7 @@ impl Supervisor {
             Call::Run { request, reply } => drop(reply.send(self.one_off(&request))),
             Call::Deploy { request, reply } => drop(reply.send(self.begin_deploy(&request))),
             Call::Rollouts { service, reply } => drop(reply.send(self.rollout_views(service.as_deref()))),
+            Call::RolloutView { number, reply } => drop(reply.send(self.rollout_view(number))),
             Call::Rollout { number, reply } => drop(reply.send(self.rollout_detail(number))),
             Call::RolloutCommand { number, by, command, reply } => {
                 drop(reply.send(self.rollout_command(number, &by, command)));
@@ -121,6 +125,16 @@ impl Supervisor {
                 plan.ecosystem,
                 plan.environment.as_str()
             )));
+        }
+        for (rollout, service) in self.rollouts.under_way() {
+            let is_program =
+                |planned: &&plan::Service| planned.name == service && matches!(planned.run, Run::Command(_));
+            if plan.services.iter().find(is_program).is_none() {
+                return Err(conflict(format!(
+                    "rollout {rollout} of {service} is under way, and the manifest has no such program any more; \
+                     wait for its end, or `mana rollout abort {rollout}`"
+                )));
+            }
         }
         let made = secrets::generate(&self.data, &plan.secrets).map_err(|error| internal(&error))?;
         if !made.is_empty() {

@@ -420,7 +420,11 @@ impl Supervisor {
                 }
             }
             Action::Stop { key } => self.step(key, What::Stop),
-            Action::Forget { key } => drop(self.places.remove(&key)),
+            Action::Forget { key } => {
+                self.places.remove(&key);
+                // Somebody may have waited for it to be gone.
+                self.changed = true;
+            }
         }
     }
 

@@ -110,6 +110,11 @@ impl Lane {
         self.active
     }
 
+    /// The one that was active last.
+    pub fn last(&self) -> Option<RolloutId> {
+        self.last
+    }
+
     /// Those that wait, in order.
     pub fn waiting(&self) -> impl Iterator<Item = RolloutId> + '_ {
         self.waiting.iter().copied()

@@ -35,7 +35,12 @@ impl Supervisor {
         let by = operator(&request.by)?;
         let mut plan: Plan = plan::plan(service, &release, &by);
         if let Some(name) = &request.pause_at {
-            plan.pause_at.insert(stage(name)?);
+            let stage = stage(name)?;
+            if !plan.has(stage, self.live(&service.name).is_some()) {
+                let what = format!("a rollout of {} has no stage `{name}`, so it would not stop there", service.name);
+                return Err(problem(422, "there is no such stage to pause at", what));
+            }
+            plan.pause_at.insert(stage);
         }
         plan.check().map_err(|error| conflict(error.to_string()))?;
         let service = service.name.clone();
@@ -51,6 +56,11 @@ impl Supervisor {
     pub(in crate::supervisor) fn rollout_views(&self, service: Option<&str>) -> Result<Vec<RolloutView>, Problem> {
         let rows = self.store.rollouts(service).map_err(|error| internal(&error))?;
         rows.iter().map(|row| self.view(row)).collect()
+    }
+
+    /// How one rollout goes.
+    pub(in crate::supervisor) fn rollout_view(&self, id: u64) -> Result<RolloutView, Problem> {
+        self.view_of(RolloutId(id))
     }
 
     /// One rollout with its whole journal.
@@ -74,6 +84,9 @@ impl Supervisor {
         by: &str,
         command: Command,
     ) -> Result<RolloutView, Problem> {
+        if matches!(command, Command::Supersede { .. }) {
+            return Err(problem(422, "nobody supersedes by hand", "`mana deploy --supersede` does"));
+        }
         let (id, by) = (RolloutId(id), operator(by)?);
         let Some(rollout) = self.rollouts.known.get(&id) else {
             return Err(self.unknown(id));
@@ -86,7 +99,13 @@ impl Supervisor {
             self.store.set_lane(&service, &lane).map_err(|error| internal(&error))?;
             self.rollouts.lanes.insert(service, lane);
         }
-        match self.take(id, What::Command { by, command }) {
+        let reply = self.take(id, What::Command { by, command });
+        // What did not move after all does not keep others waiting.
+        let still_over = self.rollouts.known.get(&id).filter(|rollout| rollout.state.is_final());
+        if let Some(service) = still_over.map(|rollout| rollout.service.clone()) {
+            self.over(id, &service);
+        }
+        match reply {
             Some(Reply::Refused(refusal)) => Err(conflict(refusal.to_string())),
             Some(Reply::Taken | Reply::Already | Reply::Late) => self.view_of(id),
             None => Err(problem(503, "it cannot be written down", "see the control plane's log, then ask again")),
@@ -105,7 +124,7 @@ impl Supervisor {
             found.ok_or_else(|| problem(422, "there is no such slot", format!("`{name}` is not one of blue, green")))
         });
         let slot = slot.transpose()?;
-        let Some(id) = self.rollouts.last(service) else {
+        let Some(id) = self.rollouts.meant(service) else {
             return Err(conflict(format!("nothing was rolled out for {service} yet; `mana deploy {service}` does")));
         };
         let Some(rollout) = self.rollouts.known.get(&id) else { return Err(self.unknown(id)) };
@@ -140,8 +159,7 @@ impl Supervisor {
         if let Some(Rollout { state, .. }) = self.rollouts.known.get(&row.id) {
             return Ok(state.clone());
         }
-        let journal = self.store.rollout_journal(row.id).map_err(|error| internal(&error))?;
-        Ok(State::fold(row.id, row.plan.clone(), journal.into_iter().map(|entry| entry.event)))
+        self.store.rollout_state(row.clone()).map_err(|error| internal(&error))
     }
 
     fn view(&self, row: &RolloutRow) -> Result<RolloutView, Problem> {

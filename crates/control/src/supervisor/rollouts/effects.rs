@@ -7,6 +7,7 @@ use mana_delivery::rollout::{
     self as delivery, Effect, Generation, Intent, News, Outcome, Percent, Release, RolloutId, Since,
 };
 use mana_edge::admin::{self, Client, ClientError};
+use mana_release::store::Store;
 
 use super::reading::{reading, warming_up};
 use super::{Found, Rollout, Told, Working, plan};
@@ -17,6 +18,8 @@ use crate::supervisor::place::Place;
 use crate::supervisor::{Message, Supervisor};
 use crate::{paths, releases};
 
+/// The status with which the edge says that it does not know a generation.
+const NOT_FOUND: u16 = 404;
 /// Longest time one answer of the edge may take.
 const EDGE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -28,7 +31,7 @@ impl Supervisor {
             return None;
         }
         match &intent.effect {
-            Effect::Scan { digest } => self.scan(id, intent, digest.clone()),
+            Effect::Scan { digest } => self.scan(id, intent, digest),
             Effect::AskApproval { release } => {
                 let service = rollout.service.clone();
                 let asked = format!("{id}: {} waits for an approval: `mana rollout approve {id}`", release.version);
@@ -38,9 +41,9 @@ impl Supervisor {
             Effect::EnsureRunning { slot, release } => self.ensure_running(id, intent, *slot, release),
             Effect::Verify { slot, digest } => self.verify(rollout, *slot, digest),
             Effect::EnsureWeights { green, generation, .. } => {
-                self.ensure_weights(id, Some(*green), *generation, intent)
+                self.ensure_weights(id, Some(*green), *generation, intent.key.n)
             }
-            Effect::EnsureUnrouted { generation } => self.ensure_weights(id, None, *generation, intent),
+            Effect::EnsureUnrouted { generation } => self.ensure_weights(id, None, *generation, intent.key.n),
             Effect::RenewLease { .. } => self.renew_lease(id, intent),
             Effect::Measure { since, window } => self.measure(id, intent, *since, *window),
             Effect::EnsureStopped { slot, .. } => self.ensure_stopped(id, *slot),
@@ -82,13 +85,13 @@ impl Supervisor {
         Client::new(paths::edge_socket(&self.data)).timeout(EDGE_TIMEOUT)
     }
 
-    fn scan(&mut self, id: RolloutId, intent: &Intent, digest: delivery::Digest) -> Option<Outcome> {
+    fn scan(&mut self, id: RolloutId, intent: &Intent, digest: &delivery::Digest) -> Option<Outcome> {
         let rollout = self.rollouts.known.get(&id)?;
         let (plan, service) = (self.desired.as_ref()?.plan.clone(), rollout.service.clone());
+        let release = Release { version: rollout.state.plan().version.clone(), digest: digest.clone() };
         self.work(id, intent.key.n, async move {
             let scanned = tokio::task::spawn_blocking(move || {
-                let release =
-                    releases::store(&plan, &service).find(Some(&digest.0)).map_err(|error| error.to_string())?;
+                let release = recorded(&releases::store(&plan, &service), &release)?;
                 let report = releases::scan(&plan, &release).map_err(|error| error.to_string())?;
                 if report.stops {
                     return Err(format!("`mana scan {service} {}` says what was found", release.id()));
@@ -124,6 +127,10 @@ impl Supervisor {
             let hopeless = own.find(|place| place.life.failing() || is_blocked(place));
             return hopeless.map(|place| Outcome::Failed { reason: why(place, self.clock.now()) });
         }
+        if let Some(wanted) = wanted.filter(|wanted| wanted.weight > 0) {
+            let reason = format!("{slot} gets {} % of the requests and runs something else", wanted.weight);
+            return Some(Outcome::Failed { reason });
+        }
         let Some(released) = plan::released(release) else {
             self.deploy(id, intent, release);
             return None;
@@ -133,7 +140,7 @@ impl Supervisor {
             let release = released.clone();
             let verified = tokio::task::spawn_blocking(move || {
                 let store = releases::store(&plan, &service);
-                let release = store.find(Some(&release.digest.0)).map_err(|error| error.to_string())?;
+                let release = recorded(&store, &release)?;
                 store.verified_root(&release).map_err(|error| error.to_string())
             });
             match verified.await {
@@ -147,14 +154,17 @@ impl Supervisor {
 
     /// A slot runs that release from now on: reconciliation brings it up.
     pub(super) fn deploy(&mut self, id: RolloutId, intent: &Intent, release: &Release) {
-        let Effect::EnsureRunning { slot, .. } = &intent.effect else { return };
+        let Effect::EnsureRunning { slot: part, .. } = &intent.effect else { return };
         let Some(rollout) = self.rollouts.known.get(&id) else { return };
-        let (service, slot) = (rollout.service.clone(), rollout.slot(*slot));
+        let (service, slot) = (rollout.service.clone(), rollout.slot(*part));
         let deployed = Secrets::load(&self.data).map_err(|error| error.to_string()).and_then(|secrets| {
             let desired = self.desired.as_mut().ok_or("nothing is applied")?;
-            desired
-                .deploy(&service, slot, plan::released(release), &secrets)
-                .ok_or_else(|| format!("the manifest says of no program {service}"))
+            let deployed = desired.deploy(&service, slot, plan::released(release), &secrets);
+            // The way back never migrates: the schema is that of the newer version, which the older one bears.
+            if let (delivery::Slot::Blue, Some(wanted)) = (part, desired.find_mut(&service, slot)) {
+                wanted.migrated = Some(wanted.version.spec.clone());
+            }
+            deployed.ok_or_else(|| format!("the manifest names no program for {service}"))
         });
         match deployed {
             Ok(()) => self.remember_slots(),
@@ -165,12 +175,13 @@ impl Supervisor {
         }
     }
 
-    fn remember_slots(&mut self) {
+    /// Writes down what the slots should run. Where that fails it is tried again, and nothing that rests on it is done.
+    pub(super) fn remember_slots(&mut self) {
         self.changed = true;
-        if let Some(desired) = &self.desired {
-            let rows = desired.rows();
-            Self::complain(self.store.set_slots(&rows));
-        }
+        let Some(desired) = &self.desired else { return };
+        let written = self.store.set_slots(&desired.rows());
+        self.rollouts.unsaved = written.is_err();
+        Self::complain(written);
     }
 
     fn verify(&self, rollout: &Rollout, part: delivery::Slot, digest: &delivery::Digest) -> Option<Outcome> {
@@ -180,8 +191,12 @@ impl Supervisor {
         if runs != *digest {
             return Some(Outcome::Passed { digest: runs });
         }
-        // Not yet is no answer: the stage has its deadline, and what is lost is said by itself.
-        (self.health(rollout, part) == delivery::Health::Ready).then_some(Outcome::Passed { digest: runs })
+        match self.health(rollout, part) {
+            delivery::Health::Ready => Some(Outcome::Passed { digest: runs }),
+            delivery::Health::Lost(why) => Some(Outcome::Failed { reason: format!("{part} is not ready: {why}") }),
+            // Not yet is no answer: the stage has its deadline.
+            delivery::Health::Unknown => None,
+        }
     }
 
     /// `green`: its share; `None`: the service has no slot that serves.
@@ -190,7 +205,7 @@ impl Supervisor {
         id: RolloutId,
         green: Option<Percent>,
         generation: Generation,
-        intent: &Intent,
+        n: u64,
     ) -> Option<Outcome> {
         let rollout = self.rollouts.known.get(&id)?;
         let newest = rollout.state.traffic().generation;
@@ -214,7 +229,7 @@ impl Supervisor {
             }
         }
         let weights = slots.map(|part| (rollout.slot(part), share(part)));
-        let begins = rollout.weights_for != Some(intent.key.n);
+        let begins = rollout.weights_for != Some(n);
         let desired = self.desired.as_mut()?;
         let mut changed = false;
         for (slot, weight) in weights {
@@ -226,8 +241,13 @@ impl Supervisor {
             self.remember_slots();
         }
         if begins && let Some(rollout) = self.rollouts.known.get_mut(&id) {
-            rollout.weights_for = Some(intent.key.n);
+            rollout.weights_for = Some(n);
             rollout.weights_since = None;
+            // Even where it serves them already: counts, and a lease, begin with the generation in which it takes them again.
+            self.edge.doubt();
+        }
+        if self.rollouts.unsaved {
+            return None;
         }
         let wanted = self.snapshot()?;
         if !self.edge.is_served(&wanted) {
@@ -268,10 +288,11 @@ impl Supervisor {
         let client = self.edge_client();
         self.work(id, intent.key.n, async move {
             let measured = count(&client, &service, since, slow, window, green, blue).await;
-            Found::Outcome(match measured {
-                Ok(reading) => Outcome::Measured { reading },
-                Err(error) => Outcome::Unknown { reason: error.to_string() },
-            })
+            match measured {
+                Ok(reading) => Found::Outcome(Outcome::Measured { reading }),
+                Err(ClientError::Refused(refusal)) if refusal.status == NOT_FOUND => Found::Forgotten,
+                Err(error) => Found::Outcome(Outcome::Unknown { reason: error.to_string() }),
+            }
         });
         None
     }
@@ -287,6 +308,9 @@ impl Supervisor {
             }
             self.desired.as_mut()?.vacate(&service, slot);
             self.remember_slots();
+        }
+        if self.rollouts.unsaved {
+            return None;
         }
         let gone = !self.places.values().any(|place| place.service == service && place.slot == slot);
         gone.then_some(Outcome::Done)
@@ -312,6 +336,15 @@ async fn count(
         }
     };
     Ok(reading(&whole, warm.as_ref(), window, green, blue))
+}
+
+/// The record of exactly this release: two commits may have given the same files.
+fn recorded(store: &Store, release: &Release) -> Result<mana_release::record::Release, String> {
+    let all = store.all().map_err(|error| error.to_string())?;
+    let same = |other: &&mana_release::record::Release| other.digest.as_str() == release.digest.0;
+    let exactly = all.iter().filter(same).find(|other| other.version == release.version);
+    let found = exactly.or_else(|| all.iter().find(same)).cloned();
+    found.ok_or_else(|| format!("the release {} ({}) is not there any more", release.version, release.digest))
 }
 
 fn runs(wanted: &Wanted, release: &Release) -> bool {

@@ -11,7 +11,7 @@ mod effects;
 mod plan;
 mod reading;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mana_delivery::rollout::lane::{Lane, Order, Request};
@@ -43,6 +43,8 @@ pub(crate) enum Found {
     Outcome(Outcome),
     /// The release's files are as they were released.
     Verified(Release),
+    /// The edge does not know since when it serves these weights: it is another one, or served many others meanwhile.
+    Forgotten,
 }
 
 /// What a task that carries out an effect found out.
@@ -60,6 +62,8 @@ pub(super) struct Rollouts {
     lanes: BTreeMap<String, Lane>,
     /// Those that are not over, and the last one of each service: it may be gone back on.
     known: BTreeMap<RolloutId, Rollout>,
+    /// What the slots should run is not on disk yet: nothing that rests on it is called done.
+    unsaved: bool,
 }
 
 #[derive(Debug)]
@@ -121,33 +125,40 @@ impl Rollouts {
         self.known.values().filter_map(|rollout| rollout.wake).min()
     }
 
-    /// The slot of a service whose weight is a lease.
+    /// The slot of a service whose weight is a lease: a new version's, as long as it has not everything.
     pub(super) fn leased(&self, service: &str) -> Option<Slot> {
-        let mut canaries = self.known.values().filter(|rollout| {
-            rollout.service == service && matches!(rollout.state.phase(), delivery::Phase::Canary(_))
-        });
-        canaries.next().map(|rollout| rollout.green)
+        let mut open = self.known.values().filter(|rollout| rollout.service == service && !rollout.state.is_final());
+        open.find(|rollout| rollout.state.traffic().moved).map(|rollout| rollout.green)
     }
 
-    fn last(&self, service: &str) -> Option<RolloutId> {
-        self.known.iter().rev().find(|(_, rollout)| rollout.service == service).map(|(id, _)| *id)
+    /// The one that a person means who names the service: that under way, or the last one that was.
+    fn meant(&self, service: &str) -> Option<RolloutId> {
+        let lane = self.lanes.get(service);
+        let newest = || self.known.iter().rev().find(|(_, rollout)| rollout.service == service).map(|(id, _)| *id);
+        lane.and_then(|lane| lane.active().or(lane.last())).or_else(newest)
+    }
+
+    /// Services with a rollout that is not over.
+    pub(super) fn under_way(&self) -> impl Iterator<Item = (RolloutId, &str)> {
+        let open = self.known.iter().filter(|(_, rollout)| !rollout.state.is_final());
+        open.map(|(id, rollout)| (*id, rollout.service.as_str()))
     }
 }
 
 impl Supervisor {
     /// Reads what is written down of rollouts. What it leads to waits for [`Supervisor::go_on_with_rollouts`].
     pub(super) fn recall_rollouts(&mut self) -> Result<(), StoreError> {
-        let mut last = std::collections::BTreeSet::new();
+        let mut newest = BTreeSet::new();
         for row in self.store.rollouts(None)? {
-            if !last.contains(&row.service)
-                && let Some(lane) = self.store.lane(&row.service)?
-            {
+            let is_newest = newest.insert(row.service.clone());
+            if is_newest && let Some(lane) = self.store.lane(&row.service)? {
                 self.rollouts.lanes.insert(row.service.clone(), lane);
             }
-            if last.insert(row.service.clone()) || row.ended.is_none() {
-                let events = self.store.rollout_journal(row.id)?.into_iter().map(|entry| entry.event);
-                let state = State::fold(row.id, row.plan, events);
-                self.rollouts.known.insert(row.id, Rollout::new(row.service, row.green, state));
+            let is_last = self.rollouts.lanes.get(&row.service).is_some_and(|lane| lane.last() == Some(row.id));
+            if is_newest || is_last || row.ended.is_none() {
+                let (id, service, green) = (row.id, row.service.clone(), row.green);
+                let state = self.store.rollout_state(row)?;
+                self.rollouts.known.insert(id, Rollout::new(service, green, state));
             }
         }
         Ok(())
@@ -155,27 +166,71 @@ impl Supervisor {
 
     /// Tells those that are not over that the control plane is back, and how things are.
     pub(super) fn go_on_with_rollouts(&mut self) {
-        let open: Vec<RolloutId> = self.open_rollouts();
-        for id in open {
-            let Some(rollout) = self.rollouts.known.get(&id) else { continue };
-            if *rollout.state.phase() == delivery::Phase::Queued {
-                continue;
-            }
-            let facts = Facts {
-                traffic: self
-                    .served_share(rollout)
-                    .map(|green| TrafficFacts { generation: rollout.state.traffic().generation, green }),
-                blue: self.health(rollout, delivery::Slot::Blue),
-                green: self.health(rollout, delivery::Slot::Green),
+        for id in self.open_rollouts() {
+            self.begin_anew(id);
+        }
+    }
+
+    /// What was watched was not watched for a while: how things are is said once more.
+    fn begin_anew(&mut self, id: RolloutId) {
+        let Some(rollout) = self.rollouts.known.get(&id) else { return };
+        if *rollout.state.phase() == delivery::Phase::Queued {
+            return;
+        }
+        let served = self.served_share(rollout);
+        let facts = Facts {
+            traffic: served.map(|green| TrafficFacts { generation: rollout.state.traffic().generation, green }),
+            blue: self.health(rollout, delivery::Slot::Blue),
+            green: self.health(rollout, delivery::Slot::Green),
+        };
+        // What it serves now, it has served at least since it said so.
+        let since = self.edge.served_generation().filter(|_| served == rollout.state.traffic().acknowledged);
+        if let Some(rollout) = self.rollouts.known.get_mut(&id) {
+            rollout.weights_since = since;
+        }
+        self.take(id, What::Restarted { facts });
+    }
+
+    /// Lanes and rollouts are written down one after the other, and a crash, or a full disk, may come in between: what one of them
+    /// knows and the other does not is made good.
+    fn straighten_lanes(&mut self) {
+        let services: BTreeSet<String> = self.rollouts.known.values().map(|rollout| rollout.service.clone()).collect();
+        for service in services {
+            let lane = self.lane(&service);
+            let is_over = |id: &RolloutId| self.rollouts.known.get(id).is_none_or(|rollout| rollout.state.is_final());
+            let is_queued = |id: &RolloutId| {
+                self.rollouts.known.get(id).is_some_and(|rollout| *rollout.state.phase() == delivery::Phase::Queued)
             };
-            // What it serves now, it has served at least since it said so.
-            if facts.traffic.is_some_and(|traffic| Some(traffic.green) == rollout.state.traffic().acknowledged) {
-                let served = self.edge.served_generation();
-                if let Some(rollout) = self.rollouts.known.get_mut(&id) {
-                    rollout.weights_since = served;
-                }
+            let over: Vec<RolloutId> = lane.active().into_iter().chain(lane.waiting()).filter(is_over).collect();
+            let stranded = lane.active().filter(is_queued);
+            let in_lane: Vec<RolloutId> = lane.active().into_iter().chain(lane.waiting()).collect();
+            let own = self.rollouts.known.iter().filter(|(_, rollout)| rollout.service == service);
+            let lost: Vec<RolloutId> =
+                own.map(|(id, _)| *id).filter(|id| is_queued(id) && !in_lane.contains(id)).collect();
+            for id in over {
+                self.over(id, &service);
             }
-            self.take(id, What::Restarted { facts });
+            if let Some(id) = stranded {
+                self.obey(vec![Order::Start { id, blue: None, generation: Generation::default() }]);
+            }
+            for id in lost {
+                self.lane_step(&service, Request::Begin { id, supersede: false });
+            }
+        }
+    }
+
+    /// One request to a lane, and what follows from it.
+    fn lane_step(&mut self, service: &str, request: Request) {
+        let mut lane = self.lane(service);
+        match lane.step(request) {
+            Ok(orders) => {
+                if self.rollouts.lanes.get(service) != Some(&lane) {
+                    Self::complain(self.store.set_lane(service, &lane));
+                    self.rollouts.lanes.insert(service.to_owned(), lane);
+                }
+                self.obey(orders);
+            }
+            Err(busy) => tracing::error!(service, %busy, "whose turn it is cannot be told"),
         }
     }
 
@@ -186,11 +241,7 @@ impl Supervisor {
 
     /// Begins a rollout, or lets it wait for its turn.
     fn begin_rollout(&mut self, service: &str, plan: &Plan, supersede: bool) -> Result<RolloutId, Refused> {
-        let live = self.live(service);
-        let green = match live.as_ref().map(|(slot, _)| *slot) {
-            Some(Slot::Blue) => Slot::Green,
-            Some(Slot::Green) | None => Slot::Blue,
-        };
+        let green = self.other_slot(service);
         let mut lane = self.lane(service);
         let id = self.store.begin_rollout(service, plan, green)?;
         let orders = match lane.step(Request::Begin { id, supersede }) {
@@ -202,11 +253,17 @@ impl Supervisor {
         };
         self.store.set_lane(service, &lane)?;
         self.rollouts.lanes.insert(service.to_owned(), lane);
-        // The one before it is over for good: nobody goes back on it any more.
-        self.rollouts.known.retain(|_, rollout| rollout.service != service || !rollout.state.is_final());
         self.rollouts.known.insert(id, Rollout::new(service.to_owned(), green, State::new(id, plan.clone())));
         self.obey(orders);
         Ok(id)
+    }
+
+    /// The slot that does not serve.
+    fn other_slot(&self, service: &str) -> Slot {
+        match self.live(service) {
+            Some((Slot::Blue, _)) => Slot::Green,
+            Some((Slot::Green, _)) | None => Slot::Blue,
+        }
     }
 
     /// What a service's requests go to: the slot, and what runs in it.
@@ -225,18 +282,42 @@ impl Supervisor {
     fn obey(&mut self, orders: Vec<Order>) {
         for order in orders {
             match order {
-                Order::Start { id, blue, generation } => {
-                    // What really serves: something may have changed since the lane was written down.
-                    let service = self.rollouts.known.get(&id).map(|rollout| rollout.service.clone());
-                    let live = service.and_then(|service| self.live(&service)).map(|(_, release)| release);
-                    self.take(id, What::Start { blue: live.or(blue), generation });
-                }
+                Order::Start { id, generation, .. } => self.start_rollout(id, generation),
                 Order::Supersede { id, newer } => {
                     let by = Operator(MANA.to_owned());
                     self.take(id, What::Command { by, command: Command::Supersede { newer } });
                 }
             }
         }
+    }
+
+    /// Its turn has come. Where it goes, and what it replaces, is what serves at this moment: something may have changed while it waited.
+    fn start_rollout(&mut self, id: RolloutId, generation: Generation) {
+        let Some(service) = self.rollouts.known.get(&id).map(|rollout| rollout.service.clone()) else { return };
+        let (green, live) = (self.other_slot(&service), self.live(&service));
+        if let Err(error) = self.store.set_green(id, green) {
+            return Self::complain::<()>(Err(error));
+        }
+        if let Some(rollout) = self.rollouts.known.get_mut(&id) {
+            rollout.green = green;
+        }
+        // What does not run cannot be compared with, nor be gone back to: the new version is as good as the first.
+        let live = live.filter(|(slot, _)| !self.is_down(&service, *slot)).map(|(_, release)| release);
+        let taken = self.take(id, What::Start { blue: live, generation });
+        if taken == Some(Reply::Taken) {
+            // The one before it is over for good: nobody goes back on it any more.
+            let kept = |other: &RolloutId, rollout: &Rollout| {
+                *other == id || rollout.service != service || !rollout.state.is_final()
+            };
+            self.rollouts.known.retain(|other, rollout| kept(other, rollout));
+        }
+    }
+
+    /// Whether nothing of a slot serves, and nothing is to be expected of it.
+    fn is_down(&self, service: &str, slot: Slot) -> bool {
+        let own = || self.places.values().filter(|place| place.service == service && place.slot == slot);
+        let hopeless = own().any(|place| place.life.failing() || matches!(place.life.phase(), Phase::Blocked { .. }));
+        hopeless && !own().any(|place| place.life.ready())
     }
 
     /// Something happened to a rollout. What follows from it is on disk when this returns, and is carried out afterwards.
@@ -251,8 +332,7 @@ impl Supervisor {
         if step.reply != Reply::Taken {
             return Some(step.reply);
         }
-        let ended = state.is_final().then(|| state.stage().name());
-        if let Err(error) = self.store.journal_rollout(id, &event, &step.effects, ended) {
+        if let Err(error) = self.store.journal_rollout(id, &event, &step.effects, &state) {
             // As if it had not happened: what brought it about is asked again, or told again.
             Self::complain::<()>(Err(error));
             rollout.wake = Some(now.after(RETRY));
@@ -261,7 +341,7 @@ impl Supervisor {
         let (now_in, before) = (state.stage(), rollout.state.stage());
         rollout.wake = state.next_wake().map(|wait| now.after(wait));
         rollout.state = state;
-        let open: std::collections::BTreeSet<u64> = rollout.state.outstanding().map(|intent| intent.key.n).collect();
+        let open: BTreeSet<u64> = rollout.state.outstanding().map(|intent| intent.key.n).collect();
         // What nobody waits for any more ends.
         rollout.working.retain(|n, _| open.contains(n));
         self.changed = true;
@@ -277,17 +357,21 @@ impl Supervisor {
     }
 
     fn over(&mut self, id: RolloutId, service: &str) {
-        let Some(rollout) = self.rollouts.known.get(&id) else { return };
+        let Some(rollout) = self.rollouts.known.get(&id) else {
+            let (live, generation) = (self.live(service).map(|(_, release)| release), Generation::default());
+            return self.lane_step(service, Request::Over { id, live, generation });
+        };
         let (live, generation) = (rollout.state.live().cloned(), rollout.state.traffic().generation);
-        let mut lane = self.lane(service);
-        match lane.step(Request::Over { id, live, generation }) {
-            Ok(orders) => {
-                Self::complain(self.store.set_lane(service, &lane));
-                self.rollouts.lanes.insert(service.to_owned(), lane);
-                self.obey(orders);
-            }
-            Err(busy) => tracing::error!(%busy, rollout = id.0, "a rollout that is over was not the one under way"),
+        // What did not run when it began was replaced without being a part of it.
+        let old = rollout.slot(delivery::Slot::Blue);
+        if rollout.state.stage() == delivery::Stage::Done
+            && let Some(desired) = &mut self.desired
+            && desired.find(service, old).is_some_and(|wanted| wanted.weight == 0)
+        {
+            desired.vacate(service, old);
+            self.remember_slots();
         }
+        self.lane_step(service, Request::Over { id, live, generation });
     }
 
     /// A task ended.
@@ -305,6 +389,7 @@ impl Supervisor {
         match found {
             Found::Outcome(outcome) => drop(self.take(id, What::Outcome { key: intent.key, outcome })),
             Found::Verified(release) => self.deploy(id, &intent, &release),
+            Found::Forgotten => self.begin_anew(id),
         }
     }
 
@@ -327,15 +412,23 @@ impl Supervisor {
 
     /// Says how the slots are, and carries out what is open, until nothing follows from it any more.
     pub(super) fn pursue_rollouts(&mut self) {
-        if !self.running || self.desired.is_none() {
+        if !self.running || self.desired.is_none() || self.rollouts.known.is_empty() {
             return;
         }
+        if self.rollouts.unsaved {
+            self.remember_slots();
+        }
+        self.straighten_lanes();
         for _ in 0..MAX_ROUNDS {
-            let Some((id, what)) = self.open_rollouts().into_iter().find_map(|id| Some((id, self.next_event(id)?)))
-            else {
-                return;
-            };
+            // Those that are over still have something to tell.
+            let known: Vec<RolloutId> = self.rollouts.known.keys().copied().collect();
+            let next = known.into_iter().find_map(|id| Some((id, self.next_event(id)?)));
+            let Some((id, what)) = next else { return };
             if self.take(id, what).is_none() {
+                // It could not be written down, so it was not said.
+                if let Some(rollout) = self.rollouts.known.get_mut(&id) {
+                    rollout.said = [Health::Unknown, Health::Unknown];
+                }
                 return;
             }
         }
@@ -353,6 +446,9 @@ impl Supervisor {
     }
 
     fn news_of_health(&mut self, id: RolloutId) -> Option<What> {
+        if self.rollouts.known.get(&id)?.state.is_final() {
+            return None;
+        }
         for (place, slot) in [delivery::Slot::Blue, delivery::Slot::Green].into_iter().enumerate() {
             let rollout = self.rollouts.known.get(&id)?;
             let health = self.health(rollout, slot);
