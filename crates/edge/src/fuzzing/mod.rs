@@ -9,6 +9,7 @@
 
 mod addresses;
 mod fields;
+mod frames;
 mod messages;
 mod names;
 mod reference;
@@ -21,6 +22,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 pub use addresses::{cidr, forwarded, proxy_protocol};
 pub use fields::{accept_encoding, cache_rules, range, validators};
+pub use frames::http2_frames;
 pub use messages::{answer, chunks, framing, head};
 pub use names::{host, path};
 pub use snapshots::snapshot;
@@ -30,7 +32,7 @@ pub use websockets::websocket_frames;
 pub type Target = fn(&[u8]);
 
 /// All of them, by their names in `fuzz/`.
-pub const TARGETS: [(&str, Target); 15] = [
+pub const TARGETS: [(&str, Target); 16] = [
     ("accept_encoding", accept_encoding),
     ("answer", answer),
     ("cache_rules", cache_rules),
@@ -40,6 +42,7 @@ pub const TARGETS: [(&str, Target); 15] = [
     ("framing", framing),
     ("head", head),
     ("host", host),
+    ("http2_frames", http2_frames),
     ("path", path),
     ("proxy_protocol", proxy_protocol),
     ("range", range),
