@@ -4,11 +4,17 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures_util::{SinkExt, StreamExt};
+use http_body_util::BodyExt;
 use mana_edge::admin::Status;
+use mana_edge::snapshot::{Issuer, Listener, LocalAuthority, Snapshot, Tls};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{Process, Raw, SOON, Service, get, program, route, slots, snapshot, spawn, text, until};
+use crate::support::{
+    Process, Raw, SOON, Service, TlsClient, get, program, route, slots, snapshot, spawn, text, until, websocket_echo,
+};
 
 /// Answers when told to.
 fn held() -> (Service, Arc<Notify>, Arc<Notify>) {
@@ -176,6 +182,86 @@ async fn twenty_replacements_under_load_fail_no_request() {
     // A snapshot goes to the one that is left, and its socket's file is still there.
     given.generation = 2;
     process.admin().put(&given).await.unwrap();
+}
+
+/// The same over TLS in HTTP/2, several streams at once. A connection that was told to go is left; what was begun on it is answered.
+async fn ask_in_http2(tls: TlsClient, address: std::net::SocketAddr, stop: Arc<AtomicBool>) -> (usize, usize) {
+    let (mut asked, mut connections) = (0, 0);
+    while !stop.load(Ordering::Relaxed) {
+        let sender = tls.http2(address, "chat.localhost").await;
+        connections += 1;
+        while !stop.load(Ordering::Relaxed) {
+            let streams = (0..4).map(|_| {
+                let mut sender = sender.clone();
+                async move {
+                    sender.ready().await.ok()?;
+                    let request = http::Request::get("https://chat.localhost/").body(http_body_util::Full::default());
+                    match sender.send_request(request.unwrap()).await {
+                        Ok(answer) => {
+                            assert_eq!(answer.status(), 200);
+                            assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "chat");
+                            Some(())
+                        }
+                        // The connection had ended before this was sent.
+                        Err(error) if error.is_canceled() => None,
+                        Err(error) => panic!("{error:?}"),
+                    }
+                }
+            });
+            let answered = futures_util::future::join_all(streams).await;
+            asked += answered.iter().flatten().count();
+            if answered.iter().any(Option::is_none) {
+                break;
+            }
+        }
+    }
+    (asked, connections)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replacements_under_load_fail_no_request_in_http2_either_and_tell_websockets() {
+    let folder = tempfile::tempdir().unwrap();
+    let (service, echo) = (Service::saying("chat"), websocket_echo());
+    let issuer = Issuer::Local(LocalAuthority { folder: folder.path().join("ca") });
+    let mut given = Snapshot {
+        listeners: vec![Listener::secure(([127, 0, 0, 1], 0).into())],
+        tls: Some(Tls { issuer: Some(issuer), ..Tls::default() }),
+        ..snapshot(vec![route("chat", slots(&[service.address])), route("echo", slots(&[echo.address]))])
+    };
+    given.limits.drain_timeout_ms = 4_000;
+    let mut process = Process::start(&given);
+    let address = process.address().await;
+    let tls = TlsClient::trusting(&folder.path().join("ca/ca.pem"));
+    let stream = tls.connect(address, "echo.localhost").await.unwrap();
+    let (mut socket, _) = tokio_tungstenite::client_async("ws://echo.localhost/", stream).await.unwrap();
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut clients = JoinSet::new();
+    for _ in 0..4 {
+        clients.spawn(ask_in_http2(tls.clone(), address, Arc::clone(&stop)));
+    }
+    let mut old = Vec::new();
+    for replacement in 0..6 {
+        old.push(process.replace(["1", "3", "2"][replacement % 3]).await);
+        if replacement == 0 {
+            socket.send(Message::text("still here")).await.unwrap();
+            assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("still here"), "it is not cut");
+        }
+    }
+    let Message::Close(Some(goodbye)) = socket.next().await.unwrap().unwrap() else { panic!("no goodbye") };
+    assert_eq!(u16::from(goodbye.code), 1_001);
+    // Busy connections stay for a while with the edge that they are on, and are then told to go.
+    for mut edge in old {
+        until("the old one ends", async || edge.try_wait().unwrap().is_some_and(|status| status.success())).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    let (mut asked, mut connections) = (0, 0);
+    while let Some(counts) = clients.join_next().await {
+        let counts = counts.unwrap();
+        asked += counts.0;
+        connections += counts.1;
+    }
+    assert!(asked > 100 && connections >= 8, "{asked} on {connections}: there was load, and each moved on");
 }
 
 #[tokio::test]
