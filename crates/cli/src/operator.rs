@@ -5,7 +5,7 @@ use crate::failure::Failure;
 /// Flags that say who asks.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Who {
-    /// Who asks for it, for the record and for approvers [default: your name on this machine]
+    /// Who asks for it, for the record and for approvals [default: your name on this machine]
     #[arg(long = "as", env = "MANA_OPERATOR", value_name = "NAME", hide_env_values = true)]
     by: Option<String>,
 }
