@@ -76,7 +76,8 @@ pub(crate) async fn drive(worker: Rc<Worker>, socket: Transport, state: Rc<ConnS
             worker.registry.thread.refuse(Refused::Resets);
             return Poll::Ready(false);
         }
-        let due = state.due(limits.header_timeout, limits.idle_timeout);
+        // What is begun and not finished has its own bound below; nothing begun is idle, before the first request too.
+        let due = state.due(limits.idle_timeout, limits.idle_timeout);
         // While the client does not take what it is answered, what it sent on may lie unread here: that is not its fault.
         let unread =
             |unfinished: &Unfinished| matches!(unfinished, Unfinished::Head { .. }) && state.waits_for_reader();

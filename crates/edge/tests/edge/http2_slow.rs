@@ -167,6 +167,19 @@ async fn a_connection_that_lies_idle_is_kept_for_the_idle_timeout_and_no_longer(
 }
 
 #[tokio::test]
+async fn a_connection_on_which_nothing_was_asked_yet_is_as_idle_as_any() {
+    let slow = Slow::start(|given| {
+        given.limits.header_timeout_ms = 300;
+        given.limits.idle_timeout_ms = 2_000;
+    });
+    let mut early = slow.connect(&[]).await;
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    early.send(&get(1, "/")).await;
+    assert_eq!(early.outcome(1).await, Outcome::Ok, "it was kept");
+    slow.all_closed().await;
+}
+
+#[tokio::test]
 async fn a_client_that_opens_no_window_is_cut_and_costs_little_meanwhile() {
     let slow = Slow::start(|given| given.routes[0].limits.body_idle_timeout_ms = 500);
     let mut clients = Vec::new();
