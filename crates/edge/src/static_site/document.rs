@@ -54,8 +54,10 @@ impl Document {
             let mut beside = PathBuf::from(name).into_os_string();
             beside.push(negotiate::suffix(coding));
             let opened = match file::open(&folder.handle, Path::new(&beside)) {
-                Some(Opening::File(opened)) => Some(Rc::new(opened.in_form(coding))),
-                Some(Opening::Folder) | None => None,
+                Ok(Some(Opening::File(opened))) => Some(Rc::new(opened.in_form(coding))),
+                Ok(Some(Opening::Folder) | None) => None,
+                // The plain file does as well; whether there is this form is still to be found out.
+                Err(_) => return None,
             };
             *form = match (&opened, &form) {
                 (None, _) => Form::Missing,

@@ -14,7 +14,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::header::HeaderValue;
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
-use rustix::io::ReadWriteFlags;
+use rustix::io::{Errno, ReadWriteFlags};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -86,18 +86,27 @@ pub(super) fn open_root(root: &Path) -> io::Result<File> {
 }
 
 /// Opens a name beneath the root. Whatever cannot be given out (no such file, no permission, a device, a link that
-/// leads outside) is nothing.
-pub(super) fn open(root: &File, name: &Path) -> Option<Opening> {
+/// leads outside) is nothing; that it cannot be told, since no handle is free, say, is an error.
+pub(super) fn open(root: &File, name: &Path) -> io::Result<Option<Opening>> {
     // Non-blocking, so that a named pipe does not hold up the thread.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    let handle: OwnedFd = rustix::fs::openat2(root, name, flags, Mode::empty(), resolve).ok()?;
-    let state = rustix::fs::fstat(&handle).ok()?;
-    match FileType::from_raw_mode(state.st_mode) {
+    let open = || rustix::fs::openat2(root, name, flags, Mode::empty(), resolve);
+    // Something was renamed in the middle of following a `..`: once more, then it is somebody's mischief.
+    let opened = open().or_else(|error| if error == Errno::AGAIN { open() } else { Err(error) });
+    let handle: OwnedFd = match opened {
+        Ok(handle) => handle,
+        Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::IO | Errno::AGAIN)) => {
+            return Err(error.into());
+        }
+        Err(_) => return Ok(None),
+    };
+    let state = rustix::fs::fstat(&handle)?;
+    Ok(match FileType::from_raw_mode(state.st_mode) {
         FileType::RegularFile => Some(Opening::File(Box::new(Opened::new(File::from(handle), state)))),
         FileType::Directory => Some(Opening::Folder),
         _ => None,
-    }
+    })
 }
 
 /// Part of a large file, read piece by piece as the client takes it: at once where it is in the page cache, else on the blocking

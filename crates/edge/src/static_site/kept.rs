@@ -70,15 +70,15 @@ pub(super) enum Found {
 impl Folder {
     /// What lies under a name. Whatever cannot be given out (no such file, no permission, a device, a link that leads
     /// outside) is nothing, and is looked for again each time: anybody can ask for it under any name.
-    pub(super) fn find(&self, name: &Path) -> Option<Found> {
+    pub(super) fn find(&self, name: &Path) -> io::Result<Option<Found>> {
         let mut found = self.found.borrow_mut();
         let kept = found.get_mut(name.as_os_str());
         match &kept {
             Some(Found::File(document)) if !document.plain.is_current() => {}
-            Some(known) => return Some((*known).clone()),
+            Some(known) => return Ok(Some((*known).clone())),
             None => {}
         }
-        let opened = match file::open(&self.handle, name) {
+        let opened = match file::open(&self.handle, name)? {
             None => None,
             Some(file::Opening::Folder) => Some(Found::Folder),
             Some(file::Opening::File(opened)) => Some(Found::File(Rc::new(Document::new(name, *opened)))),
@@ -93,7 +93,7 @@ impl Folder {
                 }
             }
         }
-        opened
+        Ok(opened)
     }
 
     /// Whether one more handle may be kept; it counts then.
@@ -145,7 +145,7 @@ mod tests {
 
         fn find(&self, name: &str) -> Option<Rc<Document>> {
             let folder = self.kept.folder(&self.folder.path().join("site")).unwrap();
-            match folder.find(Path::new(name))? {
+            match folder.find(Path::new(name)).unwrap()? {
                 Found::File(document) => Some(document),
                 Found::Folder => None,
             }

@@ -48,20 +48,27 @@ pub(crate) fn serve(site: &Site, below: &str, parts: &Parts, kept: &Kept) -> Res
         Fault::FilesUnreadable
     })?;
     let Some(name) = path::file_name(below) else { return not_found(site, &folder, parts) };
-    match folder.find(&name) {
+    match find(&folder, &name)? {
         // A file has nothing below it, and links in it would lead elsewhere than its author meant.
         Some(Found::File(_)) if parts.uri.path().ends_with('/') => not_found(site, &folder, parts),
         Some(Found::File(document)) => send(&folder, &name, &document, parts),
         Some(Found::Folder) if !parts.uri.path().ends_with('/') => Ok(to_folder(parts)),
         Some(Found::Folder) => {
             let index = name.join("index.html");
-            match folder.find(&index) {
+            match find(&folder, &index)? {
                 Some(Found::File(document)) => send(&folder, &index, &document, parts),
                 _ => not_found(site, &folder, parts),
             }
         }
         None => not_found(site, &folder, parts),
     }
+}
+
+fn find(folder: &Folder, name: &Path) -> Result<Option<Found>, Fault> {
+    folder.find(name).map_err(|error| {
+        tracing::warn!(%error, "a site's file cannot be opened");
+        Fault::FilesUnreadable
+    })
 }
 
 /// A folder's own address ends with a slash: relative links in its index would else lead beside it.
@@ -81,7 +88,7 @@ fn to_folder(parts: &Parts) -> Response<Body> {
 
 fn not_found(site: &Site, folder: &Folder, parts: &Parts) -> Result<Response<Body>, Fault> {
     let page = site.not_found.as_deref().map(Path::new).ok_or(Fault::NotFound)?;
-    let Some(Found::File(document)) = folder.find(page) else { return Err(Fault::NotFound) };
+    let Some(Found::File(document)) = find(folder, page)? else { return Err(Fault::NotFound) };
     let length = document.plain.length();
     let mut response = Response::new(content(&document.plain, 0, length, parts)?);
     *response.status_mut() = StatusCode::NOT_FOUND;

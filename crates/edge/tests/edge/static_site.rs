@@ -1,12 +1,13 @@
 //! Files as a browser gets them.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use mana_edge::snapshot::{StaticSite, Target};
 use tempfile::TempDir;
 
-use crate::support::{Answer, Raw, TestEdge, route, send, site, snapshot};
+use crate::support::{Answer, Process, Raw, TestEdge, route, send, site, snapshot, until};
 
 /// A site with something of everything, and a secret beside it.
 fn folder() -> TempDir {
@@ -245,4 +246,35 @@ async fn a_site_below_a_prefix_is_asked_for_what_is_below_it() {
     assert_eq!(ask(&edge, "/docs", "").await.header("location"), Some("/docs/"));
     assert_eq!(ask(&edge, "/docs/", "").await.text(), "<h1>home</h1>");
     assert_eq!(ask(&edge, "/app.js", "").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_file_that_no_handle_is_free_for_is_not_said_to_be_missing() {
+    let folder = folder();
+    let process = Process::start(&snapshot(vec![route("site", site(&folder.path().join("public")))]));
+    let mut client = Raw::connect(process.address().await).await;
+    let ask = "GET /app.js HTTP/1.1\r\nhost: site.localhost\r\n\r\n";
+    assert_eq!(client.ask(ask).await.status, 200);
+    let pid = rustix::process::Pid::from_raw(process.child.id().cast_signed()).unwrap();
+    let open = || {
+        let handles = std::fs::read_dir(format!("/proc/{}/fd", process.child.id())).unwrap();
+        handles.map(|handle| handle.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect::<BTreeSet<u64>>()
+    };
+    let limit = |handles| {
+        let limit = rustix::process::Rlimit { current: Some(handles), maximum: Some(4_096) };
+        rustix::process::prlimit(Some(pid), rustix::process::Resource::Nofile, limit).unwrap();
+    };
+    // What was kept open for a moment is closed, then there is room for the folder and for nothing in it.
+    let mut before = open();
+    until("nothing is kept", async || {
+        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+        std::mem::replace(&mut before, open()) == open()
+    })
+    .await;
+    let lowest_free = (0..4_096).find(|handle| !before.contains(handle)).unwrap();
+    limit(lowest_free + 1);
+    let answer = client.ask(ask).await;
+    assert_eq!((answer.status, answer.title().as_str()), (503, "Files unreadable"));
+    limit(1_024);
+    assert_eq!(client.ask(ask).await.status, 200);
 }
