@@ -174,7 +174,15 @@ impl Drop for Ecosystem {
 pub fn manifest_in(folder: &Path, change: impl FnOnce(String) -> String) -> PathBuf {
     let root = repository();
     let shipped = std::fs::read_to_string(root.join("mana.toml")).expect("the shipped manifest");
-    let absolute = shipped
+    // What lies elsewhere than its manifest is not built from it.
+    let sections = shipped.split_inclusive('\n').scan(false, |skip, line| {
+        if line.starts_with('[') {
+            *skip = line.trim_end().ends_with(".build]");
+        }
+        Some(if *skip { "" } else { line })
+    });
+    let absolute = sections
+        .collect::<String>()
         .replace("\"target/release/", &format!("\"{}/target/release/", root.display()))
         .replace("\"apps/chat/landing\"", &format!("\"{}/apps/chat/landing\"", root.display()));
     let path = folder.join("mana.toml");

@@ -25,8 +25,9 @@ const DEFAULT_MAX_AGE: Duration = Duration::from_hours(7 * 24);
 pub(super) fn build(candidate: &Candidate, problems: &mut Vec<Problem>) -> Option<Build> {
     let none = BuildTable::default();
     let said = candidate.table.build.as_ref();
-    // Without a word in the manifest, a folder is its own artefact; a program has to be built by something.
-    if said.is_none() && candidate.keys.folder.is_none() {
+    // Without a word in the manifest, a folder below it is its own artefact; a program has to be built by something, and what lies
+    // elsewhere is not this repository's.
+    if said.is_none() && (candidate.keys.folder.is_none() || runs(candidate).is_none()) {
         return None;
     }
     let table = said.unwrap_or(&none);
