@@ -17,6 +17,13 @@ pub(crate) enum Slot {
 impl Slot {
     pub(crate) const ALL: [Self; 2] = [Self::Blue, Self::Green];
 
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Blue => Self::Green,
+            Self::Green => Self::Blue,
+        }
+    }
+
     /// What its instances' logs are told apart by: blue's have the names that all had before there was green.
     pub(crate) fn log_name(self) -> &'static str {
         match self {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use mana_delivery::rollout::lane::Lane;
 use mana_delivery::rollout::{Event, Intent, Plan, RolloutId, State};
 use rusqlite::types::Type;
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -45,22 +45,35 @@ pub(crate) struct JournalRow {
 }
 
 impl Store {
-    /// Writes a new rollout down.
-    pub(crate) fn begin_rollout(&mut self, service: &str, plan: &Plan, green: Slot) -> Result<RolloutId, StoreError> {
+    /// The number that the next rollout gets.
+    pub(crate) fn next_rollout(&self) -> Result<RolloutId, StoreError> {
+        let query = "SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'rollouts'";
+        let read = self.db.query_row(query, [], |row| row.get::<_, i64>(0));
+        read.map(|number| RolloutId(number.cast_unsigned())).map_err(sqlite("reading the rollouts"))
+    }
+
+    /// Writes a new rollout down, and whose turn it is with it: what was refused must not begin later.
+    pub(crate) fn begin_rollout(
+        &mut self,
+        id: RolloutId,
+        service: &str,
+        plan: &Plan,
+        green: Slot,
+        lane: &Lane,
+    ) -> Result<(), StoreError> {
         let what = "writing down a rollout";
-        let (plan, at) = (json(what, plan)?, clock::timestamp().to_string());
+        let (plan, lane, at) = (json(what, plan)?, json(what, lane)?, clock::timestamp().to_string());
         self.write(what, Sync::Full, |db| {
             db.execute(
-                "INSERT INTO rollouts (service, plan, green, begun_at) VALUES (?1, ?2, ?3, ?4)",
-                params![service, plan, green, at],
+                "INSERT INTO rollouts (number, service, plan, green, begun_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![id.0.cast_signed(), service, plan, green, at],
             )?;
-            let id = db.last_insert_rowid().cast_unsigned();
             db.execute(
                 "DELETE FROM rollouts WHERE service = ?1 AND ended IS NOT NULL AND number NOT IN
                      (SELECT number FROM rollouts WHERE service = ?1 ORDER BY number DESC LIMIT ?2)",
                 params![service, MAX_OF_A_SERVICE],
             )?;
-            Ok(RolloutId(id))
+            write_lane(db, service, &lane)
         })
     }
 
@@ -68,13 +81,6 @@ impl Store {
     pub(crate) fn set_green(&mut self, id: RolloutId, green: Slot) -> Result<(), StoreError> {
         self.write("writing down where a release goes", Sync::Full, |db| {
             db.execute("UPDATE rollouts SET green = ?2 WHERE number = ?1", params![id.0.cast_signed(), green]).map(drop)
-        })
-    }
-
-    /// One that was never begun.
-    pub(crate) fn forget_rollout(&mut self, id: RolloutId) -> Result<(), StoreError> {
-        self.write("forgetting a rollout", Sync::Full, |db| {
-            db.execute("DELETE FROM rollouts WHERE number = ?1", [id.0.cast_signed()]).map(drop)
         })
     }
 
@@ -172,10 +178,12 @@ impl Store {
     pub(crate) fn set_lane(&mut self, service: &str, lane: &Lane) -> Result<(), StoreError> {
         let what = "writing down whose turn it is";
         let lane = json(what, lane)?;
-        self.write(what, Sync::Full, |db| {
-            db.execute("INSERT OR REPLACE INTO lanes (service, lane) VALUES (?1, ?2)", [service, &lane]).map(drop)
-        })
+        self.write(what, Sync::Full, |db| write_lane(db, service, &lane))
     }
+}
+
+fn write_lane(db: &Transaction<'_>, service: &str, lane: &str) -> rusqlite::Result<()> {
+    db.execute("INSERT OR REPLACE INTO lanes (service, lane) VALUES (?1, ?2)", [service, lane]).map(drop)
 }
 
 fn rollout(row: &Row<'_>) -> rusqlite::Result<RolloutRow> {
@@ -213,7 +221,16 @@ mod tests {
     fn a_rollout_and_its_journal_are_read_back_and_old_ones_are_forgotten() {
         let mut store = Store::in_memory();
         let plan = Plan::new("v1", Digest("d".into()), Operator("ada".into()));
-        let first = store.begin_rollout("chat", &plan, Slot::Green).expect("write");
+        let begin = |store: &mut Store, green| {
+            let id = store.next_rollout().expect("read");
+            store.begin_rollout(id, "chat", &plan, green, &Lane::default()).expect("write");
+            id
+        };
+        let first = begin(&mut store, Slot::Green);
+        assert!(
+            store.begin_rollout(first, "chat", &plan, Slot::Blue, &Lane::default()).is_err(),
+            "a number is one's own"
+        );
         store.set_green(first, Slot::Blue).expect("write");
         let abort = What::Command { by: Operator("ada".into()), command: Command::Abort };
         let event = |up_ms, what: &What| Event { at: Time { up_ms, wall_ms: 7 }, what: what.clone() };
@@ -229,12 +246,15 @@ mod tests {
         let row = store.rollout(first).expect("read").expect("there");
         assert_eq!((&row.plan, row.ended.as_deref(), row.state.as_ref()), (&plan, Some("aborted"), Some(&state)));
         assert_eq!(store.rollout_state(row).expect("read"), state);
-        assert_eq!(store.lane("chat").expect("read"), None);
+        assert_eq!(
+            (store.lane("chat").expect("read"), store.lane("other").expect("read")),
+            (Some(Lane::default()), None)
+        );
         let lane = Lane::default();
         store.set_lane("chat", &lane).expect("write");
         assert_eq!(store.lane("chat").expect("read"), Some(lane));
         for _ in 0..MAX_OF_A_SERVICE {
-            let id = store.begin_rollout("chat", &plan, Slot::Blue).expect("write");
+            let id = begin(&mut store, Slot::Blue);
             store.journal_rollout(id, &event(2, &abort), &[], &state).expect("write");
         }
         assert_eq!(store.rollout(first).expect("read"), None);

@@ -1,10 +1,10 @@
 //! What operators ask of rollouts.
 
-use mana_delivery::rollout::lane::Request;
 use mana_delivery::rollout::{self as delivery, Command, Operator, Plan, Reply, RolloutId, Stage, State, What};
 use mana_manifest::plan::Run;
 
-use super::{Refused, Rollout, plan};
+use super::turns::Refused;
+use super::{Rollout, plan};
 use crate::api::{Deploy, Problem, RolloutDetail, RolloutEntry, RolloutView, SlotView};
 use crate::releases;
 use crate::slot::Slot;
@@ -44,10 +44,8 @@ impl Supervisor {
         }
         plan.check().map_err(|error| conflict(error.to_string()))?;
         let service = service.name.clone();
-        let id = self.begin_rollout(&service, &plan, request.supersede).map_err(|refused| match refused {
-            Refused::Busy(why) => conflict(why),
-            Refused::Store(error) => internal(&error),
-        })?;
+        let begun = self.begin_rollout(&service, &plan, request.supersede);
+        let id = begun.map_err(|refused| refusal(&refused))?;
         tracing::info!(service, rollout = id.0, release = release.version, by = %by, "rollout begins");
         self.view_of(id)
     }
@@ -94,10 +92,7 @@ impl Supervisor {
         // What is over moves again only while no other is under way, or came after it.
         if rollout.state.is_final() && matches!(command, Command::Retry | Command::Rollback) {
             let service = rollout.service.clone();
-            let mut lane = self.lane(&service);
-            lane.step(Request::Again { id }).map_err(|busy| conflict(busy.to_string()))?;
-            self.store.set_lane(&service, &lane).map_err(|error| internal(&error))?;
-            self.rollouts.lanes.insert(service, lane);
+            self.begin_again(id, &service).map_err(|refused| refusal(&refused))?;
         }
         let reply = self.take(id, What::Command { by, command });
         // What did not move after all does not keep others waiting.
@@ -168,7 +163,6 @@ impl Supervisor {
             Stage::Done => 100,
             _ => state.traffic().acknowledged.map_or(0, delivery::Percent::get),
         };
-        let blue_slot = if row.green == Slot::Green { Slot::Blue } else { Slot::Green };
         let slot = |name: Slot, release: Option<&delivery::Release>, percent| SlotView {
             slot: name.to_string(),
             version: release.map(|release| release.version.clone()),
@@ -185,12 +179,19 @@ impl Supervisor {
             over: state.is_final(),
             started_by: row.plan.started_by.0.clone(),
             begun_at: row.begun_at.clone(),
-            old: slot(blue_slot, state.blue(), if state.blue().is_some() { 100 - green } else { 0 }),
+            old: slot(row.green.other(), state.blue(), if state.blue().is_some() { 100 - green } else { 0 }),
             new: slot(row.green, state.green(), green),
             waits_for: state.waits_for().into_iter().flatten().map(|operator| operator.0.clone()).collect(),
             why: state.retreat().map(|retreat| retreat.why.clone()),
             look: state.looks().last().cloned(),
         })
+    }
+}
+
+fn refusal(refused: &Refused) -> Problem {
+    match refused {
+        Refused::Busy(busy) => conflict(busy.to_string()),
+        Refused::Store(error) => internal(error),
     }
 }
 

@@ -8,24 +8,23 @@
 
 mod calls;
 mod effects;
+mod health;
 mod plan;
 mod reading;
+mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use mana_delivery::rollout::lane::{Lane, Order, Request};
-use mana_delivery::rollout::{self as delivery, Percent};
+use mana_delivery::rollout::lane::Lane;
 use mana_delivery::rollout::{
-    Command, Effect, Event, Facts, Generation, Health, Operator, Outcome, Plan, Release, Reply, RolloutId, State,
-    TrafficFacts, What,
+    self as delivery, Effect, Event, Facts, Health, Outcome, Release, Reply, RolloutId, State, TrafficFacts, What,
 };
-use mana_runtime::lifecycle::{Phase, Time};
+use mana_runtime::lifecycle::Time;
 use tokio::task::AbortHandle;
 
 use super::Supervisor;
 use crate::clock;
-use crate::desired::FULL_WEIGHT;
 use crate::slot::Slot;
 use crate::store::StoreError;
 
@@ -33,8 +32,6 @@ use crate::store::StoreError;
 const MAX_ROUNDS: usize = 256;
 /// Before a journal that could not be written is tried again: the disk is full, say.
 const RETRY: Duration = Duration::from_secs(1);
-/// Who stands behind what the control plane does by itself.
-const MANA: &str = "mana";
 
 /// What a task found out.
 #[derive(Debug)]
@@ -111,10 +108,9 @@ impl Rollout {
 
     /// The service's slot that plays this part.
     fn slot(&self, part: delivery::Slot) -> Slot {
-        match (part, self.green) {
-            (delivery::Slot::Green, green) => green,
-            (delivery::Slot::Blue, Slot::Green) => Slot::Blue,
-            (delivery::Slot::Blue, Slot::Blue) => Slot::Green,
+        match part {
+            delivery::Slot::Green => self.green,
+            delivery::Slot::Blue => self.green.other(),
         }
     }
 }
@@ -191,133 +187,9 @@ impl Supervisor {
         self.take(id, What::Restarted { facts });
     }
 
-    /// Lanes and rollouts are written down one after the other, and a crash, or a full disk, may come in between: what one of them
-    /// knows and the other does not is made good.
-    fn straighten_lanes(&mut self) {
-        let services: BTreeSet<String> = self.rollouts.known.values().map(|rollout| rollout.service.clone()).collect();
-        for service in services {
-            let lane = self.lane(&service);
-            let is_over = |id: &RolloutId| self.rollouts.known.get(id).is_none_or(|rollout| rollout.state.is_final());
-            let is_queued = |id: &RolloutId| {
-                self.rollouts.known.get(id).is_some_and(|rollout| *rollout.state.phase() == delivery::Phase::Queued)
-            };
-            let over: Vec<RolloutId> = lane.active().into_iter().chain(lane.waiting()).filter(is_over).collect();
-            let stranded = lane.active().filter(is_queued);
-            let in_lane: Vec<RolloutId> = lane.active().into_iter().chain(lane.waiting()).collect();
-            let own = self.rollouts.known.iter().filter(|(_, rollout)| rollout.service == service);
-            let lost: Vec<RolloutId> =
-                own.map(|(id, _)| *id).filter(|id| is_queued(id) && !in_lane.contains(id)).collect();
-            for id in over {
-                self.over(id, &service);
-            }
-            if let Some(id) = stranded {
-                self.obey(vec![Order::Start { id, blue: None, generation: Generation::default() }]);
-            }
-            for id in lost {
-                self.lane_step(&service, Request::Begin { id, supersede: false });
-            }
-        }
-    }
-
-    /// One request to a lane, and what follows from it.
-    fn lane_step(&mut self, service: &str, request: Request) {
-        let mut lane = self.lane(service);
-        match lane.step(request) {
-            Ok(orders) => {
-                if self.rollouts.lanes.get(service) != Some(&lane) {
-                    Self::complain(self.store.set_lane(service, &lane));
-                    self.rollouts.lanes.insert(service.to_owned(), lane);
-                }
-                self.obey(orders);
-            }
-            Err(busy) => tracing::error!(service, %busy, "whose turn it is cannot be told"),
-        }
-    }
-
     fn open_rollouts(&self) -> Vec<RolloutId> {
         let open = self.rollouts.known.iter().filter(|(_, rollout)| !rollout.state.is_final());
         open.map(|(id, _)| *id).collect()
-    }
-
-    /// Begins a rollout, or lets it wait for its turn.
-    fn begin_rollout(&mut self, service: &str, plan: &Plan, supersede: bool) -> Result<RolloutId, Refused> {
-        let green = self.other_slot(service);
-        let mut lane = self.lane(service);
-        let id = self.store.begin_rollout(service, plan, green)?;
-        let orders = match lane.step(Request::Begin { id, supersede }) {
-            Ok(orders) => orders,
-            Err(busy) => {
-                self.store.forget_rollout(id)?;
-                return Err(Refused::Busy(busy.to_string()));
-            }
-        };
-        self.store.set_lane(service, &lane)?;
-        self.rollouts.lanes.insert(service.to_owned(), lane);
-        self.rollouts.known.insert(id, Rollout::new(service.to_owned(), green, State::new(id, plan.clone())));
-        self.obey(orders);
-        Ok(id)
-    }
-
-    /// The slot that does not serve.
-    fn other_slot(&self, service: &str) -> Slot {
-        match self.live(service) {
-            Some((Slot::Blue, _)) => Slot::Green,
-            Some((Slot::Green, _)) | None => Slot::Blue,
-        }
-    }
-
-    /// What a service's requests go to: the slot, and what runs in it.
-    fn live(&self, service: &str) -> Option<(Slot, Release)> {
-        let desired = self.desired.as_ref()?;
-        let live = desired.slots(service).filter(|wanted| wanted.weight > 0).max_by_key(|wanted| wanted.weight)?;
-        let release = live.release.clone().unwrap_or_else(|| plan::folder(&live.version));
-        Some((live.slot, release))
-    }
-
-    fn lane(&self, service: &str) -> Lane {
-        let fresh = || Lane::new(self.live(service).map(|(_, release)| release), Generation::default());
-        self.rollouts.lanes.get(service).cloned().unwrap_or_else(fresh)
-    }
-
-    fn obey(&mut self, orders: Vec<Order>) {
-        for order in orders {
-            match order {
-                Order::Start { id, generation, .. } => self.start_rollout(id, generation),
-                Order::Supersede { id, newer } => {
-                    let by = Operator(MANA.to_owned());
-                    self.take(id, What::Command { by, command: Command::Supersede { newer } });
-                }
-            }
-        }
-    }
-
-    /// Its turn has come. Where it goes, and what it replaces, is what serves at this moment: something may have changed while it waited.
-    fn start_rollout(&mut self, id: RolloutId, generation: Generation) {
-        let Some(service) = self.rollouts.known.get(&id).map(|rollout| rollout.service.clone()) else { return };
-        let (green, live) = (self.other_slot(&service), self.live(&service));
-        if let Err(error) = self.store.set_green(id, green) {
-            return Self::complain::<()>(Err(error));
-        }
-        if let Some(rollout) = self.rollouts.known.get_mut(&id) {
-            rollout.green = green;
-        }
-        // What does not run cannot be compared with, nor be gone back to: the new version is as good as the first.
-        let live = live.filter(|(slot, _)| !self.is_down(&service, *slot)).map(|(_, release)| release);
-        let taken = self.take(id, What::Start { blue: live, generation });
-        if taken == Some(Reply::Taken) {
-            // The one before it is over for good: nobody goes back on it any more.
-            let kept = |other: &RolloutId, rollout: &Rollout| {
-                *other == id || rollout.service != service || !rollout.state.is_final()
-            };
-            self.rollouts.known.retain(|other, rollout| kept(other, rollout));
-        }
-    }
-
-    /// Whether nothing of a slot serves, and nothing is to be expected of it.
-    fn is_down(&self, service: &str, slot: Slot) -> bool {
-        let own = || self.places.values().filter(|place| place.service == service && place.slot == slot);
-        let hopeless = own().any(|place| place.life.failing() || matches!(place.life.phase(), Phase::Blocked { .. }));
-        hopeless && !own().any(|place| place.life.ready())
     }
 
     /// Something happened to a rollout. What follows from it is on disk when this returns, and is carried out afterwards.
@@ -354,24 +226,6 @@ impl Supervisor {
             self.over(id, &service);
         }
         Some(Reply::Taken)
-    }
-
-    fn over(&mut self, id: RolloutId, service: &str) {
-        let Some(rollout) = self.rollouts.known.get(&id) else {
-            let (live, generation) = (self.live(service).map(|(_, release)| release), Generation::default());
-            return self.lane_step(service, Request::Over { id, live, generation });
-        };
-        let (live, generation) = (rollout.state.live().cloned(), rollout.state.traffic().generation);
-        // What did not run when it began was replaced without being a part of it.
-        let old = rollout.slot(delivery::Slot::Blue);
-        if rollout.state.stage() == delivery::Stage::Done
-            && let Some(desired) = &mut self.desired
-            && desired.find(service, old).is_some_and(|wanted| wanted.weight == 0)
-        {
-            desired.vacate(service, old);
-            self.remember_slots();
-        }
-        self.lane_step(service, Request::Over { id, live, generation });
     }
 
     /// A task ended.
@@ -444,63 +298,4 @@ impl Supervisor {
             })
         })
     }
-
-    fn news_of_health(&mut self, id: RolloutId) -> Option<What> {
-        if self.rollouts.known.get(&id)?.state.is_final() {
-            return None;
-        }
-        for (place, slot) in [delivery::Slot::Blue, delivery::Slot::Green].into_iter().enumerate() {
-            let rollout = self.rollouts.known.get(&id)?;
-            let health = self.health(rollout, slot);
-            if health != Health::Unknown && health != rollout.said[place] {
-                self.rollouts.known.get_mut(&id)?.said[place] = health.clone();
-                return Some(What::Seen { slot, health });
-            }
-        }
-        None
-    }
-
-    /// How a slot is. Not known while it is on its way, or nothing should run there.
-    fn health(&self, rollout: &Rollout, part: delivery::Slot) -> Health {
-        let slot = rollout.slot(part);
-        let Some(wanted) = self.desired.as_ref().and_then(|desired| desired.find(&rollout.service, slot)) else {
-            return Health::Unknown;
-        };
-        let places: Vec<_> = self.places.values().filter(|place| place.is_of(wanted) && !place.retiring).collect();
-        if places.iter().filter(|place| place.life.ready()).count() >= usize::from(wanted.count) {
-            return Health::Ready;
-        }
-        let lost = places.iter().find(|place| {
-            // The old version has shown that it can run: one crash is an accident. The new one has shown nothing yet.
-            let accidents = u32::from(part == delivery::Slot::Blue);
-            let crashed = matches!(place.life.phase(), Phase::Backoff { .. })
-                && place.ready_after.is_some()
-                && place.life.crashes() > accidents;
-            crashed
-                || place.life.failing()
-                || matches!(place.life.phase(), Phase::Unready { .. } | Phase::Blocked { .. })
-        });
-        lost.map_or(Health::Unknown, |place| {
-            let why = place.reason(self.clock.now(), &[]).unwrap_or_else(|| place.life.phase().name().to_owned());
-            Health::Lost(why)
-        })
-    }
-
-    /// The share that the edge gives green, as far as it said so.
-    fn served_share(&self, rollout: &Rollout) -> Option<Percent> {
-        let weights = self.edge.weights(&rollout.service)?;
-        let all: u32 = weights.iter().map(|(_, weight)| weight).sum();
-        let green = weights.iter().find(|(slot, _)| *slot == rollout.green.as_str()).map_or(0, |(_, weight)| *weight);
-        let percent = (green * u32::from(FULL_WEIGHT)).checked_div(all).unwrap_or(0);
-        u8::try_from(percent).ok().and_then(|percent| Percent::try_from(percent).ok())
-    }
-}
-
-/// Why a rollout does not begin.
-#[derive(Debug, thiserror::Error)]
-enum Refused {
-    #[error("{0}")]
-    Busy(String),
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
