@@ -250,6 +250,15 @@ impl Failure {
         }
     }
 
+    /// Refuses a name that nothing has.
+    pub(crate) fn unless_known<'a>(
+        noun: &'static str,
+        name: &str,
+        known: impl IntoIterator<Item = &'a str> + Clone,
+    ) -> Result<(), Self> {
+        if known.clone().into_iter().any(|one| one == name) { Ok(()) } else { Err(Self::unknown(noun, name, known)) }
+    }
+
     /// A name nothing has, with the nearest that something has.
     pub(crate) fn unknown<'a>(noun: &'static str, name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
         let known: Vec<&str> = known.into_iter().collect();

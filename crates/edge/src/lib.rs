@@ -42,6 +42,7 @@
 //! it does, and its call in `serve` (before an instance is picked) or `serve::finish` (on every answer). A number: see
 //! `metrics`. A fault: see `answer`.
 
+mod acceptor;
 mod access_log;
 mod acme;
 pub mod admin;

@@ -5,26 +5,24 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::future::Future as _;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use quinn::crypto::rustls::QuicServerConfig;
 use rustls::ServerConfig;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::task::JoinHandle;
 
+use crate::acceptor::Acceptor;
 use crate::access_log::LogBuffer;
 use crate::cache::{self, Unfit};
 use crate::conn_state::ConnState;
 use crate::error::Error;
-use crate::metrics::{Refused, Registry};
+use crate::metrics::Registry;
 use crate::otlp::export::Lost;
 use crate::otlp::{Batch, SpanBuffer};
 use crate::policy::maintenance::MAX_HELD;
@@ -35,10 +33,7 @@ use crate::ticker::{Millis, Ticker};
 use crate::tls::{self, Store};
 use crate::upstreams::Upstreams;
 use crate::view::View;
-use crate::{connection, http3, listen, probing, static_site};
-
-/// After an error of `accept` that would come again at once (no file handles left).
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+use crate::{probing, static_site};
 
 /// The part of its time that a patient end waits for idle clients to ask once more.
 const PATIENT_SHARE: f64 = 0.75;
@@ -460,84 +455,4 @@ impl Drop for Admission {
         self.worker.registry.thread.closed.add(1);
         self.worker.closed.notify_one();
     }
-}
-
-/// Accepts on one socket.
-struct Acceptor {
-    /// As bound.
-    address: SocketAddr,
-    stop: Rc<Notify>,
-    task: JoinHandle<()>,
-}
-
-impl Acceptor {
-    fn start(worker: &Rc<Worker>, declared: SocketAddr, socket: TcpListener) -> Self {
-        let stop = Rc::new(Notify::new());
-        let address = socket.local_addr().unwrap_or(declared);
-        let task = tokio::task::spawn_local(accept(Rc::clone(worker), declared, socket, Rc::clone(&stop)));
-        Self { address, stop, task }
-    }
-
-    fn of_http3(worker: &Rc<Worker>, declared: SocketAddr, address: SocketAddr) -> Self {
-        let stop = Rc::new(Notify::new());
-        let task = tokio::task::spawn_local(http3::listen(Rc::clone(worker), declared, address, Rc::clone(&stop)));
-        Self { address, stop, task }
-    }
-
-    /// Stops accepting once what waits in the socket's queue is accepted: closing it would reset those clients.
-    async fn stop(self) {
-        self.stop.notify_one();
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "acceptor ended by a panic");
-        }
-    }
-}
-
-async fn accept(worker: Rc<Worker>, declared: SocketAddr, socket: TcpListener, stop: Rc<Notify>) {
-    // Connections still taken from the queue once it is time to stop; `None` until then.
-    let mut last = None;
-    while last != Some(0) {
-        let accepted = match &mut last {
-            None => tokio::select! {
-                accepted = socket.accept() => accepted,
-                () = stop.notified() => {
-                    last = Some(listen::BACKLOG);
-                    continue;
-                }
-            },
-            Some(left) => {
-                *left -= 1;
-                match std::pin::pin!(socket.accept()).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                    Poll::Ready(accepted) => accepted,
-                    Poll::Pending => return,
-                }
-            }
-        };
-        match accepted {
-            Ok((stream, peer)) => begin(&worker, stream, peer, declared),
-            Err(error) => {
-                worker.registry.thread.accept_errors.add(1);
-                if !is_about_one_connection(&error) {
-                    tracing::warn!(listener = %declared, %error, "accept failed");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-    }
-}
-
-fn begin(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, declared: SocketAddr) {
-    if let Some(admission) = worker.admit(peer.ip()) {
-        tokio::task::spawn_local(connection::drive(Rc::clone(worker), stream, peer, declared, admission));
-    } else {
-        worker.registry.thread.refuse(Refused::Connection);
-        if worker.view.borrow().table.listeners.get(&declared).is_some_and(|listener| !listener.tls) {
-            connection::turn_away(&stream);
-        }
-    }
-}
-
-fn is_about_one_connection(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }

@@ -59,10 +59,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let by = args.who.name()?;
     block_on(async {
         let Running { client, status } = context.running().await?;
-        if !status.services.iter().any(|service| service.name == args.service) {
-            let known = status.services.iter().map(|service| service.name.as_str());
-            return Err(Failure::unknown("service", &args.service, known));
-        }
+        let known = status.services.iter().map(|service| service.name.as_str());
+        Failure::unless_known("service", &args.service, known)?;
         let deploy = Deploy {
             service: args.service.clone(),
             release: args.release.clone(),

@@ -81,10 +81,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let mut services = store::services(&folder).map_err(|error| fail("", error.into()))?;
     if let Some(wanted) = &args.service {
         let planned = plan.services.iter().map(|service| service.name.as_str());
-        let known: Vec<&str> = planned.chain(services.iter().map(String::as_str)).collect();
-        if !known.contains(&wanted.as_str()) {
-            return Err(Failure::unknown("service", wanted, known));
-        }
+        Failure::unless_known("service", wanted, planned.chain(services.iter().map(String::as_str)))?;
         services = vec![wanted.clone()];
     }
     let mut answers = Vec::new();

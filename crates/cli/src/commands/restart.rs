@@ -35,10 +35,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     block_on(async {
         let Running { client, status } = context.running().await?;
-        if !status.services.iter().any(|service| service.name == args.service) {
-            let known = status.services.iter().map(|service| service.name.as_str());
-            return Err(Failure::unknown("service", &args.service, known));
-        }
+        let known = status.services.iter().map(|service| service.name.as_str());
+        Failure::unless_known("service", &args.service, known)?;
         let restart = Restart { service: args.service.clone() };
         let events = client.restart(&restart).await.map_err(|error| context.failure(error))?;
         let mut output = context.output();

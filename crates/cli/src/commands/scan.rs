@@ -37,9 +37,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let manifest = context.manifest()?;
     let plan = context.plan()?;
     let known = plan.services.iter().map(|service| service.name.as_str());
-    if !known.clone().any(|name| name == args.service) {
-        return Err(Failure::unknown("service", &args.service, known));
-    }
+    Failure::unless_known("service", &args.service, known)?;
     let order = Order { manifest: &manifest, plan, service: &args.service, reference: None };
     let fail = |error| making::failure(error, &order, context);
     let release = releases::store(plan, &args.service).find(args.release.as_deref());

@@ -11,6 +11,7 @@
 //! | `resuming` | what a new control plane finds: adopt, or note that it ended |
 //! | `probing` | the tasks that ask instances how they are |
 //! | `edge_link` | the books about what the edge serves |
+//! | `offering` | what the edge should serve, and offering it |
 //! | `draining` | when an instance that gets nothing new may be stopped |
 //! | `rollouts` | what deliveries ask for, carried out |
 //! | `calls` | the operator's calls |
@@ -20,6 +21,7 @@
 mod calls;
 mod draining;
 mod edge_link;
+mod offering;
 mod place;
 mod probing;
 mod report;
@@ -33,8 +35,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mana_edge::admin;
-use mana_edge::snapshot::Snapshot;
 use mana_runtime::driver::{Driver, Exit, Handle, Signal, StartError};
 use mana_runtime::lifecycle::{self, Effect, Phase, Time, What};
 use mana_runtime::ports::Ports;
@@ -48,12 +48,11 @@ use self::rollouts::Rollouts;
 use crate::api::Event;
 use crate::clock::{self, Clock};
 use crate::daemon::ExitReason;
-use crate::desired::{Desired, EDGE, Version, Wanted};
+use crate::desired::{Desired, EDGE, Version};
 use crate::paths;
 use crate::progress::Progress;
 use crate::reconcile::{self, Action, Key, PlaceView, WantedView};
 use crate::slot::Slot;
-use crate::snapshot::{self, Deployed, Ready};
 use crate::store::{Store, StoreError};
 
 pub(crate) use calls::Call;
@@ -452,47 +451,6 @@ impl Supervisor {
             place.last_port = port;
         }
         self.places.insert(place.key, place);
-    }
-
-    /// The snapshot of this moment.
-    fn snapshot(&self) -> Option<Snapshot> {
-        let desired = self.desired.as_ref()?;
-        let mut deployed: BTreeMap<String, Vec<Deployed>> = BTreeMap::new();
-        for wanted in desired.wanted.iter().filter(|wanted| wanted.name != EDGE) {
-            let leased = self.rollouts.leased(&wanted.name) == Some(wanted.slot);
-            let deployment =
-                Deployed { slot: wanted.slot, weight: wanted.weight, leased, ready: self.ready_in(wanted) };
-            deployed.entry(wanted.name.clone()).or_default().push(deployment);
-        }
-        Some(snapshot::build(&desired.plan, &deployed))
-    }
-
-    /// Instances of a slot that take traffic.
-    fn ready_in(&self, wanted: &Wanted) -> Vec<Ready> {
-        let own = self.places.values().filter(|place| place.routable() && place.is_of(wanted));
-        let ready = own.filter_map(|place| {
-            let instance = place.instance.as_ref()?;
-            Some(Ready { id: instance.id.clone(), port: instance.port?, release: place.label.clone() })
-        });
-        ready.collect()
-    }
-
-    /// Offers the edge the snapshot of this moment, where it serves another one.
-    fn offer(&mut self) {
-        let edge_runs = self
-            .places
-            .values()
-            .any(|place| place.service == EDGE && place.life.ready() && !place.life.stopping_for_good());
-        if !edge_runs {
-            return;
-        }
-        let Some(wanted) = self.snapshot() else { return };
-        let Some(offer) = self.edge.offer(wanted, self.clock.now()) else { return };
-        let (mailbox, client) = (self.mailbox(), admin::Client::new(paths::edge_socket(&self.data)));
-        tokio::spawn(async move {
-            // The owner is gone only when the process ends.
-            let _ = mailbox.send(Message::Edge(edge_link::put(client, offer).await)).await;
-        });
     }
 
     /// The end of going down: nothing is left, and everybody was told.

@@ -96,7 +96,7 @@ struct Chance(u64);
 
 impl Chance {
     /// Above 0, at most 1.
-    #[allow(clippy::cast_precision_loss, reason = "53 bits fit")]
+    #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
     fn uniform(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
@@ -139,7 +139,7 @@ impl Chance {
     }
 }
 
-#[allow(
+#[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "saturates, and what it rounds is small and not negative"

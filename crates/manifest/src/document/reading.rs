@@ -1,0 +1,283 @@
+//! From TOML to the tables.
+
+use toml_edit::{Item, TableLike, Value};
+
+use super::{
+    AcceptedTable, AccessTable, AcmeTable, BuildTable, CertificateTable, CorsTable, Document, EnvironmentTable,
+    ReleasesTable, RolloutTable, SecretTable, ServiceKeys, ServiceTable, Spanned, Text,
+};
+use crate::conform::port_range;
+use crate::plan::{Environment, Kind};
+use crate::units;
+
+/// Reads a parsed file.
+pub(crate) fn read(root: &dyn TableLike) -> Document {
+    let environments = entries(root, "environments")
+        .into_iter()
+        .filter_map(|(name, item)| Some((Environment::from_name(&name.value)?, environment(item.as_table_like()?))));
+    let secrets = entries(root, "secrets").into_iter().filter_map(|(name, item)| {
+        let table = item.as_table_like()?;
+        let secret = SecretTable {
+            generate: integer(table, "generate"),
+            environments: texts(table, "environments"),
+            about: text(table, "about"),
+        };
+        Some((name, secret))
+    });
+    let projects = entries(root, "projects")
+        .into_iter()
+        .filter_map(|(name, item)| Some((name, text(item.as_table_like()?, "about"))));
+    let services =
+        entries(root, "services").into_iter().filter_map(|(name, item)| Some(service(name, item.as_table_like()?)));
+    Document {
+        name: text(root, "name"),
+        domain: text(root, "domain"),
+        environments: environments.collect(),
+        secrets: secrets.collect(),
+        projects: projects.collect(),
+        services: services.collect(),
+        releases: root.get("releases").and_then(Item::as_table_like).map(releases).unwrap_or_default(),
+    }
+}
+
+fn releases(table: &dyn TableLike) -> ReleasesTable {
+    let accepted = entries(table, "accepted").into_iter().filter_map(|(id, item)| {
+        let finding = item.as_table_like()?;
+        let (reason, until) = (text(finding, "reason"), text(finding, "until"));
+        Some((id, AcceptedTable { reason, until, services: texts(finding, "services") }))
+    });
+    ReleasesTable {
+        keep: integer(table, "keep"),
+        advisories: texts(table, "advisories"),
+        advisories_max_age: parsed(table, "advisories_max_age", units::duration),
+        accepted: accepted.collect(),
+    }
+}
+
+fn build(item: &Item) -> Option<BuildTable> {
+    let table = item.as_table_like()?;
+    let checks = entries(table, "checks").into_iter().filter_map(|(name, item)| Some((name, command_of(item)?)));
+    Some(BuildTable {
+        span: item.span(),
+        command: command(table),
+        artefact: texts(table, "artefact"),
+        artefact_span: table.get("artefact").and_then(Item::span),
+        migrations: text(table, "migrations"),
+        checks: checks.collect(),
+        env: pairs(table, "env"),
+        cache: texts(table, "cache"),
+        lockfiles: texts(table, "lockfiles"),
+        package: text(table, "package"),
+        cpu: integer(table, "cpu"),
+        memory: parsed(table, "memory", units::size),
+        timeout: parsed(table, "timeout", units::duration),
+        check_timeout: parsed(table, "check_timeout", units::duration),
+    })
+}
+
+fn environment(table: &dyn TableLike) -> EnvironmentTable {
+    let acme = table.get("acme").and_then(Item::as_table_like);
+    let acme = |name: &str| acme.and_then(|acme| text(acme, name));
+    let certificates = entries(table, "certificates").into_iter().filter_map(|(name, item)| {
+        let files = item.as_table_like()?;
+        Some((name, CertificateTable { certificate: text(files, "certificate"), key: text(files, "key") }))
+    });
+    EnvironmentTable {
+        domain: text(table, "domain"),
+        listen: parsed(table, "listen", |text| text.parse().ok()),
+        trusted_proxies: texts(table, "trusted_proxies"),
+        tls: text(table, "tls"),
+        tls_listen: parsed(table, "tls_listen", |text| text.parse().ok()),
+        http3: boolean(table, "http3"),
+        proxy_protocol: boolean(table, "proxy_protocol"),
+        traces: text(table, "traces"),
+        acme: AcmeTable {
+            email: acme("email"),
+            directory: acme("directory"),
+            challenge: acme("challenge"),
+            roots: acme("roots"),
+        },
+        certificates: certificates.collect(),
+        scheme: text(table, "scheme"),
+        public_port: integer(table, "public_port"),
+        data: text(table, "data"),
+        port_offset: integer(table, "port_offset"),
+        instance_ports: parsed(table, "instance_ports", port_range),
+        database: text(table, "database"),
+        cache: text(table, "cache"),
+    }
+}
+
+fn service(name: Text, table: &dyn TableLike) -> ServiceTable {
+    let in_environment = Environment::ALL.into_iter().filter_map(|environment| {
+        let keys = table.get(environment.as_str())?.as_table_like()?;
+        Some((environment, service_keys(keys)))
+    });
+    ServiceTable {
+        name,
+        kind: parsed(table, "kind", |text| Kind::ALL.into_iter().find(|kind| kind.as_str() == text)),
+        project: text(table, "project"),
+        environments: texts(table, "environments"),
+        build: table.get("build").and_then(build),
+        keys: service_keys(table),
+        in_environment: in_environment.collect(),
+    }
+}
+
+fn service_keys(table: &dyn TableLike) -> ServiceKeys {
+    let inner = |name: &str| table.get(name).and_then(Item::as_table_like);
+    let (health, limits) = (inner("health"), inner("limits"));
+    let rollout = inner("rollout").map(rollout).unwrap_or_default();
+    let access = |name| inner("access").and_then(|access| texts(access, name));
+    ServiceKeys {
+        command: command(table),
+        cwd: text(table, "cwd"),
+        folder: text(table, "folder"),
+        not_found: text(table, "not_found"),
+        port: integer(table, "port"),
+        database: text(table, "database"),
+        cache: boolean(table, "cache"),
+        needs: texts(table, "needs"),
+        env: pairs(table, "env"),
+        secrets: texts(table, "secrets"),
+        migrate: texts(table, "migrate"),
+        instances: integer(table, "instances"),
+        start_timeout: parsed(table, "start_timeout", units::duration),
+        stop_timeout: parsed(table, "stop_timeout", units::duration),
+        live: health.and_then(|health| text(health, "live")),
+        ready: health.and_then(|health| text(health, "ready")),
+        memory: limits.and_then(|limits| parsed(limits, "memory", units::size)),
+        body: limits.and_then(|limits| parsed(limits, "body", units::size)),
+        rate: limits.and_then(|limits| parsed(limits, "rate", units::rate)),
+        rate_per_token: limits.and_then(|limits| parsed(limits, "rate_per_token", units::rate)),
+        protocol: text(table, "protocol"),
+        access: AccessTable { allow: access("allow"), deny: access("deny"), basic_auth: access("basic_auth") },
+        cors: inner("cors").map(|cors| CorsTable {
+            span: table.get("cors").and_then(Item::span),
+            origins: texts(cors, "origins").unwrap_or_default(),
+            methods: texts(cors, "methods").unwrap_or_default(),
+            headers: texts(cors, "headers").unwrap_or_default(),
+            expose: texts(cors, "expose").unwrap_or_default(),
+            credentials: boolean(cors, "credentials").is_some_and(|credentials| credentials.value),
+        }),
+        rollout,
+        maintenance: parsed(table, "maintenance", units::duration),
+        compress: boolean(table, "compress"),
+        response_timeout: limits.and_then(|limits| parsed(limits, "response_timeout", units::duration)),
+        request_timeout: limits.and_then(|limits| parsed(limits, "request_timeout", units::duration)),
+        drain: limits.and_then(|limits| parsed(limits, "drain", units::duration)),
+        public: boolean(table, "public"),
+        hosts: texts(table, "hosts").or_else(|| text(table, "host").map(|host| vec![host])),
+        redirects: pairs(table, "redirects"),
+    }
+}
+
+fn rollout(table: &dyn TableLike) -> RolloutTable {
+    let time = |name| parsed(table, name, units::duration);
+    RolloutTable {
+        canary: texts(table, "canary"),
+        warm: time("warm"),
+        guard: time("guard"),
+        errors: parsed(table, "errors", units::share),
+        slow: time("slow"),
+        slow_share: parsed(table, "slow_share", units::share),
+        requests: integer(table, "requests"),
+        longest: time("longest"),
+        strict: boolean(table, "strict"),
+        on_breach: text(table, "on_breach"),
+        approvers: texts(table, "approvers"),
+        approval_expiry: time("approval_expiry"),
+        starter_may_approve: boolean(table, "starter_may_approve"),
+    }
+}
+
+fn command(table: &dyn TableLike) -> Option<Spanned<Vec<String>>> {
+    command_of(table.get("command")?)
+}
+
+fn command_of(item: &Item) -> Option<Spanned<Vec<String>>> {
+    let value = match item.as_str() {
+        Some(text) => words(text),
+        None => item.as_array()?.iter().map(|value| value.as_str().map(str::to_owned)).collect::<Option<_>>()?,
+    };
+    (!value.is_empty()).then_some(Spanned { value, span: item.span() })
+}
+
+/// A command line's words: split at spaces, quotes keep them together. No variables, no patterns: there is no shell.
+fn words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    for letter in text.chars() {
+        match quote {
+            Some(open) if letter == open => quote = None,
+            None if letter == '\'' || letter == '"' => {
+                word.get_or_insert_default();
+                quote = Some(letter);
+            }
+            None if letter.is_whitespace() => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(letter),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+fn entries<'a>(table: &'a dyn TableLike, name: &str) -> Vec<(Text, &'a Item)> {
+    let Some(table) = table.get(name).and_then(Item::as_table_like) else { return Vec::new() };
+    table
+        .iter()
+        .map(|(key, item)| {
+            (Spanned { value: key.to_owned(), span: table.key(key).and_then(toml_edit::Key::span) }, item)
+        })
+        .collect()
+}
+
+fn pairs(table: &dyn TableLike, name: &str) -> Vec<(Text, Text)> {
+    entries(table, name)
+        .into_iter()
+        .filter_map(|(key, item)| Some((key, Spanned { value: item.as_str()?.to_owned(), span: item.span() })))
+        .collect()
+}
+
+fn text(table: &dyn TableLike, name: &str) -> Option<Text> {
+    parsed(table, name, |text| Some(text.to_owned()))
+}
+
+fn parsed<T>(table: &dyn TableLike, name: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<Spanned<T>> {
+    let item = table.get(name)?;
+    Some(Spanned { value: parse(item.as_str()?)?, span: item.span() })
+}
+
+fn integer(table: &dyn TableLike, name: &str) -> Option<Spanned<i64>> {
+    let item = table.get(name)?;
+    Some(Spanned { value: item.as_integer()?, span: item.span() })
+}
+
+fn boolean(table: &dyn TableLike, name: &str) -> Option<Spanned<bool>> {
+    let item = table.get(name)?;
+    Some(Spanned { value: item.as_bool()?, span: item.span() })
+}
+
+fn texts(table: &dyn TableLike, name: &str) -> Option<Vec<Text>> {
+    let list = table.get(name)?.as_array()?;
+    let texts =
+        list.iter().filter_map(|value: &Value| Some(Spanned { value: value.as_str()?.to_owned(), span: value.span() }));
+    Some(texts.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn command_lines_are_split_without_a_shell() {
+        for (text, expected) in [
+            ("app --flag value", vec!["app", "--flag", "value"]),
+            ("  app   x ", vec!["app", "x"]),
+            ("app 'two words' \"$HOME\" a'b'c", vec!["app", "two words", "$HOME", "abc"]),
+            ("app ''", vec!["app", ""]),
+            ("", vec![]),
+        ] {
+            assert_eq!(super::words(text), expected, "{text}");
+        }
+    }
+}
