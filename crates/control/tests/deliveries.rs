@@ -108,6 +108,9 @@ async fn command(ecosystem: &Ecosystem, number: u64, by: &str, command: Command)
 #[tokio::test]
 async fn a_release_takes_over_step_by_step_and_no_request_fails() {
     let mut ecosystem = up(QUICK).await;
+    let newest = Deploy { service: SHOP.into(), release: None, by: "ada".into(), supersede: false, pause_at: None };
+    let refused = ecosystem.client().await.deploy(&newest).await.expect_err("there is none yet");
+    assert!(refused.to_string().contains("`mana build shop-backend` makes one"), "{refused}");
     let digest = release(&ecosystem, "v1", "");
     let load = Load::on(&ecosystem, SHOP, "/work");
     let begun = deploy(&ecosystem, "v1").await;
@@ -293,6 +296,9 @@ async fn one_at_a_time_and_a_newer_one_may_take_its_place() {
     reaches(&ecosystem, third, &["rolled-back", "aborted"]).await;
     load.end().await;
     assert_eq!((version(&ecosystem).await.as_str(), slots(&ecosystem).await.len()), ("v0", 1));
+    let nothing = Deploy { release: Some("v9".into()), pause_at: None, ..newest };
+    let refused = ecosystem.client().await.deploy(&nothing).await.expect_err("there is none");
+    assert!(refused.to_string().contains("there are: v"), "{refused}");
     let unknown = command(&ecosystem, 99, "ada", Command::Abort).await.expect_err("there is none");
     assert!(unknown.to_string().contains("no such rollout"), "{unknown}");
     ecosystem.down().await;

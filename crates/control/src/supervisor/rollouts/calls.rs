@@ -2,6 +2,7 @@
 
 use mana_delivery::rollout::{self as delivery, Command, Operator, Plan, Reply, RolloutId, Stage, State, What};
 use mana_manifest::plan::Run;
+use mana_release::store::StoreError;
 
 use super::turns::Refused;
 use super::{Rollout, plan};
@@ -29,7 +30,17 @@ impl Supervisor {
             )));
         }
         let found = releases::store(&desired.plan, &service.name).find(request.release.as_deref());
-        let release = found.map_err(|error| problem(404, "there is no such release", error.to_string()))?;
+        let release = found.map_err(|error| match error {
+            StoreError::Unknown { known, .. } if known.is_empty() => {
+                let what = format!("none of {0} was made yet; `mana build {0}` makes one", service.name);
+                problem(404, "there is no release", what)
+            }
+            StoreError::Unknown { ref known, .. } => {
+                let what = format!("{error}; there are: {}", known.join(", "));
+                problem(404, "there is no such release", what)
+            }
+            error => problem(404, "there is no such release", error.to_string()),
+        })?;
         let release =
             delivery::Release { version: release.version, digest: delivery::Digest(release.digest.to_string()) };
         let by = operator(&request.by)?;
