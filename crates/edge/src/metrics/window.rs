@@ -262,6 +262,19 @@ mod tests {
     }
 
     #[test]
+    fn counters_that_begin_anew_make_no_number_of_nothing() {
+        let (before, after, mut readings) = (Cells::default(), Cells::default(), Readings::default());
+        for _ in 0..50 {
+            ask(&before, 200, 400);
+        }
+        readings.applied(1_000, 7, &totals(&before));
+        // The slot was out of the table for so long that its cells were forgotten.
+        ask(&after, 200, 400);
+        let window = readings.since(Since::Generation(7), 2_000, 8, &totals(&after), &CHAT).unwrap();
+        assert_eq!((window.slots[0].requests, window.slots[0].slow, window.slots[0].to_head.count), (0, Some(0), 0));
+    }
+
+    #[test]
     fn what_is_kept_is_bounded_and_an_idle_edge_keeps_one_reading() {
         let (cells, mut readings) = (Cells::default(), Readings::default());
         ask(&cells, 200, 1);

@@ -214,6 +214,23 @@ async fn who_waited_while_the_instance_was_replaced_asks_the_new_one() {
 }
 
 #[tokio::test]
+async fn who_waited_while_the_route_was_removed_goes_to_nobody() {
+    let old = Counting::start();
+    old.gate.forget_permits(Semaphore::MAX_PERMITS);
+    let edge = TestEdge::with_threads(&old.snapshot(), 1);
+    let asking = tokio::spawn(ask_at(edge.address(), "GET", "/", ""));
+    until("the first asks", async || old.asked() == 1).await;
+    let mut waiting = Raw::connect(edge.address()).await;
+    waiting.write("GET / HTTP/1.1\r\nhost: chat.localhost\r\n\r\n").await;
+    until("the second waits", async || edge.metric(IN_FLIGHT).await == Some(1.0)).await;
+    edge.admin().put(&Snapshot { generation: 2, ..snapshot(Vec::new()) }).await.unwrap();
+    old.gate.add_permits(Semaphore::MAX_PERMITS);
+    assert_eq!(asking.await.unwrap().text(), "answer 1 ");
+    assert_eq!(waiting.answer().await.status, 503);
+    assert_eq!(old.asked(), 1, "by the second table nobody may ask it any more");
+}
+
+#[tokio::test]
 async fn a_client_that_goes_away_first_leaves_the_way_to_the_next() {
     let service = Counting::start();
     service.gate.forget_permits(Semaphore::MAX_PERMITS);
