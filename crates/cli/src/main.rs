@@ -13,6 +13,7 @@ mod failure;
 mod hidden_input;
 mod last_known;
 mod making;
+mod meant;
 mod operator;
 mod progress;
 mod report;

@@ -45,7 +45,7 @@ pub(crate) async fn watch<T>(
 
 /// What went wrong, for a person.
 pub(crate) fn failure(error: Error, order: &Order<'_>, context: &Context) -> Failure {
-    let failed = |error: &Error, help: String| Failure::Failed { what: chain(error), help };
+    let failed = |error: &Error, help: String| Failure::Failed { what: error.in_full(), help };
     let service = order.service;
     let error = match error {
         Error::Manifest { commit, problems } => return Failure::CommitManifest { commit, problems },
@@ -56,7 +56,7 @@ pub(crate) fn failure(error: Error, order: &Order<'_>, context: &Context) -> Fai
             failed(&error, "a release is made of a commit: `git init`, `git add`, `git commit`".into())
         }
         Error::Source(SourceError::Unknown { .. }) => Failure::Usage {
-            what: chain(&error),
+            what: error.in_full(),
             help: "name a tag, a branch or a commit that is here; `git fetch` brings those that are elsewhere".into(),
         },
         Error::Source(SourceError::Dirty { .. }) => failed(
@@ -72,7 +72,7 @@ pub(crate) fn failure(error: Error, order: &Order<'_>, context: &Context) -> Fai
             failed(&error, "build another commit with --ref, or commit the manifest that has it".into())
         }
         Error::NotBuilt { .. } => Failure::Configuration {
-            what: chain(&error),
+            what: error.in_full(),
             help: format!("add [services.{service}.build] with a command, commit it, and build again"),
         },
         Error::Build(BuildError::Failed { log, .. }) => {
@@ -85,7 +85,7 @@ pub(crate) fn failure(error: Error, order: &Order<'_>, context: &Context) -> Fai
             ),
         ),
         Error::Store(StoreError::Unknown { known, .. }) => Failure::Usage {
-            what: chain(&error),
+            what: error.in_full(),
             help: if known.is_empty() {
                 format!("`{}` makes one", context.command(&format!("build {service}")))
             } else {
@@ -93,7 +93,7 @@ pub(crate) fn failure(error: Error, order: &Order<'_>, context: &Context) -> Fai
             },
         },
         Error::Store(StoreError::Ambiguous { .. }) => {
-            Failure::Usage { what: chain(&error), help: "write more of it".into() }
+            Failure::Usage { what: error.in_full(), help: "write more of it".into() }
         }
         Error::Store(StoreError::Differs { .. })
         | Error::Build(BuildError::Store(StoreError::Differs { .. }))
@@ -125,20 +125,6 @@ pub(crate) fn failure(error: Error, order: &Order<'_>, context: &Context) -> Fai
             failed(&error, help.into())
         }
     }
-}
-
-/// The error with what is behind it, on one line.
-fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        source = error.source();
-    }
-    text
 }
 
 fn is_disk_full(error: &Error) -> bool {

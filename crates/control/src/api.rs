@@ -11,8 +11,10 @@
 //! | `GET /v1/rollouts?service=NAME` | → [`RolloutView`]s, newest first |
 //! | `GET /v1/rollouts/N` | → [`RolloutDetail`] |
 //! | `GET /v1/rollouts/N/view` | → [`RolloutView`], without its journal |
+//! | `GET /v1/rollouts/N/output?from=BYTE` | → [`Output`]: what its checks and its build say |
 //! | `POST /v1/rollouts/N` | [`RolloutCommand`] → [`RolloutView`] after it |
 //! | `POST /v1/put-back` | [`PutBack`] → [`RolloutView`] of the rollout that it was asked of |
+//! | `POST /v1/smoke` | [`SmokeRequest`] → [`SmokeReport`]: its smoke tests, against what serves here |
 //! | `GET /v1/journal?limit=N` | → the last N [`JournalEntry`], newest first |
 //!
 //! Errors are `application/problem+json` (RFC 9457): a [`Problem`]. An invalid manifest is 422 with every problem in
@@ -171,7 +173,8 @@ pub struct RunSpec {
 pub struct Deploy {
     /// The service's name.
     pub service: String,
-    /// Version, digest or commit of a release; the newest where absent.
+    /// A release by version, digest or commit, or a tag, branch or commit to make one of. Absent: what is checked out, or the newest
+    /// release where the manifest does not say how one is made.
     pub release: Option<String>,
     /// Who asks for it.
     pub by: String,
@@ -181,6 +184,9 @@ pub struct Deploy {
     /// The stage before which it stops until somebody says `promote`.
     #[serde(default)]
     pub pause_at: Option<String>,
+    /// Asked again with the same key, it is the same rollout.
+    #[serde(default)]
+    pub key: Option<String>,
 }
 
 /// What a person wants of a rollout.
@@ -203,6 +209,56 @@ pub struct PutBack {
     /// `blue` or `green`; the version before where absent.
     #[serde(default)]
     pub slot: Option<String>,
+    /// A release that has served here before, in place of the version before.
+    #[serde(default)]
+    pub release: Option<String>,
+}
+
+/// "Does it work?"
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SmokeRequest {
+    /// The service's name.
+    pub service: String,
+    /// What has to serve; whatever does where absent.
+    #[serde(default)]
+    pub digest: Option<String>,
+}
+
+/// How smoke tests went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SmokeReport {
+    /// The service's name.
+    pub service: String,
+    /// What answered, for people.
+    pub version: Option<String>,
+    /// Of that.
+    pub digest: Option<String>,
+    /// Whether all went well.
+    pub passed: bool,
+    /// Each test, in order.
+    pub tests: Vec<SmokeResult>,
+}
+
+/// How one smoke test went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SmokeResult {
+    /// Its name.
+    pub name: String,
+    /// `GET /api/health`.
+    pub request: String,
+    /// Why it failed; absent: it did not.
+    pub failed: Option<String>,
+    /// How long it took.
+    pub took_ms: u64,
+}
+
+/// A piece of what the checks and the build of a rollout say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// Where the next piece begins.
+    pub next: u64,
+    /// What happened.
+    pub events: Vec<mana_release::event::Event>,
 }
 
 /// How a rollout goes.

@@ -18,13 +18,15 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use crate::api::{
-    Apply, Deploy, Event, JournalEntry, Problem, PutBack, Restart, RolloutCommand, RolloutDetail, RolloutView,
-    RunRequest, RunSpec, Status,
+    Apply, Deploy, Event, JournalEntry, Output, Problem, PutBack, Restart, RolloutCommand, RolloutDetail, RolloutView,
+    RunRequest, RunSpec, SmokeReport, SmokeRequest, Status,
 };
 use crate::paths;
 
 /// Longest wait for the answer to a question (not for a stream of progress): the control plane answers from memory.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest wait for smoke tests: each of them has a time of its own.
+const SMOKE_TIMEOUT: Duration = Duration::from_mins(10);
 /// Largest answer that is read into memory: a status of some hundred services stays far below.
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 /// Longest line of progress: one event with its log tail.
@@ -123,6 +125,18 @@ impl Client {
         self.ask(Method::GET, &format!("/v1/rollouts/{number}/view"), &()).await
     }
 
+    /// What its checks and its build say, from that byte on.
+    pub async fn rollout_output(&self, number: u64, from: u64) -> Result<Output, ClientError> {
+        self.ask(Method::GET, &format!("/v1/rollouts/{number}/output?from={from}"), &()).await
+    }
+
+    /// Runs the smoke tests of a service against what serves.
+    pub async fn smoke(&self, request: &SmokeRequest) -> Result<SmokeReport, ClientError> {
+        let answer = self.call_within(Method::POST, "/v1/smoke", request, SMOKE_TIMEOUT).await?;
+        let bytes = collect(answer).await?;
+        serde_json::from_slice(&bytes).map_err(|error| ClientError::Answer { what: format!("/v1/smoke: {error}") })
+    }
+
     /// One rollout, with all that happened to it.
     pub async fn rollout(&self, number: u64) -> Result<RolloutDetail, ClientError> {
         self.ask(Method::GET, &format!("/v1/rollouts/{number}"), &()).await
@@ -158,6 +172,16 @@ impl Client {
         path: &str,
         body: &B,
     ) -> Result<Response<Incoming>, ClientError> {
+        self.call_within(method, path, body, ANSWER_TIMEOUT).await
+    }
+
+    async fn call_within<B: Serialize + Sync>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &B,
+        longest: Duration,
+    ) -> Result<Response<Incoming>, ClientError> {
         let stream = self.open().await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
@@ -172,7 +196,7 @@ impl Client {
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(bytes)))
             .map_err(|error| talk("writing the question")(error.into()))?;
-        let response = tokio::time::timeout(ANSWER_TIMEOUT, sender.send_request(request))
+        let response = tokio::time::timeout(longest, sender.send_request(request))
             .await
             .map_err(|error| talk("waiting for the answer")(error.into()))?
             .map_err(|error| talk("asking")(error.into()))?;

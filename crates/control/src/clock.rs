@@ -52,3 +52,8 @@ pub(crate) fn chance() -> f64 {
 pub(crate) fn instance_id(service: &str) -> String {
     format!("{service}-{:010x}", rand::random::<u64>() >> 24)
 }
+
+/// A word that nobody has used before.
+pub(crate) fn unique() -> String {
+    format!("{:016x}", rand::random::<u64>())
+}

@@ -45,6 +45,7 @@ pub mod releases;
 pub mod secrets;
 mod server;
 mod slot;
+mod smoke;
 mod snapshot;
 mod store;
 mod supervisor;

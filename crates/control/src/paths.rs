@@ -47,6 +47,16 @@ pub fn builds(data: &Path) -> PathBuf {
     data.join("builds")
 }
 
+/// What the checks and the build of a rollout say, an event a line.
+pub fn rollout_output(data: &Path, rollout: u64) -> PathBuf {
+    rollout_outputs(data).join(format!("{rollout}.jsonl"))
+}
+
+/// Folder of what rollouts say.
+pub fn rollout_outputs(data: &Path) -> PathBuf {
+    data.join("rollouts")
+}
+
 /// Secrets, generated and provided.
 pub fn secrets(data: &Path) -> PathBuf {
     data.join("secrets.json")

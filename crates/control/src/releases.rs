@@ -10,12 +10,14 @@ use mana_manifest::plan::{Environment, Plan, Run, Service};
 use mana_manifest::{Facts, Manifest, Overrides, Problems};
 use mana_release::artefact::Digest;
 use mana_release::build::{BuildError, Recipe, Turn, Workshop};
+use mana_release::checks::Checked;
 use mana_release::event::Events;
 use mana_release::job::Limits;
 use mana_release::record::Release;
 use mana_release::scan::report::{Accepted, Report};
 use mana_release::scan::{Policy, ScanError};
 use mana_release::source::{Checkout, Commit, Dirty, SourceError};
+use mana_release::store::checks::Passed;
 use mana_release::store::{Store, StoreError};
 
 use crate::paths;
@@ -77,6 +79,22 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// With what is behind it, on one line.
+    pub fn in_full(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            let more = error.to_string();
+            if !text.contains(&more) {
+                text = format!("{text}: {more}");
+            }
+            source = error.source();
+        }
+        text
+    }
+}
+
 /// What to make a release of.
 #[derive(Debug)]
 pub struct Order<'a> {
@@ -113,13 +131,19 @@ pub fn store(plan: &Plan, service: &str) -> Store {
 /// Where there is no such commit, or the releases cannot be read.
 pub async fn built_before(order: &Order<'_>) -> Result<Option<Release>, Error> {
     let commit = find(order).await?;
+    built(order, &commit)
+}
+
+/// The same for a commit that was found.
+pub(crate) fn built(order: &Order<'_>, commit: &Commit) -> Result<Option<Release>, Error> {
     let store = store(order.plan, order.service);
     let same = |release: &Release| !release.dirty && release.commit == commit.id && release.version == commit.version;
     let found = store.all()?.into_iter().find(|release| !commit.dirty && same(release));
     Ok(found.filter(|release| store.verify(release).is_ok()))
 }
 
-async fn find(order: &Order<'_>) -> Result<Commit, SourceError> {
+/// The commit that is ordered.
+pub(crate) async fn find(order: &Order<'_>) -> Result<Commit, SourceError> {
     let dirty = match order.plan.environment {
         Environment::Development => Dirty::Allowed,
         Environment::Staging | Environment::Production => Dirty::Refused,
@@ -132,7 +156,11 @@ async fn find(order: &Order<'_>) -> Result<Commit, SourceError> {
 /// # Errors
 /// Where there is no such commit, it cannot be checked out, or its manifest does not say how.
 pub async fn prepare(order: &Order<'_>, events: &Events) -> Result<Prepared, Error> {
-    let commit = find(order).await?;
+    prepare_commit(order, find(order).await?, events).await
+}
+
+/// The same for a commit that was found.
+pub(crate) async fn prepare_commit(order: &Order<'_>, commit: Commit, events: &Events) -> Result<Prepared, Error> {
     let workshop = Workshop::new(&paths::builds(&order.plan.data));
     let turn = workshop.turn(events).await?;
     // Those of all services: building one must not throw away what another one keeps.
@@ -145,16 +173,29 @@ pub async fn prepare(order: &Order<'_>, events: &Events) -> Result<Prepared, Err
         .collect();
     let cache: Vec<String> = cache.into_iter().cloned().collect();
     let checkout = workshop.checkout(&turn, &commit, &cache, events).await?;
-    let recipe = recipe(order, &commit, checkout.folder())?;
+    let text = std::fs::read_to_string(checkout.folder().join(manifest_name(order))).ok();
+    let recipe = recipe(order, &commit, text)?;
     Ok(Prepared { commit, recipe, workshop, turn, checkout })
 }
 
+/// How the ordered commit's own manifest says that the service is built. Nothing is checked out for it.
+///
+/// # Errors
+/// Where it has no manifest, or that does not say.
+pub(crate) async fn recipe_of(order: &Order<'_>, commit: &Commit) -> Result<Recipe, Error> {
+    let text = commit.text(manifest_name(order)).await?;
+    recipe(order, commit, text)
+}
+
+fn manifest_name<'a>(order: &Order<'a>) -> &'a Path {
+    Path::new(order.manifest.file_name().unwrap_or(order.manifest.as_os_str()))
+}
+
 /// How the commit's own manifest says that the service is built.
-fn recipe(order: &Order<'_>, commit: &Commit, folder: &Path) -> Result<Recipe, Error> {
-    let name = order.manifest.file_name().unwrap_or(order.manifest.as_os_str());
+fn recipe(order: &Order<'_>, commit: &Commit, text: Option<String>) -> Result<Recipe, Error> {
     let (shown, service) = (commit.version.clone(), order.service.to_owned());
-    let Ok(text) = std::fs::read_to_string(folder.join(name)) else {
-        return Err(Error::NoManifest { file: commit.prefix.join(name), commit: shown });
+    let Some(text) = text else {
+        return Err(Error::NoManifest { file: commit.prefix.join(manifest_name(order)), commit: shown });
     };
     let overrides = Overrides { environment: Some(order.plan.environment.as_str().to_owned()), ..Overrides::default() };
     let plan = Manifest::parse(order.manifest, &text).and_then(|manifest| manifest.plan(&overrides, &Facts::assumed()));
@@ -193,13 +234,28 @@ impl Prepared {
         Ok(workshop.build(turn, commit, checkout, recipe, store, events).await?)
     }
 
-    /// Runs the checks.
+    /// Runs those of its checks that are named, and remembers which a commit has passed. `ended` is told of each as it ends.
     ///
     /// # Errors
-    /// Where one cannot be run at all.
-    pub async fn check(&self, events: &Events) -> Result<Vec<mana_release::checks::Checked>, Error> {
+    /// Where one cannot be run at all, or what passed cannot be written down.
+    pub async fn check(
+        &self,
+        store: &Store,
+        wanted: impl Fn(&str) -> bool,
+        events: &Events,
+        ended: impl Fn(&Checked),
+    ) -> Result<Vec<Checked>, Error> {
         let Self { commit, recipe, workshop, turn, checkout } = self;
-        Ok(workshop.check(turn, commit, checkout, recipe, events).await.map_err(BuildError::from)?)
+        let mut recipe = recipe.clone();
+        recipe.checks.retain(|name, _| wanted(name));
+        let checked = workshop.check(turn, commit, checkout, &recipe, events, ended).await.map_err(BuildError::from)?;
+        let passed = checked.iter().filter(|check| check.end.success());
+        let passed = passed.filter_map(|check| recipe.checks.get_key_value(&check.name));
+        let passed: Passed = passed.map(|(name, command)| (name.clone(), command.clone())).collect();
+        if !commit.dirty && !passed.is_empty() {
+            store.set_passed(&commit.id, &passed)?;
+        }
+        Ok(checked)
     }
 }
 

@@ -18,9 +18,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::api::{Apply, Deploy, Problem, PutBack, Restart, RolloutCommand, RunRequest};
-use crate::manifest;
-use crate::supervisor::{Call, Message, Stream};
+use crate::api::{Apply, Deploy, Problem, PutBack, Restart, RolloutCommand, RunRequest, SmokeRequest};
+use crate::supervisor::{Call, Message, Stream, output};
+use crate::{clock, manifest, smoke};
 
 /// Largest request: a few paths and names.
 const MAX_REQUEST_BYTES: usize = 64 * 1024;
@@ -47,7 +47,9 @@ pub(crate) async fn serve(listener: UnixListener, data: PathBuf, mailbox: mpsc::
         .route("/v1/rollouts", get(rollouts).post(deploy))
         .route("/v1/rollouts/{number}", get(rollout).post(rollout_command))
         .route("/v1/rollouts/{number}/view", get(rollout_view))
+        .route("/v1/rollouts/{number}/output", get(rollout_output))
         .route("/v1/put-back", post(put_back))
+        .route("/v1/smoke", post(smoke))
         .route("/v1/journal", get(journal))
         .fallback(async || Refused(problem(404, "there is no such call", String::new())))
         .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
@@ -207,8 +209,30 @@ async fn rollout_command(
 }
 
 async fn put_back(State(app): State<App>, body: Result<Json<PutBack>, JsonRejection>) -> Result<Response, Refused> {
-    let Json(PutBack { service, by, slot }) = body?;
-    Ok(Json(ask(&app, |reply| Call::PutBack { service, by, slot, reply }).await?).into_response())
+    let Json(PutBack { service, by, slot, release }) = body?;
+    Ok(Json(ask(&app, |reply| Call::PutBack { service, by, slot, release, reply }).await?).into_response())
+}
+
+async fn smoke(State(app): State<App>, body: Result<Json<SmokeRequest>, JsonRejection>) -> Result<Response, Refused> {
+    let Json(request) = body?;
+    let job = ask(&app, |reply| Call::Smoke { request, reply }).await?;
+    Ok(Json(smoke::run(job, clock::unique()).await).into_response())
+}
+
+#[derive(Debug, Deserialize)]
+struct FromByte {
+    from: Option<u64>,
+}
+
+async fn rollout_output(
+    State(app): State<App>,
+    Path(number): Path<u64>,
+    Query(FromByte { from }): Query<FromByte>,
+) -> Result<Response, Refused> {
+    let read = tokio::task::spawn_blocking(move || output::read(&app.data, number, from.unwrap_or_default())).await;
+    let failed = |why: String| Refused(problem(500, "what it said cannot be read", why));
+    let piece = read.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))?;
+    Ok(Json(piece).into_response())
 }
 
 #[derive(Debug, Deserialize)]

@@ -79,6 +79,7 @@ async fn deploy(ecosystem: &Ecosystem, version: &str) -> RolloutView {
         by: "ada".into(),
         supersede: false,
         pause_at: None,
+        key: None,
     };
     ecosystem.client().await.deploy(&deploy).await.expect("begun")
 }
@@ -108,7 +109,8 @@ async fn command(ecosystem: &Ecosystem, number: u64, by: &str, command: Command)
 #[tokio::test]
 async fn a_release_takes_over_step_by_step_and_no_request_fails() {
     let mut ecosystem = up(QUICK).await;
-    let newest = Deploy { service: SHOP.into(), release: None, by: "ada".into(), supersede: false, pause_at: None };
+    let newest =
+        Deploy { service: SHOP.into(), release: None, by: "ada".into(), supersede: false, pause_at: None, key: None };
     let refused = ecosystem.client().await.deploy(&newest).await.expect_err("there is none yet");
     assert!(refused.to_string().contains("`mana build shop-backend` makes one"), "{refused}");
     let digest = release(&ecosystem, "v1", "");
@@ -199,7 +201,12 @@ async fn back_and_forth_in_the_window_and_back_for_good() {
     let number = deploy(&ecosystem, "v1").await.number;
     reaches(&ecosystem, number, &["window"]).await;
     assert_eq!(version(&ecosystem).await, "v1");
-    let put_back = |slot: Option<&str>| PutBack { service: SHOP.into(), by: "ada".into(), slot: slot.map(Into::into) };
+    let put_back = |slot: Option<&str>| PutBack {
+        service: SHOP.into(),
+        by: "ada".into(),
+        slot: slot.map(Into::into),
+        release: None,
+    };
     for (slot, expected) in [("blue", "v0"), ("green", "v1"), ("blue", "v0"), ("green", "v1")] {
         ecosystem.client().await.put_back(&put_back(Some(slot))).await.expect("taken");
         until(expected, async || (version(&ecosystem).await == expected).then_some(())).await;
@@ -224,7 +231,7 @@ async fn what_is_done_is_gone_back_on_by_starting_the_old_version_first() {
     let load = Load::on(&ecosystem, SHOP, "/work");
     let number = deploy(&ecosystem, "v1").await.number;
     reaches(&ecosystem, number, &["done"]).await;
-    let put_back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None };
+    let put_back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: None };
     ecosystem.client().await.put_back(&put_back).await.expect("taken");
     reaches(&ecosystem, number, &["rolled-back"]).await;
     load.end().await;
@@ -285,6 +292,7 @@ async fn one_at_a_time_and_a_newer_one_may_take_its_place() {
         by: "ada".into(),
         supersede: true,
         pause_at: Some("cutting-over".into()),
+        key: None,
     };
     let third = ecosystem.client().await.deploy(&newest).await.expect("begun").number;
     for number in [first, second] {
@@ -331,7 +339,7 @@ async fn a_rollback_means_the_rollout_that_is_under_way_and_asked_twice_keeps_no
     let first = deploy(&ecosystem, "v1").await.number;
     reaches(&ecosystem, first, &["window"]).await;
     let waiting = deploy(&ecosystem, "v2").await.number;
-    let put_back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None };
+    let put_back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: None };
     assert_eq!(ecosystem.client().await.put_back(&put_back).await.expect("taken").number, first);
     reaches(&ecosystem, first, &["rolled-back"]).await;
     // Then it is the next one's turn.
@@ -362,7 +370,7 @@ async fn the_way_back_does_not_migrate() {
     let number = deploy(&ecosystem, "v1").await.number;
     reaches(&ecosystem, number, &["done"]).await;
     assert_eq!(migrated(), 2, "each version once");
-    let put_back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None };
+    let put_back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: None };
     ecosystem.client().await.put_back(&put_back).await.expect("taken");
     reaches(&ecosystem, number, &["rolled-back"]).await;
     load.end().await;
@@ -418,6 +426,7 @@ async fn a_release_without_its_program_is_not_the_folders() {
         by: "ada".into(),
         supersede: false,
         pause_at: Some("migrating".into()),
+        key: None,
     };
     let refused = ecosystem.client().await.deploy(&nowhere).await.expect_err("there is no such stage");
     assert!(refused.to_string().contains("no stage `migrating`"), "{refused}");

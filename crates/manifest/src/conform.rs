@@ -65,6 +65,7 @@ fn check_map(table: &dyn TableLike, names: Names, inner: Shape, path: &str, prob
             Names::Variable => (names::is_variable(name), names::VARIABLE),
             Names::UrlPath => (is_url_path(name), "a path that begins with /"),
             Names::Finding => (names::is_finding(name), names::FINDING),
+            Names::Header => (names::is_header(name), names::HEADER),
         };
         if !good {
             problems.push(

@@ -118,6 +118,7 @@ pub(crate) struct ServiceTable {
     pub(crate) project: Option<Text>,
     pub(crate) environments: Option<Vec<Text>>,
     pub(crate) build: Option<BuildTable>,
+    pub(crate) smoke: Vec<SmokeTable>,
     pub(crate) keys: ServiceKeys,
     pub(crate) in_environment: BTreeMap<Environment, ServiceKeys>,
 }
@@ -138,6 +139,7 @@ pub(crate) struct RolloutTable {
     pub(crate) approvers: Option<Vec<Text>>,
     pub(crate) approval_expiry: Option<Spanned<Duration>>,
     pub(crate) starter_may_approve: Option<Spanned<bool>>,
+    pub(crate) staging: Option<Spanned<bool>>,
 }
 
 impl RolloutTable {
@@ -156,8 +158,24 @@ impl RolloutTable {
             approvers: over.approvers.or(self.approvers),
             approval_expiry: over.approval_expiry.or(self.approval_expiry),
             starter_may_approve: over.starter_may_approve.or(self.starter_may_approve),
+            staging: over.staging.or(self.staging),
         }
     }
+}
+
+/// `[services.NAME.smoke.TEST]`.
+#[derive(Debug, Clone)]
+pub(crate) struct SmokeTable {
+    pub(crate) name: Text,
+    pub(crate) request: Option<Text>,
+    pub(crate) service: Option<Text>,
+    pub(crate) send: Vec<(Text, Text)>,
+    pub(crate) body: Option<Text>,
+    pub(crate) status: Option<Spanned<i64>>,
+    pub(crate) headers: Vec<(Text, Text)>,
+    pub(crate) json: Vec<(Text, Text)>,
+    pub(crate) within: Option<Spanned<Duration>>,
+    pub(crate) save: Vec<(Text, Text)>,
 }
 
 /// What a service's table and its tables per environment have in common.

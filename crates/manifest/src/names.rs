@@ -76,6 +76,14 @@ fn is_label(text: &str) -> bool {
         && !text.ends_with('-')
 }
 
+/// What a header field's name looks like.
+pub(crate) const HEADER: &str = "small letters, digits and hyphens, such as \"content-type\"";
+
+pub(crate) fn is_header(name: &str) -> bool {
+    let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !name.is_empty() && name.bytes().all(good)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

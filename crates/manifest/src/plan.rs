@@ -4,6 +4,7 @@
 //! *names* inside [`Value`], so a plan can be printed, stored and compared without holding one.
 
 mod releases;
+mod smoke;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use releases::{Accepted, Build, Releases};
+pub use smoke::Smoke;
 
 /// The ecosystem in one environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -168,6 +170,9 @@ pub struct Service {
     pub limits: ServiceLimits,
     /// How a release of it takes over.
     pub rollout: Rollout,
+    /// Requests that have to be answered well after it was brought into staging, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub smoke: Vec<Smoke>,
     /// What the edge does with requests from outside.
     #[serde(skip_serializing_if = "Access::is_none")]
     pub access: Access,
@@ -410,6 +415,9 @@ pub struct Rollout {
     pub strict: bool,
     /// Whether a breach asks a person, rather than switching back at once.
     pub asks_on_breach: bool,
+    /// Whether it has to pass staging first.
+    #[serde(skip_serializing_if = "is_false")]
+    pub staging: bool,
     /// Who has to say yes; `None`: nobody.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,

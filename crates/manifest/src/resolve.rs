@@ -5,6 +5,7 @@ mod hosts;
 mod releases;
 mod rollout;
 mod service;
+mod smoke;
 mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -67,6 +67,7 @@ fn of(shape: Shape) -> Value {
                 Names::Name => ("^[a-z][a-z0-9-]*$", names::NAME),
                 Names::Variable => ("^[A-Z_][A-Z0-9_]*$", names::VARIABLE),
                 Names::UrlPath => ("^/", "a path that begins with /"),
+                Names::Header => ("^[a-z0-9-]+$", names::HEADER),
                 Names::Finding => ("^\\S+$", names::FINDING),
             };
             let names = json!({ "pattern": pattern, "description": about });

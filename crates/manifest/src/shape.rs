@@ -2,6 +2,7 @@
 
 mod releases;
 mod rollout;
+mod smoke;
 
 use crate::plan::{Environment, Kind};
 
@@ -63,6 +64,8 @@ pub(crate) enum Names {
     UrlPath,
     /// Ids of findings.
     Finding,
+    /// Header fields of HTTP, in small letters.
+    Header,
 }
 
 /// A key.
@@ -283,6 +286,11 @@ pub(crate) const SERVICE: &[Key] = &[
     HOST,
     HOSTS,
     REDIRECTS,
+    key(
+        "smoke",
+        Shape::Map(Names::Name, &Shape::Table(smoke::SMOKE)),
+        "Requests that have to be answered well after it was brought into staging, in the order of the file.",
+    ),
     key(
         "build",
         Shape::Table(releases::BUILD),

@@ -17,7 +17,8 @@ pub struct Checked {
 }
 
 impl Workshop {
-    /// Runs all checks of a recipe. One that fails does not end the others: a person wants to know all that is wrong.
+    /// Runs all checks of a recipe. One that fails does not end the others: a person wants to know all that is wrong. `ended` is
+    /// told of each as it ends.
     ///
     /// # Errors
     /// Where one could not be run at all.
@@ -28,7 +29,9 @@ impl Workshop {
         checkout: &Checkout,
         recipe: &Recipe,
         events: &Events,
+        ended: impl Fn(&Checked),
     ) -> Result<Vec<Checked>, JobError> {
+        let ended = &ended;
         let enclosure = Enclosure::new(recipe.limits, self.folder());
         let limits = enclosure.in_force();
         events.note(format!("{limits}, at most {} each", job::duration(recipe.check_timeout))).await;
@@ -44,7 +47,9 @@ impl Workshop {
                 let good = end.as_ref().is_ok_and(End::success);
                 let detail = end.as_ref().map_or_else(ToString::to_string, ToString::to_string);
                 step.end(events, good, if good { "" } else { &detail }).await;
-                Ok(Checked { name: name.clone(), end: end?, log })
+                let checked = Checked { name: name.clone(), end: end?, log };
+                ended(&checked);
+                Ok(checked)
             });
         }
         futures_util::future::join_all(running).await.into_iter().collect()

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 /// Lines on their way to the screen. A slow reader slows the build down rather than filling memory.
 pub const QUEUE: usize = 256;
 
 /// Something happened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// A step begins.
@@ -35,7 +35,7 @@ pub enum Event {
         /// Why not, or what came of it.
         detail: String,
         /// How long it took.
-        #[serde(rename = "took_ms", serialize_with = "as_millis")]
+        #[serde(rename = "took_ms", serialize_with = "as_millis", deserialize_with = "of_millis")]
         took: Duration,
     },
     /// Something a person should know.
@@ -47,6 +47,10 @@ pub enum Event {
 
 fn as_millis<S: serde::Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(u64::try_from(value.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn of_millis<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_millis)
 }
 
 /// Tells whoever watches. Nobody has to.
@@ -72,7 +76,8 @@ impl Events {
         }
     }
 
-    pub(crate) async fn note(&self, text: impl Into<String>) {
+    /// Tells a person something.
+    pub async fn note(&self, text: impl Into<String>) {
         self.tell(Event::Note { text: text.into() }).await;
     }
 }

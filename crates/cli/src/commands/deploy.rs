@@ -5,19 +5,23 @@ use mana_control::api::Deploy;
 use crate::context::{Context, block_on};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::meant;
 use crate::operator::Who;
 use crate::rolling;
 use crate::running::Running;
 
 const EXAMPLES: &str = "\
 Examples:
-  mana deploy chat-backend                  the newest release of it
-  mana deploy chat-backend v1.6.0           that one
+  mana deploy chat-backend         what is checked out
+  mana deploy chat-backend v1.6.0  that release, or one of that tag
+  mana deploy chat                 all services of a project, in turn
   mana deploy chat-backend --pause-at cutting-over
-  mana deploy chat-backend --wait --json    to the very end, each change as one line of JSON
+  mana deploy chat-backend --wait --json    to the very end, as JSON
 
-The release is scanned, started beside the one that serves, probed, given a share of the traffic behind gates, then all of it; \
-the old one stays warm for a while. `rollout` in the manifest says how long and within which limits. What fails goes back by \
+A commit is checked and built, unless that was done before; the release is scanned and, from production, brought into staging, where \
+its smoke tests run; then, once it is approved, started beside the one that serves, probed, given a share of the traffic behind gates, \
+then all of it; the old one stays warm for a while. Where the manifest does not say how a service is built, it is the newest release. \
+`rollout` in the manifest says how long and within which limits. What fails goes back by \
 itself. Ctrl-C leaves it going: `mana rollout watch N` follows it again, `mana rollout abort N` ends it.";
 
 /// Brings a release of a service into this environment
@@ -25,10 +29,11 @@ itself. Ctrl-C leaves it going: `mana rollout watch N` follows it again, `mana r
 #[command(after_long_help = EXAMPLES)]
 #[expect(clippy::struct_excessive_bools, reason = "flags")]
 pub(crate) struct Args {
-    /// The service
+    /// The service, or a project
     service: String,
 
-    /// Version, digest or commit of a release [default: the newest]
+    /// A release by version, digest or commit, or a tag, branch or commit to make one of [default: what is checked out]
+    #[arg(value_name = "WHAT")]
     release: Option<String>,
 
     /// End those that are under way or wait, in favour of this one
@@ -59,20 +64,26 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let by = args.who.name()?;
     block_on(async {
         let Running { client, status } = context.running().await?;
-        let known = status.services.iter().map(|service| service.name.as_str());
-        Failure::unless_known("service", &args.service, known)?;
-        let deploy = Deploy {
-            service: args.service.clone(),
-            release: args.release.clone(),
-            by,
-            supersede: args.supersede,
-            pause_at: args.pause_at.clone(),
-        };
-        let view = client.deploy(&deploy).await.map_err(|error| context.failure(error))?;
-        if args.detach {
-            rolling::show(&view, args.json, context)?;
-            return Ok(Exit::Ok);
+        for service in meant::services(&args.service, &status)? {
+            let deploy = Deploy {
+                service,
+                release: args.release.clone(),
+                by: by.clone(),
+                supersede: args.supersede,
+                pause_at: args.pause_at.clone(),
+                key: None,
+            };
+            let view = client.deploy(&deploy).await.map_err(|error| context.failure(error))?;
+            if args.detach {
+                rolling::show(&view, args.json, context)?;
+                continue;
+            }
+            // What the next one needs has to serve before it.
+            let exit = rolling::follow(&client, view, args.wait, args.json, context).await?;
+            if exit != Exit::Ok {
+                return Ok(exit);
+            }
         }
-        rolling::follow(&client, view, args.wait, args.json, context).await
+        Ok(Exit::Ok)
     })
 }

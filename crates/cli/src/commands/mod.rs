@@ -22,6 +22,7 @@ pub(crate) mod run;
 pub(crate) mod scan;
 pub(crate) mod schema;
 pub(crate) mod secret;
+pub(crate) mod smoke;
 pub(crate) mod status;
 pub(crate) mod switch;
 pub(crate) mod test;
@@ -53,6 +54,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
         Command::Scan(args) => scan::run(args, context),
         Command::Releases(args) => releases::run(args, context),
         Command::Deploy(args) => deploy::run(args, context),
+        Command::Smoke(args) => smoke::run(args, context),
         Command::Rollback(args) => rollback::run(args, context),
         Command::Switch(args) => switch::run(args, context),
         Command::Rollouts(args) => rollouts::run(args, context),

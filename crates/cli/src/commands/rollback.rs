@@ -1,27 +1,34 @@
 //! `mana rollback`.
 
 use mana_control::api::PutBack;
+use mana_control::client::Client;
 
 use crate::context::{Context, block_on};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::meant;
 use crate::operator::Who;
 use crate::rolling;
 use crate::running::Running;
 
 const EXAMPLES: &str = "\
 Examples:
-  mana rollback chat-backend        the version before serves again
+  mana rollback chat-backend         the version before serves again
+  mana rollback chat-backend v1.5.2  one that has served here before
+  mana rollback chat                 a project's services, last one first
 
 While the old version is warm this is one change of weights; afterwards it is started first. Data is never rolled back. It ends the \
-rollout that is under way, wherever that is.";
+rollout that is under way, wherever that is. A release that has served here before is not checked, staged, approved or watched again.";
 
-/// Puts the version before back
+/// Puts the version before back, or one from before that
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The service
+    /// The service, or a project
     service: String,
+
+    /// A release that has served here before [default: the version before]
+    release: Option<String>,
 
     /// Print each change as a line of JSON
     #[arg(long)]
@@ -32,21 +39,40 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
-    let put_back = PutBack { service: args.service.clone(), by: args.who.name()?, slot: None };
+    let by = args.who.name()?;
     block_on(async {
-        let Running { client, .. } = context.running().await?;
-        let view = client.put_back(&put_back).await.map_err(|error| context.failure(error))?;
-        // What was asked for is that it goes back.
-        let (exit, view) = rolling::follow_to(&client, view, true, args.json, context).await?;
-        Ok(match view.stage.as_str() {
-            "rolled-back" | "aborted" | "superseded" => Exit::Ok,
-            "done" => {
-                return Err(Failure::Failed {
-                    what: format!("the version before could not be started again; {} serves on", view.version),
-                    help: format!("`{}` says why", context.command(&format!("rollout show {}", view.number))),
-                });
+        let Running { client, status } = context.running().await?;
+        let mut services = meant::services(&args.service, &status)?;
+        services.reverse();
+        let several = services.len() > 1;
+        for service in services {
+            let rolled_out = client.rollouts(Some(&service)).await.map_err(|error| context.failure(error))?;
+            if several && rolled_out.is_empty() {
+                continue;
             }
-            _ => exit,
-        })
+            let put_back = PutBack { service, by: by.clone(), slot: None, release: args.release.clone() };
+            let exit = one(&client, &put_back, args, context).await?;
+            if exit != Exit::Ok {
+                return Ok(exit);
+            }
+        }
+        Ok(Exit::Ok)
+    })
+}
+
+async fn one(client: &Client, put_back: &PutBack, args: &Args, context: &Context) -> Result<Exit, Failure> {
+    let view = client.put_back(put_back).await.map_err(|error| context.failure(error))?;
+    let begun = view.why.is_none();
+    // What was asked for is that it goes back; a rollout of its own is there once it serves.
+    let (exit, view) = rolling::follow_to(client, view, !begun, args.json, context).await?;
+    Ok(match view.stage.as_str() {
+        "rolled-back" | "aborted" | "superseded" if !begun => Exit::Ok,
+        "done" if !begun => {
+            return Err(Failure::Failed {
+                what: format!("the version before could not be started again; {} serves on", view.version),
+                help: format!("`{}` says why", context.command(&format!("rollout show {}", view.number))),
+            });
+        }
+        _ => exit,
     })
 }

@@ -35,7 +35,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
-    let put_back = PutBack { service: args.service.clone(), by: args.who.name()?, slot: Some(args.slot.clone()) };
+    let put_back =
+        PutBack { service: args.service.clone(), by: args.who.name()?, slot: Some(args.slot.clone()), release: None };
     block_on(async {
         let Running { client, .. } = context.running().await?;
         let mut view = client.put_back(&put_back).await.map_err(|error| context.failure(error))?;

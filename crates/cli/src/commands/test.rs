@@ -45,7 +45,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let checked = block_on(making::watch(context, args.json, async |events| {
         let fail = |error| making::failure(error, &order, context);
         let prepared = releases::prepare(&order, events).await.map_err(fail)?;
-        prepared.check(events).await.map_err(fail)
+        let store = releases::store(plan, &args.service);
+        prepared.check(&store, |_| true, events, |_| ()).await.map_err(fail)
     }))?;
     let Some(checked) = checked else { return Ok(Exit::Interrupted) };
     let failed: Vec<_> = checked.iter().filter(|check| !check.end.success()).collect();

@@ -60,13 +60,14 @@ impl Store {
         plan: &Plan,
         green: Slot,
         lane: &Lane,
+        key: Option<&str>,
     ) -> Result<(), StoreError> {
         let what = "writing down a rollout";
         let (plan, lane, at) = (json(what, plan)?, json(what, lane)?, clock::timestamp().to_string());
         self.write(what, Sync::Full, |db| {
             db.execute(
-                "INSERT INTO rollouts (number, service, plan, green, begun_at) VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![id.0.cast_signed(), service, plan, green, at],
+                "INSERT INTO rollouts (number, service, plan, green, begun_at, key) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                params![id.0.cast_signed(), service, plan, green, at, key],
             )?;
             db.execute(
                 "DELETE FROM rollouts WHERE service = ?1 AND ended IS NOT NULL AND number NOT IN
@@ -117,6 +118,13 @@ impl Store {
             query.query_map([service], rollout)?.collect()
         };
         read().map_err(sqlite("reading the rollouts"))
+    }
+
+    /// The rollout that was begun with this key.
+    pub(crate) fn rollout_of(&self, key: &str) -> Result<Option<RolloutId>, StoreError> {
+        let query = "SELECT number FROM rollouts WHERE key = ?1";
+        let read = self.db.query_row(query, [key], |row| row.get::<_, i64>(0)).optional();
+        read.map(|number| number.map(|number| RolloutId(number.cast_unsigned()))).map_err(sqlite("reading a rollout"))
     }
 
     /// One rollout.
@@ -223,12 +231,12 @@ mod tests {
         let plan = Plan::new("v1", Digest("d".into()), Operator("ada".into()));
         let begin = |store: &mut Store, green| {
             let id = store.next_rollout().expect("read");
-            store.begin_rollout(id, "chat", &plan, green, &Lane::default()).expect("write");
+            store.begin_rollout(id, "chat", &plan, green, &Lane::default(), None).expect("write");
             id
         };
         let first = begin(&mut store, Slot::Green);
         assert!(
-            store.begin_rollout(first, "chat", &plan, Slot::Blue, &Lane::default()).is_err(),
+            store.begin_rollout(first, "chat", &plan, Slot::Blue, &Lane::default(), None).is_err(),
             "a number is one's own"
         );
         store.set_green(first, Slot::Blue).expect("write");

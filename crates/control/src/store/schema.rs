@@ -110,6 +110,11 @@ pub(super) const STEPS: &[&str] = &[
         lane TEXT NOT NULL          -- rollout::lane::Lane as JSON
     ) STRICT;
 ",
+    "
+    -- Whoever asks again with the same key means the same rollout.
+    ALTER TABLE rollouts ADD COLUMN key TEXT;
+    CREATE UNIQUE INDEX rollouts_by_key ON rollouts (key) WHERE key IS NOT NULL;
+",
 ];
 
 pub(super) fn bring_up_to_date(db: &mut Connection) -> Result<(), StoreError> {

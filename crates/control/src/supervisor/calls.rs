@@ -11,14 +11,18 @@ use mana_runtime::ports::Ports;
 use secrecy::ExposeSecret;
 use tokio::sync::oneshot;
 
+use super::rollouts::target::Target;
 use super::starting::{NotStarted, one_off};
 use super::{Stream, Supervisor};
-use crate::api::{Apply, Deploy, JournalEntry, Problem, RolloutDetail, RolloutView, RunRequest, RunSpec, Status};
+use crate::api::{
+    Apply, Deploy, JournalEntry, Problem, RolloutDetail, RolloutView, RunRequest, RunSpec, SmokeRequest, Status,
+};
 use crate::desired::{Desired, EDGE, Program};
 use crate::progress::Scope;
 use crate::reconcile::Key;
 use crate::secrets::{self, Secrets};
 use crate::slot::Slot;
+use crate::smoke;
 use crate::store::Applied;
 
 /// Where the answer goes. Whoever asked may have gone away; that is no error.
@@ -38,6 +42,10 @@ pub(crate) enum Call {
     Run { request: RunRequest, reply: Reply<RunSpec> },
     /// Bring a release into this environment.
     Deploy { request: Deploy, reply: Reply<RolloutView> },
+    /// The same, now that it is known what is meant.
+    Begin { request: Deploy, target: Box<Target>, reply: Reply<RolloutView> },
+    /// What are the smoke tests of a service?
+    Smoke { request: SmokeRequest, reply: Reply<smoke::Job> },
     /// Which rollouts were there?
     Rollouts { service: Option<String>, reply: Reply<Vec<RolloutView>> },
     /// How does one go?
@@ -47,7 +55,7 @@ pub(crate) enum Call {
     /// A person wants something of one.
     RolloutCommand { number: u64, by: String, command: Command, reply: Reply<RolloutView> },
     /// Another version is to serve: that in a slot, or the one before.
-    PutBack { service: String, by: String, slot: Option<String>, reply: Reply<RolloutView> },
+    PutBack { service: String, by: String, slot: Option<String>, release: Option<String>, reply: Reply<RolloutView> },
     /// What happened last?
     Journal { limit: u32, reply: Reply<Vec<JournalEntry>> },
 }
@@ -61,6 +69,8 @@ impl fmt::Debug for Call {
             Self::Down(_) => "Down",
             Self::Run { .. } => "Run",
             Self::Deploy { .. } => "Deploy",
+            Self::Begin { .. } => "Begin",
+            Self::Smoke { .. } => "Smoke",
             Self::Rollouts { .. } => "Rollouts",
             Self::RolloutView { .. } => "RolloutView",
             Self::Rollout { .. } => "Rollout",
@@ -94,15 +104,17 @@ impl Supervisor {
             Call::Restart { service, reply } => drop(reply.send(self.restart(&service))),
             Call::Down(reply) => drop(reply.send(self.down())),
             Call::Run { request, reply } => drop(reply.send(self.one_off(&request))),
-            Call::Deploy { request, reply } => drop(reply.send(self.begin_deploy(&request))),
+            Call::Deploy { request, reply } => self.deploy_meant(request, reply),
+            Call::Begin { request, target, reply } => drop(reply.send(self.begin_deploy(&request, *target))),
+            Call::Smoke { request, reply } => drop(reply.send(self.smoke_job(&request))),
             Call::Rollouts { service, reply } => drop(reply.send(self.rollout_views(service.as_deref()))),
             Call::RolloutView { number, reply } => drop(reply.send(self.rollout_view(number))),
             Call::Rollout { number, reply } => drop(reply.send(self.rollout_detail(number))),
             Call::RolloutCommand { number, by, command, reply } => {
                 drop(reply.send(self.rollout_command(number, &by, command)));
             }
-            Call::PutBack { service, by, slot, reply } => {
-                drop(reply.send(self.put_back(&service, &by, slot.as_deref())));
+            Call::PutBack { service, by, slot, release, reply } => {
+                drop(reply.send(self.put_back(&service, &by, slot.as_deref(), release.as_deref())));
             }
             Call::Journal { limit, reply } => {
                 drop(reply.send(self.store.journal(limit).map_err(|error| internal(&error))));

@@ -56,6 +56,7 @@ use crate::slot::Slot;
 use crate::store::{Store, StoreError};
 
 pub(crate) use calls::Call;
+pub(crate) use rollouts::output;
 
 /// Messages that may wait. Senders (probes, ends of processes, calls) wait themselves when it is full, so nothing is lost;
 /// 50 services send some ten a second.

@@ -105,7 +105,8 @@ impl Service {
 }
 
 pub(crate) struct Ecosystem {
-    pub(crate) folder: TempDir,
+    pub(crate) folder: Arc<TempDir>,
+    environment: Option<&'static str>,
     pub(crate) listen: u16,
     pub(crate) ports: Vec<(&'static str, u16)>,
     control: Option<Child>,
@@ -115,13 +116,25 @@ impl Ecosystem {
     /// Prepares an ecosystem, and starts a control plane that nothing was applied to yet.
     pub(crate) async fn start() -> Self {
         let folder = tempfile::Builder::new().prefix("mana-control-").tempdir().expect("folder");
-        let mut ecosystem = Self { folder, listen: free_port(), ports: Vec::new(), control: None };
+        Self::with(Arc::new(folder), None).await
+    }
+
+    /// Another environment of the same folder, with a control plane of its own.
+    pub(crate) async fn beside(&self, environment: &'static str) -> Self {
+        Self::with(Arc::clone(&self.folder), Some(environment)).await
+    }
+
+    async fn with(folder: Arc<TempDir>, environment: Option<&'static str>) -> Self {
+        let mut ecosystem = Self { folder, environment, listen: free_port(), ports: Vec::new(), control: None };
         ecosystem.start_control().await;
         ecosystem
     }
 
     pub(crate) fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        match self.environment {
+            None => self.folder.path().join("data"),
+            Some(environment) => self.folder.path().join(".mana").join(environment),
+        }
     }
 
     pub(crate) async fn start_control(&mut self) {
@@ -208,7 +221,8 @@ impl Ecosystem {
     }
 
     pub(crate) async fn apply_as_is(&self) -> Result<Events, ClientError> {
-        let overrides = Overrides { data: Some(self.data()), ..Overrides::default() };
+        let environment = self.environment.map(str::to_owned);
+        let overrides = Overrides { data: Some(self.data()), environment, ..Overrides::default() };
         self.client().await.apply(&Apply { manifest: self.manifest(), overrides }).await
     }
 
@@ -347,7 +361,10 @@ pub(crate) struct Load {
 
 impl Load {
     pub(crate) fn on(ecosystem: &Ecosystem, service: &str, path: &'static str) -> Self {
-        let port = ecosystem.ports.iter().find(|(name, _)| *name == service).expect("known").1;
+        Self::at(ecosystem.ports.iter().find(|(name, _)| *name == service).expect("known").1, path)
+    }
+
+    pub(crate) fn at(port: u16, path: &'static str) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let tasks = (0..4)
             .map(|_| {

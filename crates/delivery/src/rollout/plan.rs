@@ -17,6 +17,9 @@ pub struct Plan {
     pub version: String,
     /// The artefact, where it exists already; else `build` makes it.
     pub digest: Option<Digest>,
+    /// The commit that is checked and built; `None`: what lies in the folder, or there is nothing to check or build.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
     /// Who asked for it.
     pub started_by: Operator,
     /// Who is waited for when it is held or stuck; nobody: the one who started it.
@@ -103,6 +106,7 @@ impl Plan {
         Self {
             version: version.into(),
             digest: Some(digest),
+            commit: None,
             started_by,
             on_call: Vec::new(),
             checks: Vec::new(),

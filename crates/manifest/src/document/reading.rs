@@ -4,7 +4,7 @@ use toml_edit::{Item, TableLike, Value};
 
 use super::{
     AcceptedTable, AccessTable, AcmeTable, BuildTable, CertificateTable, CorsTable, Document, EnvironmentTable,
-    ReleasesTable, RolloutTable, SecretTable, ServiceKeys, ServiceTable, Spanned, Text,
+    ReleasesTable, RolloutTable, SecretTable, ServiceKeys, ServiceTable, SmokeTable, Spanned, Text,
 };
 use crate::conform::port_range;
 use crate::plan::{Environment, Kind};
@@ -119,6 +119,7 @@ fn service(name: Text, table: &dyn TableLike) -> ServiceTable {
         project: text(table, "project"),
         environments: texts(table, "environments"),
         build: table.get("build").and_then(build),
+        smoke: entries(table, "smoke").into_iter().filter_map(|(name, item)| smoke(name, item)).collect(),
         keys: service_keys(table),
         in_environment: in_environment.collect(),
     }
@@ -172,6 +173,22 @@ fn service_keys(table: &dyn TableLike) -> ServiceKeys {
     }
 }
 
+fn smoke(name: Text, item: &Item) -> Option<SmokeTable> {
+    let table = item.as_table_like()?;
+    Some(SmokeTable {
+        name,
+        request: text(table, "request"),
+        service: text(table, "service"),
+        send: pairs(table, "send"),
+        body: text(table, "body"),
+        status: integer(table, "status"),
+        headers: pairs(table, "headers"),
+        json: pairs(table, "json"),
+        within: parsed(table, "within", units::duration),
+        save: pairs(table, "save"),
+    })
+}
+
 fn rollout(table: &dyn TableLike) -> RolloutTable {
     let time = |name| parsed(table, name, units::duration);
     RolloutTable {
@@ -188,6 +205,7 @@ fn rollout(table: &dyn TableLike) -> RolloutTable {
         approvers: texts(table, "approvers"),
         approval_expiry: time("approval_expiry"),
         starter_may_approve: boolean(table, "starter_may_approve"),
+        staging: boolean(table, "staging"),
     }
 }
 

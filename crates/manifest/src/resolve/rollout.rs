@@ -46,6 +46,7 @@ pub(super) fn resolve(table: &RolloutTable, problems: &mut Vec<Problem>) -> Roll
         strict: table.strict.as_ref().is_some_and(|strict| strict.value),
         asks_on_breach: table.on_breach.as_ref().is_some_and(|what| what.value == "ask"),
         approval,
+        staging: false,
     }
 }
 

@@ -6,11 +6,11 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Candidate, Setting, access, folder_problem, hosts, releases, rollout};
+use super::{Candidate, Setting, access, folder_problem, hosts, releases, rollout, smoke};
 use crate::document::{Document, ServiceKeys, ServiceTable, Spanned, Text};
 use crate::interpolate::{self, Reference};
 use crate::names::variable_of;
-use crate::plan::{Command, Kind, Part, Rate, Run, SecretRule, Service, ServiceLimits, Value};
+use crate::plan::{Command, Environment, Kind, Part, Rate, Rollout, Run, SecretRule, Service, ServiceLimits, Value};
 use crate::problem::Problem;
 use crate::{Facts, names};
 
@@ -124,7 +124,8 @@ pub(super) fn resolve(candidate: &Candidate, context: &Context, problems: &mut V
         secrets,
         build: releases::build(candidate, problems),
         limits: limits(keys, problems),
-        rollout: rollout::resolve(&keys.rollout, problems),
+        rollout: Rollout { staging: through_staging(candidate, context), ..rollout::resolve(&keys.rollout, problems) },
+        smoke: smoke::resolve(candidate, context, problems),
         access: access::resolve(keys, problems),
     }
 }
@@ -415,8 +416,17 @@ fn unknown_secret(name: &str, span: Option<Range<usize>>, context: &Context) -> 
     Some(nearest)
 }
 
+/// What goes into production goes through staging first, where the manifest has one and the service is there.
+fn through_staging(candidate: &Candidate, context: &Context) -> bool {
+    let exists = candidate.table.environments.as_ref();
+    context.setting.environment == Environment::Production
+        && context.document.environments.contains_key(&Environment::Staging)
+        && exists.is_none_or(|all| all.iter().any(|name| name.value == Environment::Staging.as_str()))
+        && candidate.keys.rollout.staging.as_ref().is_none_or(|through| through.value)
+}
+
 /// A text with its references filled in; what is wrong with them is reported.
-fn filled(text: &Text, context: &Context, problems: &mut Vec<Problem>) -> Option<Vec<Part>> {
+pub(super) fn filled(text: &Text, context: &Context, problems: &mut Vec<Problem>) -> Option<Vec<Part>> {
     let mut specific: Option<Problem> = None;
     let parts = interpolate::fill(&text.value, |reference| match reference {
         Reference::Environment => Ok(Part::Text(context.setting.environment.as_str().to_owned())),

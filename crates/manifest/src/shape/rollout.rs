@@ -45,6 +45,11 @@ pub(super) const ROLLOUT: &[Key] = &[
     ),
     key("approval_expiry", Shape::Duration, "How long an approval is waited for; 24h where absent."),
     key(
+        "staging",
+        Shape::Boolean,
+        "Whether it is brought into staging first, and its smoke tests run there; in production true where absent and there is [environments.staging].",
+    ),
+    key(
         "starter_may_approve",
         Shape::Boolean,
         "Whether the one who started a rollout may approve it; false where absent.",

@@ -135,6 +135,19 @@ impl Commit {
         Ok(Self { repository, prefix, id, version, author, message, at, dirty: is_dirty, aside })
     }
 
+    /// A file of it, named from the manifest's folder; `None`: it has none of that name.
+    ///
+    /// # Errors
+    /// Where git does not answer.
+    pub async fn text(&self, path: &Path) -> Result<Option<String>, SourceError> {
+        let path = self.prefix.join(path);
+        if self.dirty {
+            return Ok(std::fs::read_to_string(self.repository.join(path)).ok());
+        }
+        let what = format!("{}:{}", self.id, path.display());
+        Ok(Git::of(&self.repository).ask(&["show", &what]).await?)
+    }
+
     /// Short, for people.
     pub fn short(&self) -> &str {
         self.id.get(..7).unwrap_or(&self.id)

@@ -7,14 +7,17 @@
 //!                                 sbom.json    what it is built of
 //!                                 build.log    what the build said
 //!                                 scan.json    what the last scan found: the one file that changes
+//! releases/SERVICE/checks/COMMIT               the checks that this commit has passed
 //! ```
 //! Two commits that give the same bytes share an artefact. Everything comes into being under a name that begins with a dot and is
 //! renamed once it is whole and on disk.
 
+pub mod checks;
 mod collect;
 mod error;
 mod files;
 mod find;
+mod import;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +34,7 @@ use error::fail;
 use files::{UNFINISHED, Unfinished, names, remove, text, write};
 
 const ARTEFACTS: &str = "artefacts";
+const CHECKS: &str = "checks";
 const LIST: &str = "files";
 const ROOT: &str = "root";
 const RECORD: &str = "release.json";
@@ -87,7 +91,7 @@ impl Store {
     pub fn all(&self) -> Result<Vec<Release>, StoreError> {
         let mut all = Vec::new();
         for name in names(&self.folder)? {
-            if name != ARTEFACTS && !name.starts_with('.') {
+            if name != ARTEFACTS && name != CHECKS && !name.starts_with('.') {
                 all.push(read(&self.folder.join(&name).join(RECORD))?);
             }
         }

@@ -135,3 +135,42 @@ fn a_record_is_written_once_and_a_broken_or_newer_one_is_an_error() {
 fn record(format: u32) -> String {
     serde_json::to_string(&Release { format, ..release(1, 1) }).expect("JSON")
 }
+
+#[test]
+fn what_comes_from_another_store_is_the_same_or_does_not_come() {
+    let (place, other) = (Place::new(), Place::new());
+    let release = place.add(1, "one");
+    let passed = checks::Passed::from([("lint".to_owned(), vec!["clippy".to_owned()])]);
+    place.store.set_passed(&release.commit, &passed).expect("written");
+    for _ in 0..2 {
+        other.store.import(&place.store, &release).expect("taken in");
+        assert_eq!(other.store.all().expect("read"), std::slice::from_ref(&release));
+        assert_eq!(other.store.passed(&release.commit).expect("read"), passed);
+        assert_eq!(other.store.sbom(&release).expect("read").as_deref(), Some("{}"));
+        other.store.verify(&release).expect("intact");
+    }
+    let bad = place.add(2, "two");
+    let program = place.store.root(&bad.digest).join("bin/shop");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("chmod");
+    fs::write(&program, "changed").expect("written");
+    let refused = other.store.import(&place.store, &bad).expect_err("changed");
+    assert!(matches!(refused, StoreError::Differs { .. }), "{refused}");
+    assert_eq!(other.store.all().expect("read"), [release]);
+}
+
+#[test]
+fn checks_that_a_commit_passed_are_remembered_and_old_commits_are_forgotten() {
+    let place = Place::new();
+    let passed = |name: &str| checks::Passed::from([(name.to_owned(), vec![name.to_owned()])]);
+    assert!(place.store.passed("first").expect("read").is_empty());
+    place.store.set_passed("first", &passed("lint")).expect("written");
+    place.store.set_passed("first", &passed("test")).expect("written");
+    assert_eq!(place.store.passed("first").expect("read").len(), 2);
+    place.add(1, "one");
+    assert_eq!(place.store.all().expect("read").len(), 1, "they are no releases");
+    for number in 0..100 {
+        place.store.set_passed(&format!("commit{number}"), &passed("lint")).expect("written");
+    }
+    assert!(place.store.passed("first").expect("read").is_empty());
+    assert_eq!(place.store.passed("commit99").expect("read"), passed("lint"));
+}

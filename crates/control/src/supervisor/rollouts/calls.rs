@@ -1,27 +1,56 @@
 //! What operators ask of rollouts.
 
 use mana_delivery::rollout::{self as delivery, Command, Operator, Plan, Reply, RolloutId, Stage, State, What};
-use mana_manifest::plan::Run;
-use mana_release::store::StoreError;
+use mana_manifest::plan::{Run, Value};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::oneshot;
 
+use super::target::{Source, Target};
 use super::turns::Refused;
 use super::{Rollout, plan};
-use crate::api::{Deploy, Problem, RolloutDetail, RolloutEntry, RolloutView, SlotView};
-use crate::releases;
+use crate::api::{Deploy, Problem, RolloutDetail, RolloutEntry, RolloutView, SlotView, SmokeRequest};
+use crate::secrets::Secrets;
 use crate::slot::Slot;
 use crate::store::RolloutRow;
-use crate::supervisor::Supervisor;
 use crate::supervisor::calls::{conflict, internal, problem};
+use crate::supervisor::{Call, Message, Supervisor};
+use crate::{releases, smoke};
 
 impl Supervisor {
-    pub(in crate::supervisor) fn begin_deploy(&mut self, request: &Deploy) -> Result<RolloutView, Problem> {
+    /// Finds out what is meant, then begins.
+    pub(in crate::supervisor) fn deploy_meant(
+        &mut self,
+        request: Deploy,
+        reply: oneshot::Sender<Result<RolloutView, Problem>>,
+    ) {
+        let asked_before = request.key.as_deref().map(|key| self.store.rollout_of(key)).transpose();
+        let source = match asked_before.map(Option::flatten) {
+            Err(error) => Err(internal(&error)),
+            Ok(Some(id)) => return drop(reply.send(self.view_of(id))),
+            Ok(None) => self.may_deploy(&request.service),
+        };
+        let source = match source {
+            Ok(source) => source,
+            Err(problem) => return drop(reply.send(Err(problem))),
+        };
+        let mailbox = self.mailbox();
+        tokio::spawn(async move {
+            let call = match source.find(request.release.as_deref()).await {
+                Ok(target) => Call::Begin { request, target: Box::new(target), reply },
+                Err(problem) => return drop(reply.send(Err(problem))),
+            };
+            // The owner is gone only when the process ends.
+            let _ = mailbox.send(Message::Call(Box::new(call))).await;
+        });
+    }
+
+    fn may_deploy(&self, name: &str) -> Result<Source, Problem> {
         if self.down_asked || !self.running {
             return Err(conflict("nothing should run now; `mana up` starts everything"));
         }
         let desired = self.desired.as_ref().ok_or_else(|| conflict("nothing was applied yet; `mana up` does"))?;
-        let known = |service: &&mana_manifest::plan::Service| service.name == request.service;
-        let Some(service) = desired.plan.services.iter().find(known) else {
-            return Err(problem(404, "there is no such service", request.service.clone()));
+        let Some(service) = desired.plan.services.iter().find(|service| service.name == name) else {
+            return Err(problem(404, "there is no such service", name));
         };
         if matches!(service.run, Run::Static { .. }) {
             return Err(conflict(format!(
@@ -29,22 +58,20 @@ impl Supervisor {
                 service.name
             )));
         }
-        let found = releases::store(&desired.plan, &service.name).find(request.release.as_deref());
-        let release = found.map_err(|error| match error {
-            StoreError::Unknown { known, .. } if known.is_empty() => {
-                let what = format!("none of {0} was made yet; `mana build {0}` makes one", service.name);
-                problem(404, "there is no release", what)
-            }
-            StoreError::Unknown { ref known, .. } => {
-                let what = format!("{error}; there are: {}", known.join(", "));
-                problem(404, "there is no such release", what)
-            }
-            error => problem(404, "there is no such release", error.to_string()),
-        })?;
-        let release =
-            delivery::Release { version: release.version, digest: delivery::Digest(release.digest.to_string()) };
+        self.source(name).ok_or_else(|| conflict("nothing was applied yet; `mana up` does"))
+    }
+
+    pub(in crate::supervisor) fn begin_deploy(
+        &mut self,
+        request: &Deploy,
+        target: Target,
+    ) -> Result<RolloutView, Problem> {
+        // Something may have changed while it was found out what is meant.
+        let Source { plan: ecosystem, .. } = self.may_deploy(&request.service)?;
+        let known = ecosystem.services.iter().find(|service| service.name == request.service);
+        let service = known.ok_or_else(|| problem(404, "there is no such service", request.service.clone()))?;
         let by = operator(&request.by)?;
-        let mut plan: Plan = plan::plan(service, &release, &by);
+        let mut plan: Plan = plan::plan(service, target, &by);
         if let Some(name) = &request.pause_at {
             let stage = stage(name)?;
             if !plan.has(stage, self.live(&service.name).is_some()) {
@@ -53,12 +80,70 @@ impl Supervisor {
             }
             plan.pause_at.insert(stage);
         }
+        self.begin(&service.name, &plan, request.supersede, request.key.as_deref())
+    }
+
+    fn begin(
+        &mut self,
+        service: &str,
+        plan: &Plan,
+        supersede: bool,
+        key: Option<&str>,
+    ) -> Result<RolloutView, Problem> {
         plan.check().map_err(|error| conflict(error.to_string()))?;
-        let service = service.name.clone();
-        let begun = self.begin_rollout(&service, &plan, request.supersede);
+        let begun = self.begin_rollout(service, plan, supersede, key);
         let id = begun.map_err(|refused| refusal(&refused))?;
-        tracing::info!(service, rollout = id.0, release = release.version, by = %by, "rollout begins");
+        tracing::info!(service, rollout = id.0, release = plan.version, by = %plan.started_by, "rollout begins");
         self.view_of(id)
+    }
+
+    /// What the smoke tests of a service need to be run.
+    pub(in crate::supervisor) fn smoke_job(&self, request: &SmokeRequest) -> Result<smoke::Job, Problem> {
+        let desired = self.desired.as_ref().ok_or_else(|| conflict("nothing was applied yet; `mana up` does"))?;
+        let service = desired.plan.services.iter().find(|service| service.name == request.service);
+        let service = service.ok_or_else(|| problem(404, "there is no such service", request.service.clone()))?;
+        let serves = self.live(&service.name).map(|(_, release)| (release.version, release.digest.0));
+        let (version, digest) = serves.unzip();
+        if let Some(wanted) = request.digest.as_ref().filter(|wanted| Some(*wanted) != digest.as_ref()) {
+            let found = version.unwrap_or_else(|| "nothing".to_owned());
+            return Err(conflict(format!("{} serves {found} here, and {wanted} is to be tested", service.name)));
+        }
+        let known = Secrets::load(&self.data).map_err(|error| internal(&error))?;
+        let reveal = |value: &Value| {
+            let revealed = value.reveal(|name| known.get(name).map(|value| value.expose_secret().to_owned()));
+            let missing = |name: &str| conflict(format!("the secret {name} is missing; `mana secret set {name}`"));
+            revealed.map(SecretString::from).map_err(missing)
+        };
+        let test = |test: &mana_manifest::plan::Smoke| {
+            let asked = desired.plan.services.iter().find(|other| other.name == test.service);
+            let asked = asked.ok_or_else(|| problem(404, "there is no such service", test.service.clone()))?;
+            let (address, host) = match &asked.run {
+                Run::Command(command) => (command.internal, command.internal.to_string()),
+                Run::Static { .. } => (desired.plan.listen, asked.hosts.first().cloned().unwrap_or_default()),
+            };
+            Ok(smoke::Test {
+                name: test.name.clone(),
+                address,
+                host,
+                method: test.method.clone(),
+                path: test.path.clone(),
+                send: test
+                    .send
+                    .iter()
+                    .map(|(name, value)| Ok((name.clone(), reveal(value)?)))
+                    .collect::<Result<_, _>>()?,
+                body: test.body.as_ref().map(reveal).transpose()?,
+                expected: smoke::Expected {
+                    status: test.status,
+                    headers: test.headers.clone(),
+                    json: test.json.clone(),
+                    within: test.within,
+                },
+                save: test.save.clone(),
+            })
+        };
+        let tests = service.smoke.iter().map(test).collect::<Result<_, Problem>>()?;
+        Ok(smoke::Job { service: service.name.clone(), serves: (version, digest), tests })
     }
 
     /// The rollouts of a service, or of all, newest first.
@@ -124,7 +209,11 @@ impl Supervisor {
         service: &str,
         by: &str,
         slot: Option<&str>,
+        release: Option<&str>,
     ) -> Result<RolloutView, Problem> {
+        if let Some(release) = release {
+            return self.bring_back(service, by, release);
+        }
         let slot = slot.map(|name| {
             let found = Slot::ALL.into_iter().find(|slot| slot.as_str() == name);
             found.ok_or_else(|| problem(422, "there is no such slot", format!("`{name}` is not one of blue, green")))
@@ -140,6 +229,38 @@ impl Supervisor {
             Some(_) => Command::Switch { slot: delivery::Slot::Blue },
         };
         self.rollout_command(id.0, by, command)
+    }
+
+    /// A release that has served here before serves again: at once where it is the one before, else without what it has passed already.
+    fn bring_back(&mut self, service: &str, by: &str, release: &str) -> Result<RolloutView, Problem> {
+        let source = self.may_deploy(service)?;
+        let found = releases::store(&source.plan, service).find(Some(release));
+        let found = found.map_err(|error| problem(404, "there is no such release", error.to_string()))?;
+        let release = delivery::Release { version: found.version, digest: delivery::Digest(found.digest.to_string()) };
+        if self.live(service).is_some_and(|(_, live)| live.digest == release.digest) {
+            return Err(conflict(format!("{service} serves {} already", release.version)));
+        }
+        if let Some(id) = self.rollouts.meant(service)
+            && let Some(rollout) = self.rollouts.known.get(&id)
+            && rollout.state.blue().is_some_and(|blue| blue.digest == release.digest)
+        {
+            return self.rollout_command(id.0, by, Command::Rollback);
+        }
+        let rows = self.store.rollouts(Some(service)).map_err(|error| internal(&error))?;
+        let has_served = rows.iter().any(|row| {
+            row.ended.as_deref() == Some(Stage::Done.name())
+                && row.state.as_ref().and_then(State::green).is_some_and(|green| green.digest == release.digest)
+        });
+        if !has_served {
+            let detail =
+                format!("{} has not served {service} here; `mana deploy {service} {0}` brings it in", release.version);
+            return Err(conflict(detail));
+        }
+        let by = operator(by)?;
+        let planned = source.plan.services.iter().find(|planned| planned.name == service);
+        let planned = planned.ok_or_else(|| problem(404, "there is no such service", service))?;
+        let plan = plan::back(planned, &release, &by);
+        self.begin(service, &plan, true, None)
     }
 
     fn unknown(&self, id: RolloutId) -> Problem {

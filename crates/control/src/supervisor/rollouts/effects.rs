@@ -1,6 +1,7 @@
 //! What a rollout asks for, carried out. Each is asked again until it has an outcome, so that it needs no memory of its own.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mana_delivery::rollout::{
@@ -9,13 +10,14 @@ use mana_delivery::rollout::{
 use mana_edge::admin::{self, Client, ClientError};
 use mana_release::store::Store;
 
+use super::making::Teller;
 use super::reading::{reading, warming_up};
-use super::{Found, Rollout, Told, Working, plan};
+use super::{Found, Rollout, Working, plan};
 use crate::desired::Wanted;
 use crate::secrets::Secrets;
 use crate::slot::Slot;
+use crate::supervisor::Supervisor;
 use crate::supervisor::place::Place;
-use crate::supervisor::{Message, Supervisor};
 use crate::{paths, releases};
 
 /// The status with which the edge says that it does not know a generation.
@@ -57,27 +59,35 @@ impl Supervisor {
             }
             // Releases beyond what is kept are removed when the next one is built.
             Effect::RetireRelease { .. } => Some(Outcome::Done),
-            Effect::RunCheck { .. }
-            | Effect::Build { .. }
-            | Effect::DeployStaging { .. }
-            | Effect::Smoke { .. }
-            | Effect::EnsureMigrated { .. }
-            | Effect::SmokeTraffic { .. } => {
+            Effect::RunCheck { .. } => self.run_checks(id),
+            Effect::Build { .. } => self.build(id, intent),
+            Effect::DeployStaging { release } => self.deploy_staging(id, intent, release),
+            Effect::Smoke { digest } => self.smoke(id, intent, digest),
+            Effect::EnsureMigrated { .. } | Effect::SmokeTraffic { .. } => {
                 Some(Outcome::Failed { reason: "this mana has no such stage yet".to_owned() })
             }
         }
     }
 
     /// Begins what takes time.
-    fn work(&mut self, id: RolloutId, n: u64, work: impl Future<Output = Found> + Send + 'static) {
-        let mailbox = self.mailbox();
-        let task = tokio::spawn(async move {
+    pub(super) fn work(&mut self, id: RolloutId, n: u64, work: impl Future<Output = Found> + Send + 'static) {
+        self.work_on(id, &[n], async move |tell| {
             let found = work.await;
-            // The owner is gone only when the process ends.
-            let _ = mailbox.send(Message::Rollout(Told { rollout: id, n, found })).await;
+            tell.found(n, found).await;
         });
+    }
+
+    /// Begins what carries several effects out; it ends when the last of them is not wanted any more.
+    pub(super) fn work_on<F: Future<Output = ()> + Send + 'static>(
+        &mut self,
+        id: RolloutId,
+        numbers: &[u64],
+        work: impl FnOnce(Teller) -> F,
+    ) {
+        let task = tokio::spawn(work(Teller { rollout: id, mailbox: self.mailbox() }));
+        let working = Arc::new(Working(task.abort_handle()));
         if let Some(rollout) = self.rollouts.known.get_mut(&id) {
-            rollout.working.insert(n, Working(task.abort_handle()));
+            rollout.working.extend(numbers.iter().map(|n| (*n, Arc::clone(&working))));
         }
     }
 
@@ -339,7 +349,7 @@ async fn count(
 }
 
 /// The record of exactly this release: two commits may have given the same files.
-fn recorded(store: &Store, release: &Release) -> Result<mana_release::record::Release, String> {
+pub(super) fn recorded(store: &Store, release: &Release) -> Result<mana_release::record::Release, String> {
     let all = store.all().map_err(|error| error.to_string())?;
     let same = |other: &&mana_release::record::Release| other.digest.as_str() == release.digest.0;
     let exactly = all.iter().filter(same).find(|other| other.version == release.version);

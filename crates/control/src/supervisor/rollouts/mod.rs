@@ -9,11 +9,16 @@
 mod calls;
 mod effects;
 mod health;
+mod making;
+pub(crate) mod output;
 mod plan;
 mod reading;
+mod staging;
+pub(crate) mod target;
 mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mana_delivery::rollout::lane::Lane;
@@ -72,7 +77,7 @@ pub(super) struct Rollout {
     /// When it wants to hear that time has passed.
     wake: Option<Time>,
     /// What carries its effects out, by the number of each.
-    working: BTreeMap<u64, Working>,
+    working: BTreeMap<u64, Arc<Working>>,
     /// What was last said of blue and green.
     said: [Health; 2],
     /// The effect that its present weights are for.

@@ -1,11 +1,13 @@
 //! From the manifest to what one rollout goes through. Pure.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mana_delivery::gate;
 use mana_delivery::rollout::{Approval, CanaryStep, Digest, OnBreach, Operator, Percent, Plan, Release, Stage, Warm};
 use mana_manifest::plan::{Rollout, Service};
 
+use super::target::Target;
 use crate::desired::Version;
 
 /// What the digest of the manifest's own folder is called: what runs before anything was released.
@@ -22,15 +24,29 @@ pub(super) fn released(release: &Release) -> Option<Release> {
 }
 
 /// What a release of a service goes through.
-pub(super) fn plan(service: &Service, release: &Release, by: &Operator) -> Plan {
+pub(super) fn plan(service: &Service, target: Target, by: &Operator) -> Plan {
     let rollout = &service.rollout;
+    let mut stages = BTreeSet::from([Stage::Scanning]);
+    if target.release.is_none() {
+        stages.insert(Stage::Building);
+    }
+    if rollout.staging {
+        stages.insert(Stage::Staging);
+        if !service.smoke.is_empty() {
+            stages.insert(Stage::Smoking);
+        }
+    }
+    let digest = target.release.map(|release| release.digest);
     let canary = rollout
         .canary
         .iter()
         .filter_map(|step| Some(CanaryStep { share: Percent::try_from(step.percent).ok()?, window: step.window }));
     Plan {
         canary: canary.collect(),
-        stages: [Stage::Scanning].into(),
+        stages,
+        checks: target.checks,
+        commit: target.commit,
+        deadlines: deadlines(service),
         gate: policy(rollout),
         approval: rollout.approval.as_ref().map(|approval| Approval {
             approvers: approval.approvers.iter().cloned().map(Operator).collect(),
@@ -43,8 +59,26 @@ pub(super) fn plan(service: &Service, release: &Release, by: &Operator) -> Plan 
             on_breach: if rollout.asks_on_breach { OnBreach::Ask } else { OnBreach::SwitchBack },
         },
         drain: service.limits.drain,
-        ..Plan::new(release.version.clone(), release.digest.clone(), by.clone())
+        digest,
+        ..Plan::new(target.version, Digest(String::new()), by.clone())
     }
+}
+
+/// A release that has served here before comes back without what it has passed.
+pub(super) fn back(service: &Service, release: &Release, by: &Operator) -> Plan {
+    let target =
+        Target { version: release.version.clone(), release: Some(release.clone()), commit: None, checks: Vec::new() };
+    Plan { canary: Vec::new(), stages: BTreeSet::new(), approval: None, ..plan(service, target, by) }
+}
+
+/// What the manifest gives builds and checks is what they have, with time for the checkout and for those before them.
+fn deadlines(service: &Service) -> BTreeMap<Stage, Duration> {
+    const BESIDE: Duration = Duration::from_mins(30);
+    let times = service
+        .build
+        .iter()
+        .flat_map(|build| [(Stage::Building, build.timeout + BESIDE), (Stage::Checking, build.check_timeout + BESIDE)]);
+    times.collect()
 }
 
 fn policy(rollout: &Rollout) -> gate::Policy {

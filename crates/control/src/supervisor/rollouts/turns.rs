@@ -26,11 +26,17 @@ pub(super) enum Refused {
 
 impl Supervisor {
     /// Begins a rollout, or lets it wait for its turn.
-    pub(super) fn begin_rollout(&mut self, service: &str, plan: &Plan, supersede: bool) -> Result<RolloutId, Refused> {
+    pub(super) fn begin_rollout(
+        &mut self,
+        service: &str,
+        plan: &Plan,
+        supersede: bool,
+        key: Option<&str>,
+    ) -> Result<RolloutId, Refused> {
         let (green, id) = (self.other_slot(service), self.store.next_rollout()?);
         let mut lane = self.lane(service);
         let orders = lane.step(Request::Begin { id, supersede })?;
-        self.store.begin_rollout(id, service, plan, green, &lane)?;
+        self.store.begin_rollout(id, service, plan, green, &lane, key)?;
         self.rollouts.lanes.insert(service.to_owned(), lane);
         self.rollouts.known.insert(id, Rollout::new(service.to_owned(), green, State::new(id, plan.clone())));
         self.obey(orders);

@@ -1,0 +1,315 @@
+//! A commit on its way into production: checks, build, scan, staging, smoke tests, approval. Two environments, each with a control
+//! plane and an edge of its own.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command as Process;
+
+use mana_control::api::{Deploy, Event, PutBack, RolloutCommand, RolloutView};
+use mana_control::client::ClientError;
+use mana_delivery::rollout::{Command, Digest};
+
+use support::{Ecosystem, all, example, free_port, until};
+
+const SHOP: &str = "shop-backend";
+
+/// A repository with one service, whose program says what stands in the file `version`.
+struct Repository {
+    production: Ecosystem,
+    staging: Option<Ecosystem>,
+    port: u16,
+}
+
+impl Repository {
+    async fn new(more: &str) -> Self {
+        let first = Ecosystem::start().await;
+        let production = first.beside("production").await;
+        let (port, listen, staging_listen) = (free_port(), free_port(), free_port());
+        let staging_port = free_port();
+        let manifest = format!(
+            "name = \"small\"\ndomain = \"small.example\"\n[projects]\nshop = {{}}\n[releases]\nadvisories = []\n\
+             [environments.staging]\nlisten = \"127.0.0.1:{staging_listen}\"\ntls = \"off\"\nport_offset = 0\n\
+             [environments.production]\nlisten = \"127.0.0.1:{listen}\"\ntls = \"off\"\n\
+             [services.{SHOP}]\ncommand = \"out/shop\"\nport = {port}\n\
+             [services.{SHOP}.build]\ncommand = \"./make.sh\"\n\
+             [services.{SHOP}.staging]\nport = {staging_port}\n\
+             rollout = {{ canary = [], warm = \"1s\", guard = \"1s\", requests = 1 }}\n\
+             [services.{SHOP}.production]\nrollout = {{ canary = [], warm = \"1h\", requests = 1 }}\n{more}\n"
+        );
+        let repository = Self { production, staging: None, port };
+        repository.git(&["init", "-q", "-b", "main"]);
+        repository.write("mana.toml", &manifest);
+        repository.write(".gitignore", "/out\n/.mana\n/data\n");
+        repository.script("make.sh", &format!("mkdir -p out && sed \"s/VERSION_HERE/$(cat version)/\" shop.sh > out/shop && chmod +x out/shop && echo made $(cat version)\n# {}", example("instance").display()));
+        repository.write(
+            "shop.sh",
+            &format!("#!/bin/sh\nVERSION=VERSION_HERE exec {} \"$@\"\n", example("instance").display()),
+        );
+        repository.write("version", "one");
+        repository.commit("one");
+        assert!(Process::new("./make.sh").current_dir(repository.folder()).status().expect("run").success());
+        up(&repository.production).await;
+        repository
+    }
+
+    async fn with_staging(more: &str) -> Self {
+        let mut repository = Self::new(more).await;
+        let staging = repository.production.beside("staging").await;
+        up(&staging).await;
+        repository.staging = Some(staging);
+        repository
+    }
+
+    fn folder(&self) -> &Path {
+        self.production.folder.path()
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        fs::write(self.folder().join(path), text).expect("written");
+    }
+
+    fn script(&self, path: &str, text: &str) {
+        self.write(path, &format!("#!/bin/sh\nset -eu\n{text}\n"));
+        fs::set_permissions(self.folder().join(path), fs::Permissions::from_mode(0o755)).expect("chmod");
+    }
+
+    fn git(&self, arguments: &[&str]) -> String {
+        let mut git = Process::new("git");
+        git.args(["-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "commit.gpgsign=false"]);
+        let output = git.args(arguments).current_dir(self.folder()).output().expect("git runs");
+        assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    fn commit(&self, message: &str) {
+        self.git(&["add", "--all"]);
+        self.git(&["commit", "-q", "-m", message]);
+    }
+
+    async fn deploy(&self, what: Option<&str>) -> Result<RolloutView, ClientError> {
+        let deploy = Deploy {
+            service: SHOP.into(),
+            release: what.map(str::to_owned),
+            by: "ada".into(),
+            supersede: false,
+            pause_at: None,
+            key: None,
+        };
+        self.production.client().await.deploy(&deploy).await
+    }
+
+    async fn reaches(&self, number: u64, stages: &[&str]) -> RolloutView {
+        until(&format!("{stages:?}"), async || {
+            let view = self.production.client().await.rollout_view(number).await.expect("known");
+            assert!(!view.over || stages.contains(&view.stage.as_str()), "{view:#?}");
+            stages.contains(&view.stage.as_str()).then_some(view)
+        })
+        .await
+    }
+
+    /// What its checks, its build and its tests have said.
+    async fn said(&self, number: u64) -> String {
+        let output = self.production.client().await.rollout_output(number, 0).await.expect("read");
+        serde_json::to_string(&output.events).expect("JSON")
+    }
+
+    async fn stages(&self, number: u64) -> Vec<String> {
+        let journal = self.production.client().await.journal(1_000).await.expect("journal");
+        let of_rollout = journal.into_iter().rev().filter(|entry| entry.kind == "rollout");
+        let stage = |detail: String| detail.strip_prefix(&format!("{number}: ")).map(str::to_owned);
+        of_rollout.filter_map(|entry| stage(entry.detail)).collect()
+    }
+
+    async fn version(&self) -> String {
+        support::get(self.port, "/env/VERSION").await.expect("an answer").1
+    }
+
+    async fn down(mut self) {
+        self.production.down().await;
+        if let Some(mut staging) = self.staging.take() {
+            staging.down().await;
+        }
+    }
+}
+
+async fn up(ecosystem: &Ecosystem) {
+    let events = all(ecosystem.apply_as_is().await.expect("applied")).await;
+    assert!(matches!(events.last(), Some(Event::Settled { .. })), "{events:#?}");
+}
+
+const SMOKE: &str = "[services.shop-backend.smoke.health]\nrequest = \"GET /api/health\"\n\
+                     [services.shop-backend.smoke.version]\nrequest = \"GET /env/VERSION\"\nheaders = { content-type = \"text\" }\n";
+
+#[tokio::test]
+async fn a_commit_goes_the_whole_way() {
+    let checks = "[services.shop-backend.build.checks]\nlint = [\"sh\", \"-c\", \"echo linting $(cat version)\"]\ntest = \"true\"\n";
+    let repository = Repository::with_staging(&format!("{checks}{SMOKE}")).await;
+    repository.write("version", "two");
+    repository.commit("two");
+    repository.git(&["tag", "v2"]);
+    let begun = repository.deploy(None).await.expect("begun");
+    assert_eq!((begun.number, begun.version.as_str()), (1, "v2"));
+    let serves = repository.reaches(1, &["window"]).await;
+    until("it serves", async || (repository.version().await == "two").then_some(())).await;
+    let way = [
+        "checking",
+        "building",
+        "scanning",
+        "staging",
+        "smoking",
+        "green-starting",
+        "verifying",
+        "cutting-over",
+        "window",
+    ];
+    assert_eq!(repository.stages(1).await, way);
+    let said = repository.said(1).await;
+    for part in ["linting two", "made two", "staging: shop-backend v2 is", "smoke version (GET /env/VERSION) good"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    // The artefact that passed staging is the one that serves.
+    let staging = repository.staging.as_ref().expect("there").client().await;
+    let there = staging.rollouts(Some(SHOP)).await.expect("listed");
+    assert_eq!((there.len(), &there[0].new.digest), (1, &serves.new.digest));
+    // What was checked and built once is neither checked nor built again.
+    let put_back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: None };
+    repository.production.client().await.put_back(&put_back).await.expect("asked");
+    repository.reaches(1, &["rolled-back"]).await;
+    assert_eq!(repository.version().await, "one");
+    let again = repository.deploy(Some("v2")).await.expect("begun");
+    repository.reaches(again.number, &["window"]).await;
+    let said = repository.said(again.number).await;
+    assert!(said.contains("v2 passed it before") && !said.contains("made two"), "{said}");
+    repository.down().await;
+}
+
+#[tokio::test]
+async fn a_check_that_fails_ends_it_before_anything_is_built() {
+    let checks = "[services.shop-backend.build.checks]\nlint = \"true\"\ntest = [\"sh\", \"-c\", \"echo 1 test failed; exit 3\"]\n\
+                  slow = \"sleep 60\"\n";
+    let repository = Repository::new(checks).await;
+    let begun = repository.deploy(None).await.expect("begun");
+    let ended = repository.reaches(begun.number, &["aborted"]).await;
+    let why = ended.why.expect("a reason");
+    assert!(why.contains("check `test` failed: exit code 3"), "{why}");
+    let said = repository.said(begun.number).await;
+    assert!(said.contains("1 test failed") && !said.contains("made one"), "{said}");
+    assert_eq!(repository.stages(begun.number).await, ["checking", "aborted"]);
+    repository.down().await;
+}
+
+#[tokio::test]
+async fn a_build_that_fails_says_so() {
+    let repository = Repository::new("").await;
+    repository.script("make.sh", "echo cannot find crate; exit 9");
+    repository.commit("broken");
+    let begun = repository.deploy(None).await.expect("begun");
+    let ended = repository.reaches(begun.number, &["aborted"]).await;
+    assert!(
+        ended.why.as_ref().is_some_and(|why| why.contains("the build failed") && why.contains("exit code 9")),
+        "{ended:#?}"
+    );
+    assert!(repository.said(begun.number).await.contains("cannot find crate"));
+    repository.down().await;
+}
+
+#[tokio::test]
+async fn what_is_neither_a_release_nor_a_commit_is_refused_and_so_is_what_is_not_committed() {
+    let repository = Repository::new("").await;
+    let refused = repository.deploy(Some("v9")).await.expect_err("unknown");
+    assert!(refused.to_string().contains("neither a release of shop-backend (none) nor a commit"), "{refused}");
+    repository.write("version", "changed");
+    let refused = repository.deploy(None).await.expect_err("dirty");
+    assert!(refused.to_string().contains("1 file is changed and not committed"), "{refused}");
+    repository.down().await;
+}
+
+#[tokio::test]
+async fn without_staging_nothing_gets_into_production() {
+    let repository = Repository::new("").await;
+    let begun = repository.deploy(None).await.expect("begun");
+    let ended = repository.reaches(begun.number, &["aborted"]).await;
+    let why = ended.why.expect("a reason");
+    assert!(why.contains("it did not get through staging: tried 5 times: staging does not run"), "{why}");
+    repository.down().await;
+}
+
+#[tokio::test]
+async fn a_smoke_test_that_fails_keeps_it_out_of_production() {
+    let smoke =
+        "[services.shop-backend.smoke.version]\nrequest = \"GET /env/VERSION\"\njson = { \"/status\" = \"ok\" }\n";
+    let repository = Repository::with_staging(smoke).await;
+    let begun = repository.deploy(None).await.expect("begun");
+    let ended = repository.reaches(begun.number, &["aborted"]).await;
+    let why = ended.why.expect("a reason");
+    assert!(why.contains("the smoke tests failed on staging: version: it is no JSON"), "{why}");
+    assert_eq!(repository.stages(begun.number).await.last().map(String::as_str), Some("aborted"));
+    repository.down().await;
+}
+
+#[tokio::test]
+async fn a_control_plane_that_is_killed_while_it_builds_builds_again_and_leaves_no_process() {
+    let mut repository = Repository::with_staging("").await;
+    repository.script("make.sh", "mkdir -p out && cp shop.sh out/shop && chmod +x out/shop && sleep 3 && echo made it");
+    repository.commit("slow");
+    let begun = repository.deploy(None).await.expect("begun");
+    repository.reaches(begun.number, &["building"]).await;
+    until("the build runs", async || repository.said(begun.number).await.contains("make.sh").then_some(())).await;
+    repository.production.kill_control();
+    repository.production.start_control().await;
+    repository.reaches(begun.number, &["window"]).await;
+    let said = repository.said(begun.number).await;
+    assert_eq!(said.matches("made it").count(), 1, "{said}");
+    repository.down().await;
+}
+
+#[tokio::test]
+async fn somebody_else_has_to_approve_it_and_a_version_from_before_comes_back_without() {
+    let rollout = "rollout = { canary = [], warm = \"1h\", requests = 1 }";
+    let repository = Repository::with_staging("").await;
+    let text = fs::read_to_string(repository.folder().join("mana.toml")).expect("read");
+    let text = text.replace(
+        rollout,
+        "rollout = { canary = [], warm = \"2s\", guard = \"1s\", requests = 1, approvers = [\"bob\"] }",
+    );
+    repository.write("mana.toml", &text);
+    repository.commit("four eyes");
+    up(&repository.production).await;
+    let load = support::Load::at(repository.port, "/work");
+    let approved = async |version: &str| {
+        repository.write("version", version);
+        repository.commit(version);
+        repository.git(&["tag", version]);
+        let begun = repository.deploy(None).await.expect("begun");
+        let waits = repository.reaches(begun.number, &["awaiting-approval"]).await;
+        assert_eq!(waits.waits_for, ["bob"]);
+        let approve = |by: &str| RolloutCommand {
+            by: by.into(),
+            command: Command::Approve { digest: Digest(waits.new.digest.clone().expect("built")), comment: None },
+        };
+        let client = repository.production.client().await;
+        client.rollout_command(begun.number, &approve("ada")).await.expect_err("she started it");
+        client.rollout_command(begun.number, &approve("bob")).await.expect("approved");
+        repository.reaches(begun.number, &["done"]).await;
+    };
+    for version in ["v2", "v3", "v4"] {
+        approved(version).await;
+    }
+    let bring =
+        |release: &str| PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: Some(release.into()) };
+    let client = repository.production.client().await;
+    let refused = client.put_back(&bring("v4")).await.expect_err("it serves");
+    assert!(refused.to_string().contains("serves v4 already"), "{refused}");
+    let back = client.put_back(&bring("v2")).await.expect("begun");
+    repository.reaches(back.number, &["done"]).await;
+    assert_eq!(repository.version().await, "v2");
+    assert_eq!(
+        repository.stages(back.number).await,
+        ["green-starting", "verifying", "cutting-over", "window", "decommissioning", "done"]
+    );
+    load.end().await;
+    repository.down().await;
+}
