@@ -97,6 +97,7 @@ pub(crate) enum Command {
     Scan(commands::scan::Args),
     Releases(commands::releases::Args),
     Deploy(commands::deploy::Args),
+    Diff(commands::diff::Args),
     Smoke(commands::smoke::Args),
     Rollback(commands::rollback::Args),
     Switch(commands::switch::Args),

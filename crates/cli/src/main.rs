@@ -7,6 +7,7 @@ mod args;
 mod clock;
 mod commands;
 mod context;
+mod difference;
 mod ecosystem;
 mod exit;
 mod failure;

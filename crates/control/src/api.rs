@@ -14,6 +14,7 @@
 //! | `GET /v1/rollouts/N/output?from=BYTE` | → [`Output`]: what its checks and its build say |
 //! | `POST /v1/rollouts/N` | [`RolloutCommand`] → [`RolloutView`] after it |
 //! | `POST /v1/put-back` | [`PutBack`] → [`RolloutView`] of the rollout that it was asked of |
+//! | `GET /v1/serving` | → [`Serving`]: what was applied, and which release serves of each service |
 //! | `POST /v1/smoke` | [`SmokeRequest`] → [`SmokeReport`]: its smoke tests, against what serves here |
 //! | `GET /v1/journal?limit=N` | → the last N [`JournalEntry`], newest first |
 //!
@@ -250,6 +251,28 @@ pub struct SmokeResult {
     pub failed: Option<String>,
     /// How long it took.
     pub took_ms: u64,
+}
+
+/// What is in force.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Serving {
+    /// The plan as it was applied, as `mana plan --json` prints one: secrets by name only.
+    pub plan: serde_json::Value,
+    /// What serves of each service that was released.
+    pub releases: Vec<Served>,
+}
+
+/// A release that serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Served {
+    /// Of this service.
+    pub service: String,
+    /// `blue` or `green`.
+    pub slot: String,
+    /// `v1.6.0`.
+    pub version: String,
+    /// Of all its files.
+    pub digest: String,
 }
 
 /// A piece of what the checks and the build of a rollout say.

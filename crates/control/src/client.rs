@@ -19,7 +19,7 @@ use tokio::net::UnixStream;
 
 use crate::api::{
     Apply, Deploy, Event, JournalEntry, Output, Problem, PutBack, Restart, RolloutCommand, RolloutDetail, RolloutView,
-    RunRequest, RunSpec, SmokeReport, SmokeRequest, Status,
+    RunRequest, RunSpec, Serving, SmokeReport, SmokeRequest, Status,
 };
 use crate::paths;
 
@@ -123,6 +123,11 @@ impl Client {
     /// How a rollout goes.
     pub async fn rollout_view(&self, number: u64) -> Result<RolloutView, ClientError> {
         self.ask(Method::GET, &format!("/v1/rollouts/{number}/view"), &()).await
+    }
+
+    /// What is in force.
+    pub async fn serving(&self) -> Result<Serving, ClientError> {
+        self.ask(Method::GET, "/v1/serving", &()).await
     }
 
     /// What its checks and its build say, from that byte on.

@@ -50,6 +50,7 @@ pub(crate) async fn serve(listener: UnixListener, data: PathBuf, mailbox: mpsc::
         .route("/v1/rollouts/{number}/output", get(rollout_output))
         .route("/v1/put-back", post(put_back))
         .route("/v1/smoke", post(smoke))
+        .route("/v1/serving", get(serving))
         .route("/v1/journal", get(journal))
         .fallback(async || Refused(problem(404, "there is no such call", String::new())))
         .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
@@ -211,6 +212,10 @@ async fn rollout_command(
 async fn put_back(State(app): State<App>, body: Result<Json<PutBack>, JsonRejection>) -> Result<Response, Refused> {
     let Json(PutBack { service, by, slot, release }) = body?;
     Ok(Json(ask(&app, |reply| Call::PutBack { service, by, slot, release, reply }).await?).into_response())
+}
+
+async fn serving(State(app): State<App>) -> Result<Response, Refused> {
+    Ok(Json(ask(&app, Call::Serving).await?).into_response())
 }
 
 async fn smoke(State(app): State<App>, body: Result<Json<SmokeRequest>, JsonRejection>) -> Result<Response, Refused> {

@@ -7,6 +7,7 @@ pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod control;
 pub(crate) mod deploy;
+pub(crate) mod diff;
 pub(crate) mod down;
 pub(crate) mod edge;
 pub(crate) mod exit_codes;
@@ -54,6 +55,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
         Command::Scan(args) => scan::run(args, context),
         Command::Releases(args) => releases::run(args, context),
         Command::Deploy(args) => deploy::run(args, context),
+        Command::Diff(args) => diff::run(args, context),
         Command::Smoke(args) => smoke::run(args, context),
         Command::Rollback(args) => rollback::run(args, context),
         Command::Switch(args) => switch::run(args, context),

@@ -15,7 +15,7 @@ use super::rollouts::target::Target;
 use super::starting::{NotStarted, one_off};
 use super::{Stream, Supervisor};
 use crate::api::{
-    Apply, Deploy, JournalEntry, Problem, RolloutDetail, RolloutView, RunRequest, RunSpec, SmokeRequest, Status,
+    Apply, Deploy, JournalEntry, Problem, RolloutDetail, RolloutView, RunRequest, RunSpec, Served, Serving, SmokeRequest, Status,
 };
 use crate::desired::{Desired, EDGE, Program};
 use crate::progress::Scope;
@@ -44,6 +44,8 @@ pub(crate) enum Call {
     Deploy { request: Deploy, reply: Reply<RolloutView> },
     /// The same, now that it is known what is meant.
     Begin { request: Deploy, target: Box<Target>, reply: Reply<RolloutView> },
+    /// What is in force?
+    Serving(Reply<Serving>),
     /// What are the smoke tests of a service?
     Smoke { request: SmokeRequest, reply: Reply<smoke::Job> },
     /// Which rollouts were there?
@@ -71,6 +73,7 @@ impl fmt::Debug for Call {
             Self::Deploy { .. } => "Deploy",
             Self::Begin { .. } => "Begin",
             Self::Smoke { .. } => "Smoke",
+            Self::Serving(_) => "Serving",
             Self::Rollouts { .. } => "Rollouts",
             Self::RolloutView { .. } => "RolloutView",
             Self::Rollout { .. } => "Rollout",
@@ -106,6 +109,7 @@ impl Supervisor {
             Call::Run { request, reply } => drop(reply.send(self.one_off(&request))),
             Call::Deploy { request, reply } => self.deploy_meant(request, reply),
             Call::Begin { request, target, reply } => drop(reply.send(self.begin_deploy(&request, *target))),
+            Call::Serving(reply) => drop(reply.send(self.serving())),
             Call::Smoke { request, reply } => drop(reply.send(self.smoke_job(&request))),
             Call::Rollouts { service, reply } => drop(reply.send(self.rollout_views(service.as_deref()))),
             Call::RolloutView { number, reply } => drop(reply.send(self.rollout_view(number))),
@@ -120,6 +124,21 @@ impl Supervisor {
                 drop(reply.send(self.store.journal(limit).map_err(|error| internal(&error))));
             }
         }
+    }
+
+    fn serving(&self) -> Result<Serving, Problem> {
+        let desired = self.desired.as_ref().ok_or_else(|| conflict("nothing was applied yet; `mana up` does"))?;
+        let releases = desired.wanted.iter().filter(|wanted| wanted.weight > 0).filter_map(|wanted| {
+            let release = wanted.release.as_ref()?;
+            Some(Served {
+                service: wanted.name.clone(),
+                slot: wanted.slot.to_string(),
+                version: release.version.clone(),
+                digest: release.digest.0.clone(),
+            })
+        });
+        let plan = serde_json::to_value(&desired.plan).map_err(|error| internal(&error))?;
+        Ok(Serving { plan, releases: releases.collect() })
     }
 
     fn apply(&mut self, applied: &Applied, plan: Plan) -> Result<Stream, Problem> {

@@ -1,11 +1,13 @@
 //! Which commit a release is made of.
 
+mod between;
 mod checkout;
 
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+pub use between::{Between, Step, between};
 pub use checkout::{Checkout, CheckoutError};
 
 use crate::git::{Git, GitError};
