@@ -66,6 +66,10 @@ pub(crate) struct Global {
     #[arg(long, global = true, env = "MANA_DATA", value_name = "DIR", hide_env_values = true)]
     pub(crate) data: Option<PathBuf>,
 
+    /// The operators' door of another machine, https://ops.example.com; its token is read from MANA_TOKEN
+    #[arg(long, global = true, env = "MANA_SERVER", value_name = "URL", hide_env_values = true)]
+    pub(crate) server: Option<String>,
+
     /// Where the edge accepts public traffic [default: what the manifest says]
     #[arg(long, global = true, env = "MANA_LISTEN", value_name = "ADDRESS:PORT", hide_env_values = true)]
     pub(crate) listen: Option<std::net::SocketAddr>,
@@ -103,6 +107,7 @@ pub(crate) enum Command {
     Switch(commands::switch::Args),
     Rollouts(commands::rollouts::Args),
     Rollout(commands::rollout::Args),
+    Token(commands::token::Args),
     Schema(commands::schema::Args),
     Secret(commands::secret::Args),
     Cache(commands::cache::Args),

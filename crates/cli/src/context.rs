@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use mana_control::api::Overrides;
-use mana_control::client::ClientError;
+use mana_control::client::{Client, ClientError};
 use mana_manifest::plan::Plan;
 
 use crate::args::Global;
@@ -13,6 +13,9 @@ use crate::ecosystem;
 use crate::failure::{Failure, MissingSecret};
 use crate::running::{self, Running};
 use crate::terminal::Output;
+
+/// Where a token for another machine stands: not in an argument, where every process could read it.
+const TOKEN: &str = "MANA_TOKEN";
 
 /// The global flags and what follows from them, found out when a command asks for it.
 pub(crate) struct Context {
@@ -63,15 +66,50 @@ impl Context {
     /// The data folder, absolute. It does not depend on the rest of the manifest being right: an ecosystem can be looked at
     /// and stopped while its manifest is being edited.
     pub(crate) fn data(&self) -> Result<PathBuf, Failure> {
+        if let Some(url) = &self.global.server {
+            return Err(Failure::Usage {
+                what: format!("{url} is another machine, and this is done on the machine itself"),
+                help: "log in there, or leave --server (and MANA_SERVER) away".to_owned(),
+            });
+        }
         if let Some(data) = &self.global.data {
             return absolute(data);
         }
         ecosystem::data(&self.manifest()?, &self.overrides()?)
     }
 
-    /// The control plane of this data folder, which must run.
+    /// The control plane that is meant, which must run: that of the data folder, or of another machine.
     pub(crate) async fn running(&self) -> Result<Running, Failure> {
+        if let Some(url) = &self.global.server {
+            let client = self.elsewhere(url)?;
+            let status = client.status().await.map_err(|error| self.failure(error))?;
+            return Ok(Running { client, status });
+        }
         running::find(&self.data()?).await.map_err(|error| self.failure(error))
+    }
+
+    fn elsewhere(&self, url: &str) -> Result<Client, Failure> {
+        let usage = |what: String, help: &str| Failure::Usage { what, help: help.to_owned() };
+        let local = ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"];
+        if !url.starts_with("https://") && !local.iter().any(|local| url.starts_with(local)) {
+            return Err(usage(
+                format!("{url} would show the token to whoever listens"),
+                "write an https:// address, such as https://ops.example.com",
+            ));
+        }
+        let token = std::env::var(TOKEN).ok().filter(|token| !token.is_empty());
+        let token = token.ok_or_else(|| {
+            usage(
+                format!("{url} lets nobody in without a token"),
+                "set MANA_TOKEN; `mana token create` there makes one",
+            )
+        })?;
+        Client::server(url, token.into()).map_err(|error| self.failure(error))
+    }
+
+    /// Whether another machine is meant.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.global.server.is_some()
     }
 
     /// What a failed call means to a person.
@@ -101,6 +139,7 @@ impl Context {
         let flags = [
             ("--manifest", "MANA_MANIFEST", self.global.manifest.as_ref().map(path)),
             ("--env", "MANA_ENV", self.global.environment.as_deref().map(quoted)),
+            ("--server", "MANA_SERVER", self.global.server.as_deref().map(quoted)),
             ("--data", "MANA_DATA", self.global.data.as_ref().map(path)),
         ];
         let mut mana = String::from("mana");

@@ -14,6 +14,8 @@
 //! | `GET /v1/rollouts/N/output?from=BYTE` | → [`Output`]: what its checks and its build say |
 //! | `POST /v1/rollouts/N` | [`RolloutCommand`] → [`RolloutView`] after it |
 //! | `POST /v1/put-back` | [`PutBack`] → [`RolloutView`] of the rollout that it was asked of |
+//! | `GET /v1/tokens` | → [`TokenView`]s |
+//! | `POST /v1/tokens` | [`NewToken`] → [`MadeToken`]; `DELETE /v1/tokens/NAME` takes one back |
 //! | `GET /v1/serving` | → [`Serving`]: what was applied, and which release serves of each service |
 //! | `POST /v1/smoke` | [`SmokeRequest`] → [`SmokeReport`]: its smoke tests, against what serves here |
 //! | `GET /v1/journal?limit=N` | → the last N [`JournalEntry`], newest first |
@@ -21,7 +23,7 @@
 //! Errors are `application/problem+json` (RFC 9457): a [`Problem`]. An invalid manifest is 422 with every problem in
 //! `problems`, and changes nothing; an unknown service is 404; a call that does not fit the present state is 409.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use mana_delivery::rollout::{Command, Intent, Look, What};
@@ -251,6 +253,79 @@ pub struct SmokeResult {
     pub failed: Option<String>,
     /// How long it took.
     pub took_ms: u64,
+}
+
+/// What a token is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// To see how things are.
+    Read,
+    /// To bring releases in and to put them back.
+    Deploy,
+    /// To say yes or no where an approval is asked for.
+    Approve,
+}
+
+impl Scope {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Read, Self::Deploy, Self::Approve];
+
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Deploy => "deploy",
+            Self::Approve => "approve",
+        }
+    }
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == name)
+    }
+}
+
+/// A token, without what it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenView {
+    /// Its name, which is the operator's wherever it is used.
+    pub name: String,
+    /// What it is for.
+    pub scopes: BTreeSet<Scope>,
+    /// RFC 3339.
+    pub made_at: String,
+    /// RFC 3339; absent: it does not end by itself.
+    pub expires_at: Option<String>,
+}
+
+/// "Let somebody in."
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewToken {
+    /// The operator's name.
+    pub name: String,
+    /// What it is for.
+    pub scopes: BTreeSet<Scope>,
+    /// When it ends, in days; absent: not by itself.
+    pub days: Option<u16>,
+}
+
+/// A token, said this once.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct MadeToken {
+    /// The token.
+    pub token: String,
+    /// What is known of it.
+    pub view: TokenView,
+}
+
+/// A release that arrived.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uploaded {
+    /// What it is called here.
+    pub id: String,
+    /// Of all its files.
+    pub digest: String,
 }
 
 /// What is in force.

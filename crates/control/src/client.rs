@@ -1,4 +1,4 @@
-//! The typed client of the operator API.
+//! The typed client of the operator API, over `control.sock` or at the operators' door of another machine.
 //!
 //! Each call opens its own connection to `control.sock`: calls are rare, and a connection that was idle while the control
 //! plane was replaced would only bring errors of its own.
@@ -13,15 +13,20 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use mana_edge::admin::socket;
+use secrecy::SecretString;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use crate::api::{
-    Apply, Deploy, Event, JournalEntry, Output, Problem, PutBack, Restart, RolloutCommand, RolloutDetail, RolloutView,
-    RunRequest, RunSpec, Serving, SmokeReport, SmokeRequest, Status,
+    Apply, Deploy, Event, JournalEntry, MadeToken, NewToken, Output, Problem, PutBack, Restart, RolloutCommand,
+    RolloutDetail, RolloutView, RunRequest, RunSpec, Serving, SmokeReport, SmokeRequest, Status, TokenView, Uploaded,
 };
 use crate::paths;
+
+mod server;
+
+use server::Server;
 
 /// Longest wait for the answer to a question (not for a stream of progress): the control plane answers from memory.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -67,10 +72,18 @@ fn talk(what: &'static str) -> impl FnOnce(Box<dyn std::error::Error + Send + Sy
     move |source| ClientError::Talk { what, source }
 }
 
-/// One control plane, by its data folder.
+/// One control plane.
 #[derive(Debug, Clone)]
 pub struct Client {
-    data: PathBuf,
+    way: Way,
+}
+
+#[derive(Debug, Clone)]
+enum Way {
+    /// By its data folder.
+    Socket(PathBuf),
+    /// At its door.
+    Server(Server),
 }
 
 impl Client {
@@ -79,9 +92,23 @@ impl Client {
     /// # Errors
     /// [`ClientError::NotRunning`] when none does.
     pub async fn connect(data: &Path) -> Result<Self, ClientError> {
-        let client = Self { data: data.to_owned() };
-        client.open().await?;
-        Ok(client)
+        open(data).await?;
+        Ok(Self { way: Way::Socket(data.to_owned()) })
+    }
+
+    /// One of another machine: `https://ops.example.com`, and a token that lets in there. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// Where no TLS can be spoken.
+    pub fn server(url: &str, token: SecretString) -> Result<Self, ClientError> {
+        Ok(Self { way: Way::Server(Server::new(url, token)?) })
+    }
+
+    /// Brings a packed release there; only to another machine.
+    pub async fn upload(&self, service: &str, file: &Path) -> Result<Uploaded, ClientError> {
+        let Way::Server(server) = &self.way else { return Err(not_here()) };
+        let bytes = server.upload(&format!("/v1/releases/{service}"), file).await?;
+        parsed("a release", &bytes)
     }
 
     /// Desired against actual.
@@ -125,6 +152,21 @@ impl Client {
         self.ask(Method::GET, &format!("/v1/rollouts/{number}/view"), &()).await
     }
 
+    /// Lets somebody in.
+    pub async fn make_token(&self, request: &NewToken) -> Result<MadeToken, ClientError> {
+        self.ask(Method::POST, "/v1/tokens", request).await
+    }
+
+    /// Who is let in.
+    pub async fn tokens(&self) -> Result<Vec<TokenView>, ClientError> {
+        self.ask(Method::GET, "/v1/tokens", &()).await
+    }
+
+    /// Does not let somebody in any more.
+    pub async fn remove_token(&self, name: &str) -> Result<(), ClientError> {
+        self.ask(Method::DELETE, &format!("/v1/tokens/{name}"), &()).await
+    }
+
     /// What is in force.
     pub async fn serving(&self) -> Result<Serving, ClientError> {
         self.ask(Method::GET, "/v1/serving", &()).await
@@ -137,9 +179,8 @@ impl Client {
 
     /// Runs the smoke tests of a service against what serves.
     pub async fn smoke(&self, request: &SmokeRequest) -> Result<SmokeReport, ClientError> {
-        let answer = self.call_within(Method::POST, "/v1/smoke", request, SMOKE_TIMEOUT).await?;
-        let bytes = collect(answer).await?;
-        serde_json::from_slice(&bytes).map_err(|error| ClientError::Answer { what: format!("/v1/smoke: {error}") })
+        let bytes = self.answer(Method::POST, "/v1/smoke", request, SMOKE_TIMEOUT).await?;
+        parsed("/v1/smoke", &bytes)
     }
 
     /// One rollout, with all that happened to it.
@@ -162,74 +203,90 @@ impl Client {
         self.ask(Method::GET, &format!("/v1/journal?limit={limit}"), &()).await
     }
 
-    async fn open(&self) -> Result<UnixStream, ClientError> {
-        socket::connect(&paths::control_socket(&self.data)).await.map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                ClientError::NotRunning { data: self.data.clone() }
-            }
-            _ => talk("connecting to control.sock")(error.into()),
-        })
-    }
-
-    async fn call<B: Serialize + Sync>(
-        &self,
-        method: Method,
-        path: &str,
-        body: &B,
-    ) -> Result<Response<Incoming>, ClientError> {
-        self.call_within(method, path, body, ANSWER_TIMEOUT).await
-    }
-
-    async fn call_within<B: Serialize + Sync>(
-        &self,
-        method: Method,
-        path: &str,
-        body: &B,
-        longest: Duration,
-    ) -> Result<Response<Incoming>, ClientError> {
-        let stream = self.open().await?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| talk("opening the connection")(error.into()))?;
-        // The connection's own errors reach the caller through the answer or its body.
-        tokio::spawn(connection);
-        let bytes = serde_json::to_vec(body).map_err(|error| talk("writing the question")(error.into()))?;
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", "control")
-            .header("content-type", "application/json")
-            .body(Full::new(Bytes::from(bytes)))
-            .map_err(|error| talk("writing the question")(error.into()))?;
-        let response = tokio::time::timeout(longest, sender.send_request(request))
-            .await
-            .map_err(|error| talk("waiting for the answer")(error.into()))?
-            .map_err(|error| talk("asking")(error.into()))?;
-        if response.status().is_success() {
-            return Ok(response);
-        }
-        let status = response.status();
-        let bytes = collect(response).await?;
-        Err(match serde_json::from_slice::<Problem>(&bytes) {
-            Ok(problem) => ClientError::Refused(problem),
-            Err(_) => ClientError::Answer { what: format!("status {status} without a problem document") },
-        })
-    }
-
     async fn ask<B: Serialize + Sync, A: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
         body: &B,
     ) -> Result<A, ClientError> {
-        let bytes = collect(self.call(method, path, body).await?).await?;
-        serde_json::from_slice(&bytes).map_err(|error| ClientError::Answer { what: format!("{path}: {error}") })
+        let bytes = self.answer(method, path, body, ANSWER_TIMEOUT).await?;
+        parsed(path, &bytes)
+    }
+
+    /// The whole answer to a question.
+    async fn answer<B: Serialize + Sync>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &B,
+        longest: Duration,
+    ) -> Result<Bytes, ClientError> {
+        match &self.way {
+            Way::Socket(data) => collect(call(data, method, path, body, longest).await?).await,
+            Way::Server(server) => server.answer(method, path, body, longest).await,
+        }
     }
 
     async fn follow<B: Serialize + Sync>(&self, path: &str, body: &B) -> Result<Events, ClientError> {
-        let response = self.call(Method::POST, path, body).await?;
+        let Way::Socket(data) = &self.way else { return Err(not_here()) };
+        let response = call(data, Method::POST, path, body, ANSWER_TIMEOUT).await?;
         Ok(Events { body: response.into_body(), buffer: BytesMut::new() })
     }
+}
+
+fn not_here() -> ClientError {
+    ClientError::Answer { what: "this is not asked of another machine".into() }
+}
+
+fn parsed<A: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<A, ClientError> {
+    serde_json::from_slice(bytes).map_err(|error| ClientError::Answer { what: format!("{what}: {error}") })
+}
+
+fn refused(status: hyper::StatusCode, bytes: &[u8]) -> ClientError {
+    match serde_json::from_slice::<Problem>(bytes) {
+        Ok(problem) => ClientError::Refused(problem),
+        Err(_) => ClientError::Answer { what: format!("status {status} without a problem document") },
+    }
+}
+
+async fn open(data: &Path) -> Result<UnixStream, ClientError> {
+    socket::connect(&paths::control_socket(data)).await.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NotRunning { data: data.to_owned() },
+        _ => talk("connecting to control.sock")(error.into()),
+    })
+}
+
+async fn call<B: Serialize + Sync>(
+    data: &Path,
+    method: Method,
+    path: &str,
+    body: &B,
+    longest: Duration,
+) -> Result<Response<Incoming>, ClientError> {
+    let stream = open(data).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| talk("opening the connection")(error.into()))?;
+    // The connection's own errors reach the caller through the answer or its body.
+    tokio::spawn(connection);
+    let bytes = serde_json::to_vec(body).map_err(|error| talk("writing the question")(error.into()))?;
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "control")
+        .header("content-type", "application/json")
+        .body(Full::new(Bytes::from(bytes)))
+        .map_err(|error| talk("writing the question")(error.into()))?;
+    let response = tokio::time::timeout(longest, sender.send_request(request))
+        .await
+        .map_err(|error| talk("waiting for the answer")(error.into()))?
+        .map_err(|error| talk("asking")(error.into()))?;
+    if response.status().is_success() {
+        return Ok(response);
+    }
+    let status = response.status();
+    let bytes = collect(response).await?;
+    Err(refused(status, &bytes))
 }
 
 async fn collect(response: Response<Incoming>) -> Result<Bytes, ClientError> {

@@ -2,6 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
+use std::net::Ipv4Addr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,13 +12,14 @@ use mana_edge::admin::socket;
 use mana_runtime::process::ProcessDriver;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{Signal, SignalKind};
 
-use crate::server;
+use crate::passing::Passing;
+use crate::server::{self, App};
 use crate::store::{Store, StoreError};
 use crate::supervisor::{Message, Parts, Supervisor};
-use crate::{log, paths};
+use crate::{door, log, paths};
 
 /// Threads for work that blocks (rotation of logs, reading a manifest). Idle ones end soon: memory counts.
 const MAX_BLOCKING_THREADS: usize = 2;
@@ -112,6 +114,7 @@ pub fn run(options: Options) -> Result<ExitReason, Error> {
     }
     let log = paths::control_log(&data);
     log::begin(&log, log_to_stderr).map_err(folder(&log, "it cannot be opened for logging"))?;
+    Passing::sweep(&paths::builds(&data));
     let store = Store::open(&paths::database(&data))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -119,13 +122,15 @@ pub fn run(options: Options) -> Result<ExitReason, Error> {
         .thread_keep_alive(BLOCKING_KEEP_ALIVE)
         .build()
         .map_err(Error::Runtime)?;
-    let parts = Parts { data, edge_argv, store, driver: Arc::new(ProcessDriver) };
+    let parts = Parts { data, edge_argv, store, driver: Arc::new(ProcessDriver), door: 0 };
     // Tasks that are still about (probes, waits) are dropped with the runtime; processes are not.
     runtime.block_on(live(parts))
 }
 
-async fn live(parts: Parts) -> Result<ExitReason, Error> {
+async fn live(mut parts: Parts) -> Result<ExitReason, Error> {
     let data = parts.data.clone();
+    let door = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(Error::Runtime)?;
+    parts.door = door.local_addr().map_err(Error::Runtime)?.port();
     let mut supervisor = Supervisor::new(parts);
     tracing::info!(data = %data.display(), pid = std::process::id(), version = env!("CARGO_PKG_VERSION"), "begins");
     let (mut terminate, mut interrupt) = (watch_for(SignalKind::terminate())?, watch_for(SignalKind::interrupt())?);
@@ -134,7 +139,9 @@ async fn live(parts: Parts) -> Result<ExitReason, Error> {
     let socket = paths::control_socket(&data);
     let listener = socket::bind(&socket).map_err(folder(&socket, "the socket cannot be made"))?;
     let listener = UnixListener::from_std(listener).map_err(folder(&socket, "the socket cannot be used"))?;
-    let server = tokio::spawn(server::serve(listener, data, mailbox.clone()));
+    let app = App { data, mailbox: mailbox.clone() };
+    let door = tokio::spawn(door::serve(door, app.clone()));
+    let server = tokio::spawn(server::serve(listener, app));
     tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -148,6 +155,7 @@ async fn live(parts: Parts) -> Result<ExitReason, Error> {
     // What was already said to clients goes out before the process ends.
     tokio::time::sleep(LAST_WORDS).await;
     server.abort();
+    door.abort();
     match std::fs::remove_file(&socket) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             tracing::warn!(%error, "the socket could not be removed");

@@ -9,8 +9,8 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::routing::{delete, get, post};
+use axum::{Extension, Json, Router};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use serde::Deserialize;
@@ -18,12 +18,15 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::api::{Apply, Deploy, Problem, PutBack, Restart, RolloutCommand, RunRequest, SmokeRequest};
+use mana_delivery::rollout::Command;
+
+use crate::api::{Apply, Deploy, NewToken, Problem, PutBack, Restart, RolloutCommand, RunRequest, Scope, SmokeRequest};
+use crate::door::access::Access;
 use crate::supervisor::{Call, Message, Stream, output};
 use crate::{clock, manifest, smoke};
 
 /// Largest request: a few paths and names.
-const MAX_REQUEST_BYTES: usize = 64 * 1024;
+pub(crate) const MAX_REQUEST_BYTES: usize = 64 * 1024;
 /// Largest manifest that is read: hundreds of services.
 const MAX_MANIFEST_BYTES: u64 = 4 * 1024 * 1024;
 /// Journal entries in one answer, at most and by default.
@@ -31,19 +34,30 @@ const MAX_JOURNAL: u32 = 10_000;
 const DEFAULT_JOURNAL: u32 = 100;
 
 #[derive(Debug, Clone)]
-struct App {
-    data: PathBuf,
-    mailbox: mpsc::Sender<Message>,
+pub(crate) struct App {
+    pub(crate) data: PathBuf,
+    pub(crate) mailbox: mpsc::Sender<Message>,
 }
 
 /// Answers calls until the process ends.
-pub(crate) async fn serve(listener: UnixListener, data: PathBuf, mailbox: mpsc::Sender<Message>) -> io::Result<()> {
-    let app = Router::new()
-        .route("/v1/status", get(status))
+pub(crate) async fn serve(listener: UnixListener, app: App) -> io::Result<()> {
+    let calls = shared()
         .route("/v1/apply", post(apply))
         .route("/v1/restart", post(restart))
         .route("/v1/down", post(down))
         .route("/v1/run", post(run))
+        .route("/v1/tokens", get(tokens).post(make_token))
+        .route("/v1/tokens/{name}", delete(remove_token))
+        .fallback(async || Refused(problem(404, "there is no such call", String::new())))
+        .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
+        .with_state(app);
+    axum::serve(Owners(listener), calls).await
+}
+
+/// The calls that are not for the owner of the socket alone.
+pub(crate) fn shared() -> Router<App> {
+    Router::new()
+        .route("/v1/status", get(status))
         .route("/v1/rollouts", get(rollouts).post(deploy))
         .route("/v1/rollouts/{number}", get(rollout).post(rollout_command))
         .route("/v1/rollouts/{number}/view", get(rollout_view))
@@ -52,10 +66,17 @@ pub(crate) async fn serve(listener: UnixListener, data: PathBuf, mailbox: mpsc::
         .route("/v1/smoke", post(smoke))
         .route("/v1/serving", get(serving))
         .route("/v1/journal", get(journal))
-        .fallback(async || Refused(problem(404, "there is no such call", String::new())))
-        .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
-        .with_state(App { data, mailbox });
-    axum::serve(Owners(listener), app).await
+}
+
+/// Whoever came in by a token: its name stands for the operator, whatever the request says.
+type ByToken = Option<Extension<Access>>;
+
+fn operator(access: &ByToken, scope: Scope, by: String) -> Result<String, Refused> {
+    match access {
+        None => Ok(by),
+        Some(Extension(access)) if access.may(scope) => Ok(access.name.clone()),
+        Some(Extension(access)) => Err(access.refused()),
+    }
 }
 
 /// Accepts connections of the owner of this process (and of root) alone. The socket's mode says the same; this holds even
@@ -84,12 +105,12 @@ impl axum::serve::Listener for Owners {
     }
 }
 
-fn problem(status: u16, title: &str, detail: String) -> Problem {
+pub(crate) fn problem(status: u16, title: &str, detail: String) -> Problem {
     Problem { title: title.to_owned(), status, detail, problems: Vec::new() }
 }
 
 /// A problem as an answer.
-struct Refused(Problem);
+pub(crate) struct Refused(pub(crate) Problem);
 
 impl From<Problem> for Refused {
     fn from(problem: Problem) -> Self {
@@ -111,7 +132,10 @@ impl IntoResponse for Refused {
 }
 
 /// Asks the owner of the state.
-async fn ask<T>(app: &App, call: impl FnOnce(oneshot::Sender<Result<T, Problem>>) -> Call) -> Result<T, Refused> {
+pub(crate) async fn ask<T>(
+    app: &App,
+    call: impl FnOnce(oneshot::Sender<Result<T, Problem>>) -> Call,
+) -> Result<T, Refused> {
     let ending = || Refused(problem(503, "the control plane is ending", "ask again in a moment".into()));
     let (reply, answer) = oneshot::channel();
     app.mailbox.send(Message::Call(Box::new(call(reply)))).await.map_err(|_| ending())?;
@@ -178,8 +202,13 @@ async fn run(State(app): State<App>, body: Result<Json<RunRequest>, JsonRejectio
     Ok(Json(ask(&app, |reply| Call::Run { request, reply }).await?).into_response())
 }
 
-async fn deploy(State(app): State<App>, body: Result<Json<Deploy>, JsonRejection>) -> Result<Response, Refused> {
-    let Json(request) = body?;
+async fn deploy(
+    State(app): State<App>,
+    access: ByToken,
+    body: Result<Json<Deploy>, JsonRejection>,
+) -> Result<Response, Refused> {
+    let Json(mut request) = body?;
+    request.by = operator(&access, Scope::Deploy, request.by)?;
     Ok(Json(ask(&app, |reply| Call::Deploy { request, reply }).await?).into_response())
 }
 
@@ -202,24 +231,53 @@ async fn rollout_view(State(app): State<App>, Path(number): Path<u64>) -> Result
 
 async fn rollout_command(
     State(app): State<App>,
+    access: ByToken,
     Path(number): Path<u64>,
     body: Result<Json<RolloutCommand>, JsonRejection>,
 ) -> Result<Response, Refused> {
     let Json(RolloutCommand { by, command }) = body?;
+    let scope = match command {
+        Command::Approve { .. } | Command::Reject { .. } => Scope::Approve,
+        _ => Scope::Deploy,
+    };
+    let by = operator(&access, scope, by)?;
     Ok(Json(ask(&app, |reply| Call::RolloutCommand { number, by, command, reply }).await?).into_response())
 }
 
-async fn put_back(State(app): State<App>, body: Result<Json<PutBack>, JsonRejection>) -> Result<Response, Refused> {
+async fn put_back(
+    State(app): State<App>,
+    access: ByToken,
+    body: Result<Json<PutBack>, JsonRejection>,
+) -> Result<Response, Refused> {
     let Json(PutBack { service, by, slot, release }) = body?;
+    let by = operator(&access, Scope::Deploy, by)?;
     Ok(Json(ask(&app, |reply| Call::PutBack { service, by, slot, release, reply }).await?).into_response())
+}
+
+async fn tokens(State(app): State<App>) -> Result<Response, Refused> {
+    Ok(Json(ask(&app, Call::Tokens).await?).into_response())
+}
+
+async fn make_token(State(app): State<App>, body: Result<Json<NewToken>, JsonRejection>) -> Result<Response, Refused> {
+    let Json(request) = body?;
+    Ok(Json(ask(&app, |reply| Call::MakeToken { request, reply }).await?).into_response())
+}
+
+async fn remove_token(State(app): State<App>, Path(name): Path<String>) -> Result<Response, Refused> {
+    Ok(Json(ask(&app, |reply| Call::RemoveToken { name, reply }).await?).into_response())
 }
 
 async fn serving(State(app): State<App>) -> Result<Response, Refused> {
     Ok(Json(ask(&app, Call::Serving).await?).into_response())
 }
 
-async fn smoke(State(app): State<App>, body: Result<Json<SmokeRequest>, JsonRejection>) -> Result<Response, Refused> {
+async fn smoke(
+    State(app): State<App>,
+    access: ByToken,
+    body: Result<Json<SmokeRequest>, JsonRejection>,
+) -> Result<Response, Refused> {
     let Json(request) = body?;
+    operator(&access, Scope::Deploy, String::new())?;
     let job = ask(&app, |reply| Call::Smoke { request, reply }).await?;
     Ok(Json(smoke::run(job, clock::unique()).await).into_response())
 }

@@ -12,11 +12,16 @@ use mana_edge::snapshot::{
 };
 use mana_manifest::plan::{self, Command, Environment, Plan, Rate, Run, Service};
 
+use mana_release::store::MOST_BUNDLE_BYTES;
+
 use crate::desired::FULL_WEIGHT;
 use crate::{paths, slot};
 
 /// Longest time the edge lets requests finish when it is stopped. Short, since nothing accepts new ones meanwhile.
 pub(crate) const EDGE_DRAIN: Duration = Duration::from_secs(5);
+
+/// What the route of the operators' door is called.
+const DOOR: &str = "ops";
 
 /// How long browsers may remember what pages of other sites may ask.
 const CORS_MAX_AGE_S: u32 = 600;
@@ -174,6 +179,34 @@ fn route(plan: &Plan, service: &Service, name: String, path: &str, target: Targe
             ..Policies::default()
         },
         probe: probe(service),
+        lease: None,
+    }
+}
+
+/// The operators' door.
+pub(crate) fn door(host: &str, id: &str, port: u16) -> Route {
+    /// For each address, in a minute: pages and scripts need a fraction of it, and whoever tries tokens gets nowhere.
+    const MOST_REQUESTS: u32 = 600;
+    let instance = Instance::new(id, (Ipv4Addr::LOCALHOST, port).into());
+    let release = env!("CARGO_PKG_VERSION").to_owned();
+    Route {
+        name: DOOR.to_owned(),
+        hosts: vec![host.to_owned()],
+        path: "/".to_owned(),
+        target: Target::Slots(vec![Slot { name: DOOR.to_owned(), release, weight: 100, instances: vec![instance] }]),
+        response_headers: BTreeMap::new(),
+        limits: RouteLimits { max_body_bytes: MOST_BUNDLE_BYTES, ..RouteLimits::default() },
+        policies: Policies {
+            security_headers: true,
+            rate_limits: vec![RateLimit {
+                key: RateKey::Address,
+                requests: MOST_REQUESTS,
+                per_ms: 60_000,
+                burst: None,
+            }],
+            ..Policies::default()
+        },
+        probe: None,
         lease: None,
     }
 }

@@ -79,6 +79,10 @@ pub(crate) struct EnvironmentTable {
     pub(crate) http3: Option<Spanned<bool>>,
     pub(crate) proxy_protocol: Option<Spanned<bool>>,
     pub(crate) traces: Option<Text>,
+    pub(crate) ops: Option<Text>,
+    pub(crate) push_secret: Option<Text>,
+    pub(crate) server: Option<Text>,
+    pub(crate) server_token: Option<Text>,
     pub(crate) acme: AcmeTable,
     pub(crate) certificates: Vec<(Text, CertificateTable)>,
     pub(crate) scheme: Option<Text>,
@@ -140,6 +144,7 @@ pub(crate) struct RolloutTable {
     pub(crate) approval_expiry: Option<Spanned<Duration>>,
     pub(crate) starter_may_approve: Option<Spanned<bool>>,
     pub(crate) staging: Option<Spanned<bool>>,
+    pub(crate) on_push: Option<Text>,
 }
 
 impl RolloutTable {
@@ -159,6 +164,7 @@ impl RolloutTable {
             approval_expiry: over.approval_expiry.or(self.approval_expiry),
             starter_may_approve: over.starter_may_approve.or(self.starter_may_approve),
             staging: over.staging.or(self.staging),
+            on_push: over.on_push.or(self.on_push),
         }
     }
 }

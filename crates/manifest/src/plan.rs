@@ -3,6 +3,7 @@
 //! A [`Plan`] is what the other rooms work from. It holds no file positions and no unresolved text; secrets stand in it as
 //! *names* inside [`Value`], so a plan can be printed, stored and compared without holding one.
 
+mod ops;
 mod releases;
 mod smoke;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub use ops::{Ops, Server};
 pub use releases::{Accepted, Build, Releases};
 pub use smoke::Smoke;
 
@@ -39,6 +41,12 @@ pub struct Plan {
     /// Where the edge posts traces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traces: Option<String>,
+    /// The operators' door; `None`: there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ops: Option<Ops>,
+    /// The machine that staging runs on, where that is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub staging_server: Option<Server>,
     /// How the edge speaks TLS; `None`: it does not.
     pub tls: Option<Tls>,
     /// Scheme and port as seen from outside: `http://HOST:8080`. Appended to a host to make an origin.
@@ -415,6 +423,9 @@ pub struct Rollout {
     pub strict: bool,
     /// Whether a breach asks a person, rather than switching back at once.
     pub asks_on_breach: bool,
+    /// Branch whose pushes are deployed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_push: Option<String>,
     /// Whether it has to pass staging first.
     #[serde(skip_serializing_if = "is_false")]
     pub staging: bool,

@@ -2,6 +2,7 @@
 
 mod access;
 mod hosts;
+mod ops;
 mod releases;
 mod rollout;
 mod service;
@@ -125,6 +126,7 @@ pub(crate) fn plan(
         })
         .collect();
     let releases = releases::releases(document, root, &mut problems);
+    let (ops, staging_server) = (ops::door(&context, &mut problems), ops::staging_server(&context, &mut problems));
     let plan = Plan {
         ecosystem: document.name.as_ref().map(|name| name.value.clone()).unwrap_or_default(),
         domain: setting.domain,
@@ -135,6 +137,8 @@ pub(crate) fn plan(
         trusted_proxies: setting.trusted_proxies,
         proxy_protocol: setting.proxy_protocol,
         traces: setting.traces,
+        ops,
+        staging_server,
         tls: setting.tls,
         public_scheme: setting.scheme,
         public_port: setting.public_port,

@@ -145,6 +145,22 @@ const ENVIRONMENT: &[Key] = &[
         Shape::Text,
         "Where the edge posts a span of each request, as OTLP in JSON: http://127.0.0.1:4318/v1/traces. Nowhere where absent.",
     ),
+    key(
+        "ops",
+        Shape::Host,
+        "Host of the operators' door: their API for those with a token, and pushes of the repository. In development ops.localhost where absent, elsewhere none.",
+    ),
+    key(
+        "push_secret",
+        Shape::Text,
+        "What pushes are signed with: \"${secret.NAME}\". They are not believed where absent.",
+    ),
+    key(
+        "server",
+        Shape::Text,
+        "Of staging: the operators' door of the machine that it runs on, where that is another one: https://ops.staging.example.com.",
+    ),
+    key("server_token", Shape::Text, "The token for it: \"${secret.NAME}\"."),
     key("acme", Shape::Table(ACME), "How certificates are ordered."),
     key(
         "certificates",

@@ -1,6 +1,7 @@
 //! `mana deploy`.
 
 use mana_control::api::Deploy;
+use mana_release::source::{Commit, Dirty};
 
 use crate::context::{Context, block_on};
 use crate::exit::Exit;
@@ -63,11 +64,12 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let by = args.who.name()?;
     block_on(async {
+        let what = what(args, context).await?;
         let Running { client, status } = context.running().await?;
         for service in meant::services(&args.service, &status)? {
             let deploy = Deploy {
                 service,
-                release: args.release.clone(),
+                release: what.clone(),
                 by: by.clone(),
                 supersede: args.supersede,
                 pause_at: args.pause_at.clone(),
@@ -86,4 +88,18 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         }
         Ok(Exit::Ok)
     })
+}
+
+/// What is meant by nothing: on another machine what is checked out here, and not there.
+async fn what(args: &Args, context: &Context) -> Result<Option<String>, Failure> {
+    if args.release.is_some() || !context.is_elsewhere() {
+        return Ok(args.release.clone());
+    }
+    let folder = std::env::current_dir()?;
+    let found = Commit::find(&folder, &folder.join(".mana"), None, Dirty::Refused).await;
+    let found = found.map_err(|error| Failure::Failed {
+        what: error.to_string(),
+        help: "another machine builds commits only: commit, push, and deploy again, or name a release".to_owned(),
+    })?;
+    Ok(Some(found.id))
 }

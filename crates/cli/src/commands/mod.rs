@@ -27,6 +27,7 @@ pub(crate) mod smoke;
 pub(crate) mod status;
 pub(crate) mod switch;
 pub(crate) mod test;
+pub(crate) mod token;
 pub(crate) mod top;
 pub(crate) mod trust;
 pub(crate) mod up;
@@ -61,6 +62,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
         Command::Switch(args) => switch::run(args, context),
         Command::Rollouts(args) => rollouts::run(args, context),
         Command::Rollout(args) => rollout::run(args, context),
+        Command::Token(args) => token::run(args, context),
         Command::Schema(_) => schema::run(context),
         Command::Secret(args) => secret::run(args, context),
         Command::Cache(args) => cache::run(args, context),

@@ -10,6 +10,7 @@ mod instances;
 mod journal;
 mod rollouts;
 mod schema;
+mod tokens;
 
 use std::cmp::Ordering;
 use std::fs::OpenOptions;
@@ -23,6 +24,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 pub(crate) use applied::{Applied, SlotRow, Slots};
 pub(crate) use instances::InstanceRow;
 pub(crate) use rollouts::{JournalRow, RolloutRow};
+pub(crate) use tokens::TokenRow;
 
 /// Somebody looking into the file with `sqlite3` may hold it for a moment; longer is an error.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -115,6 +115,16 @@ pub(super) const STEPS: &[&str] = &[
     ALTER TABLE rollouts ADD COLUMN key TEXT;
     CREATE UNIQUE INDEX rollouts_by_key ON rollouts (key) WHERE key IS NOT NULL;
 ",
+    "
+    -- Who may come in at the operators' door.
+    CREATE TABLE tokens (
+        name TEXT PRIMARY KEY,
+        sha256 TEXT NOT NULL UNIQUE,
+        scopes TEXT NOT NULL,       -- names with a blank between
+        made_at TEXT NOT NULL,
+        expires_at TEXT
+    ) STRICT;
+",
 ];
 
 pub(super) fn bring_up_to_date(db: &mut Connection) -> Result<(), StoreError> {

@@ -15,15 +15,17 @@ use super::rollouts::target::Target;
 use super::starting::{NotStarted, one_off};
 use super::{Stream, Supervisor};
 use crate::api::{
-    Apply, Deploy, JournalEntry, Problem, RolloutDetail, RolloutView, RunRequest, RunSpec, Served, Serving, SmokeRequest, Status,
+    Apply, Deploy, JournalEntry, MadeToken, NewToken, Problem, RolloutDetail, RolloutView, RunRequest, RunSpec, Served,
+    Serving, SmokeRequest, Status, TokenView,
 };
 use crate::desired::{Desired, EDGE, Program};
+use crate::door::Watched;
 use crate::progress::Scope;
 use crate::reconcile::Key;
 use crate::secrets::{self, Secrets};
 use crate::slot::Slot;
 use crate::smoke;
-use crate::store::Applied;
+use crate::store::{Applied, TokenRow};
 
 /// Where the answer goes. Whoever asked may have gone away; that is no error.
 type Reply<T> = oneshot::Sender<Result<T, Problem>>;
@@ -44,6 +46,20 @@ pub(crate) enum Call {
     Deploy { request: Deploy, reply: Reply<RolloutView> },
     /// The same, now that it is known what is meant.
     Begin { request: Deploy, target: Box<Target>, reply: Reply<RolloutView> },
+    /// Let somebody in.
+    MakeToken { request: NewToken, reply: Reply<MadeToken> },
+    /// Who is let in?
+    Tokens(Reply<Vec<TokenView>>),
+    /// Do not let somebody in any more.
+    RemoveToken { name: String, reply: Reply<()> },
+    /// Which token hashes to this?
+    TokenByHash { sha256: String, reply: Reply<Option<TokenRow>> },
+    /// Which token has this name?
+    TokenByName { name: String, reply: Reply<Option<TokenRow>> },
+    /// Where are the releases of a service?
+    Releases { service: String, reply: Reply<mana_release::store::Store> },
+    /// What do pushes lead to?
+    Watched(Reply<Watched>),
     /// What is in force?
     Serving(Reply<Serving>),
     /// What are the smoke tests of a service?
@@ -74,6 +90,13 @@ impl fmt::Debug for Call {
             Self::Begin { .. } => "Begin",
             Self::Smoke { .. } => "Smoke",
             Self::Serving(_) => "Serving",
+            Self::MakeToken { .. } => "MakeToken",
+            Self::Tokens(_) => "Tokens",
+            Self::RemoveToken { .. } => "RemoveToken",
+            Self::TokenByHash { .. } => "TokenByHash",
+            Self::TokenByName { .. } => "TokenByName",
+            Self::Releases { .. } => "Releases",
+            Self::Watched(_) => "Watched",
             Self::Rollouts { .. } => "Rollouts",
             Self::RolloutView { .. } => "RolloutView",
             Self::Rollout { .. } => "Rollout",
@@ -109,6 +132,17 @@ impl Supervisor {
             Call::Run { request, reply } => drop(reply.send(self.one_off(&request))),
             Call::Deploy { request, reply } => self.deploy_meant(request, reply),
             Call::Begin { request, target, reply } => drop(reply.send(self.begin_deploy(&request, *target))),
+            Call::MakeToken { request, reply } => drop(reply.send(self.make_token(&request))),
+            Call::Tokens(reply) => drop(reply.send(self.tokens())),
+            Call::RemoveToken { name, reply } => drop(reply.send(self.remove_token(&name))),
+            Call::TokenByHash { sha256, reply } => {
+                drop(reply.send(self.store.token_by_hash(&sha256).map_err(|error| internal(&error))));
+            }
+            Call::TokenByName { name, reply } => {
+                drop(reply.send(self.store.token_by_name(&name).map_err(|error| internal(&error))));
+            }
+            Call::Releases { service, reply } => drop(reply.send(self.kept(&service))),
+            Call::Watched(reply) => drop(reply.send(self.watched())),
             Call::Serving(reply) => drop(reply.send(self.serving())),
             Call::Smoke { request, reply } => drop(reply.send(self.smoke_job(&request))),
             Call::Rollouts { service, reply } => drop(reply.send(self.rollout_views(service.as_deref()))),

@@ -19,6 +19,7 @@
 //! | `upkeep` | what is done at intervals: usage, memory limits, log rotation |
 
 mod calls;
+mod doorkeeping;
 mod draining;
 mod edge_link;
 mod offering;
@@ -107,6 +108,8 @@ pub(crate) struct Parts {
     pub(crate) edge_argv: Vec<String>,
     pub(crate) store: Store,
     pub(crate) driver: Arc<dyn Driver>,
+    /// Port of the operators' door.
+    pub(crate) door: u16,
 }
 
 /// See the module's page.
@@ -116,6 +119,8 @@ pub(crate) struct Supervisor {
     edge_argv: Vec<String>,
     store: Store,
     driver: Arc<dyn Driver>,
+    /// Where the operators' door listens, and what the edge knows it by.
+    door: (u16, String),
     clock: Clock,
     started_at: String,
     mailbox: mpsc::Sender<Message>,
@@ -147,12 +152,14 @@ pub(crate) struct Supervisor {
 impl Supervisor {
     pub(crate) fn new(parts: Parts) -> Self {
         let (mailbox, inbox) = mpsc::channel(MAILBOX);
-        let Parts { data, edge_argv, store, driver } = parts;
+        let Parts { data, edge_argv, store, driver, door } = parts;
+        let door = (door, clock::instance_id("ops"));
         Self {
             data,
             edge_argv,
             store,
             driver,
+            door,
             clock: Clock::start(),
             started_at: clock::timestamp().to_string(),
             mailbox,

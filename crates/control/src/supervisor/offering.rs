@@ -21,7 +21,10 @@ impl Supervisor {
                 Deployed { slot: wanted.slot, weight: wanted.weight, leased, ready: self.ready_in(wanted) };
             deployed.entry(wanted.name.clone()).or_default().push(deployment);
         }
-        Some(snapshot::build(&desired.plan, &deployed))
+        let mut wanted = snapshot::build(&desired.plan, &deployed);
+        let (port, id) = &self.door;
+        wanted.routes.extend(desired.plan.ops.as_ref().map(|ops| snapshot::door(&ops.host, id, *port)));
+        Some(wanted)
     }
 
     /// Instances of a slot that take traffic.

@@ -91,6 +91,10 @@ fn environment(table: &dyn TableLike) -> EnvironmentTable {
         http3: boolean(table, "http3"),
         proxy_protocol: boolean(table, "proxy_protocol"),
         traces: text(table, "traces"),
+        ops: text(table, "ops"),
+        push_secret: text(table, "push_secret"),
+        server: text(table, "server"),
+        server_token: text(table, "server_token"),
         acme: AcmeTable {
             email: acme("email"),
             directory: acme("directory"),
@@ -206,6 +210,7 @@ fn rollout(table: &dyn TableLike) -> RolloutTable {
         approval_expiry: time("approval_expiry"),
         starter_may_approve: boolean(table, "starter_may_approve"),
         staging: boolean(table, "staging"),
+        on_push: text(table, "on_push"),
     }
 }
 

@@ -47,6 +47,7 @@ pub(super) fn resolve(table: &RolloutTable, problems: &mut Vec<Problem>) -> Roll
         asks_on_breach: table.on_breach.as_ref().is_some_and(|what| what.value == "ask"),
         approval,
         staging: false,
+        on_push: table.on_push.as_ref().map(|branch| branch.value.clone()),
     }
 }
 

@@ -49,6 +49,7 @@ pub(super) const ROLLOUT: &[Key] = &[
         Shape::Boolean,
         "Whether it is brought into staging first, and its smoke tests run there; in production true where absent and there is [environments.staging].",
     ),
+    key("on_push", Shape::Text, "Branch whose pushes are deployed: \"main\". None where absent."),
     key(
         "starter_may_approve",
         Shape::Boolean,

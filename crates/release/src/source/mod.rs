@@ -2,6 +2,7 @@
 
 mod between;
 mod checkout;
+mod fetch;
 
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,7 @@ use jiff::Timestamp;
 
 pub use between::{Between, Step, between};
 pub use checkout::{Checkout, CheckoutError};
+pub use fetch::{fetch, fetch_all};
 
 use crate::git::{Git, GitError};
 use crate::version::{self, Names};

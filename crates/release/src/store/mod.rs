@@ -12,6 +12,7 @@
 //! Two commits that give the same bytes share an artefact. Everything comes into being under a name that begins with a dot and is
 //! renamed once it is whole and on disk.
 
+mod bundle;
 pub mod checks;
 mod collect;
 mod error;
@@ -29,6 +30,7 @@ use std::path::{Path, PathBuf};
 use crate::artefact::{self, Digest, List};
 use crate::record::{FORMAT, Release};
 
+pub use bundle::MOST_BYTES as MOST_BUNDLE_BYTES;
 pub use error::StoreError;
 use error::fail;
 use files::{UNFINISHED, Unfinished, names, remove, text, write};

@@ -174,3 +174,68 @@ fn checks_that_a_commit_passed_are_remembered_and_old_commits_are_forgotten() {
     assert!(place.store.passed("first").expect("read").is_empty());
     assert_eq!(place.store.passed("commit99").expect("read"), passed("lint"));
 }
+
+#[test]
+fn a_release_travels_and_what_was_changed_on_the_way_does_not_arrive() {
+    let (place, other) = (Place::new(), Place::new());
+    let release = place.add(1, "one");
+    let passed = checks::Passed::from([("lint".to_owned(), Vec::new())]);
+    place.store.set_passed(&release.commit, &passed).expect("written");
+    let mut packed = Vec::new();
+    place.store.pack(&release, &mut packed).expect("packed");
+    for _ in 0..2 {
+        assert_eq!(other.store.unpack(packed.as_slice()).expect("taken in"), release);
+    }
+    other.store.verify(&release).expect("intact");
+    assert_eq!(other.store.passed(&release.commit).expect("read"), passed);
+    assert_eq!(other.store.sbom(&release).expect("read").as_deref(), Some("{}"));
+    let third = Place::new();
+    let at = packed.windows(3).rposition(|bytes| bytes == b"one").expect("its content");
+    let mut changed = packed.clone();
+    changed[at..at + 3].copy_from_slice(b"two");
+    let refused = third.store.unpack(changed.as_slice()).expect_err("changed");
+    assert!(matches!(refused, StoreError::Differs { .. }), "{refused}");
+    assert!(third.store.unpack(&packed[..packed.len() / 2]).is_err(), "half of it");
+    assert!(Store::new(third.folder.path(), "other").unpack(packed.as_slice()).is_err(), "of another service");
+    assert!(third.store.all().expect("read").is_empty());
+    let left = names(&third.folder.path().join("releases/shop")).expect("read");
+    assert!(left.iter().all(|name| !name.starts_with(UNFINISHED)), "{left:?}");
+}
+
+#[test]
+fn nothing_is_unpacked_outside_of_its_folder() {
+    let place = Place::new();
+    let archive = |name: &str, link: Option<&str>| {
+        let mut tar = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o644);
+        if let Some(link) = link {
+            header.set_entry_type(tar::EntryType::Symlink);
+            header.set_size(0);
+            tar.append_link(&mut header, name, link).expect("appended");
+            let mut header = tar::Header::new_gnu();
+            header.set_size(1);
+            header.set_mode(0o644);
+            tar.append_data(&mut header, format!("{name}/x"), b"x".as_slice()).expect("appended");
+        } else {
+            header.set_size(1);
+            let raw = &mut header.as_old_mut().name;
+            raw[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_cksum();
+            tar.append(&header, b"x".as_slice()).expect("appended");
+        }
+        tar.into_inner().expect("an archive")
+    };
+    let refused = |bytes: Vec<u8>, why: &str| {
+        let error = place.store.unpack(bytes.as_slice()).expect_err(why);
+        let text =
+            format!("{error}: {}", std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default());
+        assert!(text.contains(why), "{text}");
+    };
+    refused(archive("../out", None), "has no place");
+    refused(archive("/etc/out", None), "has no place");
+    refused(archive("other/file", None), "has no place");
+    refused(archive("root/../../out", None), "has no place");
+    refused(archive("root/link", Some("/tmp")), "lies behind a link");
+    assert!(!place.folder.path().join("out").exists());
+}

@@ -1,17 +1,19 @@
 //! Staging: another environment with a control plane of its own. What passes there is what goes on, digest for digest.
 
-use std::path::Path;
 use std::time::Duration;
 
 use mana_delivery::rollout::{Digest, Intent, Outcome, Release, RolloutId};
 use mana_manifest::plan::Plan;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::effects::recorded;
 use super::{Found, output};
 use crate::api::{Apply, Deploy, Overrides, RolloutView, SmokeRequest};
 use crate::client::{Client, ClientError};
+use crate::passing::Passing;
+use crate::secrets::Secrets;
 use crate::supervisor::Supervisor;
-use crate::{manifest, releases};
+use crate::{manifest, paths, releases};
 
 /// Between two looks at how the rollout there goes.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -49,7 +51,7 @@ impl Supervisor {
         let events = output::events(&self.data, id);
         let request = SmokeRequest { service, digest: Some(digest.0.clone()) };
         self.work(id, intent.key.n, async move {
-            let report = async { Client::connect(&there.data).await?.smoke(&request).await }.await;
+            let report = async { there.client().await?.smoke(&request).await }.await;
             Found::Outcome(match report {
                 Ok(report) => {
                     for test in &report.tests {
@@ -70,12 +72,45 @@ impl Supervisor {
         None
     }
 
-    /// What the manifest says about staging, as it was applied here.
-    fn staging(&self) -> Result<Plan, String> {
+    /// Where staging is, by the manifest that was applied here.
+    fn staging(&self) -> Result<There, String> {
+        let plan = &self.desired.as_ref().ok_or("nothing is applied")?.plan;
+        if let Some(server) = &plan.staging_server {
+            let known = Secrets::load(&self.data).map_err(|error| error.to_string())?;
+            let token = server.token.reveal(|name| known.get(name).map(|value| value.expose_secret().to_owned()));
+            let token = token.map_err(|name| format!("the secret {name} is missing; `mana secret set {name}`"))?;
+            return Ok(There::Server { url: server.url.clone(), token: token.into() });
+        }
         let applied = self.store.applied().map_err(|error| error.to_string())?.ok_or("nothing is applied")?;
         let overrides = Overrides { environment: Some("staging".to_owned()), ..Overrides::default() };
         let request = Apply { manifest: applied.request.manifest, overrides };
-        manifest::recall(&applied.manifest, &request).map_err(|problems| problems.join("; "))
+        let plan = manifest::recall(&applied.manifest, &request).map_err(|problems| problems.join("; "))?;
+        Ok(There::Beside(Box::new(plan)))
+    }
+}
+
+/// Where staging is.
+enum There {
+    /// On this machine.
+    Beside(Box<Plan>),
+    /// On another one.
+    Server { url: String, token: SecretString },
+}
+
+impl There {
+    async fn client(&self) -> Result<Client, ClientError> {
+        match self {
+            Self::Beside(plan) => Client::connect(&plan.data).await,
+            Self::Server { url, token } => Client::server(url, token.clone()),
+        }
+    }
+
+    /// For people.
+    fn place(&self) -> String {
+        match self {
+            Self::Beside(plan) => plan.data.display().to_string(),
+            Self::Server { url, .. } => url.clone(),
+        }
     }
 }
 
@@ -107,15 +142,18 @@ impl From<ClientError> for Stopped {
 
 async fn through(
     here: &Plan,
-    there: Plan,
+    there: There,
     deploy: Deploy,
     release: &Release,
     events: &mana_release::event::Events,
 ) -> Result<(), Stopped> {
-    let data = there.data.clone();
     // Before anything is copied: it would be for nothing.
-    let client = Client::connect(&data).await?;
-    let id = import(here, there, &deploy.service, release).await.map_err(Stopped::No)?;
+    let client = there.client().await?;
+    client.rollouts(Some(&deploy.service)).await?;
+    let id = match &there {
+        There::Beside(plan) => import(here, plan, &deploy.service, release).await.map_err(Stopped::No)?,
+        There::Server { .. } => upload(here, &client, &deploy.service, release).await?,
+    };
     let mut view = client.deploy(&Deploy { release: Some(id), ..deploy }).await?;
     let mut said = String::new();
     loop {
@@ -123,7 +161,7 @@ async fn through(
             events.note(format!("staging: {} {} is {}", view.service, view.version, view.stage)).await;
             said.clone_from(&view.stage);
         }
-        if let Some(end) = ended(&view, release, &data) {
+        if let Some(end) = ended(&view, release, &there) {
             return end;
         }
         tokio::time::sleep(LOOK_EVERY).await;
@@ -132,14 +170,13 @@ async fn through(
 }
 
 /// Whether it is through, once that can be told.
-fn ended(view: &RolloutView, release: &Release, data: &Path) -> Option<Result<(), Stopped>> {
+fn ended(view: &RolloutView, release: &Release, there: &There) -> Option<Result<(), Stopped>> {
     let serves = view.new.percent == 100 && view.new.digest.as_ref() == Some(&release.digest.0);
     match view.stage.as_str() {
         "done" | "window" if serves => Some(Ok(())),
         _ if view.over => {
             let why = view.why.clone().unwrap_or_else(|| view.about.clone());
-            let number = view.number;
-            let place = data.display();
+            let (number, place) = (view.number, there.place());
             let reason = format!("rollout {number} in staging ({place}) is {}: {why}", view.stage);
             Some(Err(Stopped::No(reason)))
         }
@@ -148,8 +185,8 @@ fn ended(view: &RolloutView, release: &Release, data: &Path) -> Option<Result<()
 }
 
 /// The release with all that is known of it, in staging's own store; says what it is called there.
-async fn import(here: &Plan, there: Plan, service: &str, release: &Release) -> Result<String, String> {
-    let (from, to) = (releases::store(here, service), releases::store(&there, service));
+async fn import(here: &Plan, there: &Plan, service: &str, release: &Release) -> Result<String, String> {
+    let (from, to) = (releases::store(here, service), releases::store(there, service));
     let release = release.clone();
     let imported = tokio::task::spawn_blocking(move || {
         let record = recorded(&from, &release)?;
@@ -157,4 +194,22 @@ async fn import(here: &Plan, there: Plan, service: &str, release: &Release) -> R
         Ok(record.id())
     });
     imported.await.map_err(|error| error.to_string())?
+}
+
+/// The same on another machine: packed, sent, and compared with its digest there.
+async fn upload(here: &Plan, client: &Client, service: &str, release: &Release) -> Result<String, Stopped> {
+    let (from, wanted) = (releases::store(here, service), release.clone());
+    let folder = paths::builds(&here.data);
+    let packed = tokio::task::spawn_blocking(move || {
+        let record = recorded(&from, &wanted)?;
+        let (file, to) = Passing::make(&folder).map_err(|error| error.to_string())?;
+        from.pack(&record, std::io::BufWriter::new(to)).map_err(|error| error.to_string())?;
+        Ok(file)
+    });
+    let packed = packed.await.map_err(|error| error.to_string()).and_then(|packed| packed).map_err(Stopped::No)?;
+    let arrived = client.upload(service, packed.path()).await?;
+    if arrived.digest != release.digest.0 {
+        return Err(Stopped::No(format!("{} arrived there, and {} was sent", arrived.digest, release.digest)));
+    }
+    Ok(arrived.id)
 }

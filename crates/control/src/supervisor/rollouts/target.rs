@@ -1,16 +1,20 @@
 //! What an operator means who names a release, a commit or nothing.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use mana_delivery::rollout::{Digest, Release};
 use mana_manifest::plan::Plan;
 use mana_release::record;
-use mana_release::source::{Commit, SourceError};
+use mana_release::source::{self, Commit, SourceError};
 use mana_release::store::StoreError;
 
 use crate::api::Problem;
 use crate::releases::{self, Error, Order};
 use crate::supervisor::calls::{conflict, problem};
+
+/// Whoever asks waits for it.
+const LONGEST_FETCH: Duration = Duration::from_secs(20);
 
 /// What a rollout brings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +81,20 @@ impl Source {
 
     async fn commit(&self, reference: Option<&str>) -> Result<Target, Error> {
         let order = self.order(reference);
-        let commit = releases::find(&order).await?;
+        let commit = match releases::find(&order).await {
+            // It may have been pushed since.
+            Err(SourceError::Unknown { name, repository }) => {
+                match tokio::time::timeout(LONGEST_FETCH, source::fetch_all(&repository)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => {
+                        tracing::info!(%error, name, "what is asked for is not here, nor can it be fetched")
+                    }
+                    Err(_) => tracing::info!(name, "what is asked for is not here, and fetching takes too long"),
+                }
+                releases::find(&order).await?
+            }
+            found => found?,
+        };
         let recipe = releases::recipe_of(&order, &commit).await?;
         Ok(Target {
             version: commit.version,
