@@ -87,7 +87,7 @@ impl Source {
                 match tokio::time::timeout(LONGEST_FETCH, source::fetch_all(&repository)).await {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => {
-                        tracing::info!(%error, name, "what is asked for is not here, nor can it be fetched")
+                        tracing::info!(%error, name, "what is asked for is not here, nor can it be fetched");
                     }
                     Err(_) => tracing::info!(name, "what is asked for is not here, and fetching takes too long"),
                 }
