@@ -27,6 +27,7 @@ async fn a_person_registers_chats_and_pays_one_credit() {
     a_failed_model_call_costs_nothing(&person).await;
     another_persons_conversation_is_unknown(&ecosystem, conversation).await;
     the_smoke_test_path_is_the_same(&ecosystem).await;
+    the_declared_smoke_tests_pass(&ecosystem);
 }
 
 async fn a_failed_model_call_costs_nothing(person: &Person) {
@@ -46,6 +47,13 @@ async fn another_persons_conversation_is_unknown(ecosystem: &Ecosystem, conversa
     let body = json!({ "conversationId": conversation, "messages": [{ "role": "user", "content": "Let me in" }] });
     assert_eq!(other.complete(body).await.status(), StatusCode::NOT_FOUND);
     assert_eq!(other.balance().await["balance"], 50);
+}
+
+fn the_declared_smoke_tests_pass(ecosystem: &Ecosystem) {
+    let output = ecosystem.mana(["smoke", "chat-backend", "--json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert!(output.status.success() && report["passed"] == true, "{report:#}");
+    assert_eq!(report["tests"].as_array().map(Vec::len), Some(4), "{report:#}");
 }
 
 async fn the_smoke_test_path_is_the_same(ecosystem: &Ecosystem) {

@@ -184,3 +184,23 @@ async fn somebody_else_has_to_approve_it_and_a_version_from_before_comes_back_wi
     load.end().await;
     repository.down().await;
 }
+
+#[tokio::test]
+async fn a_service_that_nobody_asks_is_judged_by_its_smoke_tests() {
+    let repository = Repository::with_staging(SMOKE).await;
+    let text = fs::read_to_string(repository.folder().join("mana.toml")).expect("read");
+    let (idle, busy) = (
+        "rollout = { canary = [], warm = \"1h\", requests = 1 }",
+        "rollout = { canary = [\"20% 2s\"], warm = \"2s\", guard = \"1s\", requests = 30, longest = \"1m\" }",
+    );
+    repository.write("mana.toml", &text.replace(idle, busy));
+    repository.commit("with a canary");
+    up(&repository.production).await;
+    let begun = repository.deploy(None).await.expect("begun");
+    repository.reaches(begun.number, &["canary"]).await;
+    repository.reaches(begun.number, &["window"]).await;
+    repository.reaches(begun.number, &["done"]).await;
+    let looks = repository.production.client().await.rollout(begun.number).await.expect("known").looks;
+    assert!(looks.iter().all(|look| look.reading.green.requests >= 30), "{looks:#?}");
+    repository.down().await;
+}

@@ -25,6 +25,8 @@ pub(crate) struct Job {
 #[derive(Debug)]
 pub(crate) struct Test {
     pub(crate) name: String,
+    /// It only asks.
+    pub(crate) repeatable: bool,
     /// Where the edge accepts it, and the host that is meant.
     pub(crate) address: SocketAddr,
     pub(crate) host: String,
@@ -75,6 +77,25 @@ pub(crate) async fn run(job: Job, unique: String) -> SmokeReport {
     let (version, digest) = job.serves;
     let passed = tests.iter().all(|test| test.failed.is_none());
     SmokeReport { service: job.service, version, digest, passed, tests }
+}
+
+/// Sends those that only ask, in turn, until there were so many. What is answered is for the edge to count.
+pub(crate) async fn traffic(job: &Job, requests: u64) {
+    /// As much as a minute of it makes.
+    const MOST: u64 = 20_000;
+    const AT_ONCE: u64 = 4;
+    /// For each of them: some hundred a second in all, which no service feels.
+    const PAUSE: Duration = Duration::from_millis(30);
+    let tests: Vec<&Test> = job.tests.iter().filter(|test| test.repeatable).collect();
+    let each = requests.min(MOST).div_ceil(AT_ONCE);
+    let sends = (0..AT_ONCE).map(|_| async {
+        for (test, _) in tests.iter().cycle().zip(0..each) {
+            // How it went is in the counts.
+            let _ = one(test, &mut BTreeMap::new()).await;
+            tokio::time::sleep(PAUSE).await;
+        }
+    });
+    futures_util::future::join_all(sends).await;
 }
 
 async fn one(test: &Test, saved: &mut BTreeMap<String, String>) -> Result<(), String> {

@@ -11,6 +11,8 @@ use crate::gate::{Reading, Verdict};
 
 /// The lease is renewed three times in its length: two renewals may be lost.
 pub const RENEW_EVERY: Duration = Duration::from_secs(20);
+/// What was sent is in the edge's counts after this time.
+pub(super) const COUNTED: Duration = Duration::from_secs(2);
 /// So many windows of a step may break off, then a person has to look.
 pub const LOST_WINDOWS: u8 = 3;
 
@@ -50,6 +52,9 @@ impl State {
                 canary.renew_at = now.after(RENEW_EVERY);
                 canary.look_at = now.after(LOOK_EVERY);
             }
+        }
+        if effect == EffectKind::SmokeTraffic {
+            self.canary().into_iter().for_each(|canary| canary.look_at = now.after(COUNTED));
         }
     }
 
@@ -113,7 +118,7 @@ impl State {
     }
 
     /// The window is over and too few requests came by themselves.
-    fn fill_up(&mut self, window: Duration, reading: Option<&Reading>) {
+    pub(super) fn fill_up(&mut self, window: Duration, reading: Option<&Reading>) {
         let Some(reading) = reading.filter(|reading| self.plan.smoke_traffic && reading.elapsed >= window) else {
             return;
         };

@@ -161,6 +161,7 @@ pub const TABLE: &[Row] = &[
         "green was lost; no weights for blue",
     ),
     row(&[Held], &[On::Restarted], &[Stay], &[EnsureWeights], "the edge may serve something else"),
+    row(&[Window], &[On::NoVerdict], &[Stay], &[SmokeTraffic], "no data though a guard is over, where configured"),
     row(&[Window], &[On::Tick], &[Stay], &[Measure, Notify], "a look is due; a person is asked"),
     row(&[Window], &[On::Pass, On::Promote], &[Next], &[], "pass: its time is over; promote: asked"),
     row(&[Window], &[On::Switch], &[Stay], &[EnsureWeights], "the slot is ready"),

@@ -3,6 +3,7 @@
 //! The gate judges windows of [`Warm::guard`](super::Warm::guard), one after the other. It ends with
 //! the first pass after its time is over; without one a person is asked, and blue stays.
 
+use super::canary::COUNTED;
 use super::look::out_of_time;
 use super::{
     Effect, EffectKind, Elapsed, Headline, LOOK_EVERY, OnBreach, Percent, Phase, Since, Slot, Stage, State, Window,
@@ -75,6 +76,10 @@ impl State {
                 self.begin_guard();
             }
             Effect::EnsureRunning { .. } => self.blue_ready = true,
+            Effect::SmokeTraffic { .. } => {
+                let at = self.clock.now().after(COUNTED);
+                self.window().into_iter().for_each(|window| window.look_at = at);
+            }
             _ => {}
         }
     }
@@ -152,6 +157,7 @@ impl State {
             Verdict::Pass if window.until <= self.clock.now() => return self.advance(Stage::Window),
             Verdict::Pass => self.begin_guard(),
             _ if over => self.begin_guard(),
+            Verdict::NoData => self.fill_up(guard, reading.as_ref()),
             _ => {}
         }
         self.window_over();

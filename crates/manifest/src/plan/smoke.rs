@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Value, as_millis};
+use super::{Run, Service, Value, as_millis};
 
 /// One request, and what has to come back. In `path`, `send` and `body`, `{unique}` and the names that earlier tests saved stand for
 /// what they are in this run.
@@ -34,4 +34,16 @@ pub struct Smoke {
     pub within: Duration,
     /// Names for what stands at these places.
     pub save: BTreeMap<String, String>,
+}
+
+impl Smoke {
+    /// Whether it asks that service for something and changes nothing, so that it can be sent often. Probes do not count as requests.
+    pub fn only_asks(&self, service: &Service) -> bool {
+        let probe = match &service.run {
+            Run::Command(command) => self.path == command.live || self.path == command.ready,
+            Run::Static { .. } => false,
+        };
+        let plain = self.method == "GET" && !self.path.contains('{') && self.send.is_empty();
+        self.service == service.name && plain && !probe
+    }
 }

@@ -123,6 +123,7 @@ impl Supervisor {
             };
             Ok(smoke::Test {
                 name: test.name.clone(),
+                repeatable: test.only_asks(service),
                 address,
                 host,
                 method: test.method.clone(),

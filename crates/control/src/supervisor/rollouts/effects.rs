@@ -63,7 +63,8 @@ impl Supervisor {
             Effect::Build { .. } => self.build(id, intent),
             Effect::DeployStaging { release } => self.deploy_staging(id, intent, release),
             Effect::Smoke { digest } => self.smoke(id, intent, digest),
-            Effect::EnsureMigrated { .. } | Effect::SmokeTraffic { .. } => {
+            Effect::SmokeTraffic { requests } => self.smoke_traffic(id, intent, *requests),
+            Effect::EnsureMigrated { .. } => {
                 Some(Outcome::Failed { reason: "this mana has no such stage yet".to_owned() })
             }
         }

@@ -46,6 +46,7 @@ pub(super) fn plan(service: &Service, target: Target, by: &Operator) -> Plan {
         stages,
         checks: target.checks,
         commit: target.commit,
+        smoke_traffic: service.smoke.iter().any(|test| test.only_asks(service)),
         deadlines: deadlines(service),
         gate: policy(rollout),
         approval: rollout.approval.as_ref().map(|approval| Approval {

@@ -13,7 +13,7 @@ use crate::client::{Client, ClientError};
 use crate::passing::Passing;
 use crate::secrets::Secrets;
 use crate::supervisor::Supervisor;
-use crate::{manifest, paths, releases};
+use crate::{manifest, paths, releases, smoke};
 
 /// Between two looks at how the rollout there goes.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -68,6 +68,23 @@ impl Supervisor {
                 Err(ClientError::Refused(problem)) => Outcome::Failed { reason: problem.detail },
                 Err(error) => Outcome::Unknown { reason: away(&error) },
             })
+        });
+        None
+    }
+
+    /// Sends what the smoke tests only ask for through the edge, like anybody: both versions get their share of it, so that they are
+    /// compared fairly. `requests`: so many are to reach the new one.
+    pub(super) fn smoke_traffic(&mut self, id: RolloutId, intent: &Intent, requests: u64) -> Option<Outcome> {
+        let rollout = self.rollouts.known.get(&id)?;
+        let service = rollout.service.clone();
+        let share = rollout.state.traffic().acknowledged.map_or(100, |green| u64::from(green.get().max(1)));
+        let job = match self.smoke_job(&SmokeRequest { service, digest: None }) {
+            Ok(job) => job,
+            Err(problem) => return Some(Outcome::Failed { reason: problem.detail }),
+        };
+        self.work(id, intent.key.n, async move {
+            smoke::traffic(&job, requests.saturating_mul(100).div_ceil(share)).await;
+            Found::Outcome(Outcome::Done)
         });
         None
     }
