@@ -1,22 +1,36 @@
-//! Following a rollout.
+//! Following a rollout: a picture that is redrawn on a terminal, a line for each change elsewhere, JSON for scripts.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use mana_control::api::RolloutView;
 use mana_control::client::{Client, ClientError};
+use mana_release::event::Event;
 
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::report;
-use crate::show::{release, rollout};
+use crate::show::style::Style;
+use crate::show::{release, rollout, timeline};
+use crate::terminal::Output;
 
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_millis(250);
+/// Pieces of output that are fetched in one look, so that a person sees how it stands in between.
+const MOST_PIECES: usize = 64;
+/// Last lines of output in the picture while all goes well, and once it went wrong.
+const TAIL: usize = 5;
+const LAST_WORDS: usize = 40;
+/// The status of what an older control plane does not know.
+const NOT_FOUND: u16 = 404;
 
 /// One line, or one line of JSON.
 pub(crate) fn show(view: &RolloutView, json: bool, context: &Context) -> Result<(), Failure> {
-    let mut output = context.output();
+    print(view, json, &mut context.output())
+}
+
+fn print(view: &RolloutView, json: bool, output: &mut Output) -> Result<(), Failure> {
     if json {
         output.json_line(view)?;
     } else {
@@ -44,60 +58,116 @@ pub(crate) async fn follow_to(
     json: bool,
     context: &Context,
 ) -> Result<(Exit, RolloutView), Failure> {
-    show(&view, json, context)?;
-    let mut said = 0;
+    let mut screen = Screen::new(json, context.output());
     let interrupted = tokio::signal::ctrl_c();
     tokio::pin!(interrupted);
     loop {
         // Before it is said how it stands: that is why it stands so.
-        said = say(client, &view, said, json, context).await?;
+        screen.hear(client, view.number, context).await?;
+        screen.tell(&view)?;
         if let Some(exit) = end(&view, to_the_end) {
+            screen.end(&view)?;
             return Ok((exit, view));
         }
         tokio::select! {
             signal = &mut interrupted => {
                 signal?;
+                screen.end(&view)?;
                 let watch = context.command(&format!("rollout watch {}", view.number));
                 report::note(&format!("the rollout goes on in the background: `{watch}` follows it again"));
                 return Ok((Exit::Interrupted, view));
             }
             () = tokio::time::sleep(INTERVAL) => {}
         }
-        let now = client.rollout_view(view.number).await.map_err(|error| context.failure(error))?;
-        if now != view {
-            said = say(client, &view, said, json, context).await?;
-            show(&now, json, context)?;
-        }
-        view = now;
+        view = client.rollout_view(view.number).await.map_err(|error| context.failure(error))?;
     }
 }
 
-/// What its checks and its build have said since then.
-async fn say(client: &Client, view: &RolloutView, from: u64, json: bool, context: &Context) -> Result<u64, Failure> {
-    /// Of what came at once, so that a person sees how it stands in between.
-    const MOST_PIECES: usize = 64;
-    let mut next = from;
-    for _ in 0..MOST_PIECES {
-        let piece = match client.rollout_output(view.number, next).await {
-            // A control plane of before does not know the call.
-            Err(ClientError::Refused(problem)) if problem.status == 404 => return Ok(next),
-            piece => piece.map_err(|error| context.failure(error))?,
-        };
-        if piece.events.is_empty() {
-            break;
-        }
-        next = piece.next;
-        let mut output = context.output();
-        for event in &piece.events {
-            if json {
-                output.json_line(event)?;
-            } else {
-                let line = release::line(event, output.style());
-                output.line(&format!("      {line}"))?;
+/// Where it is shown, and what was shown so far.
+struct Screen {
+    output: Output,
+    json: bool,
+    in_place: bool,
+    /// Where the next piece of its output begins.
+    next: u64,
+    /// The last lines of its output.
+    tail: VecDeque<String>,
+    /// What was told last, without times.
+    told: Option<RolloutView>,
+}
+
+impl Screen {
+    fn new(json: bool, output: Output) -> Self {
+        let in_place = output.abilities.live && !json;
+        Self { output, json, in_place, next: 0, tail: VecDeque::new(), told: None }
+    }
+
+    /// What its checks and its build have said since.
+    async fn hear(&mut self, client: &Client, number: u64, context: &Context) -> Result<(), Failure> {
+        for _ in 0..MOST_PIECES {
+            let piece = match client.rollout_output(number, self.next).await {
+                Err(ClientError::Refused(problem)) if problem.status == NOT_FOUND => return Ok(()),
+                piece => piece.map_err(|error| context.failure(error))?,
+            };
+            if piece.events.is_empty() {
+                break;
+            }
+            self.next = piece.next;
+            for event in &piece.events {
+                self.say(event)?;
             }
         }
+        Ok(())
     }
-    Ok(next)
+
+    fn say(&mut self, event: &Event) -> Result<(), Failure> {
+        if self.json {
+            return Ok(self.output.json_line(event)?);
+        }
+        if !self.in_place {
+            let line = release::line(event, self.output.style());
+            return Ok(self.output.line(&format!("      {line}"))?);
+        }
+        self.tail.push_back(release::line(event, Style::new(false)));
+        if self.tail.len() > LAST_WORDS {
+            self.tail.pop_front();
+        }
+        Ok(())
+    }
+
+    /// How it stands.
+    fn tell(&mut self, view: &RolloutView) -> Result<(), Failure> {
+        if self.in_place {
+            return self.draw(view, TAIL);
+        }
+        // Times alone are no news.
+        let bare = RolloutView { steps: Vec::new(), ..view.clone() };
+        if self.told.as_ref() != Some(&bare) {
+            print(view, self.json, &mut self.output)?;
+            self.told = Some(bare);
+        }
+        Ok(())
+    }
+
+    fn draw(&mut self, view: &RolloutView, tail: usize) -> Result<(), Failure> {
+        let skipped = self.tail.len().saturating_sub(tail);
+        let said: Vec<String> = self.tail.iter().skip(skipped).cloned().collect();
+        let (style, width) = (self.output.style(), self.output.width());
+        let mut lines = timeline::lines(view, &said, style, width);
+        // What has left the screen above cannot be drawn again.
+        let most = self.output.height().map_or(lines.len(), |height| height.saturating_sub(1));
+        lines.truncate(most.max(1));
+        Ok(self.output.redraw(&lines)?)
+    }
+
+    fn end(&mut self, view: &RolloutView) -> Result<(), Failure> {
+        if self.in_place {
+            let went_wrong = view.over && view.stage != "done";
+            self.draw(view, if went_wrong { LAST_WORDS } else { 0 })?;
+            self.output.keep();
+        }
+        Ok(())
+    }
 }
 
 /// How following ends, if it does.

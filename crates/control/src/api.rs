@@ -390,6 +390,34 @@ pub struct RolloutView {
     pub why: Option<String>,
     /// The last look of the gate, with its figures.
     pub look: Option<Look>,
+    /// Its stages, in order, with those to come.
+    #[serde(default)]
+    pub steps: Vec<StepView>,
+}
+
+/// A stage of a rollout.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepView {
+    /// `canary`.
+    pub stage: String,
+    /// How it stands with it.
+    pub state: StepState,
+    /// How long it took, or has taken so far.
+    pub took_ms: Option<u64>,
+    /// How long it has to take at least, or took the last time.
+    pub expected_ms: Option<u64>,
+}
+
+/// How it stands with a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepState {
+    /// It is over.
+    Over,
+    /// The rollout is in it.
+    Now,
+    /// It is to come.
+    Ahead,
 }
 
 /// One of the two places.

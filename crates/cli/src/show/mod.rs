@@ -11,5 +11,6 @@ pub(crate) mod scan;
 pub(crate) mod status;
 pub(crate) mod style;
 pub(crate) mod table;
+pub(crate) mod timeline;
 pub(crate) mod top;
 pub(crate) mod units;

@@ -9,7 +9,7 @@ pub(crate) fn line(view: &RolloutView, style: Style) -> String {
     let stage = style.paint(tone(view), &view.stage);
     let what = format!("{} {} {stage}", style.paint(Tone::Strong, &view.service), view.version);
     let shares = (view.old.version.is_some() || view.new.percent > 0)
-        .then(|| format!("{} | {}", share(&view.old), share(&view.new)));
+        .then(|| shares(view));
     let waits = (!view.waits_for.is_empty())
         .then(|| style.paint(Tone::Care, &format!("waits for {}", view.waits_for.join(", "))));
     let figures = figures(view).map(|figures| style.paint(Tone::Faint, &figures));
@@ -26,6 +26,11 @@ pub(crate) fn tone(view: &RolloutView) -> Tone {
         "stuck" | "aborted" | "rolled-back" | "reviving" | "returning" | "clearing" => Tone::Bad,
         _ => Tone::Name,
     }
+}
+
+/// Who gets what.
+pub(crate) fn shares(view: &RolloutView) -> String {
+    format!("{} | {}", share(&view.old), share(&view.new))
 }
 
 fn share(slot: &SlotView) -> String {
@@ -76,6 +81,7 @@ mod tests {
             waits_for: vec![],
             why: None,
             look: None,
+            steps: Vec::new(),
         };
         assert_eq!(line(&view, Style::PLAIN), "chat-backend v1.6.0 canary  blue v1.5.2 90 % | green v1.6.0 10 %");
         let held = RolloutView {

@@ -51,6 +51,14 @@ impl Clock {
         self.now
     }
 
+    /// The moment that it is when the machine's clock shows this.
+    #[must_use]
+    pub fn at(&self, time: Time) -> Elapsed {
+        let mut clock = *self;
+        clock.advance(time);
+        clock.now
+    }
+
     /// What the wall clock said at the last event, in milliseconds since 1970.
     pub fn wall_ms(&self) -> Option<u64> {
         self.seen.map(|time| time.wall_ms)

@@ -40,6 +40,9 @@ pub struct State {
     /// Stages before which it still has to stop.
     pub(super) pauses: BTreeSet<Stage>,
     pub(super) retreat: Option<Retreat>,
+    /// Where it has been, and since when.
+    #[serde(default)]
+    pub(super) way: Vec<(Stage, Elapsed)>,
     /// What the present step asks for; empty between steps.
     #[serde(skip)]
     pub(super) out: Vec<Intent>,
@@ -67,6 +70,7 @@ impl State {
             looks: Vec::new(),
             pauses: plan.pause_at.clone(),
             retreat: None,
+            way: Vec::new(),
             out: Vec::new(),
             plan,
         }
@@ -130,6 +134,24 @@ impl State {
     /// Why it goes back, or went.
     pub fn retreat(&self) -> Option<&Retreat> {
         self.retreat.as_ref()
+    }
+
+    /// Stages that it has been in since it began, in order, and when it came there. Of a very long way the last part.
+    pub fn way(&self) -> &[(Stage, Elapsed)] {
+        &self.way
+    }
+
+    pub(super) fn note_stage(&mut self) {
+        /// Held and tried again many times it may be a long way; people look at its end.
+        const LONGEST: usize = 128;
+        let stage = self.stage();
+        if stage == Stage::Queued || self.way.last().is_some_and(|(last, _)| *last == stage) {
+            return;
+        }
+        if self.way.len() >= LONGEST {
+            self.way.remove(0);
+        }
+        self.way.push((stage, self.clock.now()));
     }
 
     /// Its own time.

@@ -49,6 +49,7 @@ impl State {
             // Nothing changed, not even the time: the next event counts what passed. So the journal may leave this one out.
             self.clock = before;
         }
+        self.note_stage();
         Step { effects: std::mem::take(&mut self.out), reply }
     }
 

@@ -7,14 +7,14 @@ use tokio::sync::oneshot;
 
 use super::target::{Source, Target};
 use super::turns::Refused;
-use super::{Rollout, plan};
+use super::{Rollout, plan, steps};
 use crate::api::{Deploy, Problem, RolloutDetail, RolloutEntry, RolloutView, SlotView, SmokeRequest};
 use crate::secrets::Secrets;
 use crate::slot::Slot;
 use crate::store::RolloutRow;
 use crate::supervisor::calls::{conflict, internal, problem};
 use crate::supervisor::{Call, Message, Supervisor};
-use crate::{releases, smoke};
+use crate::{clock, releases, smoke};
 
 impl Supervisor {
     /// Finds out what is meant, then begins.
@@ -292,6 +292,8 @@ impl Supervisor {
 
     fn view(&self, row: &RolloutRow) -> Result<RolloutView, Problem> {
         let state = self.state(row)?;
+        let now = if state.is_final() { state.clock().now() } else { state.clock().at(clock::rollout_time()) };
+        let before = self.rollouts.usual.get(&row.service).cloned().unwrap_or_default();
         let green = match state.stage() {
             Stage::Done => 100,
             _ => state.traffic().acknowledged.map_or(0, delivery::Percent::get),
@@ -317,6 +319,7 @@ impl Supervisor {
             waits_for: state.waits_for().into_iter().flatten().map(|operator| operator.0.clone()).collect(),
             why: state.retreat().map(|retreat| retreat.why.clone()),
             look: state.looks().last().cloned(),
+            steps: steps::steps(&state, now, &before),
         })
     }
 }

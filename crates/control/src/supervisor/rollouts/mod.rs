@@ -14,6 +14,7 @@ pub(crate) mod output;
 mod plan;
 mod reading;
 mod staging;
+mod steps;
 pub(crate) mod target;
 mod turns;
 
@@ -62,6 +63,8 @@ pub(crate) struct Told {
 #[derive(Debug, Default)]
 pub(super) struct Rollouts {
     lanes: BTreeMap<String, Lane>,
+    /// How long the stages took the last time that a rollout of a service got through.
+    usual: BTreeMap<String, steps::Durations>,
     /// Those that are not over, and the last one of each service: it may be gone back on.
     known: BTreeMap<RolloutId, Rollout>,
     /// What the slots should run is not on disk yet: nothing that rests on it is called done.
@@ -155,6 +158,12 @@ impl Supervisor {
             if is_newest && let Some(lane) = self.store.lane(&row.service)? {
                 self.rollouts.lanes.insert(row.service.clone(), lane);
             }
+            if row.ended.as_deref() == Some(delivery::Stage::Done.name())
+                && let Some(state) = &row.state
+            {
+                // Newest first.
+                self.rollouts.usual.entry(row.service.clone()).or_insert_with(|| steps::durations(state));
+            }
             let is_last = self.rollouts.lanes.get(&row.service).is_some_and(|lane| lane.last() == Some(row.id));
             if is_newest || is_last || row.ended.is_none() {
                 let (id, service, green) = (row.id, row.service.clone(), row.green);
@@ -222,10 +231,13 @@ impl Supervisor {
         // What nobody waits for any more ends.
         rollout.working.retain(|n, _| open.contains(n));
         self.changed = true;
-        let service = rollout.service.clone();
+        let (service, usual) = (rollout.service.clone(), steps::durations(&rollout.state));
         if now_in != before {
             tracing::info!(service, rollout = id.0, from = before.name(), to = now_in.name(), "rollout");
             self.note(Some(&service), None, "rollout", &format!("{id}: {now_in}"));
+        }
+        if now_in == delivery::Stage::Done {
+            self.rollouts.usual.insert(service.clone(), usual);
         }
         if now_in.is_final() && !was_final {
             self.over(id, &service);
