@@ -8,8 +8,7 @@ use crate::show::style::{Style, Tone};
 pub(crate) fn line(view: &RolloutView, style: Style) -> String {
     let stage = style.paint(tone(view), &view.stage);
     let what = format!("{} {} {stage}", style.paint(Tone::Strong, &view.service), view.version);
-    let shares = (view.old.version.is_some() || view.new.percent > 0)
-        .then(|| shares(view));
+    let shares = (view.old.version.is_some() || view.new.percent > 0).then(|| shares(view));
     let waits = (!view.waits_for.is_empty())
         .then(|| style.paint(Tone::Care, &format!("waits for {}", view.waits_for.join(", "))));
     let figures = figures(view).map(|figures| style.paint(Tone::Faint, &figures));

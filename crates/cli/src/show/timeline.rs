@@ -94,7 +94,8 @@ mod tests {
             digest: None,
             percent,
         };
-        let step = |stage: &str, state, took_ms, expected_ms| StepView { stage: stage.into(), state, took_ms, expected_ms };
+        let step =
+            |stage: &str, state, took_ms, expected_ms| StepView { stage: stage.into(), state, took_ms, expected_ms };
         let view = RolloutView {
             number: 17,
             service: "chat-backend".into(),

@@ -92,7 +92,10 @@ mod tests {
         assert_eq!((now.len(), now[2].1), (7, StepState::Ahead));
         let views = steps(&state, state.clock().now(), &Durations::from([(Stage::Verifying, Duration::from_secs(7))]));
         let expected = |stage: &str| views.iter().find(|step| step.stage == stage).and_then(|step| step.expected_ms);
-        assert_eq!((expected("verifying"), expected("canary"), expected("window")), (Some(7_000), Some(600_000), Some(3_600_000)));
+        assert_eq!(
+            (expected("verifying"), expected("canary"), expected("window")),
+            (Some(7_000), Some(600_000), Some(3_600_000))
+        );
         let _ = state.step(event(5_000, What::Command { by: ada, command: Command::Abort }));
         let back = names(&state, &Durations::new());
         assert_eq!(back.last().map(|step| step.0.as_str()), Some("clearing"), "nothing is to come on the way back");

@@ -1,7 +1,5 @@
 //! Whatever comes in: no panic, within bounds, and what runs is what was read.
 
-use std::time::{Duration, Instant};
-
 use proptest::prelude::*;
 
 use super::*;
@@ -151,7 +149,7 @@ proptest! {
     }
 }
 
-/// In the stack of a usual thread, and in a time that nobody notices.
+/// In the stack of a usual thread.
 #[test]
 fn deep_long_and_wide_texts_are_bounded() {
     let repeat = |prefix: &str, part: &str, suffix: &str| {
@@ -209,10 +207,7 @@ fn deep_long_and_wide_texts_are_bounded() {
     // Half of what a thread has by default.
     let judged = std::thread::Builder::new().stack_size(1024 * 1024).spawn(move || {
         for text in texts {
-            let start: String = text.chars().take(80).collect();
-            let began = Instant::now();
             judge(&text).expect("it holds");
-            assert!(began.elapsed() < Duration::from_secs(10), "{start} takes {:?}", began.elapsed());
         }
     });
     judged.expect("a thread").join().expect("no panic");
