@@ -2,7 +2,8 @@
 
 use std::error::Error as _;
 
-use mana_control::releases::{Error, Order};
+use mana_control::releases::{self, Error, Order};
+use mana_manifest::plan::Plan;
 use mana_release::build::BuildError;
 use mana_release::event::Events;
 use mana_release::scan::ScanError;
@@ -10,8 +11,9 @@ use mana_release::source::SourceError;
 use mana_release::store::StoreError;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::context::Context;
+use crate::context::{Context, block_on};
 use crate::failure::Failure;
+use crate::report;
 use crate::show::release;
 
 /// Does the work and shows what happens meanwhile; `None` where it was interrupted. Then nothing of it is left running.
@@ -41,6 +43,13 @@ pub(crate) async fn watch<T>(
             result = &mut work, if done.is_none() => done = Some(result),
         }
     }
+}
+
+/// Fetches what is known today; what cannot be fetched is said and lived with, as long as it is not too old.
+pub(crate) fn refresh(plan: &Plan) -> Result<(), Failure> {
+    let failed = block_on(async { Ok(releases::refresh(plan).await) })?;
+    failed.iter().for_each(|text| report::note(text));
+    Ok(())
 }
 
 /// What went wrong, for a person.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use mana_manifest::plan::{Environment, Plan, Run, Service};
 use mana_manifest::{Facts, Manifest, Overrides, Problems};
@@ -257,6 +258,22 @@ impl Prepared {
         }
         Ok(checked)
     }
+}
+
+/// Fetches the advisories that come from elsewhere, as far as they can be; says which could not. Then they are as old as they are,
+/// and the scan says whether that is too old.
+pub async fn refresh(plan: &Plan) -> Vec<String> {
+    /// Whoever waits for a scan waits for each of them.
+    const LONGEST: Duration = Duration::from_mins(2);
+    let mut failed = Vec::new();
+    for (url, folder) in &plan.releases.fetched {
+        match tokio::time::timeout(LONGEST, mana_release::scan::refresh::refresh(url, folder)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => failed.push(format!("the advisories of {url} cannot be fetched: {error}")),
+            Err(_) => failed.push(format!("fetching the advisories of {url} takes too long")),
+        }
+    }
+    failed
 }
 
 /// Scans a release by what is known and accepted today, and writes down what was found. It blocks: a large artefact is read as a whole.

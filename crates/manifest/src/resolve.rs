@@ -125,7 +125,7 @@ pub(crate) fn plan(
             (service.project.clone(), Project { about })
         })
         .collect();
-    let releases = releases::releases(document, root, &mut problems);
+    let releases = releases::releases(document, root, &setting.data, &mut problems);
     let (ops, staging_server) = (ops::door(&context, &mut problems), ops::staging_server(&context, &mut problems));
     let plan = Plan {
         ecosystem: document.name.as_ref().map(|name| name.value.clone()).unwrap_or_default(),

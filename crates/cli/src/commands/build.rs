@@ -81,6 +81,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     in_use.insert(release.id());
     let removed =
         releases::collect(plan, &args.service, &in_use).map_err(|error| making::failure(error, &order, context))?;
+    making::refresh(plan)?;
     let report = releases::scan(plan, &release).map_err(|error| making::failure(error, &order, context))?;
     let exit = if report.stops { Exit::Failed } else { Exit::Ok };
     let mut output = context.output();

@@ -42,6 +42,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let fail = |error| making::failure(error, &order, context);
     let release = releases::store(plan, &args.service).find(args.release.as_deref());
     let release = release.map_err(|error| fail(error.into()))?;
+    making::refresh(plan)?;
     let report = releases::scan(plan, &release).map_err(fail)?;
     let mut output = context.output();
     if args.json {

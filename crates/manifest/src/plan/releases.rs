@@ -47,6 +47,9 @@ pub struct Releases {
     pub keep: u16,
     /// Folders of known vulnerabilities, absolute. `None`: nobody has said; empty: said to be none.
     pub advisories: Option<Vec<PathBuf>>,
+    /// Those of them that are git repositories, with the folder of each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fetched: Vec<(String, PathBuf)>,
     /// Oldest that the newest of them may be.
     #[serde(serialize_with = "as_millis")]
     pub advisories_max_age: Duration,

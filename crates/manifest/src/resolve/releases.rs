@@ -105,7 +105,7 @@ fn runs(candidate: &Candidate) -> Option<(String, Option<Range<usize>>)> {
 }
 
 /// What holds for the releases of all services.
-pub(super) fn releases(document: &Document, root: &Path, problems: &mut Vec<Problem>) -> Releases {
+pub(super) fn releases(document: &Document, root: &Path, data: &Path, problems: &mut Vec<Problem>) -> Releases {
     let table = &document.releases;
     let max_age = table.advisories_max_age.as_ref();
     if let Some(max_age) = max_age.filter(|max_age| max_age.value.is_zero()) {
@@ -136,11 +136,28 @@ pub(super) fn releases(document: &Document, root: &Path, problems: &mut Vec<Prob
         Accepted { id: id.value.clone(), reason, until, services }
     });
     let accepted = accepted.collect();
-    let folders = |list: &Vec<Text>| list.iter().map(|folder| root.join(&folder.value)).collect::<Vec<PathBuf>>();
+    let place = |said: &Text| match is_url(&said.value) {
+        true => data.join("advisories").join(folder_of(&said.value)),
+        false => root.join(&said.value),
+    };
+    let folders = |list: &Vec<Text>| list.iter().map(place).collect::<Vec<PathBuf>>();
+    let urls = table.advisories.iter().flatten().filter(|said| is_url(&said.value));
     Releases {
         keep: table.keep.as_ref().and_then(|keep| u16::try_from(keep.value).ok()).unwrap_or(DEFAULT_KEEP),
         advisories: table.advisories.as_ref().map(folders),
+        fetched: urls.map(|said| (said.value.clone(), place(said))).collect(),
         advisories_max_age: max_age.map_or(DEFAULT_MAX_AGE, |max_age| max_age.value),
         accepted,
     }
+}
+
+fn is_url(text: &str) -> bool {
+    ["https://", "ssh://", "file://"].iter().any(|scheme| text.starts_with(scheme))
+}
+
+/// A name for it that is a folder's.
+fn folder_of(url: &str) -> String {
+    let plain = |letter: char| if letter.is_ascii_alphanumeric() || letter == '.' { letter } else { '-' };
+    let (_, rest) = url.split_once("://").unwrap_or(("", url));
+    rest.trim_matches('/').chars().map(plain).collect()
 }

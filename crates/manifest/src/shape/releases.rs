@@ -59,7 +59,7 @@ pub(super) const RELEASES: &[Key] = &[
     key(
         "advisories",
         Shape::List(&Shape::Text),
-        "Folders of known vulnerabilities: OSV (JSON) or RustSec's advisory-db. [] for none; where absent, only development builds without.",
+        "Known vulnerabilities, OSV (JSON) or RustSec: folders, or git repositories by URL (https://github.com/rustsec/advisory-db), which are fetched into the data folder before each scan. [] for none; where absent, only development builds without.",
     ),
     key(
         "advisories_max_age",

@@ -13,6 +13,7 @@
 
 mod advisories;
 pub mod advisory;
+pub mod refresh;
 pub mod report;
 pub mod secrets;
 pub mod severity;

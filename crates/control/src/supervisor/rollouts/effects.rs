@@ -101,6 +101,9 @@ impl Supervisor {
         let (plan, service) = (self.desired.as_ref()?.plan.clone(), rollout.service.clone());
         let release = Release { version: rollout.state.plan().version.clone(), digest: digest.clone() };
         self.work(id, intent.key.n, async move {
+            for failed in releases::refresh(&plan).await {
+                tracing::warn!(service, failed, "the scan goes by what is here");
+            }
             let scanned = tokio::task::spawn_blocking(move || {
                 let release = recorded(&releases::store(&plan, &service), &release)?;
                 let report = releases::scan(&plan, &release).map_err(|error| error.to_string())?;
