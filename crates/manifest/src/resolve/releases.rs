@@ -136,10 +136,8 @@ pub(super) fn releases(document: &Document, root: &Path, data: &Path, problems: 
         Accepted { id: id.value.clone(), reason, until, services }
     });
     let accepted = accepted.collect();
-    let place = |said: &Text| match is_url(&said.value) {
-        true => data.join("advisories").join(folder_of(&said.value)),
-        false => root.join(&said.value),
-    };
+    let fetched = |url: &str| data.join("advisories").join(folder_of(url));
+    let place = |said: &Text| if is_url(&said.value) { fetched(&said.value) } else { root.join(&said.value) };
     let folders = |list: &Vec<Text>| list.iter().map(place).collect::<Vec<PathBuf>>();
     let urls = table.advisories.iter().flatten().filter(|said| is_url(&said.value));
     Releases {
