@@ -48,7 +48,9 @@ pub(crate) async fn watch<T>(
 /// Fetches what is known today; what cannot be fetched is said and lived with, as long as it is not too old.
 pub(crate) fn refresh(plan: &Plan) -> Result<(), Failure> {
     let failed = block_on(async { Ok(releases::refresh(plan).await) })?;
-    failed.iter().for_each(|text| report::note(text));
+    for text in &failed {
+        report::note(text);
+    }
     Ok(())
 }
 
