@@ -26,6 +26,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use mana_delivery::migration::Override;
 use mana_delivery::rollout::{Command, Intent, Look, What};
 use serde::{Deserialize, Serialize};
 
@@ -187,6 +188,9 @@ pub struct Deploy {
     /// The stage before which it stops until somebody says `promote`.
     #[serde(default)]
     pub pause_at: Option<String>,
+    /// Statements of its migrations that may run although the guard refuses them.
+    #[serde(default)]
+    pub overrides: Vec<Override>,
     /// Asked again with the same key, it is the same rollout.
     #[serde(default)]
     pub key: Option<String>,

@@ -35,6 +35,8 @@ mod clock;
 pub mod daemon;
 mod desired;
 mod door;
+mod dump;
+mod guard;
 mod judge;
 mod log;
 pub mod logs;

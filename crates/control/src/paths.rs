@@ -57,6 +57,16 @@ pub fn rollout_outputs(data: &Path) -> PathBuf {
     data.join("rollouts")
 }
 
+/// Which migrations of the manifest's own folder have run for a service.
+pub fn migrated(data: &Path, service: &str) -> PathBuf {
+    data.join("migrated").join(format!("{service}.json"))
+}
+
+/// Folder of copies of databases, taken before something ran that cannot be taken back.
+pub fn dumps(data: &Path) -> PathBuf {
+    data.join("dumps")
+}
+
 /// Secrets, generated and provided.
 pub fn secrets(data: &Path) -> PathBuf {
     data.join("secrets.json")

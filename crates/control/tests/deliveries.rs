@@ -79,6 +79,7 @@ async fn deploy(ecosystem: &Ecosystem, version: &str) -> RolloutView {
         by: "ada".into(),
         supersede: false,
         pause_at: None,
+        overrides: Vec::new(),
         key: None,
     };
     ecosystem.client().await.deploy(&deploy).await.expect("begun")
@@ -109,8 +110,15 @@ async fn command(ecosystem: &Ecosystem, number: u64, by: &str, command: Command)
 #[tokio::test]
 async fn a_release_takes_over_step_by_step_and_no_request_fails() {
     let mut ecosystem = up(QUICK).await;
-    let newest =
-        Deploy { service: SHOP.into(), release: None, by: "ada".into(), supersede: false, pause_at: None, key: None };
+    let newest = Deploy {
+        service: SHOP.into(),
+        release: None,
+        by: "ada".into(),
+        supersede: false,
+        pause_at: None,
+        overrides: Vec::new(),
+        key: None,
+    };
     let refused = ecosystem.client().await.deploy(&newest).await.expect_err("there is none yet");
     assert!(refused.to_string().contains("`mana build shop-backend` makes one"), "{refused}");
     let digest = release(&ecosystem, "v1", "");
@@ -292,6 +300,7 @@ async fn one_at_a_time_and_a_newer_one_may_take_its_place() {
         by: "ada".into(),
         supersede: true,
         pause_at: Some("cutting-over".into()),
+        overrides: Vec::new(),
         key: None,
     };
     let third = ecosystem.client().await.deploy(&newest).await.expect("begun").number;
@@ -426,6 +435,7 @@ async fn a_release_without_its_program_is_not_the_folders() {
         by: "ada".into(),
         supersede: false,
         pause_at: Some("migrating".into()),
+        overrides: Vec::new(),
         key: None,
     };
     let refused = ecosystem.client().await.deploy(&nowhere).await.expect_err("there is no such stage");

@@ -69,6 +69,7 @@ async fn only_a_token_lets_in_and_only_to_what_it_is_for() {
         by: "somebody else".into(),
         supersede: false,
         pause_at: None,
+        overrides: Vec::new(),
         key: None,
     };
     assert_eq!(status(&door(&reader).deploy(&deploy).await.expect_err("a reader")), 403);

@@ -1,6 +1,7 @@
 //! `mana deploy`.
 
 use mana_control::api::Deploy;
+use mana_delivery::migration::Override;
 use mana_release::source::{Commit, Dirty};
 
 use crate::context::{Context, block_on};
@@ -45,6 +46,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "STAGE")]
     pause_at: Option<String>,
 
+    /// Run a statement of its migrations that the guard refuses, as the refusal names it
+    #[arg(long = "allow-migration", value_name = "FILE:FINGERPRINT", requires = "reason")]
+    allowed: Vec<String>,
+
+    /// Why it may run; goes to the audit log
+    #[arg(long, value_name = "TEXT", requires = "allowed")]
+    reason: Option<String>,
+
     /// Do not follow it
     #[arg(long)]
     detach: bool,
@@ -65,6 +74,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let by = args.who.name()?;
     block_on(async {
         let what = what(args, context).await?;
+        let overrides = overrides(args)?;
         let Running { client, status } = context.running().await?;
         for service in meant::services(&args.service, &status)? {
             let deploy = Deploy {
@@ -73,6 +83,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
                 by: by.clone(),
                 supersede: args.supersede,
                 pause_at: args.pause_at.clone(),
+                overrides: overrides.clone(),
                 key: None,
             };
             let view = client.deploy(&deploy).await.map_err(|error| context.failure(error))?;
@@ -102,4 +113,17 @@ async fn what(args: &Args, context: &Context) -> Result<Option<String>, Failure>
         help: "another machine builds commits only: commit, push, and deploy again, or name a release".to_owned(),
     })?;
     Ok(Some(found.id))
+}
+
+/// Statements that a person answers for.
+fn overrides(args: &Args) -> Result<Vec<Override>, Failure> {
+    let one = |text: &String| {
+        let (file, fingerprint) = text.rsplit_once(':').ok_or_else(|| Failure::Usage {
+            what: format!("{text} names no statement"),
+            help: "write --allow-migration FILE:FINGERPRINT, as the refusal shows them".to_owned(),
+        })?;
+        let reason = args.reason.clone().unwrap_or_default();
+        Ok(Override { file: file.to_owned(), fingerprint: fingerprint.to_owned(), reason })
+    };
+    args.allowed.iter().map(one).collect()
 }

@@ -90,6 +90,7 @@ pub(super) async fn pushed(
             // What was pushed before is in it.
             supersede: true,
             pause_at: None,
+            overrides: Vec::new(),
         };
         begun.push(ask(&app, |reply| Call::Deploy { request, reply }).await?);
     }

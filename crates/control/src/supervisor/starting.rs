@@ -18,6 +18,7 @@ use super::probing::{self, Target};
 use super::{Message, Supervisor};
 use crate::clock;
 use crate::desired::{EDGE, Program};
+use crate::guard;
 use crate::paths;
 use crate::reconcile::Key;
 use crate::secrets::Secrets;
@@ -263,6 +264,13 @@ impl Supervisor {
         Self::complain(self.store.set_migrated(service, slot, spec));
         if let Some(wanted) = self.desired.as_mut().and_then(|desired| desired.find_mut(service, slot)) {
             wanted.migrated = Some(spec.to_owned());
+        }
+        if let Some(desired) = &self.desired
+            && desired.find(service, slot).is_some_and(|wanted| wanted.release.is_none())
+            && let Some(planned) = desired.plan.services.iter().find(|planned| planned.name == service)
+            && let Err(error) = guard::remember(&desired.plan, planned)
+        {
+            tracing::error!(service, error, "which migrations have run cannot be written down");
         }
         self.note(Some(service), None, "migrated", "its database is up to date");
     }

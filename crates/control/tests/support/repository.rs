@@ -99,6 +99,7 @@ impl Repository {
             by: "ada".into(),
             supersede: false,
             pause_at: None,
+            overrides: Vec::new(),
             key: None,
         };
         self.production.client().await.deploy(&deploy).await

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Digest, Operator, Percent, Release, Stage};
 use crate::gate;
+use crate::migration::Override;
 
 /// The whole way, and who is asked on it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +21,9 @@ pub struct Plan {
     /// The commit that is checked and built; `None`: what lies in the folder, or there is nothing to check or build.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
+    /// Statements of its migrations that run although the guard refuses them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<Override>,
     /// Who asked for it.
     pub started_by: Operator,
     /// Who is waited for when it is held or stuck; nobody: the one who started it.
@@ -107,6 +111,7 @@ impl Plan {
             version: version.into(),
             digest: Some(digest),
             commit: None,
+            overrides: Vec::new(),
             started_by,
             on_call: Vec::new(),
             checks: Vec::new(),

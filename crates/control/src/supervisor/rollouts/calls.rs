@@ -72,6 +72,7 @@ impl Supervisor {
         let service = known.ok_or_else(|| problem(404, "there is no such service", request.service.clone()))?;
         let by = operator(&request.by)?;
         let mut plan: Plan = plan::plan(service, target, &by);
+        plan.overrides.clone_from(&request.overrides);
         if let Some(name) = &request.pause_at {
             let stage = stage(name)?;
             if !plan.has(stage, self.live(&service.name).is_some()) {

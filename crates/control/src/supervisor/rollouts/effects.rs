@@ -14,6 +14,7 @@ use super::making::Teller;
 use super::reading::{reading, warming_up};
 use super::{Found, Rollout, Working, plan};
 use crate::desired::Wanted;
+use crate::guard::{self, Serves};
 use crate::secrets::Secrets;
 use crate::slot::Slot;
 use crate::supervisor::Supervisor;
@@ -150,20 +151,41 @@ impl Supervisor {
             return None;
         };
         let (plan, service) = (desired.plan.clone(), rollout.service.clone());
+        // The way back never migrates.
+        let guarded = (part == delivery::Slot::Green).then(|| self.serves(&service));
+        let (overrides, label) = (rollout.state.plan().overrides.clone(), format!("{service}-{id}"));
         self.work(id, intent.key.n, async move {
             let release = released.clone();
             let verified = tokio::task::spawn_blocking(move || {
                 let store = releases::store(&plan, &service);
                 let release = recorded(&store, &release)?;
-                store.verified_root(&release).map_err(|error| error.to_string())
+                store.verified_root(&release).map_err(|error| error.to_string())?;
+                let planned = plan.services.iter().find(|planned| planned.name == service);
+                let (Some(serves), Some(planned)) = (guarded, planned) else { return Ok(Vec::new()) };
+                Ok(guard::look(&plan, planned, &release, &serves?, &overrides, &label)?.overridden)
             });
             match verified.await {
-                Ok(Ok(_root)) => Found::Verified(released),
+                Ok(Ok(overridden)) => Found::Verified(released, overridden),
                 Ok(Err(reason)) => Found::Outcome(Outcome::Failed { reason }),
                 Err(error) => Found::Outcome(Outcome::Unknown { reason: error.to_string() }),
             }
         });
         None
+    }
+
+    /// What the migrations of a new version must not trip up.
+    fn serves(&self, service: &str) -> Result<Serves, String> {
+        let desired = self.desired.as_ref().ok_or("nothing is applied")?;
+        match self.live(service) {
+            None => Ok(Serves::Nothing),
+            Some((_, live)) => match plan::released(&live) {
+                None => Ok(Serves::Folder),
+                Some(release) => {
+                    let record = recorded(&releases::store(&desired.plan, service), &release)?;
+                    Ok(Serves::Release(Box::new(record)))
+                }
+            },
+        }
     }
 
     /// A slot runs that release from now on: reconciliation brings it up.

@@ -44,8 +44,8 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(crate) enum Found {
     /// How its effect went.
     Outcome(Outcome),
-    /// The release's files are as they were released.
-    Verified(Release),
+    /// The release's files are as they were released, and its migrations may run; what a person has overridden in them.
+    Verified(Release, Vec<String>),
     /// The edge does not know since when it serves these weights: it is another one, or served many others meanwhile.
     Forgotten,
 }
@@ -259,7 +259,14 @@ impl Supervisor {
         }
         match found {
             Found::Outcome(outcome) => drop(self.take(id, What::Outcome { key: intent.key, outcome })),
-            Found::Verified(release) => self.deploy(id, &intent, &release),
+            Found::Verified(release, overridden) => {
+                let service = self.rollouts.known.get(&id).map(|rollout| rollout.service.clone());
+                for text in overridden {
+                    tracing::warn!(rollout = id.0, text, "a migration");
+                    self.note(service.as_deref(), None, "override", &format!("{id}: {text}"));
+                }
+                self.deploy(id, &intent, &release);
+            }
             Found::Forgotten => self.begin_anew(id),
         }
     }

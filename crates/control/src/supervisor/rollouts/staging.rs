@@ -29,8 +29,15 @@ impl Supervisor {
         };
         let events = output::events(&self.data, id);
         let key = format!("{}/{}/{}/{}", plan.environment.as_str(), id.0, intent.key.attempt, release.digest);
-        let deploy =
-            Deploy { service, release: Some(String::new()), by, supersede: true, pause_at: None, key: Some(key) };
+        let deploy = Deploy {
+            service,
+            release: Some(String::new()),
+            by,
+            supersede: true,
+            pause_at: None,
+            overrides: rollout.state.plan().overrides.clone(),
+            key: Some(key),
+        };
         let release = release.clone();
         self.work(id, intent.key.n, async move {
             Found::Outcome(match through(&plan, there, deploy, &release, &events).await {
