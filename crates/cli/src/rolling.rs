@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use mana_control::api::RolloutView;
+use mana_control::api::{Output as Said, RolloutView};
 use mana_control::client::{Client, ClientError};
 use mana_release::event::Event;
 
@@ -59,6 +59,9 @@ pub(crate) async fn follow_to(
     context: &Context,
 ) -> Result<(Exit, RolloutView), Failure> {
     let mut screen = Screen::new(json, context.output());
+    if !is_young(&view) {
+        screen.pass_over(client, view.number, context).await?;
+    }
     let interrupted = tokio::signal::ctrl_c();
     tokio::pin!(interrupted);
     loop {
@@ -102,13 +105,32 @@ impl Screen {
         Self { output, json, in_place, next: 0, tail: VecDeque::new(), told: None }
     }
 
+    /// What was said before is not news.
+    async fn pass_over(&mut self, client: &Client, number: u64, context: &Context) -> Result<(), Failure> {
+        loop {
+            let piece = self.piece(client, number, context).await?;
+            if piece.events.is_empty() {
+                return Ok(());
+            }
+            self.next = piece.next;
+        }
+    }
+
+    /// The next piece of what was said.
+    async fn piece(&self, client: &Client, number: u64, context: &Context) -> Result<Said, Failure> {
+        match client.rollout_output(number, self.next).await {
+            // A control plane of before keeps none.
+            Err(ClientError::Refused(problem)) if problem.status == NOT_FOUND => {
+                Ok(Said { next: self.next, events: Vec::new() })
+            }
+            piece => piece.map_err(|error| context.failure(error)),
+        }
+    }
+
     /// What its checks and its build have said since.
     async fn hear(&mut self, client: &Client, number: u64, context: &Context) -> Result<(), Failure> {
         for _ in 0..MOST_PIECES {
-            let piece = match client.rollout_output(number, self.next).await {
-                Err(ClientError::Refused(problem)) if problem.status == NOT_FOUND => return Ok(()),
-                piece => piece.map_err(|error| context.failure(error))?,
-            };
+            let piece = self.piece(client, number, context).await?;
             if piece.events.is_empty() {
                 break;
             }
@@ -168,6 +190,11 @@ impl Screen {
         }
         Ok(())
     }
+}
+
+/// Whether it is where something is said.
+fn is_young(view: &RolloutView) -> bool {
+    ["queued", "checking", "building", "scanning", "staging", "smoking"].contains(&view.stage.as_str())
 }
 
 /// How following ends, if it does.

@@ -112,17 +112,18 @@ impl State {
                 let why = format!("the figures allow no verdict: {}", figures());
                 self.hold_canary(step, why, true);
             }
-            Verdict::NoData => self.fill_up(window, reading.as_ref()),
-            Verdict::Inconclusive => {}
+            Verdict::NoData | Verdict::Inconclusive => self.fill_up(window, reading.as_ref()),
         }
     }
 
-    /// The window is over and too few requests came by themselves.
+    /// The window is over and too few requests came by themselves for a verdict: those that are missing, or as many again.
     pub(super) fn fill_up(&mut self, window: Duration, reading: Option<&Reading>) {
         let Some(reading) = reading.filter(|reading| self.plan.smoke_traffic && reading.elapsed >= window) else {
             return;
         };
-        let requests = self.plan.gate.least_requests.saturating_sub(reading.green.requests);
+        let least = self.plan.gate.least_requests;
+        let missing = least.saturating_sub(reading.green.requests);
+        let requests = if missing > 0 { missing } else { least };
         if requests > 0 && !self.waits_for_effect(EffectKind::SmokeTraffic) {
             self.ensure(Effect::SmokeTraffic { requests });
         }

@@ -157,7 +157,7 @@ impl State {
             Verdict::Pass if window.until <= self.clock.now() => return self.advance(Stage::Window),
             Verdict::Pass => self.begin_guard(),
             _ if over => self.begin_guard(),
-            Verdict::NoData => self.fill_up(guard, reading.as_ref()),
+            Verdict::NoData | Verdict::Inconclusive => self.fill_up(guard, reading.as_ref()),
             _ => {}
         }
         self.window_over();
