@@ -31,6 +31,24 @@ pub(crate) struct Document {
     pub(crate) projects: Vec<(Text, Option<Text>)>,
     pub(crate) services: Vec<ServiceTable>,
     pub(crate) releases: ReleasesTable,
+    pub(crate) notifications: Vec<(Text, NotificationTable)>,
+}
+
+/// `[notifications.NAME]`.
+#[derive(Debug, Default)]
+pub(crate) struct NotificationTable {
+    pub(crate) kind: Option<Text>,
+    pub(crate) url: Option<Text>,
+    pub(crate) secret: Option<Text>,
+    pub(crate) server: Option<Text>,
+    pub(crate) encryption: Option<Text>,
+    pub(crate) user: Option<Text>,
+    pub(crate) password: Option<Text>,
+    pub(crate) from: Option<Text>,
+    pub(crate) to: Option<Vec<Text>>,
+    pub(crate) environments: Option<Vec<Text>>,
+    pub(crate) services: Option<Vec<Text>>,
+    pub(crate) events: Option<Vec<Text>>,
 }
 
 /// How long releases are kept, and what stops one.

@@ -3,6 +3,7 @@
 //! A [`Plan`] is what the other rooms work from. It holds no file positions and no unresolved text; secrets stand in it as
 //! *names* inside [`Value`], so a plan can be printed, stored and compared without holding one.
 
+mod notifications;
 mod ops;
 mod releases;
 mod smoke;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub use notifications::{MailEncryption, Notification, Target};
 pub use ops::{Ops, Server};
 pub use releases::{Accepted, Build, Releases};
 pub use smoke::Smoke;
@@ -63,6 +65,9 @@ pub struct Plan {
     pub services: Vec<Service>,
     /// How long releases are kept, and what stops one.
     pub releases: Releases,
+    /// Channels through which people are told what happens.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notifications: Vec<Notification>,
 }
 
 /// One of the three environments.

@@ -2,6 +2,7 @@
 
 mod access;
 mod hosts;
+mod notifications;
 mod ops;
 mod releases;
 mod rollout;
@@ -127,6 +128,8 @@ pub(crate) fn plan(
         .collect();
     let releases = releases::releases(document, root, &setting.data, &mut problems);
     let (ops, staging_server) = (ops::door(&context, &mut problems), ops::staging_server(&context, &mut problems));
+    let told = notifications::Context { environment, domain: &setting.domain, secrets: &secrets };
+    let notifications = notifications::notifications(document, &told, &mut problems);
     let plan = Plan {
         ecosystem: document.name.as_ref().map(|name| name.value.clone()).unwrap_or_default(),
         domain: setting.domain,
@@ -147,6 +150,7 @@ pub(crate) fn plan(
         projects,
         services,
         releases,
+        notifications,
     };
     (Some(plan), problems)
 }

@@ -1,5 +1,6 @@
 //! Which keys a manifest has, of which shape, and what they mean: the one table from which checking and schema come.
 
+mod notifications;
 mod releases;
 mod rollout;
 mod smoke;
@@ -108,6 +109,11 @@ pub(crate) const ROOT: &[Key] = &[
         "Everything that is deployed, by name. A name that ends in -backend, -web or -landing tells project and kind.",
     ),
     key("releases", Shape::Table(releases::RELEASES), "How long releases are kept, and what stops one."),
+    key(
+        "notifications",
+        Shape::Map(Names::Name, &Shape::Table(notifications::NOTIFICATION)),
+        "Channels through which people are told what happens, by any name.",
+    ),
 ];
 
 const ENVIRONMENT_TABLES: &[Key] = &[

@@ -54,6 +54,24 @@ fn every_wrong_one_says_where_what_and_what_instead() {
             with("[services]\nx-web = 3\n").replace("[services.shop-backend]", "[services.y-backend]"),
         ),
         ("wrong type in a list", service(&format!("{ok}needs = [1]"))),
+        ("channel without a kind", with("\n[notifications.ops]\nurl = \"https://example.org\"\n")),
+        ("channel without an address", with("\n[notifications.ops]\nkind = \"slack\"\n")),
+        ("channel of an unknown kind", with("\n[notifications.ops]\nkind = \"slak\"\nurl = \"https://x.example\"\n")),
+        ("channel with an unknown secret", with("\n[notifications.ops]\nkind = \"slack\"\nurl = \"${secret.NONE}\"\n")),
+        ("channel at no address", with("\n[notifications.ops]\nkind = \"ntfy\"\nurl = \"ntfy.sh/x\"\n")),
+        (
+            "channel of an unknown service",
+            with(
+                "\n[notifications.ops]\nkind = \"slack\"\nurl = \"${secret.TOKEN}\"\nservices = [\"shop\"]\nevents = [\"doen\"]\n",
+            ),
+        ),
+        ("mail from and to nobody", with("\n[notifications.ops]\nkind = \"email\"\nserver = \"example.org:587\"\n")),
+        (
+            "mail in the clear",
+            with(
+                "\n[notifications.ops]\nkind = \"email\"\nserver = \"example.org:25\"\nencryption = \"plain\"\nfrom = \"a@example.org\"\nto = [\"b@example.org\"]\nuser = \"a\"\n",
+            ),
+        ),
         ("unknown kind", service(&format!("{ok}kind = \"bakend\""))),
         ("no kind", with("\n[services.shop]\ncommand = \"x\"\nport = 4001\n")),
         ("duplicate port", service("command = \"bin/x\"\nport = 4000")),

@@ -4,7 +4,7 @@ use toml_edit::{Item, TableLike, Value};
 
 use super::{
     AcceptedTable, AccessTable, AcmeTable, BuildTable, CertificateTable, CorsTable, Document, EnvironmentTable,
-    ReleasesTable, RolloutTable, SecretTable, ServiceKeys, ServiceTable, SmokeTable, Spanned, Text,
+    NotificationTable, ReleasesTable, RolloutTable, SecretTable, ServiceKeys, ServiceTable, SmokeTable, Spanned, Text,
 };
 use crate::conform::port_range;
 use crate::plan::{Environment, Kind};
@@ -29,6 +29,9 @@ pub(crate) fn read(root: &dyn TableLike) -> Document {
         .filter_map(|(name, item)| Some((name, text(item.as_table_like()?, "about"))));
     let services =
         entries(root, "services").into_iter().filter_map(|(name, item)| Some(service(name, item.as_table_like()?)));
+    let notifications = entries(root, "notifications")
+        .into_iter()
+        .filter_map(|(name, item)| Some((name, notification(item.as_table_like()?))));
     Document {
         name: text(root, "name"),
         domain: text(root, "domain"),
@@ -37,6 +40,24 @@ pub(crate) fn read(root: &dyn TableLike) -> Document {
         projects: projects.collect(),
         services: services.collect(),
         releases: root.get("releases").and_then(Item::as_table_like).map(releases).unwrap_or_default(),
+        notifications: notifications.collect(),
+    }
+}
+
+fn notification(table: &dyn TableLike) -> NotificationTable {
+    NotificationTable {
+        kind: text(table, "kind"),
+        url: text(table, "url"),
+        secret: text(table, "secret"),
+        server: text(table, "server"),
+        encryption: text(table, "encryption"),
+        user: text(table, "user"),
+        password: text(table, "password"),
+        from: text(table, "from"),
+        to: texts(table, "to"),
+        environments: texts(table, "environments"),
+        services: texts(table, "services"),
+        events: texts(table, "events"),
     }
 }
 
