@@ -108,6 +108,7 @@ pub(crate) enum Command {
     Rollouts(commands::rollouts::Args),
     Rollout(commands::rollout::Args),
     Token(commands::token::Args),
+    Notify(commands::notify::Args),
     Schema(commands::schema::Args),
     Secret(commands::secret::Args),
     Cache(commands::cache::Args),

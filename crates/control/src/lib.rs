@@ -41,6 +41,7 @@ mod judge;
 mod log;
 pub mod logs;
 mod manifest;
+pub mod notifications;
 mod passing;
 pub mod paths;
 mod progress;

@@ -12,6 +12,7 @@ pub(crate) mod down;
 pub(crate) mod edge;
 pub(crate) mod exit_codes;
 pub(crate) mod logs;
+pub(crate) mod notify;
 pub(crate) mod open;
 pub(crate) mod plan;
 pub(crate) mod releases;
@@ -63,6 +64,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
         Command::Rollouts(args) => rollouts::run(args, context),
         Command::Rollout(args) => rollout::run(args, context),
         Command::Token(args) => token::run(args, context),
+        Command::Notify(args) => notify::run(args, context),
         Command::Schema(_) => schema::run(context),
         Command::Secret(args) => secret::run(args, context),
         Command::Cache(args) => cache::run(args, context),

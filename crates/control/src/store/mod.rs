@@ -8,6 +8,7 @@
 mod applied;
 mod instances;
 mod journal;
+mod outbox;
 mod rollouts;
 mod schema;
 mod tokens;

@@ -210,11 +210,11 @@ fn rollout(row: &Row<'_>) -> rusqlite::Result<RolloutRow> {
     })
 }
 
-fn json(what: &'static str, value: &impl Serialize) -> Result<String, StoreError> {
+pub(super) fn json(what: &'static str, value: &impl Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| sqlite(what)(rusqlite::Error::ToSqlConversionFailure(error.into())))
 }
 
-fn parsed<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+pub(super) fn parsed<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
     serde_json::from_str(&row.get::<_, String>(column)?)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into()))
 }

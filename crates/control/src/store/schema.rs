@@ -125,6 +125,15 @@ pub(super) const STEPS: &[&str] = &[
         expires_at TEXT
     ) STRICT;
 ",
+    "
+    -- What people are told, once for each channel; some of what was told is remembered, so that it is not told again.
+    CREATE TABLE outbox (
+        channel TEXT NOT NULL,
+        key TEXT NOT NULL,
+        delivery TEXT NOT NULL,     -- outbox::Delivery as JSON
+        PRIMARY KEY (channel, key)
+    ) STRICT;
+",
 ];
 
 pub(super) fn bring_up_to_date(db: &mut Connection) -> Result<(), StoreError> {

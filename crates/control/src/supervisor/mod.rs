@@ -13,6 +13,7 @@
 //! | `edge_link` | the books about what the edge serves |
 //! | `offering` | what the edge should serve, and offering it |
 //! | `draining` | when an instance that gets nothing new may be stopped |
+//! | `notifying` | the outbox of what people are told |
 //! | `rollouts` | what deliveries ask for, carried out |
 //! | `calls` | the operator's calls |
 //! | `report` | the status, and what the streams of progress are told |
@@ -22,6 +23,7 @@ mod calls;
 mod doorkeeping;
 mod draining;
 mod edge_link;
+mod notifying;
 mod offering;
 mod place;
 mod probing;
@@ -36,6 +38,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mana_notify::outbox::Outbox;
 use mana_runtime::driver::{Driver, Exit, Handle, Signal, StartError};
 use mana_runtime::lifecycle::{self, Effect, Phase, Time, What};
 use mana_runtime::ports::Ports;
@@ -85,6 +88,8 @@ pub(crate) enum Message {
     Drains(draining::Told),
     /// What a rollout asked for was carried out, or not.
     Rollout(rollouts::Told),
+    /// Somebody was told something, or not.
+    Notified(notifying::Notified),
     /// Logs were rotated, as far as they had to be.
     Rotated,
     /// An operator wants something.
@@ -140,6 +145,7 @@ pub(crate) struct Supervisor {
     edge: EdgeLink,
     drains: Drains,
     rollouts: Rollouts,
+    outbox: Outbox,
     progress: Progress,
     sampler: Sampler,
     next_sample: Time,
@@ -175,6 +181,7 @@ impl Supervisor {
             edge: EdgeLink::default(),
             drains: Drains::default(),
             rollouts: Rollouts::default(),
+            outbox: Outbox::default(),
             progress: Progress::default(),
             sampler: Sampler::default(),
             next_sample: Time::default(),
@@ -227,6 +234,7 @@ impl Supervisor {
             Message::Edge(outcome) => self.edge.answered(outcome, self.clock.now()),
             Message::Drains(told) => self.drains.answered(told, self.clock.now()),
             Message::Rollout(told) => self.rollout_told(told),
+            Message::Notified(notified) => self.notified(notified),
             Message::Rotated => self.next_rotation = Some(self.clock.now().after(upkeep::ROTATION_INTERVAL)),
             Message::Call(call) => self.call(*call),
             Message::Quit => self.ended = Some(ExitReason::Signal),
@@ -239,7 +247,9 @@ impl Supervisor {
         // One that is over is made as soon as the edge runs, which is an event.
         let retry = self.edge.retry().filter(|due| *due > self.clock.now());
         let (drains, rollouts) = (self.drain_timer(), self.rollouts.timer());
-        let rest = [Some(self.next_sample), self.next_rotation, retry, drains, rollouts, self.progress.deadline()];
+        let told = self.notification_timer();
+        let rest =
+            [Some(self.next_sample), self.next_rotation, retry, drains, rollouts, told, self.progress.deadline()];
         lives.chain(rest.into_iter().flatten()).min().unwrap_or(self.next_sample)
     }
 
@@ -255,6 +265,7 @@ impl Supervisor {
             self.step(key, What::Tick);
         }
         self.tick_rollouts(now);
+        self.tick_notifications();
         self.upkeep(now);
     }
 

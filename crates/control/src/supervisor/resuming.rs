@@ -43,6 +43,7 @@ impl Supervisor {
                 }
             }
         }
+        self.recall_notifications()?;
         self.recall_rollouts()?;
         self.go_on_with_rollouts();
         self.next_sample = self.clock.now().after(upkeep::FIRST_SAMPLE);

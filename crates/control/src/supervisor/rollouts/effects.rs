@@ -37,6 +37,9 @@ impl Supervisor {
             Effect::Scan { digest } => self.scan(id, intent, digest),
             Effect::AskApproval { release } => {
                 let service = rollout.service.clone();
+                if !self.ask_people(id, intent.key.n) {
+                    return None;
+                }
                 let asked = format!("{id}: {} waits for an approval: `mana rollout approve {id}`", release.version);
                 self.note(Some(&service), None, "approval", &asked);
                 Some(Outcome::Done)
@@ -52,6 +55,9 @@ impl Supervisor {
             Effect::EnsureStopped { slot, .. } => self.ensure_stopped(id, *slot),
             Effect::Notify(news) => {
                 let (service, text) = (rollout.service.clone(), told(id, news));
+                if !self.tell_news(id, intent.key.n, news) {
+                    return None;
+                }
                 if news.what.pages() {
                     tracing::error!(service, rollout = id.0, text, "a person is needed");
                 }

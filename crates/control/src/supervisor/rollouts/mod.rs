@@ -10,6 +10,7 @@ mod calls;
 mod effects;
 mod health;
 mod making;
+mod news;
 pub(crate) mod output;
 mod plan;
 mod reading;

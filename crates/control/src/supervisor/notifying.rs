@@ -1,0 +1,108 @@
+//! Telling people. What is to be told is in the outbox, on disk, before it counts as told; sending it comes after.
+
+use std::time::Duration;
+
+use mana_notify::Message as Told;
+use mana_notify::outbox::{Delivery, Effect, Event, Failure, Id, Outbox, What};
+use mana_runtime::lifecycle::Time;
+
+use super::{Message, Supervisor};
+use crate::clock;
+use crate::notifications;
+use crate::secrets::Secrets;
+use crate::store::StoreError;
+
+/// How a message went.
+#[derive(Debug)]
+pub(crate) struct Notified {
+    id: Id,
+    result: Result<(), Failure>,
+}
+
+impl Supervisor {
+    pub(super) fn recall_notifications(&mut self) -> Result<(), StoreError> {
+        self.outbox = Outbox::recall(self.store.deliveries()?);
+        Ok(())
+    }
+
+    /// Tells everybody who wants to know of this. Whether it is on disk; where it is not, it is asked again.
+    pub(super) fn tell_people(&mut self, service: &str, event: &str, message: Told) -> bool {
+        let plan = self.desired.as_ref().map(|desired| &desired.plan);
+        let wanted = plan.into_iter().flat_map(|plan| &plan.notifications);
+        let channels: Vec<String> =
+            wanted.filter(|channel| channel.wants(service, event)).map(|channel| channel.name.clone()).collect();
+        channels.is_empty() || self.step_outbox(What::Queued { message, channels })
+    }
+
+    /// A message was sent, or not.
+    pub(super) fn notified(&mut self, notified: Notified) {
+        let Notified { id, result } = notified;
+        let what = match result {
+            Ok(()) => What::Sent(id),
+            Err(failure) => {
+                tracing::warn!(channel = id.channel, key = id.key, why = failure.why, "a notification was not taken");
+                What::Failed(id, failure)
+            }
+        };
+        self.step_outbox(what);
+    }
+
+    pub(super) fn tick_notifications(&mut self) {
+        self.step_outbox(What::Tick);
+    }
+
+    /// When something is to be sent.
+    pub(super) fn notification_timer(&self) -> Option<Time> {
+        let now_ms = now_ms();
+        let at_ms = self.outbox.timer_ms(now_ms)?;
+        Some(self.clock.now().after(Duration::from_millis(at_ms.saturating_sub(now_ms))))
+    }
+
+    fn step_outbox(&mut self, what: What) -> bool {
+        let new = matches!(what, What::Queued { .. });
+        let mut outbox = self.outbox.clone();
+        let step = outbox.step(&Event { at_ms: now_ms(), chance: clock::chance(), what });
+        if let Err(error) = self.store.keep_deliveries(&step.keep, &step.forget) {
+            Self::complain::<()>(Err(error));
+            // What is new is not told before it is on disk. What was sent was: at worst it is sent again, with its key.
+            if new {
+                return false;
+            }
+        }
+        self.outbox = outbox;
+        for effect in step.effects {
+            match effect {
+                Effect::Send(delivery) => self.send(delivery),
+                Effect::SayGivenUp(delivery) => {
+                    let why = delivery.why.unwrap_or_default();
+                    let text = format!("{} was not told \"{}\": {why}", delivery.channel, delivery.message.title);
+                    tracing::error!(channel = delivery.channel, key = delivery.message.key, why, "given up");
+                    self.note(None, None, "notification", &text);
+                }
+            }
+        }
+        true
+    }
+
+    fn send(&self, delivery: Delivery) {
+        let plan = self.desired.as_ref().map(|desired| &desired.plan);
+        let found = plan.and_then(|plan| plan.notifications.iter().find(|channel| channel.name == delivery.channel));
+        let channel = found.ok_or_else(|| "the manifest has no such channel any more".to_owned()).and_then(|channel| {
+            let secrets = Secrets::load(&self.data).map_err(|error| error.to_string())?;
+            notifications::channel(channel, &secrets)
+        });
+        let mailbox = self.mailbox();
+        tokio::spawn(async move {
+            let result = match channel {
+                Ok(channel) => channel.send(&delivery, now_ms() / 1_000).await,
+                Err(why) => Err(Failure { why, refused: false }),
+            };
+            // The owner is gone only when the process ends.
+            let _ = mailbox.send(Message::Notified(Notified { id: delivery.id(), result })).await;
+        });
+    }
+}
+
+pub(super) fn now_ms() -> u64 {
+    u64::try_from(clock::timestamp().as_millisecond()).unwrap_or(0)
+}
