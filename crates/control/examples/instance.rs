@@ -1,7 +1,8 @@
 //! A small service that can be told to misbehave, for tests.
 //!
 //! Listens on `$PORT`; answers `/` with its id, and obeys `/crash`, `/unready`, `/ready`, `/hang`, `/slow/MILLIS`,
-//! `/take/MIB` and `/print/LINES`; `/work` fails as often as `$FAILS` says. At `/socket` it takes a WebSocket, as far as a test needs one, and says everything back. With the argument `migrate` it appends a line to the file `$MIGRATIONS` and ends, with
+//! `/take/MIB` and `/print/LINES`; `/work` fails as often as `$FAILS` says and takes `$WORK_MILLIS`; `/stream` says something every
+//! tenth of a second, for two seconds. At `/socket` it takes a WebSocket, as far as a test needs one, and says everything back. With the argument `migrate` it appends a line to the file `$MIGRATIONS` and ends, with
 //! code 1 where `$FAIL_MIGRATION` is set. `$CRASH_AT_START` ends it with code 3 at once; `$START_MILLIS` delays its start.
 
 use std::io::Write;
@@ -56,9 +57,19 @@ fn migrate() {
 /// Fails in so many of a hundred cases as `$FAILS` says.
 async fn work() -> StatusCode {
     static ASKED: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    if let Some(millis) = variable("WORK_MILLIS") {
+        tokio::time::sleep(Duration::from_millis(millis.parse().expect("a number"))).await;
+    }
     let percent: u64 = variable("FAILS").map_or(0, |percent| percent.parse().expect("a number"));
     let turn = ASKED.fetch_add(37, Ordering::Relaxed) % 100;
     if turn < percent { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK }
+}
+
+async fn stream() -> Body {
+    Body::from_stream(futures_util::stream::unfold(0, async |said| {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        (said < 20).then(|| (Ok::<_, std::io::Error>(format!("{said}\n")), said + 1))
+    }))
 }
 
 async fn serve() {
@@ -75,6 +86,7 @@ async fn serve() {
         .route("/api/health", get(live))
         .route("/api/health/ready", get(ready))
         .route("/work", get(work))
+        .route("/stream", get(stream))
         .route("/crash", get(async || -> () { std::process::exit(3) }))
         .route("/unready", get(async |State(mood): State<Arc<Mood>>| mood.unready.store(true, Ordering::Relaxed)))
         .route("/ready", get(async |State(mood): State<Arc<Mood>>| mood.unready.store(false, Ordering::Relaxed)))

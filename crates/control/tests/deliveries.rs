@@ -3,109 +3,18 @@
 mod support;
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use mana_control::api::{Deploy, PutBack, RolloutCommand, RolloutView};
-use mana_control::client::ClientError;
+use mana_control::api::{Deploy, PutBack};
 use mana_control::paths;
 use mana_delivery::rollout::{Command, Digest};
 use mana_release::artefact;
-use mana_release::record::Release;
-use mana_release::store::{Attached, Store};
+use mana_release::store::Store;
 
+use support::shop::{
+    PROGRAM, QUICK, SHOP, WARM, command, deploy, reaches, release, release_of, shop, slots, up, version, write_program,
+};
 use support::{Ecosystem, Load, Service, until};
-
-const SHOP: &str = "shop-backend";
-const PROGRAM: &str = "bin/shop";
-
-/// A quick way through all stages.
-const QUICK: &str = "rollout = { canary = [\"20% 2s\"], warm = \"3s\", guard = \"1s\", requests = 20 }";
-/// The new version stays where the window begins.
-const WARM: &str = "rollout = { canary = [], warm = \"1h\", requests = 20 }";
-
-/// The program of a version: the example with a name, and with what is wrong with it.
-fn write_program(folder: &Path, version: &str, wrong: &str) {
-    let path = folder.join(PROGRAM);
-    std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
-    // Another file each time: one that runs is not written to.
-    let fresh = path.with_extension("fresh");
-    let script =
-        format!("#!/bin/sh\nVERSION={version} {wrong} exec {} \"$@\"\n", support::example("instance").display());
-    std::fs::write(&fresh, script).expect("written");
-    std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o755)).expect("set");
-    std::fs::rename(&fresh, &path).expect("renamed");
-}
-
-/// Makes a release, as `mana build` would.
-fn release(ecosystem: &Ecosystem, version: &str, wrong: &str) -> String {
-    release_of(ecosystem, version, version, wrong)
-}
-
-/// A release of a commit whose program says that it is this version.
-fn release_of(ecosystem: &Ecosystem, version: &str, says: &str, wrong: &str) -> String {
-    let source = tempfile::tempdir().expect("folder");
-    write_program(source.path(), says, wrong);
-    let list = artefact::list(source.path(), &[PROGRAM.to_owned()]).expect("listed");
-    let store = Store::new(&paths::releases(&ecosystem.data()), SHOP);
-    let digest = store.add_artefact(&list, source.path()).expect("added");
-    let record = serde_json::json!({
-        "format": 1, "service": SHOP, "version": version, "digest": digest.as_str(), "commit": artefact::Digest::of(version.as_bytes()).as_str()[..40],
-        "dirty": false, "author": "Ada", "message": "a change", "committed_at": "2026-01-01T00:00:00Z",
-        "built_at": "2026-01-01T00:00:00Z", "took_ms": 1, "toolchain": [], "limits": "", "migrations": [],
-        "size_bytes": list.size(), "files": 1, "components": null,
-    });
-    let record: Release = serde_json::from_value(record).expect("a record");
-    store.add(&record, &Attached { sbom: None, log: None }).expect("added");
-    digest.as_str().to_owned()
-}
-
-fn shop(rollout: &str) -> Service {
-    Service::new(SHOP).command(PROGRAM).with(rollout)
-}
-
-/// The version of the manifest's folder serves.
-async fn up(rollout: &str) -> Ecosystem {
-    let mut ecosystem = Ecosystem::start().await;
-    write_program(ecosystem.folder.path(), "v0", "");
-    ecosystem.up(&[shop(rollout)]).await;
-    ecosystem
-}
-
-async fn deploy(ecosystem: &Ecosystem, version: &str) -> RolloutView {
-    let deploy = Deploy {
-        service: SHOP.into(),
-        release: Some(version.into()),
-        by: "ada".into(),
-        supersede: false,
-        pause_at: None,
-        overrides: Vec::new(),
-        key: None,
-    };
-    ecosystem.client().await.deploy(&deploy).await.expect("begun")
-}
-
-async fn reaches(ecosystem: &Ecosystem, number: u64, stages: &[&str]) -> RolloutView {
-    until(&format!("{stages:?}"), async || {
-        let view = ecosystem.client().await.rollout(number).await.expect("known").view;
-        stages.contains(&view.stage.as_str()).then_some(view)
-    })
-    .await
-}
-
-async fn version(ecosystem: &Ecosystem) -> String {
-    ecosystem.get(SHOP, "/env/VERSION").await.expect("an answer").1
-}
-
-/// Who runs, by slot.
-async fn slots(ecosystem: &Ecosystem) -> Vec<(String, String)> {
-    let instances = ecosystem.service(SHOP).await.instances;
-    instances.into_iter().map(|instance| (instance.slot, instance.release)).collect()
-}
-
-async fn command(ecosystem: &Ecosystem, number: u64, by: &str, command: Command) -> Result<RolloutView, ClientError> {
-    ecosystem.client().await.rollout_command(number, &RolloutCommand { by: by.into(), command }).await
-}
 
 #[tokio::test]
 async fn a_release_takes_over_step_by_step_and_no_request_fails() {
@@ -440,5 +349,125 @@ async fn a_release_without_its_program_is_not_the_folders() {
     };
     let refused = ecosystem.client().await.deploy(&nowhere).await.expect_err("there is no such stage");
     assert!(refused.to_string().contains("no stage `migrating`"), "{refused}");
+    ecosystem.down().await;
+}
+
+#[tokio::test]
+async fn many_people_at_the_same_instant_get_one_outcome_and_each_hears_which() {
+    let mut ecosystem = up("rollout = { canary = [], warm = \"1h\", approvers = [\"bob\", \"eve\"] }").await;
+    let digest = release(&ecosystem, "v1", "");
+    let asked = |by: &'static str| Deploy {
+        service: SHOP.into(),
+        release: Some("v1".into()),
+        by: by.into(),
+        supersede: false,
+        pause_at: None,
+        overrides: Vec::new(),
+        key: None,
+    };
+    let client = ecosystem.client().await;
+    let (ada, carl) = (asked("ada"), asked("carl"));
+    let (first, second) = tokio::join!(client.deploy(&ada), client.deploy(&carl));
+    let mut begun = [first.expect("begun"), second.expect("begun")];
+    begun.sort_by_key(|view| view.number);
+    assert_eq!((begun[0].number, begun[1].number), (1, 2), "each has one of its own");
+    reaches(&ecosystem, 1, &["awaiting-approval"]).await;
+    reaches(&ecosystem, 2, &["queued"]).await;
+    // Some say yes and some no: one of them decides, and the others hear that it is decided.
+    let say = |number: usize| {
+        let approve = Command::Approve { digest: Digest(digest.clone()), comment: None };
+        let by = if number.is_multiple_of(2) { "bob" } else { "eve" };
+        command(&ecosystem, 1, by, if number.is_multiple_of(3) { Command::Abort } else { approve })
+    };
+    let answers = futures_util::future::join_all((0..12).map(say)).await;
+    assert!(answers.iter().any(Result::is_ok));
+    for refused in answers.iter().filter_map(|answer| answer.as_ref().err()) {
+        assert!(!refused.to_string().is_empty(), "{refused}");
+    }
+    let view = reaches(&ecosystem, 1, &["aborted", "rolled-back", "window"]).await;
+    // An abort always ends it, before an approval or after it.
+    let view = if view.stage == "window" { reaches(&ecosystem, 1, &["aborted", "rolled-back"]).await } else { view };
+    assert_eq!((view.new.percent, version(&ecosystem).await.as_str()), (0, "v0"));
+    // Then it is the other one's turn, once.
+    reaches(&ecosystem, 2, &["awaiting-approval"]).await;
+    command(&ecosystem, 2, "ada", Command::Abort).await.expect("taken");
+    reaches(&ecosystem, 2, &["aborted"]).await;
+    assert_eq!(ecosystem.client().await.rollouts(Some(SHOP)).await.expect("listed").len(), 2);
+    ecosystem.down().await;
+}
+
+#[tokio::test]
+async fn an_approval_that_nobody_gives_in_time_ends_it() {
+    let rollout = "rollout = { canary = [], warm = \"1h\", approvers = [\"bob\"], approval_expiry = \"1s\" }";
+    let mut ecosystem = up(rollout).await;
+    let digest = release(&ecosystem, "v1", "");
+    let number = deploy(&ecosystem, "v1").await.number;
+    let view = reaches(&ecosystem, number, &["aborted"]).await;
+    assert!(view.why.is_some(), "it says why");
+    let approve = Command::Approve { digest: Digest(digest), comment: None };
+    command(&ecosystem, number, "bob", approve).await.expect_err("too late");
+    assert_eq!((version(&ecosystem).await.as_str(), slots(&ecosystem).await.len()), ("v0", 1));
+    ecosystem.down().await;
+}
+
+#[tokio::test]
+async fn an_approval_runs_out_while_no_control_plane_runs() {
+    let rollout = "rollout = { canary = [], warm = \"1h\", approvers = [\"bob\"], approval_expiry = \"2s\" }";
+    let mut ecosystem = up(rollout).await;
+    release(&ecosystem, "v1", "");
+    let number = deploy(&ecosystem, "v1").await.number;
+    reaches(&ecosystem, number, &["awaiting-approval"]).await;
+    ecosystem.kill_control();
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    ecosystem.start_control().await;
+    reaches(&ecosystem, number, &["aborted"]).await;
+    assert_eq!(version(&ecosystem).await, "v0");
+    ecosystem.down().await;
+}
+
+#[tokio::test]
+async fn a_rollback_while_the_old_version_drains_starts_it_again_and_loses_no_request() {
+    let mut ecosystem =
+        up("rollout = { canary = [], warm = \"1s\", guard = \"1s\", requests = 10, errors = \"20%\" }").await;
+    release(&ecosystem, "v1", "");
+    let load = Load::on(&ecosystem, SHOP, "/work");
+    let port = ecosystem.port(SHOP);
+    // Held by the old version for longer than the window.
+    let slow = tokio::spawn(support::get(port, "/slow/20000"));
+    let number = deploy(&ecosystem, "v1").await.number;
+    reaches(&ecosystem, number, &["decommissioning"]).await;
+    let put_back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: None };
+    ecosystem.client().await.put_back(&put_back).await.expect("taken");
+    reaches(&ecosystem, number, &["rolled-back"]).await;
+    assert_eq!(slow.await.expect("no panic"), Ok((200, "slow".into())));
+    load.end().await;
+    assert_eq!(version(&ecosystem).await, "v0");
+    until("one is left", async || (slots(&ecosystem).await.len() == 1).then_some(())).await;
+    ecosystem.down().await;
+}
+
+#[tokio::test]
+async fn a_journal_that_takes_no_entry_holds_a_rollout_where_it_is_until_it_does() {
+    let mut ecosystem = up(WARM).await;
+    release(&ecosystem, "v1", "");
+    let load = Load::on(&ecosystem, SHOP, "/work");
+    let database = rusqlite::Connection::open(paths::database(&ecosystem.data())).expect("open");
+    database.busy_timeout(Duration::from_secs(5)).expect("set");
+    // An error of SQLite's, as on a full disk.
+    let full = "CREATE TRIGGER full BEFORE INSERT ON rollout_journal WHEN new.number > 3 \
+                BEGIN SELECT RAISE(ABORT, 'disk full'); END";
+    database.execute_batch(full).expect("made");
+    let number = deploy(&ecosystem, "v1").await.number;
+    until("it was tried", async || {
+        let log = std::fs::read_to_string(paths::control_log(&ecosystem.data())).expect("a log");
+        (log.matches("disk full").count() > 2).then_some(())
+    })
+    .await;
+    let view = ecosystem.client().await.rollout(number).await.expect("known").view;
+    assert_eq!((view.new.percent, version(&ecosystem).await.as_str()), (0, "v0"), "{view:#?}");
+    database.execute_batch("DROP TRIGGER full").expect("dropped");
+    reaches(&ecosystem, number, &["window"]).await;
+    load.end().await;
+    assert_eq!(version(&ecosystem).await, "v1");
     ecosystem.down().await;
 }

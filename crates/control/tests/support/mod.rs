@@ -3,6 +3,7 @@
 #![expect(dead_code, reason = "each test file uses its own part")]
 
 pub(crate) mod repository;
+pub(crate) mod shop;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -367,6 +368,11 @@ impl Load {
     }
 
     pub(crate) fn at(port: u16, path: &'static str) -> Self {
+        Self::with_pauses(port, path, Duration::ZERO)
+    }
+
+    /// Leaves the machine time for others.
+    pub(crate) fn with_pauses(port: u16, path: &'static str, pause: Duration) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let tasks = (0..4)
             .map(|_| {
@@ -377,6 +383,9 @@ impl Load {
                         match get(port, path).await {
                             Ok((200, _)) => good += 1,
                             other => bad.push(format!("{other:?}")),
+                        }
+                        if !pause.is_zero() {
+                            tokio::time::sleep(pause).await;
                         }
                     }
                     (good, bad)
