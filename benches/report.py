@@ -11,6 +11,7 @@ import sys
 import tempfile
 from xml.sax.saxutils import escape
 
+import delivery_report
 import edge_report
 from edge_goals import of, settings
 
@@ -135,6 +136,8 @@ def pages(plots):
         parts += [machine(edge), edge_report.section(edge, plots, bars, COLOURS)]
     if system_results:
         parts.append(system(system_results, plots))
+    if delivery := read("delivery"):
+        parts.append(delivery_report.section(delivery))
     readme = (ROOT / "README.md").read_text()
     begin, end = README_MARKS
     if begin not in readme or end not in readme:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All measurements in one run, then docs/BENCHMARKS.md from their results. Takes some thirty-five minutes.
+# All measurements in one run, then docs/BENCHMARKS.md from their results. Takes some eighty minutes.
 # Installs the peers on Debian when missing; elsewhere says what to install.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -24,6 +24,7 @@ fi
 export PATH="$PATH:/usr/sbin"
 
 benches/system/run.py
+benches/delivery/run.py
 benches/edge/run.py
 benches/report.py
 echo "written: docs/BENCHMARKS.md"

@@ -50,6 +50,12 @@ impl Histogram {
         0.0
     }
 
+    /// How many took longer, as exactly as a bucket is narrow.
+    pub(crate) fn above(&self, limit: Duration) -> u64 {
+        let first = u64::try_from(limit.as_nanos()).map_or(BUCKETS, bucket) + 1;
+        self.counts.iter().skip(first).sum()
+    }
+
     pub(crate) fn max_seconds(&self) -> f64 {
         self.max.as_secs_f64()
     }
@@ -79,6 +85,16 @@ mod tests {
             let upper = upper(bucket(nanos));
             assert!(upper >= nanos && upper <= nanos + nanos / SUB, "{nanos} is below {upper}");
         }
+    }
+
+    #[test]
+    fn what_took_longer_is_counted() {
+        let mut histogram = Histogram::default();
+        for millis in [10, 900, 1_100, 5_000] {
+            histogram.record(Duration::from_millis(millis));
+        }
+        assert_eq!(histogram.above(Duration::from_secs(1)), 2);
+        assert_eq!(histogram.above(Duration::from_secs(6)), 0);
     }
 
     #[test]

@@ -21,6 +21,9 @@ const WARM_UP: Duration = Duration::from_millis(500);
 /// What is still on its way after the end has this long.
 const REST: Duration = Duration::from_secs(5);
 
+/// An answer after that came late.
+const LATE: Duration = Duration::from_secs(1);
+
 /// Of sockets looked after in one turn.
 const EVENTS: usize = 256;
 
@@ -217,6 +220,7 @@ pub(crate) fn run(target: &Target, rate: f64) -> Result<Value, Problem> {
         "p99_seconds": load.times.seconds_at(990),
         "p999_seconds": load.times.seconds_at(999),
         "max_seconds": load.times.max_seconds(),
+        "late_answers": load.times.above(LATE),
         "late_p99_seconds": load.late.seconds_at(990),
         "errors": load.errors + unanswered,
         "last_error": load.last_error,

@@ -1,0 +1,48 @@
+"""The part of docs/BENCHMARKS.md about delivery, from benches/results/delivery.json."""
+
+import statistics
+
+METHOD = """\
+`benches/delivery/run.py`: one service, two slots, a real edge and a real control plane, release build. No other engine is measured beside it: those need a cluster, or images
+of programs that this machine does not have."""
+
+
+def p99(times):
+    return sorted(times)[max(0, -(-len(times) * 99 // 100) - 1)]
+
+
+def row(what, measured, goal=""):
+    return f"| {what} | {measured} | {goal} |"
+
+
+def section(results):
+    rounds, switches, back, simulated = (results[name] for name in ("rounds", "switches", "back", "simulated"))
+    lines = ["## Delivery", METHOD, "", "| | measured | goal |", "|---|---|---|"]
+    for kind, load in rounds["loads"].items():
+        what = f"failed, delayed (> 1 s) through {rounds['rounds']} rollouts and {rounds['rounds']} rollbacks, {kind}"
+        lines.append(row(what, f"{load['failed']:,}, {load['delayed']:,} of {load['requests']:,} (slowest {load['slowest_seconds']:.2f} s)", "0"))
+    times = switches["times_s"]
+    what = f"`mana switch`: from its begin to the last new request at the other slot, p50, p99 of {len(times)}"
+    lines.append(row(what, f"{statistics.median(times) * 1e3:.0f} ms, {p99(times) * 1e3:.0f} ms; {switches['failed']} failed", "< 250 ms"))
+    for key, what, goal in (("warm_s", "rollback, the old version warm", "< 1 s"), ("gone_s", "rollback, the old version gone", "< 10 s")):
+        times = back[key]
+        lines.append(row(f"{what}: median of {len(times)}", f"{statistics.median(times):.2f} s (slowest {max(times):.2f} s)", goal))
+    for what, users in results["bad"].items():
+        hit = users["failed"] + users["delayed"]
+        measured = f"{hit / users['requests'] * 1e4:.1f} ({users['failed']} failed, {users['delayed']} late; over after {users['stopped_after_s']:.0f} s)"
+        lines.append(row(f"bad release, {what}: users' failed or late requests per 10,000, 10 % canary", measured, "as few as its share allows"))
+    sample = f"{simulated['canaries']} simulated canaries, {simulated['good']['of_green']:,.0f} requests of the new version"
+    good, bad = simulated["good"], simulated["bad"]
+    lines.append(row(f"good release wrongly stopped (held): {sample}", f"{good['stopped']} % ({good['held']} %)", "< 1 %"))
+    lines.append(row(f"bad release (1 %, the old one 0.5 %) passed: {sample}", f"{bad['passed']} %", "< 5 %"))
+    for death in results["deaths"]:
+        what = f"control plane killed (`kill -9`) before and after every journal entry of {death['what']}, debug build"
+        lines.append(row(what, f"{death['kills']} of {death['kills']} ended well; 0 of {death['requests']:,} requests failed", "all; 0 failed"))
+    lines.append(row("reducer, steps/s", f"{simulated['steps_per_second']:,.0f}", "≥ 1 M"))
+    lines.append(row(f"replay of a year ({simulated['year_rollouts']:,} rollouts)", f"{simulated['replay_s']:.2f} s", "seconds"))
+    lines += [
+        "",
+        f"Load: {rounds['asked_per_second']:,} requests/s, {results['share']:.0%} of the {rounds['capacity']:,.0f} that wrk gets through, half of it HTTP/1.1 and half HTTP/2, and 16 streams beside "
+        "it (answers of two seconds; delayed: a second without a part). The new version begins with 10 % for ten seconds, behind the gate.",
+    ]
+    return "\n".join(lines)
