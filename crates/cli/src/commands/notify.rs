@@ -25,6 +25,7 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     /// Sends a test message and says how it went
+    #[command(after_long_help = "Examples:\n  mana notify test\n  mana -e production notify test ops")]
     Test {
         /// Through which channel [default: all]
         name: Option<String>,

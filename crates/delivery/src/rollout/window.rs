@@ -158,7 +158,7 @@ impl State {
             Verdict::Pass => self.begin_guard(),
             _ if over => self.begin_guard(),
             Verdict::NoData | Verdict::Inconclusive => self.fill_up(guard, reading.as_ref()),
-            _ => {}
+            Verdict::Environment => {}
         }
         self.window_over();
     }
