@@ -67,7 +67,7 @@ async fn a_webhook_that_is_down_gets_each_message_once_when_it_is_back_though_th
     ecosystem.start_control().await;
     // Longer than the wait after which anything would be sent again.
     tokio::time::sleep(Duration::from_secs(6)).await;
-    let taken = taken.lock().expect("no panic");
+    let taken = taken.lock().expect("no panic").clone();
     assert!(taken.values().all(|bodies| bodies.len() == 1), "each once: {taken:#?}");
     let mut events: Vec<&str> =
         taken.values().flatten().map(|body| body["facts"]["event"].as_str().expect("text")).collect();
@@ -77,7 +77,6 @@ async fn a_webhook_that_is_down_gets_each_message_once_when_it_is_back_though_th
     assert_eq!(last["title"], "shop-backend v1 was aborted; it had no traffic (development)");
     let text = last["text"].as_str().expect("text");
     assert!(text.contains("`mana rollout show 1`"), "{text}");
-    drop(taken);
     ecosystem.down().await;
 }
 
