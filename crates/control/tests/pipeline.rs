@@ -204,3 +204,27 @@ async fn a_service_that_nobody_asks_is_judged_by_its_smoke_tests() {
     assert!(looks.iter().all(|look| look.reading.green.requests >= 30), "{looks:#?}");
     repository.down().await;
 }
+
+#[tokio::test]
+async fn releases_beyond_what_is_kept_go_with_the_version_that_is_stopped() {
+    let repository = Repository::new("").await;
+    let text = fs::read_to_string(repository.folder().join("mana.toml")).expect("read");
+    let text = text
+        .replace("advisories = []", "advisories = []\nkeep = 1")
+        .replace("warm = \"1h\", requests = 1 }", "warm = \"1s\", guard = \"1s\", requests = 1, staging = false }");
+    repository.write("mana.toml", &text);
+    let load = support::Load::at(repository.port, "/work");
+    for version in ["v2", "v3", "v4", "v5"] {
+        repository.write("version", version);
+        repository.commit(version);
+        repository.git(&["tag", version]);
+        up(&repository.production).await;
+        let begun = repository.deploy(None).await.expect("begun");
+        repository.reaches(begun.number, &["done"]).await;
+    }
+    load.end().await;
+    let store = mana_release::store::Store::new(&mana_control::paths::releases(&repository.production.data()), SHOP);
+    let left: Vec<String> = store.all().expect("read").into_iter().map(|release| release.version).collect();
+    assert_eq!(left, ["v5", "v4", "v3"], "what serves, and what the last rollouts could go back to");
+    repository.down().await;
+}

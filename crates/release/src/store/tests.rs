@@ -104,13 +104,21 @@ fn what_is_removed_leaves_nothing_and_what_is_in_use_stays() {
     // As if a build had been killed while it copied.
     fs::create_dir_all(place.store.folder.join(ARTEFACTS).join(".new-1/root/x")).expect("made");
     fs::create_dir_all(place.store.folder.join(".new-2")).expect("made");
+    fs::create_dir_all(place.store.folder.join(".new-3")).expect("made");
+    fs::create_dir_all(place.store.folder.join(ARTEFACTS).join("arriving")).expect("made");
+    let long_ago = std::time::SystemTime::UNIX_EPOCH;
+    for old in [place.store.folder.join(ARTEFACTS).join(".new-1"), place.store.folder.join(".new-2")] {
+        File::open(old).and_then(|folder| folder.set_modified(long_ago)).expect("set");
+    }
     let in_use = BTreeSet::from([all[0].digest.as_str().to_owned()]);
     assert_eq!(place.store.collect(2, &in_use).expect("collected"), [all[1].id()]);
     let left: Vec<String> = place.store.all().expect("read").iter().map(Release::id).collect();
     assert_eq!(left, [all[3].id(), all[2].id(), all[0].id()]);
     let artefacts = names(&place.store.folder.join(ARTEFACTS)).expect("read");
-    assert_eq!(artefacts.len(), 3, "{artefacts:?}");
-    assert!(names(&place.store.folder).expect("read").iter().all(|name| !name.starts_with('.')));
+    assert_eq!((artefacts.len(), artefacts.contains(&"arriving".to_owned())), (4, true), "{artefacts:?}");
+    let unfinished = |name: &&String| name.starts_with('.');
+    let left = names(&place.store.folder).expect("read");
+    assert_eq!(left.iter().filter(unfinished).collect::<Vec<_>>(), [".new-3"], "what is on its way stays");
     for release in place.store.all().expect("read") {
         place.store.verify(&release).expect("intact");
     }

@@ -64,8 +64,7 @@ impl Supervisor {
                 self.note(Some(&service), None, "rollout", &text);
                 Some(Outcome::Done)
             }
-            // Releases beyond what is kept are removed when the next one is built.
-            Effect::RetireRelease { .. } => Some(Outcome::Done),
+            Effect::RetireRelease { .. } => self.retire(id, intent),
             Effect::RunCheck { .. } => self.run_checks(id),
             Effect::Build { .. } => self.build(id, intent),
             Effect::DeployStaging { release } => self.deploy_staging(id, intent, release),
@@ -335,6 +334,28 @@ impl Supervisor {
                 Err(ClientError::Refused(refusal)) if refusal.status == NOT_FOUND => Found::Forgotten,
                 Err(error) => Found::Outcome(Outcome::Unknown { reason: error.to_string() }),
             }
+        });
+        None
+    }
+
+    /// Removes the releases beyond what is kept; none that something runs, that a rollout brings, or that may be gone back to.
+    fn retire(&mut self, id: RolloutId, intent: &Intent) -> Option<Outcome> {
+        let service = self.rollouts.known.get(&id)?.service.clone();
+        let plan = self.desired.as_ref()?.plan.clone();
+        let in_use = match self.store.releases_in_use() {
+            Ok(in_use) => in_use,
+            Err(error) => return Some(Outcome::Failed { reason: error.to_string() }),
+        };
+        self.work(id, intent.key.n, async move {
+            let removed = tokio::task::spawn_blocking(move || releases::collect(&plan, &service, &in_use)).await;
+            Found::Outcome(match removed {
+                Ok(Ok(removed)) => {
+                    tracing::info!(rollout = id.0, ?removed, "old releases");
+                    Outcome::Done
+                }
+                Ok(Err(error)) => Outcome::Failed { reason: error.in_full() },
+                Err(error) => Outcome::Failed { reason: error.to_string() },
+            })
         });
         None
     }
