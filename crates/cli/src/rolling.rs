@@ -109,7 +109,7 @@ impl Screen {
     async fn pass_over(&mut self, client: &Client, number: u64, context: &Context) -> Result<(), Failure> {
         loop {
             let piece = self.piece(client, number, context).await?;
-            if piece.events.is_empty() {
+            if piece.next == self.next {
                 return Ok(());
             }
             self.next = piece.next;
@@ -131,7 +131,7 @@ impl Screen {
     async fn hear(&mut self, client: &Client, number: u64, context: &Context) -> Result<(), Failure> {
         for _ in 0..MOST_PIECES {
             let piece = self.piece(client, number, context).await?;
-            if piece.events.is_empty() {
+            if piece.next == self.next {
                 break;
             }
             self.next = piece.next;
@@ -204,7 +204,7 @@ fn end(view: &RolloutView, to_the_end: bool) -> Option<Exit> {
         "rolled-back" => Some(Exit::RolledBack),
         "aborted" | "superseded" => Some(Exit::Failed),
         _ if !view.waits_for.is_empty() => Some(Exit::Waiting),
-        "window" if !to_the_end && view.new.percent == 100 => Some(Exit::Ok),
+        "window" | "decommissioning" if !to_the_end && view.new.percent == 100 => Some(Exit::Ok),
         _ => None,
     }
 }

@@ -20,6 +20,8 @@ use crate::{paths, slot};
 /// Longest time the edge lets requests finish when it is stopped. Short, since nothing accepts new ones meanwhile.
 pub(crate) const EDGE_DRAIN: Duration = Duration::from_secs(5);
 
+/// The slowest call at the operators' door.
+const SLOWEST_CALL: Duration = Duration::from_mins(15);
 /// What the route of the operators' door is called.
 const DOOR: &str = "ops";
 
@@ -195,7 +197,12 @@ pub(crate) fn door(host: &str, id: &str, port: u16) -> Route {
         path: "/".to_owned(),
         target: Target::Slots(vec![Slot { name: DOOR.to_owned(), release, weight: 100, instances: vec![instance] }]),
         response_headers: BTreeMap::new(),
-        limits: RouteLimits { max_body_bytes: MOST_BUNDLE_BYTES, ..RouteLimits::default() },
+        limits: RouteLimits {
+            max_body_bytes: MOST_BUNDLE_BYTES,
+            // Smoke tests take their time, and a release is compared with its digest before it is answered for.
+            response_timeout_ms: millis(SLOWEST_CALL),
+            ..RouteLimits::default()
+        },
         policies: Policies {
             security_headers: true,
             rate_limits: vec![RateLimit {

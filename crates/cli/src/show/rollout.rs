@@ -54,18 +54,18 @@ pub(crate) fn figures(view: &RolloutView) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    #[test]
-    fn a_line_says_where_it_is_who_gets_what_and_why() {
+    /// A canary of a tenth.
+    pub(in crate::show) fn sample() -> RolloutView {
         let slot = |slot: &str, version: &str, percent| SlotView {
             slot: slot.into(),
             version: Some(version.into()),
             digest: None,
             percent,
         };
-        let view = RolloutView {
+        RolloutView {
             number: 17,
             service: "chat-backend".into(),
             version: "v1.6.0".into(),
@@ -81,7 +81,12 @@ mod tests {
             why: None,
             look: None,
             steps: Vec::new(),
-        };
+        }
+    }
+
+    #[test]
+    fn a_line_says_where_it_is_who_gets_what_and_why() {
+        let view = sample();
         assert_eq!(line(&view, Style::PLAIN), "chat-backend v1.6.0 canary  blue v1.5.2 90 % | green v1.6.0 10 %");
         let held = RolloutView {
             stage: "held".into(),

@@ -17,11 +17,11 @@ pub(crate) fn lines(view: &RolloutView, said: &[String], style: Style, width: Op
     for one in &view.steps {
         lines.push(step(one, longest, view, style));
         if one.state == StepState::Now {
-            lines.extend(details(view, style));
+            lines.extend(details(view, style, width));
         }
     }
     if let Some(why) = &view.why {
-        lines.push(format!("  {}", style.paint(Tone::Bad, why)));
+        lines.push(style.paint(Tone::Bad, &cut(&format!("  {why}"), width)));
     }
     lines.extend(said.iter().map(|line| cut(line, width)));
     lines
@@ -53,25 +53,26 @@ fn step(step: &StepView, longest: usize, view: &RolloutView, style: Style) -> St
 }
 
 /// Who gets what, what the gate saw, and who is waited for.
-fn details(view: &RolloutView, style: Style) -> Vec<String> {
+fn details(view: &RolloutView, style: Style, width: Option<usize>) -> Vec<String> {
     let mut lines = Vec::new();
+    let line = |tone, text: &str| style.paint(tone, &cut(&format!("    {text}"), width));
     if view.old.version.is_some() && (view.new.percent > 0 || view.stage == "canary") {
-        lines.push(format!("    {}", rollout::shares(view)));
+        lines.push(cut(&format!("    {}", rollout::shares(view)), width));
     }
     if let Some(look) = view.look.as_ref().filter(|_| matches!(view.stage.as_str(), "canary" | "window" | "held")) {
-        lines.push(format!("    {}", style.paint(Tone::Faint, &rollout::figures(view).unwrap_or_default())));
+        lines.push(line(Tone::Faint, &rollout::figures(view).unwrap_or_default()));
         lines.extend(look.judgement.findings.iter().map(|finding| {
-            let text = format!("    {} {:.4} against {:.4}", finding.figure, finding.value, finding.limit);
-            style.paint(if finding.met { Tone::Faint } else { Tone::Bad }, &text)
+            let text = format!("{} {:.4} against {:.4}", finding.figure, finding.value, finding.limit);
+            line(if finding.met { Tone::Faint } else { Tone::Bad }, &text)
         }));
     }
     if !view.waits_for.is_empty() {
-        lines.push(format!("    {}", style.paint(Tone::Care, &format!("waits for {}", view.waits_for.join(", ")))));
+        lines.push(line(Tone::Care, &format!("waits for {}", view.waits_for.join(", "))));
     }
     lines
 }
 
-/// What does not fit would move everything after it. Lines that are painted are short.
+/// A line that wraps would be two of what is redrawn. Cut before it is painted: colours have no width.
 fn cut(line: &str, width: Option<usize>) -> String {
     let Some(width) = width else { return line.to_owned() };
     match line.char_indices().nth(width.saturating_sub(1)) {
@@ -82,35 +83,14 @@ fn cut(line: &str, width: Option<usize>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use mana_control::api::SlotView;
-
     use super::*;
+    use crate::show::rollout::tests::sample;
 
     #[test]
     fn a_rollout_is_a_picture() {
-        let slot = |slot: &str, version: &str, percent| SlotView {
-            slot: slot.into(),
-            version: Some(version.into()),
-            digest: None,
-            percent,
-        };
         let step =
             |stage: &str, state, took_ms, expected_ms| StepView { stage: stage.into(), state, took_ms, expected_ms };
         let view = RolloutView {
-            number: 17,
-            service: "chat-backend".into(),
-            version: "v1.6.0".into(),
-            stage: "canary".into(),
-            about: String::new(),
-            attempt: 1,
-            over: false,
-            started_by: "ada".into(),
-            begun_at: "2026-01-01T00:00:00Z".into(),
-            old: slot("blue", "v1.5.2", 90),
-            new: slot("green", "v1.6.0", 10),
-            waits_for: vec![],
-            why: None,
-            look: None,
             steps: vec![
                 step("checking", StepState::Over, Some(12_300), Some(10_000)),
                 step("building", StepState::Over, Some(100_000), None),
@@ -118,6 +98,7 @@ mod tests {
                 step("cutting-over", StepState::Ahead, None, None),
                 step("window", StepState::Ahead, None, Some(3_600_000)),
             ],
+            ..sample()
         };
         let said = ["build │ a line that is longer than the screen".to_owned()];
         insta::assert_snapshot!(lines(&view, &said, Style::PLAIN, Some(30)).join("\n"));

@@ -17,6 +17,7 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{post, put};
 use tokio::net::TcpListener;
+use tower::limit::ConcurrencyLimitLayer;
 
 use crate::api::Scope;
 use crate::clock;
@@ -26,6 +27,8 @@ use access::Access;
 pub(crate) use push::Watched;
 
 const API: &str = "/api";
+/// Others wait.
+const PUSHES_AT_ONCE: usize = 2;
 
 /// Answers until the process ends.
 pub(crate) async fn serve(listener: TcpListener, app: App) -> std::io::Result<()> {
@@ -35,7 +38,8 @@ pub(crate) async fn serve(listener: TcpListener, app: App) -> std::io::Result<()
     let api = api.layer(middleware::from_fn_with_state(app.clone(), admit));
     let door = Router::new()
         .nest(API, api)
-        .route("/hooks/push", post(push::pushed))
+        // What strangers send is held in memory until its signature was looked at.
+        .route("/hooks/push", post(push::pushed).layer(ConcurrencyLimitLayer::new(PUSHES_AT_ONCE)))
         .layer(DefaultBodyLimit::max(push::MAX_BYTES))
         .fallback(async || Refused(problem(404, "there is nothing here", String::new())))
         .with_state(app);

@@ -39,7 +39,6 @@ impl Repository {
              [services.{SHOP}]\ncommand = \"out/shop\"\nport = {port}\n\
              [services.{SHOP}.build]\ncommand = \"./make.sh\"\n\
              [services.{SHOP}.staging]\nport = {staging_port}\n\
-             rollout = {{ canary = [], warm = \"1s\", guard = \"1s\", requests = 1 }}\n\
              [services.{SHOP}.production]\nrollout = {{ canary = [], warm = \"1h\", requests = 1 }}\n{more}\n"
         );
         let repository = Self { production, staging: None, port, listen, staging_listen };

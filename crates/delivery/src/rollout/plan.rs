@@ -73,7 +73,7 @@ pub struct Approval {
 /// The time in which blue stays ready to take everything back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warm {
-    /// How long at least.
+    /// How long at least; not at all: blue is stopped after the cutover, and a rollback starts it again.
     pub window: Duration,
     /// The gate judges windows of this length, one after the other: errors late in a long window must not drown in the good
     /// requests before them. One that ends after `window` has to pass before blue goes.
@@ -137,7 +137,8 @@ impl Plan {
             Stage::AwaitingApproval => self.approval.is_some(),
             // Without a blue there is nothing to compare with, nothing to keep warm and nothing to stop.
             Stage::Canary => replaces && !self.canary.is_empty(),
-            Stage::Window | Stage::Decommissioning => replaces,
+            Stage::Window => replaces && !self.warm.window.is_zero(),
+            Stage::Decommissioning => replaces,
             Stage::GreenStarting | Stage::Verifying | Stage::CuttingOver | Stage::Done => true,
             _ => false,
         }

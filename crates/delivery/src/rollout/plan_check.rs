@@ -73,10 +73,10 @@ impl Plan {
         if self.canary.iter().any(|step| step.window.is_zero()) {
             return Err(PlanError::Empty("a canary step"));
         }
-        if self.warm.guard.is_zero() {
+        if self.warm.guard.is_zero() && !self.warm.window.is_zero() {
             return Err(PlanError::Empty("the window that the gate judges after the cutover"));
         }
-        if self.warm.guard > self.warm.window {
+        if self.warm.guard > self.warm.window && !self.warm.window.is_zero() {
             return Err(PlanError::GuardTooLong);
         }
         let optional = [Stage::Building, Stage::Scanning, Stage::Staging, Stage::Smoking, Stage::Migrating];
@@ -94,7 +94,7 @@ impl Plan {
 mod tests {
     use std::{collections::BTreeSet, time::Duration};
 
-    use super::super::{CanaryStep, Digest, Operator, Percent};
+    use super::super::{CanaryStep, Digest, Operator, Percent, Warm};
     use super::*;
 
     fn check(change: impl FnOnce(&mut Plan), message: &str) {
@@ -117,6 +117,9 @@ mod tests {
         check(|plan| plan.canary = vec![step(0, 60)], "canary step 1 sends 0 %");
         check(|plan| plan.canary = vec![step(5, 0)], "a canary step lasts no time at all");
         check(|plan| plan.warm.guard = Duration::ZERO, "after the cutover lasts no time at all");
+        let none = Warm { window: Duration::ZERO, ..Warm::default() };
+        let plan = Plan { warm: none, ..Plan::new("v2", Digest("d".into()), Operator("ada".into())) };
+        assert_eq!((plan.check(), plan.has(Stage::Window, true)), (Ok(()), false));
         check(|plan| plan.warm.window = Duration::from_mins(9), "make `window` at least as long as `guard`");
         check(|plan| plan.checks = vec![String::new(); 33], "there are 33 checks, and at most 32 are possible");
         check(|plan| plan.stages = BTreeSet::from([Stage::Canary]), "`canary` is no stage that a plan adds");

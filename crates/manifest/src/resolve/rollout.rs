@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::document::{RolloutTable, Spanned, Text};
-use crate::plan::{Approval, CanaryStep, Rollout};
+use crate::plan::{Approval, CanaryStep, Environment, Rollout};
 use crate::problem::Problem;
 
 const DEFAULT_STEP: CanaryStep = CanaryStep { percent: 10, window: Duration::from_mins(10) };
@@ -18,9 +18,12 @@ const DEFAULT_EXPIRY: Duration = Duration::from_hours(24);
 /// Longest of these times.
 const MAX: Duration = Duration::from_hours(30 * 24);
 
-pub(super) fn resolve(table: &RolloutTable, problems: &mut Vec<Problem>) -> Rollout {
+/// Where nobody is harmed, nobody has to wait: what nothing is said of has a canary and a warm window in production only.
+pub(super) fn resolve(table: &RolloutTable, environment: Environment, problems: &mut Vec<Problem>) -> Rollout {
+    let careful = environment == Environment::Production;
     let canary = match &table.canary {
-        None => vec![DEFAULT_STEP],
+        None if careful => vec![DEFAULT_STEP],
+        None => Vec::new(),
         Some(steps) => steps.iter().filter_map(|step| crate::units::step(&step.value)).map(CanaryStep::from).collect(),
     };
     if let Some(steps) = &table.canary {
@@ -28,7 +31,10 @@ pub(super) fn resolve(table: &RolloutTable, problems: &mut Vec<Problem>) -> Roll
     }
     let mut time =
         |name: &str, said: &Option<Spanned<Duration>>, default| bounded(name, said.as_ref(), default, problems);
-    let warm = time("warm", &table.warm, DEFAULT_WARM);
+    // No time at all is a length here, and nowhere else.
+    let said = table.warm.as_ref().map(|warm| warm.value);
+    let none = said.map_or(!careful, |warm| warm.is_zero());
+    let warm = if none { Duration::ZERO } else { time("warm", &table.warm, DEFAULT_WARM) };
     let approval = table.approvers.as_ref().map(|approvers| Approval {
         approvers: approvers.iter().map(|name| name.value.clone()).collect(),
         starter_may_approve: table.starter_may_approve.as_ref().is_some_and(|may| may.value),

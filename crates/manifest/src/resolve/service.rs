@@ -124,7 +124,10 @@ pub(super) fn resolve(candidate: &Candidate, context: &Context, problems: &mut V
         secrets,
         build: releases::build(candidate, problems),
         limits: limits(keys, problems),
-        rollout: Rollout { staging: through_staging(candidate, context), ..rollout::resolve(&keys.rollout, problems) },
+        rollout: Rollout {
+            staging: through_staging(candidate, context),
+            ..rollout::resolve(&keys.rollout, context.setting.environment, problems)
+        },
         smoke: smoke::resolve(candidate, context, problems),
         access: access::resolve(keys, problems),
     }

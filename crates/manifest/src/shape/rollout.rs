@@ -7,9 +7,13 @@ pub(super) const ROLLOUT: &[Key] = &[
     key(
         "canary",
         Shape::List(&Shape::Step),
-        "Shares of the traffic that the new version has before it gets all, and how long it is watched with each; [\"10% 10m\"] where absent, [] for none.",
+        "Shares of the traffic that the new version has before it gets all, and how long it is watched with each; where absent [\"10% 10m\"] in production and none elsewhere; [] for none.",
     ),
-    key("warm", Shape::Duration, "How long the old version stays ready to take everything back; 1h where absent."),
+    key(
+        "warm",
+        Shape::Duration,
+        "How long the old version stays ready to take everything back; where absent 1h in production and \"0s\", not at all, elsewhere.",
+    ),
     key(
         "guard",
         Shape::Duration,

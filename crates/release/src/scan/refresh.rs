@@ -1,7 +1,7 @@
 //! Advisories that are kept in a git repository elsewhere.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -27,7 +27,8 @@ async fn refresh_at(url: &str, folder: &Path, now: Timestamp) -> Result<(), GitE
     }
     let start = |error| GitError::Start(error);
     fs::create_dir_all(folder).map_err(start)?;
-    let git = Git::of(folder);
+    // By name: git looks for a repository in the folders above where it finds none, and the data folder lies in somebody's.
+    let git = Git::of(folder).with("GIT_DIR", PathBuf::from(".git"));
     git.text(&["init", "--quiet"]).await?;
     git.text(&[
         "fetch",
@@ -53,6 +54,20 @@ fn fetched(folder: &Path) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn the_repository_around_it_is_never_meant() {
+        let place = tempfile::tempdir().expect("folder");
+        let around = Git::of(place.path());
+        around.text(&["init", "-q"]).await.expect("a repository");
+        let here = place.path().join("data/advisories");
+        fs::create_dir_all(&here).expect("made");
+        fs::write(here.join(".git"), "neither a repository nor the way to one").expect("written");
+        let before = fs::read_to_string(place.path().join(".git/HEAD")).expect("read");
+        refresh(&format!("file://{}", place.path().display()), &here).await.expect_err("it is broken");
+        assert_eq!(fs::read_to_string(place.path().join(".git/HEAD")).expect("read"), before);
+        assert!(!place.path().join(".git/FETCH_HEAD").exists(), "nothing was fetched into it");
+    }
 
     #[tokio::test]
     async fn what_was_changed_there_is_here_after_a_while() {

@@ -197,7 +197,7 @@ async fn through(
 fn ended(view: &RolloutView, release: &Release, there: &There) -> Option<Result<(), Stopped>> {
     let serves = view.new.percent == 100 && view.new.digest.as_ref() == Some(&release.digest.0);
     match view.stage.as_str() {
-        "done" | "window" if serves => Some(Ok(())),
+        "done" | "window" | "decommissioning" if serves => Some(Ok(())),
         _ if view.over => {
             let why = view.why.clone().unwrap_or_else(|| view.about.clone());
             let (number, place) = (view.number, there.place());
