@@ -90,8 +90,7 @@ impl Context {
 
     fn elsewhere(&self, url: &str) -> Result<Client, Failure> {
         let usage = |what: String, help: &str| Failure::Usage { what, help: help.to_owned() };
-        let local = ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"];
-        if !url.starts_with("https://") && !local.iter().any(|local| url.starts_with(local)) {
+        if !mana_manifest::keeps_secrets(url) {
             return Err(usage(
                 format!("{url} would show the token to whoever listens"),
                 "write an https:// address, such as https://ops.example.com",

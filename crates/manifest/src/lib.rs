@@ -37,6 +37,7 @@ use std::sync::Arc;
 
 use plan::{Environment, Plan};
 
+pub use names::keeps_secrets;
 pub use problem::{Problem, Problems, Severity};
 pub use render::text as render;
 pub use schema::schema;

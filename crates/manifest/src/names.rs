@@ -84,9 +84,54 @@ pub(crate) fn is_header(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(good)
 }
 
+/// Whether what is sent to this URL is read by nobody on the way: over TLS, or without leaving the machine.
+pub fn keeps_secrets(url: &str) -> bool {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    // A name before an @ is no host, though it looks like one.
+    if authority.is_empty() || authority.contains('@') {
+        return false;
+    }
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    let here = ["127.0.0.1", "localhost", "[::1]"].contains(&host) || host.ends_with(".localhost");
+    scheme == "https" || (scheme == "http" && here)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_goes_over_tls_or_stays_on_the_machine() {
+        for good in [
+            "https://ops.example.com",
+            "https://ops.example.com:8443/x",
+            "http://127.0.0.1:8080",
+            "http://localhost",
+            "http://[::1]:80/",
+            "http://[::1]",
+            "http://ops.localhost:8080",
+        ] {
+            assert!(keeps_secrets(good), "{good}");
+        }
+        for bad in [
+            "http://ops.example.com",
+            "http://localhost:80@evil.example",
+            "https://a@b",
+            "http://localhost.evil.example",
+            "http://127.0.0.1.evil.example",
+            "http://evil.example\\localhost",
+            "ftp://localhost",
+            "https://",
+            "localhost:80",
+            "",
+        ] {
+            assert!(!keeps_secrets(bad), "{bad}");
+        }
+    }
 
     #[test]
     fn paths_stay_inside() {

@@ -2,6 +2,7 @@
 
 use super::service::{Context, filled};
 use crate::document::EnvironmentTable;
+use crate::names;
 use crate::plan::{Environment, Ops, Server, Value};
 use crate::problem::Problem;
 
@@ -42,8 +43,7 @@ pub(super) fn staging_server(context: &Context, problems: &mut Vec<Problem>) -> 
     let EnvironmentTable { server, server_token, .. } = context.document.environments.get(&Environment::Staging)?;
     let url = server.as_ref()?;
     // A token must not go over an open wire; on the machine itself there is none.
-    let local = ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"];
-    if !url.value.starts_with("https://") && !local.iter().any(|local| url.value.starts_with(local)) {
+    if !names::keeps_secrets(&url.value) {
         let problem = Problem::error(url.span.clone(), format!("staging's server is \"{}\"", url.value));
         problems.push(problem.help("write an https:// address, such as \"https://ops.staging.example.com\""));
     }
