@@ -105,15 +105,16 @@ impl Schema {
     async fn check(&self) -> Result<Option<String>, String> {
         let check = async {
             match self.migrations.state(&self.database).await.map_err(|error| error.to_string())? {
-                State::Matches { version } => {
+                // Ahead: a newer version has brought it on while this one still serves, which it may only do in ways that this one bears.
+                state @ (State::Matches { version } | State::Ahead { version }) => {
                     let query = format!("SELECT 1 FROM {} LIMIT 1", self.table);
                     let statement = Statement::from_string(self.database.engine(), query);
                     self.database.query_one_raw(statement).await.map_err(|error| error.to_string())?;
-                    Ok(Some(format!("schema {version}")))
+                    let ahead = if matches!(state, State::Ahead { .. }) { ", ahead of this program" } else { "" };
+                    Ok(Some(format!("schema {version}{ahead}")))
                 }
                 State::Empty => Err("the schema is empty: run `migrate`".to_owned()),
                 State::Behind { pending } => Err(format!("{pending} migrations are pending: run `migrate`")),
-                State::Ahead { version } => Err(format!("the schema is ahead of this program (at {version})")),
                 State::Changed { version } => Err(format!("migration {version} ran with another text")),
             }
         };

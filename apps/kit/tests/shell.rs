@@ -93,9 +93,9 @@ async fn metrics_count_by_route_and_status() {
     }
 }
 
-async fn ready(database: &Database) -> (StatusCode, Value) {
+async fn ready(database: &Database, migrations: Migrations) -> (StatusCode, Value) {
     let service = Service::new(routes())
-        .database(database.clone(), MIGRATIONS, "things")
+        .database(database.clone(), migrations, "things")
         .dependency("elsewhere", || async { Err("it is away".to_owned()) })
         .dependency("silent", std::future::pending);
     let service = Running::start(service.into_router()).await;
@@ -107,7 +107,7 @@ async fn readiness_follows_the_schema(store: Store) {
     let test = TestDatabase::create(store).await;
     let database = test.connect().await;
     assert_eq!(MIGRATIONS.state(&database).await.unwrap(), State::Empty);
-    let (status, body) = ready(&database).await;
+    let (status, body) = ready(&database, MIGRATIONS).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(body["database"]["detail"].as_str().unwrap().contains("empty"), "{body}");
 
@@ -117,7 +117,10 @@ async fn readiness_follows_the_schema(store: Store) {
     assert_eq!(MIGRATIONS.run(&database).await.unwrap(), [2]);
     assert_eq!(MIGRATIONS.run(&database).await.unwrap(), Vec::<i64>::new());
     assert_eq!(first.state(&database).await.unwrap(), State::Ahead { version: 2 });
-    let (status, body) = ready(&database).await;
+    let (status, body) = ready(&database, first).await;
+    assert_eq!(status, StatusCode::OK, "a newer version brings the schema on while this one serves: {body}");
+    assert_eq!(body["database"]["detail"], "schema 2, ahead of this program");
+    let (status, body) = ready(&database, MIGRATIONS).await;
     assert_eq!(status, StatusCode::OK, "a dependency that is away does not take readiness down: {body}");
     assert_eq!(
         body["dependencies"][0],
@@ -129,7 +132,11 @@ async fn readiness_follows_the_schema(store: Store) {
     assert!(silent["detail"].as_str().unwrap().contains("no answer within"), "{silent}");
 
     database.execute_unprepared("DROP TABLE things").await.unwrap();
-    assert_eq!(ready(&database).await.0, StatusCode::SERVICE_UNAVAILABLE, "the version matches, but the table is gone");
+    assert_eq!(
+        ready(&database, MIGRATIONS).await.0,
+        StatusCode::SERVICE_UNAVAILABLE,
+        "the version matches, but the table is gone"
+    );
 }
 
 #[tokio::test]
