@@ -95,6 +95,8 @@ pub(crate) enum Program {
         /// Secrets without which it is not started.
         secrets: Vec<String>,
     },
+    /// A folder whose files the edge gives out: there is nothing to run.
+    Folder(PathBuf),
 }
 
 /// A slot of a service that should run.
@@ -127,7 +129,15 @@ impl Wanted {
             Program::Service { command, .. } => {
                 !command.migrate.is_empty() && self.migrated.as_ref() != Some(&self.version.spec)
             }
-            Program::Edge(_) => false,
+            Program::Edge(_) | Program::Folder(_) => false,
+        }
+    }
+
+    /// The folder, where it is one.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        match &self.program {
+            Program::Folder(folder) => Some(folder),
+            Program::Edge(_) | Program::Service { .. } => None,
         }
     }
 }
@@ -136,7 +146,7 @@ impl Wanted {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Desired {
     pub(crate) plan: Plan,
-    /// The edge first, then the services that are programs, in start order.
+    /// The edge first, then the services in start order; those that are folders have no instances.
     pub(crate) wanted: Vec<Wanted>,
 }
 
@@ -170,12 +180,19 @@ impl Desired {
                     wanted.version = row.version.clone();
                 }
                 wanted.migrated.clone_from(&row.migrated);
+                // A manifest that names another folder means the next release: the one that serves is served from where it was.
+                if let Program::Folder(folder) = &mut wanted.program
+                    && let Some(was) = row.folder.as_ref().filter(|_| wanted.release.is_some())
+                    && !folder.is_dir()
+                {
+                    folder.clone_from(was);
+                }
             }
         }
         desired
     }
 
-    /// What a slot runs from now on; without weight where nothing ran there. `None` where the plan has no such program.
+    /// What a slot runs from now on; without weight where nothing ran there. `None` where the plan has no such service.
     pub(crate) fn deploy(
         &mut self,
         service: &str,
@@ -206,6 +223,7 @@ impl Desired {
             migrated: wanted.migrated.clone(),
             weight: wanted.weight,
             release: wanted.release.clone(),
+            folder: wanted.folder().map(Path::to_owned),
         };
         self.wanted.iter().map(|wanted| ((wanted.name.clone(), wanted.slot), row(wanted))).collect()
     }
@@ -225,7 +243,7 @@ impl Desired {
     }
 }
 
-/// What a slot of a service should run, without weight. `None`: the service is a folder.
+/// What a slot of a service should run, without weight. `None`: the release's digest is none.
 fn wanted(
     plan: &Plan,
     service: &plan::Service,
@@ -235,34 +253,47 @@ fn wanted(
 ) -> Option<Wanted> {
     let run = match &release {
         None => service.run.clone(),
-        Some(release) => {
-            let root = releases::root(plan, &service.name, &release.digest.0)?;
-            let mut run = releases::moved(&service.run, plan, &root);
-            // What is not in the release must not be made good by what is in the folder: then it does not start, and says why.
-            if let Run::Command(command) = &mut run {
-                let of_folder = |path: &Path| path.starts_with(&plan.root) && !path.starts_with(&root);
-                let program = command.argv.first().map(PathBuf::from).unwrap_or_default();
-                if !root.is_dir() || of_folder(&program) || of_folder(&command.cwd) {
-                    command.cwd.clone_from(&plan.data);
-                    command.argv =
-                        vec![root.join("what-the-manifest-names-is-not-in-this-release").display().to_string()];
-                }
-            }
-            run
+        Some(release) => of_release(&service.run, plan, &releases::root(plan, &service.name, &release.digest.0)?),
+    };
+    let (spec, count, facts, program) = match run {
+        Run::Command(command) => {
+            let (spec, count, facts) = (spec(&command, secrets), command.instances, facts(service, &command, plan));
+            (spec, count, facts, Program::Service { command: Box::new(command), secrets: service.secrets.clone() })
+        }
+        Run::Static { folder, .. } => {
+            (digest(&serde_json::json!({ "folder": folder })), 0, Facts::default(), Program::Folder(folder))
         }
     };
-    let Run::Command(command) = run else { return None };
     Some(Wanted {
         name: service.name.clone(),
         slot,
         weight: 0,
-        version: Version { spec: spec(&command, secrets), revision: 0 },
-        count: command.instances,
-        facts: facts(service, &command, plan),
-        program: Program::Service { command: Box::new(command), secrets: service.secrets.clone() },
+        version: Version { spec, revision: 0 },
+        count,
+        facts,
+        program,
         migrated: None,
         release,
     })
+}
+
+/// What runs of a release. What is not in it must not be made good by what is in the manifest's folder: then it does not start, and says why.
+fn of_release(run: &Run, plan: &Plan, root: &Path) -> Run {
+    let mut run = releases::moved(run, plan, root);
+    let missing = root.join("what-the-manifest-names-is-not-in-this-release");
+    let of_manifest = |path: &Path| path.starts_with(&plan.root) && !path.starts_with(root);
+    match &mut run {
+        Run::Command(command) => {
+            let program = command.argv.first().map(PathBuf::from).unwrap_or_default();
+            if !root.is_dir() || of_manifest(&program) || of_manifest(&command.cwd) {
+                command.cwd.clone_from(&plan.data);
+                command.argv = vec![missing.display().to_string()];
+            }
+        }
+        Run::Static { folder, .. } if of_manifest(folder) => *folder = missing,
+        Run::Static { .. } => {}
+    }
+    run
 }
 
 fn edge(argv: &[String]) -> Wanted {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mana_delivery::rollout::LEASE;
@@ -49,6 +50,8 @@ pub(crate) struct Deployed {
     pub(crate) leased: bool,
     /// Its instances that take traffic.
     pub(crate) ready: Vec<Ready>,
+    /// What it is, where it is no program.
+    pub(crate) folder: Option<PathBuf>,
 }
 
 /// The snapshot of this moment. Its generation is 0: whoever puts it gives it one.
@@ -74,7 +77,8 @@ pub(crate) fn build(plan: &Plan, deployed: &BTreeMap<String, Vec<Deployed>>) -> 
                 Target::Slots(deployed.iter().filter(|_| serves).map(|deployed| slot(command, deployed)).collect())
             }
             Run::Static { folder, not_found } => {
-                Target::Static(StaticSite { root: folder.clone(), not_found: not_found.clone() })
+                let deployed = deployed.get(&service.name).map_or(&[][..], Vec::as_slice);
+                Target::Static(site(folder, not_found.clone(), deployed))
             }
         };
         let leased = deployed.get(&service.name).into_iter().flatten();
@@ -97,6 +101,14 @@ pub(crate) fn build(plan: &Plan, deployed: &BTreeMap<String, Vec<Deployed>>) -> 
         traces: plan.traces.clone().map(|endpoint| Traces { endpoint, ratio: 1.0 }),
         ..Snapshot::default()
     }
+}
+
+/// The version that serves, with what only the other one has beside it.
+fn site(folder: &Path, not_found: Option<String>, deployed: &[Deployed]) -> StaticSite {
+    let serves = deployed.iter().max_by_key(|deployed| deployed.weight);
+    let root = serves.and_then(|deployed| deployed.folder.as_deref()).unwrap_or(folder);
+    let other = deployed.iter().filter_map(|deployed| deployed.folder.as_deref()).find(|other| *other != root);
+    StaticSite { root: root.to_owned(), not_found, beside: other.map(Path::to_owned) }
 }
 
 /// Where certificates come from. What an authority issued lies in the data folder.
@@ -264,8 +276,6 @@ pub(crate) fn routed(snapshot: &Snapshot) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use mana_manifest::{Facts, Manifest, Overrides};
 
     use super::*;
@@ -333,7 +343,8 @@ mod tests {
         let ready = Ready { id: "shop-backend-1".into(), port: 20_000, release: "r".into() };
         let manifest = Manifest::parse(Path::new("/srv/shop/mana.toml"), &format!("{MANIFEST}{more}")).expect("TOML");
         let plan = manifest.plan(&Overrides::default(), &Facts::assumed()).expect("a plan");
-        let deployed = Deployed { slot: slot::Slot::Blue, weight: 100, leased: false, ready: vec![ready] };
+        let deployed =
+            Deployed { slot: slot::Slot::Blue, weight: 100, leased: false, ready: vec![ready], folder: None };
         let snapshot = build(&plan, &BTreeMap::from([("shop-backend".to_owned(), vec![deployed])]));
         let Target::Slots(slots) = &snapshot.routes[0].target else { panic!("{snapshot:?}") };
         assert_eq!(slots[0].instances[0].protocol, Protocol::H2c);

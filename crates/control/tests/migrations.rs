@@ -4,7 +4,7 @@ mod support;
 
 use std::fs;
 
-use mana_control::api::{Deploy, RolloutView};
+use mana_control::api::{Deploy, PutBack, RolloutView};
 use mana_control::paths;
 use mana_delivery::migration::Override;
 use support::repository::{Repository, SHOP, up};
@@ -79,6 +79,54 @@ async fn what_the_running_version_bears_goes_through_and_what_breaks_it_starts_n
 
 fn promote() -> mana_control::api::RolloutCommand {
     mana_control::api::RolloutCommand { by: "ada".into(), command: mana_delivery::rollout::Command::Promote }
+}
+
+#[tokio::test]
+async fn a_version_from_before_comes_back_without_migrating_and_is_not_deployed_as_if_it_were_new() {
+    let repository = shop().await;
+    let ran = repository.folder().join(".mana/ran");
+    let text = fs::read_to_string(repository.folder().join("mana.toml")).expect("read");
+    let text = text
+        .replace(
+            "database = \"shop\"",
+            &format!("database = \"shop\"\nenv = {{ MIGRATIONS = {:?} }}", ran.display().to_string()),
+        )
+        .replace("warm = \"1h\", requests = 1, staging", "warm = \"0s\", requests = 1, staging");
+    repository.write("mana.toml", &text);
+    for (version, migration) in [("v2", "0002_mail"), ("v3", "0003_phone"), ("v4", "0004_town")] {
+        let column = &migration[5..];
+        repository.write(&format!("sql/{migration}.sql"), &format!("ALTER TABLE people ADD COLUMN {column} TEXT;\n"));
+        repository.write("version", version);
+        repository.commit(version);
+        repository.git(&["tag", version]);
+        up(&repository.production).await;
+        let begun = deploy(&repository, Vec::new()).await;
+        repository.reaches(begun.number, &["done"]).await;
+    }
+    let migrated = || fs::read_to_string(&ran).expect("read").lines().count();
+    let before = migrated();
+    let client = repository.production.client().await;
+    let back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: Some("v2".into()) };
+    let back = client.put_back(&back).await.expect("begun");
+    repository.reaches(back.number, &["done"]).await;
+    assert_eq!((repository.version().await.as_str(), migrated()), ("v2", before));
+    // From there forward again: what the newer one has has run, and is read again as if it had not.
+    let forward = Deploy {
+        service: SHOP.into(),
+        release: Some("v4".into()),
+        by: "ada".into(),
+        supersede: false,
+        pause_at: None,
+        overrides: Vec::new(),
+        key: None,
+    };
+    let begun = client.deploy(&forward).await.expect("begun");
+    repository.reaches(begun.number, &["done"]).await;
+    assert_eq!((repository.version().await.as_str(), migrated()), ("v4", before + 1));
+    let older = client.deploy(&Deploy { release: Some("v3".into()), ..forward }).await.expect("begun");
+    let refused = repository.reaches(older.number, &["aborted"]).await;
+    assert!(refused.why.as_ref().is_some_and(|why| why.contains("it is an older release")), "{refused:#?}");
+    repository.down().await;
 }
 
 #[tokio::test]

@@ -246,8 +246,8 @@ impl Compiler<'_> {
     }
 
     fn site(&mut self, at: At<'_>, site: &snapshot::StaticSite) -> Site {
-        if !site.root.is_absolute() {
-            self.problem(at, format!("root `{}` must be an absolute path", site.root.display()));
+        for root in [&site.root].into_iter().chain(&site.beside).filter(|root| !root.is_absolute()) {
+            self.problem(at, format!("root `{}` must be an absolute path", root.display()));
         }
         if let Some(page) = &site.not_found {
             let inside = Path::new(page).components().all(|part| matches!(part, Component::Normal(_)));
@@ -258,7 +258,7 @@ impl Compiler<'_> {
                 );
             }
         }
-        Site { root: site.root.clone(), not_found: site.not_found.clone() }
+        Site { root: site.root.clone(), not_found: site.not_found.clone(), beside: site.beside.clone() }
     }
 
     fn redirect(&mut self, at: At<'_>, redirect: &snapshot::Redirect) -> Redirect {

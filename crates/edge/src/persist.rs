@@ -17,6 +17,7 @@ pub(crate) fn load(path: &Path) -> Result<Snapshot, Error> {
     for route in &mut snapshot.routes {
         if let Target::Static(site) = &mut route.target {
             site.root = folder.join(&site.root);
+            site.beside = site.beside.as_ref().map(|beside| folder.join(beside));
         }
     }
     if let Some(tls) = &mut snapshot.tls {

@@ -256,6 +256,10 @@ pub struct StaticSite {
     /// File below `root` answered with 404 where a path does not exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_found: Option<String>,
+    /// The folder of another version: what is not in `root` is looked for there, but no pages. Whoever opened a page before one version
+    /// took over from the other still gets that page's scripts and pictures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<PathBuf>,
 }
 
 /// Certificates, and what goes with them.

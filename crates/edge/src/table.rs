@@ -119,6 +119,7 @@ pub(crate) struct Slot {
 pub(crate) struct Site {
     pub(crate) root: PathBuf,
     pub(crate) not_found: Option<String>,
+    pub(crate) beside: Option<PathBuf>,
 }
 
 #[derive(Debug)]

@@ -2,11 +2,7 @@
 
 use std::net::SocketAddr;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::rt::TokioIo;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::net::TcpStream;
 
 use super::Answer;
 
@@ -14,7 +10,9 @@ use super::Answer;
 const MAX_BODY_BYTES: usize = 4 << 20;
 
 pub(super) struct Request<'a> {
+    /// Where the edge accepts it, and whether with TLS.
     pub(super) address: SocketAddr,
+    pub(super) tls: bool,
     pub(super) host: &'a str,
     pub(super) method: &'a str,
     pub(super) path: &'a str,
@@ -23,31 +21,42 @@ pub(super) struct Request<'a> {
 }
 
 pub(super) async fn ask(request: &Request<'_>) -> Result<Answer, String> {
-    let stream = TcpStream::connect(request.address).await;
-    let stream = stream.map_err(|error| format!("cannot connect to {}: {error}", request.address))?;
-    let failed = |error: hyper::Error| format!("the request failed: {error}");
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
-    // Its errors come with the answer.
-    let connection = tokio::spawn(connection);
-    let mut builder = hyper::Request::builder().method(request.method).uri(request.path).header("host", request.host);
+    let failed = |error: reqwest::Error| format!("the request failed: {}", in_full(&error.without_url()));
+    // The listener is our own; what its certificates are worth is watched elsewhere, and a new host may still wait for its first one.
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .danger_accept_invalid_certs(true)
+        .resolve(request.host, request.address)
+        .build()
+        .map_err(failed)?;
+    let scheme = if request.tls { "https" } else { "http" };
+    let url = format!("{scheme}://{}:{}{}", request.host, request.address.port(), request.path);
+    let method = request.method.parse().map_err(|_| format!("`{}` is no method", request.method))?;
+    let mut asked = client.request(method, url);
     for (name, value) in &request.headers {
-        builder = builder.header(*name, value.expose_secret());
+        asked = asked.header(*name, value.expose_secret());
     }
-    let is_typed = request.headers.iter().any(|(name, _)| *name == "content-type");
-    if request.body.is_some() && !is_typed {
-        builder = builder.header("content-type", "application/json");
+    if let Some(body) = &request.body {
+        if !request.headers.iter().any(|(name, _)| *name == "content-type") {
+            asked = asked.header("content-type", "application/json");
+        }
+        asked = asked.body(body.expose_secret().to_owned());
     }
-    let body = request.body.as_ref().map(|body| Bytes::copy_from_slice(body.expose_secret().as_bytes()));
-    let asked = builder.body(Full::new(body.unwrap_or_default())).map_err(|_| "it cannot be sent as it stands")?;
-    let answer = sender.send_request(asked).await.map_err(failed)?;
-    let (head, body) = answer.into_parts();
-    let body =
-        Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(|error| format!("its answer broke off: {error}"))?;
-    connection.abort();
-    let text = |value: &hyper::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    Ok(Answer {
-        status: head.status.as_u16(),
-        headers: head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect(),
-        body: body.to_bytes().to_vec(),
-    })
+    let mut answer = asked.send().await.map_err(failed)?;
+    let mut body = Vec::new();
+    while let Some(piece) = answer.chunk().await.map_err(failed)? {
+        if body.len() + piece.len() > MAX_BODY_BYTES {
+            return Err(format!("its answer is larger than {MAX_BODY_BYTES} bytes"));
+        }
+        body.extend_from_slice(&piece);
+    }
+    let text = |value: &reqwest::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let headers = answer.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
+    Ok(Answer { status: answer.status().as_u16(), headers, body })
+}
+
+fn in_full(error: &reqwest::Error) -> String {
+    let behind = std::iter::successors(std::error::Error::source(error), |error| error.source());
+    behind.fold(error.to_string(), |text, error| format!("{text}: {error}"))
 }

@@ -27,8 +27,9 @@ pub(crate) struct Test {
     pub(crate) name: String,
     /// It only asks.
     pub(crate) repeatable: bool,
-    /// Where the edge accepts it, and the host that is meant.
+    /// Where the edge accepts it, whether with TLS, and the host that is meant.
     pub(crate) address: SocketAddr,
+    pub(crate) tls: bool,
     pub(crate) host: String,
     pub(crate) method: String,
     pub(crate) path: String,
@@ -102,6 +103,7 @@ async fn one(test: &Test, saved: &mut BTreeMap<String, String>) -> Result<(), St
     let reveal = |text: &SecretString| SecretString::from(filled(text.expose_secret(), saved));
     let request = ask::Request {
         address: test.address,
+        tls: test.tls,
         host: &test.host,
         method: &test.method,
         path: &filled(&test.path, saved),

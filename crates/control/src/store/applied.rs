@@ -1,6 +1,7 @@
 //! What was applied, and what each slot of each service should therefore run.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use mana_delivery::rollout::Release;
 use rusqlite::types::Type;
@@ -33,6 +34,8 @@ pub(crate) struct SlotRow {
     pub(crate) weight: u8,
     /// What it runs; `None`: the manifest's folder itself.
     pub(crate) release: Option<Release>,
+    /// Where its files are, if it is no program. A path that is no text is not remembered.
+    pub(crate) folder: Option<PathBuf>,
 }
 
 impl Store {
@@ -87,14 +90,15 @@ impl Store {
 
     pub(crate) fn slots(&self) -> Result<Slots, StoreError> {
         let read = || -> rusqlite::Result<Slots> {
-            let query = "SELECT service, slot, spec, revision, migrated, weight, release FROM slots";
+            let query = "SELECT service, slot, spec, revision, migrated, weight, release, folder FROM slots";
             let mut query = self.db.prepare(query)?;
             let rows = query.query_map([], |row| {
                 let version = Version { spec: row.get(2)?, revision: row.get(3)? };
                 let release = row.get::<_, Option<String>>(6)?.map(|text| serde_json::from_str(&text)).transpose();
                 let release =
                     release.map_err(|error| rusqlite::Error::FromSqlConversionFailure(6, Type::Text, error.into()))?;
-                let slot = SlotRow { version, migrated: row.get(4)?, weight: row.get(5)?, release };
+                let folder = row.get::<_, Option<String>>(7)?.map(PathBuf::from);
+                let slot = SlotRow { version, migrated: row.get(4)?, weight: row.get(5)?, release, folder };
                 Ok(((row.get(0)?, row.get(1)?), slot))
             })?;
             rows.collect()
@@ -136,13 +140,14 @@ impl Store {
 }
 
 fn write(db: &Transaction<'_>, slots: &Slots) -> rusqlite::Result<()> {
-    for ((service, slot), SlotRow { version, migrated, weight, release }) in slots {
+    for ((service, slot), SlotRow { version, migrated, weight, release, folder }) in slots {
         let release = release.as_ref().map(serde_json::to_string).transpose();
         let release = release.map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+        let folder = folder.as_deref().and_then(Path::to_str);
         db.execute(
-            "INSERT INTO slots (service, slot, spec, revision, migrated, weight, release)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            params![service, slot, version.spec, version.revision, migrated, weight, release],
+            "INSERT INTO slots (service, slot, spec, revision, migrated, weight, release, folder)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            params![service, slot, version.spec, version.revision, migrated, weight, release, folder],
         )?;
     }
     Ok(())
@@ -168,10 +173,11 @@ mod tests {
             migrated: None,
             weight: 100,
             release: None,
+            folder: None,
         };
         let key = |service: &str, slot| (service.to_owned(), slot);
         let release = Release { version: "v4".into(), digest: Digest("d".into()) };
-        let green = SlotRow { weight: 0, release: Some(release), ..row("4") };
+        let green = SlotRow { weight: 0, release: Some(release), folder: Some("/srv/site".into()), ..row("4") };
         let first = Slots::from([
             (key("a", Slot::Blue), row("1")),
             (key("b", Slot::Blue), row("2")),
@@ -191,6 +197,7 @@ mod tests {
             migrated: Some("3".into()),
             weight: 100,
             release: None,
+            folder: None,
         };
         let expected = Slots::from([(key("b", Slot::Blue), changed), (key("b", Slot::Green), green)]);
         assert_eq!(store.slots().expect("read"), expected);

@@ -134,6 +134,10 @@ pub(super) const STEPS: &[&str] = &[
         PRIMARY KEY (channel, key)
     ) STRICT;
 ",
+    "
+    -- The folder that a slot's files come from, where it is no program.
+    ALTER TABLE slots ADD COLUMN folder TEXT;
+",
 ];
 
 pub(super) fn bring_up_to_date(db: &mut Connection) -> Result<(), StoreError> {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use mana_delivery::rollout::Command;
-use mana_manifest::plan::{self, Plan, Run};
+use mana_manifest::plan::Plan;
 use mana_runtime::lifecycle::{Phase, What};
 use mana_runtime::ports::Ports;
 use secrecy::ExposeSecret;
@@ -192,11 +192,9 @@ impl Supervisor {
             )));
         }
         for (rollout, service) in self.rollouts.under_way() {
-            let is_program =
-                |planned: &&plan::Service| planned.name == service && matches!(planned.run, Run::Command(_));
-            if plan.services.iter().find(is_program).is_none() {
+            if !plan.services.iter().any(|planned| planned.name == service) {
                 return Err(conflict(format!(
-                    "rollout {rollout} of {service} is under way, and the manifest has no such program any more; \
+                    "rollout {rollout} of {service} is under way, and the manifest has no such service any more; \
                      wait for its end, or `mana rollout abort {rollout}`"
                 )));
             }
@@ -298,8 +296,12 @@ impl Supervisor {
         // What serves, where both slots run.
         let wanted = desired.slots(service).max_by_key(|wanted| wanted.weight);
         let wanted = wanted.ok_or_else(|| unknown_service(service, desired))?;
-        let Program::Service { command, secrets } = &wanted.program else {
-            return Err(conflict(format!("{EDGE} has no commands of its own; `mana edge --help` tells about it")));
+        let (command, secrets) = match &wanted.program {
+            Program::Service { command, secrets } => (command, secrets),
+            Program::Folder(_) => return Err(conflict(format!("{service} is a folder; there is nothing to run"))),
+            Program::Edge(_) => {
+                return Err(conflict(format!("{EDGE} has no commands of its own; `mana edge --help` tells about it")));
+            }
         };
         let environment = self.environment(command, secrets, 0).map_err(|refusal| match refusal {
             NotStarted::Refused(why) | NotStarted::Later(why) => conflict(why),

@@ -91,6 +91,15 @@ impl EdgeLink {
         }
     }
 
+    /// The folder that a route's files come from, as the edge said.
+    pub(super) fn folder(&self, route: &str) -> Option<&Path> {
+        let route = self.acknowledged.as_ref()?.routes.iter().find(|known| known.name == route)?;
+        match &route.target {
+            Target::Static(site) => Some(&site.root),
+            Target::Slots(_) | Target::Redirect(_) => None,
+        }
+    }
+
     /// The edge may serve something else by now: it is told again.
     pub(super) fn doubt(&mut self) {
         self.acknowledged = None;

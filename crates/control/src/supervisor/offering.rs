@@ -1,6 +1,7 @@
 //! What the edge should serve at this moment, and offering it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use mana_edge::admin;
 use mana_edge::snapshot::Snapshot;
@@ -17,8 +18,13 @@ impl Supervisor {
         let mut deployed: BTreeMap<String, Vec<Deployed>> = BTreeMap::new();
         for wanted in desired.wanted.iter().filter(|wanted| wanted.name != EDGE) {
             let leased = self.rollouts.leased(&wanted.name) == Some(wanted.slot);
-            let deployment =
-                Deployed { slot: wanted.slot, weight: wanted.weight, leased, ready: self.ready_in(wanted) };
+            let deployment = Deployed {
+                slot: wanted.slot,
+                weight: wanted.weight,
+                leased,
+                ready: self.ready_in(wanted),
+                folder: wanted.folder().map(Path::to_owned),
+            };
             deployed.entry(wanted.name.clone()).or_default().push(deployment);
         }
         let mut wanted = snapshot::build(&desired.plan, &deployed);

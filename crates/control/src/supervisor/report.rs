@@ -6,7 +6,7 @@ use mana_runtime::logs;
 use super::Supervisor;
 use super::place::Place;
 use crate::api::{InstanceStatus, ServiceState, ServiceStatus, Status};
-use crate::desired::EDGE;
+use crate::desired::{EDGE, Wanted};
 use crate::judge::{Judgement, Summary, judge};
 use crate::progress::{Failure, Report};
 use crate::reconcile;
@@ -51,6 +51,9 @@ impl Supervisor {
     fn judgement(&self, service: &str) -> Judgement {
         let planned = self.planned(service);
         if let Some(Service { run: Run::Static { folder, .. }, .. }) = planned {
+            let served =
+                self.desired.iter().flat_map(|desired| desired.slots(service)).max_by_key(|wanted| wanted.weight);
+            let folder = served.and_then(Wanted::folder).unwrap_or(folder);
             return self.judge_folder(folder.is_dir(), &folder.display().to_string());
         }
         let now = self.clock.now();

@@ -83,6 +83,7 @@ impl Supervisor {
         let id = clock::instance_id(&place.service);
         let log_file = place.log_file.clone();
         let (spec, port) = match &wanted.program {
+            Program::Folder(_) => return Err(NotStarted::Refused("it is a folder; there is nothing to start".into())),
             Program::Edge(argv) => {
                 let mut argv = argv.clone();
                 let (config, socket) = (paths::edge_snapshot(&self.data), paths::edge_socket(&self.data));

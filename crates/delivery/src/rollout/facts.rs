@@ -5,8 +5,9 @@ use super::{Facts, Health, Percent, Phase, Slot, Stage, State};
 impl State {
     pub(super) fn seen(&mut self, slot: Slot, health: &Health) {
         match (slot, health) {
-            // It is being stopped: a probe that still answers says nothing for later.
+            // It is being stopped, or was: a probe that still answers says nothing for later.
             (slot, Health::Ready) if self.stops() == Some(slot) => {}
+            (Slot::Blue, Health::Ready) if self.stage() == Stage::Done => {}
             (Slot::Blue, Health::Ready) => self.blue_ready |= self.blue.is_some(),
             (Slot::Green, Health::Ready) => self.green_ready |= self.green_started,
             (Slot::Green, Health::Lost(why)) if std::mem::take(&mut self.green_ready) => self.green_lost(why),

@@ -21,6 +21,12 @@ pub struct Plan {
     /// The commit that is checked and built; `None`: what lies in the folder, or there is nothing to check or build.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
+    /// It brings back what has served here. The schema is that of a newer version, which it has to bear: it never migrates.
+    #[serde(default)]
+    pub backwards: bool,
+    /// Its requests are not counted by slot, as those of a folder: there is no canary, and what follows the cutover is watched by probes alone.
+    #[serde(default)]
+    pub uncounted: bool,
     /// Statements of its migrations that run although the guard refuses them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub overrides: Vec<Override>,
@@ -111,6 +117,8 @@ impl Plan {
             version: version.into(),
             digest: Some(digest),
             commit: None,
+            backwards: false,
+            uncounted: false,
             overrides: Vec::new(),
             started_by,
             on_call: Vec::new(),

@@ -34,6 +34,11 @@ pub enum PlanError {
     )]
     GuardTooLong,
     /// See the message.
+    #[error(
+        "a canary is judged by what the edge counts of it, and here it counts nothing by slot: take the canary away"
+    )]
+    Uncounted,
+    /// See the message.
     #[error("there are {count} {what}, and at most {MOST_IN_A_LIST} are possible")]
     TooMany {
         /// Of what.
@@ -72,6 +77,9 @@ impl Plan {
         }
         if self.canary.iter().any(|step| step.window.is_zero()) {
             return Err(PlanError::Empty("a canary step"));
+        }
+        if self.uncounted && !self.canary.is_empty() {
+            return Err(PlanError::Uncounted);
         }
         if self.warm.guard.is_zero() && !self.warm.window.is_zero() {
             return Err(PlanError::Empty("the window that the gate judges after the cutover"));
@@ -116,6 +124,7 @@ mod tests {
         check(|plan| plan.canary = vec![step(100, 60)], "100 % is the cutover, which comes by itself");
         check(|plan| plan.canary = vec![step(0, 60)], "canary step 1 sends 0 %");
         check(|plan| plan.canary = vec![step(5, 0)], "a canary step lasts no time at all");
+        check(|plan| plan.uncounted = true, "take the canary away");
         check(|plan| plan.warm.guard = Duration::ZERO, "after the cutover lasts no time at all");
         let none = Warm { window: Duration::ZERO, ..Warm::default() };
         let plan = Plan { warm: none, ..Plan::new("v2", Digest("d".into()), Operator("ada".into())) };

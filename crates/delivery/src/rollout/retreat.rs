@@ -142,6 +142,8 @@ impl State {
         let stage = self.stage();
         if stage == Stage::Reviving && self.retreat.as_ref().is_some_and(|retreat| retreat.after_done) {
             self.retreat = None;
+            // Whatever came up in its place is not what may be gone back to, and is stopped.
+            self.blue_ready = false;
             self.phase = Phase::Done;
             return self.tell(Headline::RollbackImpossible, Some(why), false);
         }

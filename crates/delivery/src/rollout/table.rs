@@ -164,6 +164,7 @@ pub const TABLE: &[Row] = &[
     row(&[Window], &[On::NoVerdict], &[Stay], &[SmokeTraffic], "no data though a guard is over, where configured"),
     row(&[Window], &[On::Tick], &[Stay], &[Measure, Notify], "a look is due; a person is asked"),
     row(&[Window], &[On::Pass, On::Promote], &[Next], &[], "pass: its time is over; promote: asked"),
+    row(&[Window], &[On::Tick], &[Next], &[], "its time is over, and requests are not counted by slot"),
     row(&[Window], &[On::Switch], &[Stay], &[EnsureWeights], "the slot is ready"),
     row(&[Window], &[On::Fail], &[Back, Stay], &[Notify], "stay: a breach asks"),
     row(&[Window], &[On::Lost], &[Back, Stay], &[EnsureRunning, Notify], "back: what serves; stay: blue, warm"),

@@ -1,7 +1,8 @@
 //! The time after the cutover: green serves, blue is kept ready to take everything back with one change of weights.
 //!
 //! The gate judges windows of [`Warm::guard`](super::Warm::guard), one after the other. It ends with
-//! the first pass after its time is over; without one a person is asked, and blue stays.
+//! the first pass after its time is over; without one a person is asked, and blue stays. Where requests are not counted by slot there is no gate:
+//! a green that is lost goes back all the same.
 
 use super::canary::COUNTED;
 use super::look::out_of_time;
@@ -17,7 +18,7 @@ impl State {
         self.phase = Phase::Window(Window {
             live: Slot::Green,
             until: now.after(warm.window),
-            guard_from: Some(now),
+            guard_from: self.counts_from(),
             look_at: now.after(LOOK_EVERY),
             asked: false,
         });
@@ -97,11 +98,15 @@ impl State {
     }
 
     fn begin_guard(&mut self) {
-        let now = self.clock.now();
+        let (now, from) = (self.clock.now(), self.counts_from());
         if let Some(window) = self.window() {
-            window.guard_from = Some(now);
+            window.guard_from = from;
             window.look_at = now.after(LOOK_EVERY);
         }
+    }
+
+    fn counts_from(&self) -> Option<Elapsed> {
+        (!self.plan.uncounted).then(|| self.clock.now())
     }
 
     pub(super) fn window_tick(&mut self) {
@@ -131,6 +136,8 @@ impl State {
         let Some(window) = self.window().copied().filter(|window| window.until <= now) else { return };
         if window.live == Slot::Blue {
             self.fail("blue served when the window ended".to_owned(), false);
+        } else if self.plan.uncounted {
+            self.advance(Stage::Window);
         } else if self.asks_at(&window).is_some_and(|at| at <= now) {
             self.ask("its time is over and no window has passed the gate since".to_owned(), false);
         }

@@ -48,6 +48,9 @@ pub(crate) fn serve(site: &Site, below: &str, parts: &Parts, kept: &Kept) -> Res
         Fault::FilesUnreadable
     })?;
     let Some(name) = path::file_name(below) else { return not_found(site, &folder, parts) };
+    if let Some(answer) = of_other_version(site, &folder, &name, parts, kept)? {
+        return Ok(answer);
+    }
     match find(&folder, &name)? {
         // A file has nothing below it, and links in it would lead elsewhere than its author meant.
         Some(Found::File(_)) if parts.uri.path().ends_with('/') => not_found(site, &folder, parts),
@@ -61,6 +64,30 @@ pub(crate) fn serve(site: &Site, below: &str, parts: &Parts, kept: &Kept) -> Res
             }
         }
         None => not_found(site, &folder, parts),
+    }
+}
+
+/// What only the version beside this one has.
+fn of_other_version(
+    site: &Site,
+    folder: &Folder,
+    name: &Path,
+    parts: &Parts,
+    kept: &Kept,
+) -> Result<Option<Response<Body>>, Fault> {
+    let Some(beside) = &site.beside else { return Ok(None) };
+    // A page that this version does not have any more is gone.
+    if negotiate::is_page(name) || parts.uri.path().ends_with('/') || find(folder, name)?.is_some() {
+        return Ok(None);
+    }
+    let opened = kept
+        .folder(beside)
+        .map_err(|error| tracing::warn!(root = %beside.display(), %error, "the folder of the version beside"));
+    // Without it, it is as if there were no other version.
+    let Ok(other) = opened else { return Ok(None) };
+    match find(&other, name)? {
+        Some(Found::File(document)) => send(&other, name, &document, parts).map(Some),
+        Some(Found::Folder) | None => Ok(None),
     }
 }
 

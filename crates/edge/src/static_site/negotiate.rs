@@ -54,6 +54,11 @@ pub(super) fn content_type(name: &Path) -> HeaderValue {
     HeaderValue::try_from(format!("{guess}; charset=utf-8")).unwrap_or_else(|_| HeaderValue::from_static(guess))
 }
 
+/// Whether a person opens it by its address, as far as its name tells: a name without an ending leads to a page, too.
+pub(super) fn is_page(name: &Path) -> bool {
+    name.extension().is_none() || mime_guess::from_path(name).first_raw() == Some("text/html")
+}
+
 /// Types that are compressed, when a site is built or on their way; their answers depend on `Accept-Encoding`.
 pub(super) fn is_compressible(name: &Path) -> bool {
     mime_guess::from_path(name).first_raw().is_some_and(|guess| compress::fits(guess.as_bytes()))

@@ -214,7 +214,7 @@ async fn a_missing_page_has_the_sites_own_words_or_the_edges() {
     assert_eq!(ask(&edge, "/missing", "").await.title(), "No such page");
     drop(edge);
     let root = folder.path().join("public");
-    let target = Target::Static(StaticSite { root, not_found: Some("404.html".into()) });
+    let target = Target::Static(StaticSite { root, not_found: Some("404.html".into()), beside: None });
     let edge = TestEdge::start(&snapshot(vec![route("site", target)]));
     for path in ["/missing", "/sub/missing.js", "/.env"] {
         let answer = ask(&edge, path, "").await;
@@ -277,4 +277,30 @@ async fn a_file_that_no_handle_is_free_for_is_not_said_to_be_missing() {
     assert_eq!((answer.status, answer.title().as_str()), (503, "Files unreadable"));
     limit(1_024);
     assert_eq!(client.ask(ask).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_only_the_version_beside_has_is_given_out_but_for_its_pages() {
+    let (now, other) = (folder(), tempfile::tempdir().unwrap());
+    for (name, content) in
+        [("app.js", "of the other"), ("old.js", "old"), ("old.html", "old"), ("old", "old"), (".env", "S=1")]
+    {
+        std::fs::write(other.path().join(name), content).unwrap();
+    }
+    std::fs::create_dir(other.path().join("assets")).unwrap();
+    std::fs::write(other.path().join("assets/index.html"), "old").unwrap();
+    let root = now.path().join("public");
+    let target = |beside: &Path| {
+        Target::Static(StaticSite { root: root.clone(), not_found: None, beside: Some(beside.to_owned()) })
+    };
+    let edge = TestEdge::start(&snapshot(vec![route("site", target(other.path()))]));
+    let old = ask(&edge, "/old.js", "").await;
+    assert_eq!((old.status, &old.body[..]), (200, &b"old"[..]));
+    assert_eq!(&ask(&edge, "/app.js", "").await.body[..], b"plain javascript");
+    for gone in ["/old.html", "/old", "/assets/", "/assets", "/old.js/", "/.env", "/never.js"] {
+        assert_eq!(ask(&edge, gone, "").await.status, 404, "{gone}");
+    }
+    // It may be gone at any time: then it is as if it had never been.
+    let edge = TestEdge::start(&snapshot(vec![route("site", target(Path::new("/nowhere")))]));
+    assert_eq!((ask(&edge, "/app.js", "").await.status, ask(&edge, "/old.js", "").await.status), (200, 404));
 }

@@ -180,7 +180,10 @@ fn run(candidate: &Candidate, context: &Context, needs: &[String], problems: &mu
                 (context.facts.exists)(&path.join(usual)).then(|| usual.to_owned())
             });
             let run = Run::Static { folder: path, not_found };
-            problems.extend(folder_problem(&run, context.facts, folder.span.clone()));
+            // What is built is there once it was built.
+            if candidate.table.build.is_none() {
+                problems.extend(folder_problem(&run, context.facts, folder.span.clone()));
+            }
             run
         }
         (None, None) => {

@@ -49,14 +49,8 @@ impl Supervisor {
             return Err(conflict("nothing should run now; `mana up` starts everything"));
         }
         let desired = self.desired.as_ref().ok_or_else(|| conflict("nothing was applied yet; `mana up` does"))?;
-        let Some(service) = desired.plan.services.iter().find(|service| service.name == name) else {
+        if !desired.plan.services.iter().any(|service| service.name == name) {
             return Err(problem(404, "there is no such service", name));
-        };
-        if matches!(service.run, Run::Static { .. }) {
-            return Err(conflict(format!(
-                "{} is a folder that the edge serves; rollouts of folders are not there yet",
-                service.name
-            )));
         }
         self.source(name).ok_or_else(|| conflict("nothing was applied yet; `mana up` does"))
     }
@@ -118,14 +112,21 @@ impl Supervisor {
         let test = |test: &mana_manifest::plan::Smoke| {
             let asked = desired.plan.services.iter().find(|other| other.name == test.service);
             let asked = asked.ok_or_else(|| problem(404, "there is no such service", test.service.clone()))?;
-            let (address, host) = match &asked.run {
-                Run::Command(command) => (command.internal, command.internal.to_string()),
-                Run::Static { .. } => (desired.plan.listen, asked.hosts.first().cloned().unwrap_or_default()),
+            let (address, tls, host) = match &asked.run {
+                Run::Command(command) => (command.internal, false, command.internal.ip().to_string()),
+                Run::Static { .. } => {
+                    let (address, tls) = match &desired.plan.tls {
+                        Some(tls) => (tls.listen, true),
+                        None => (desired.plan.listen, false),
+                    };
+                    (address, tls, asked.hosts.first().cloned().unwrap_or_default())
+                }
             };
             Ok(smoke::Test {
                 name: test.name.clone(),
                 repeatable: test.only_asks(service),
                 address,
+                tls,
                 host,
                 method: test.method.clone(),
                 path: test.path.clone(),

@@ -139,6 +139,11 @@ impl Supervisor {
         let desired = self.desired.as_ref()?;
         let wanted = desired.find(&rollout.service, slot);
         if let Some(wanted) = wanted.filter(|wanted| runs(wanted, release)) {
+            if wanted.folder().is_some()
+                && let delivery::Health::Lost(reason) = self.health(rollout, part)
+            {
+                return Some(Outcome::Failed { reason });
+            }
             let mut own = self.places.values().filter(|place| place.is_of(wanted) && place.version == wanted.version);
             let ready = own.clone().filter(|place| place.life.ready() && !place.retiring).count();
             if ready >= usize::from(wanted.count) {
@@ -156,8 +161,7 @@ impl Supervisor {
             return None;
         };
         let (plan, service) = (desired.plan.clone(), rollout.service.clone());
-        // The way back never migrates.
-        let guarded = (part == delivery::Slot::Green).then(|| self.serves(&service));
+        let guarded = migrates(rollout, part).then(|| self.serves(&service));
         let (overrides, label) = (rollout.state.plan().overrides.clone(), format!("{service}-{id}"));
         self.work(id, intent.key.n, async move {
             let release = released.clone();
@@ -197,12 +201,11 @@ impl Supervisor {
     pub(super) fn deploy(&mut self, id: RolloutId, intent: &Intent, release: &Release) {
         let Effect::EnsureRunning { slot: part, .. } = &intent.effect else { return };
         let Some(rollout) = self.rollouts.known.get(&id) else { return };
-        let (service, slot) = (rollout.service.clone(), rollout.slot(*part));
+        let (service, slot, migrates) = (rollout.service.clone(), rollout.slot(*part), migrates(rollout, *part));
         let deployed = Secrets::load(&self.data).map_err(|error| error.to_string()).and_then(|secrets| {
             let desired = self.desired.as_mut().ok_or("nothing is applied")?;
             let deployed = desired.deploy(&service, slot, plan::released(release), &secrets);
-            // The way back never migrates: the schema is that of the newer version, which the older one bears.
-            if let (delivery::Slot::Blue, Some(wanted)) = (part, desired.find_mut(&service, slot)) {
+            if !migrates && let Some(wanted) = desired.find_mut(&service, slot) {
                 wanted.migrated = Some(wanted.version.spec.clone());
             }
             deployed.ok_or_else(|| format!("the manifest names no program for {service}"))
@@ -408,6 +411,11 @@ pub(super) fn recorded(store: &Store, release: &Release) -> Result<mana_release:
     let exactly = all.iter().filter(same).find(|other| other.version == release.version);
     let found = exactly.or_else(|| all.iter().find(same)).cloned();
     found.ok_or_else(|| format!("the release {} ({}) is not there any more", release.version, release.digest))
+}
+
+/// The way back never migrates: the schema is that of the newer version, which the older one bears.
+fn migrates(rollout: &Rollout, part: delivery::Slot) -> bool {
+    part == delivery::Slot::Green && !rollout.state.plan().backwards
 }
 
 fn runs(wanted: &Wanted, release: &Release) -> bool {

@@ -31,6 +31,10 @@ impl Supervisor {
         let Some(wanted) = self.desired.as_ref().and_then(|desired| desired.find(&rollout.service, slot)) else {
             return Health::Unknown;
         };
+        if let Some(folder) = wanted.folder() {
+            let gone = || Health::Lost(format!("the folder {} is not there", folder.display()));
+            return if folder.is_dir() { Health::Ready } else { gone() };
+        }
         let places: Vec<_> = self.places.values().filter(|place| place.is_of(wanted) && !place.retiring).collect();
         if places.iter().filter(|place| place.life.ready()).count() >= usize::from(wanted.count) {
             return Health::Ready;
@@ -60,6 +64,11 @@ impl Supervisor {
 
     /// The share that the edge gives green, as far as it said so.
     pub(super) fn served_share(&self, rollout: &Rollout) -> Option<Percent> {
+        if let Some(folder) = self.edge.folder(&rollout.service) {
+            let is = |part| self.desired.as_ref()?.find(&rollout.service, rollout.slot(part))?.folder();
+            let shares = [(delivery::Slot::Green, Percent::ALL), (delivery::Slot::Blue, Percent::NONE)];
+            return shares.into_iter().find(|(part, _)| is(*part) == Some(folder)).map(|(_, green)| green);
+        }
         let weights = self.edge.weights(&rollout.service)?;
         let all: u32 = weights.iter().map(|(_, weight)| weight).sum();
         let green = weights.iter().find(|(slot, _)| *slot == rollout.green.as_str()).map_or(0, |(_, weight)| *weight);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mana_delivery::gate;
 use mana_delivery::rollout::{Approval, CanaryStep, Digest, OnBreach, Operator, Percent, Plan, Release, Stage, Warm};
-use mana_manifest::plan::{Rollout, Service};
+use mana_manifest::plan::{Rollout, Run, Service};
 
 use super::target::Target;
 use crate::desired::Version;
@@ -37,15 +37,19 @@ pub(super) fn plan(service: &Service, target: Target, by: &Operator) -> Plan {
         }
     }
     let digest = target.release.map(|release| release.digest);
+    // A page and what it loads come from one version: no share of a folder's requests goes elsewhere.
+    let uncounted = matches!(service.run, Run::Static { .. });
     let canary = rollout
         .canary
         .iter()
+        .filter(|_| !uncounted)
         .filter_map(|step| Some(CanaryStep { share: Percent::try_from(step.percent).ok()?, window: step.window }));
     Plan {
         canary: canary.collect(),
         stages,
         checks: target.checks,
         commit: target.commit,
+        uncounted,
         smoke_traffic: service.smoke.iter().any(|test| test.only_asks(service)),
         deadlines: deadlines(service),
         gate: policy(rollout),
@@ -69,7 +73,7 @@ pub(super) fn plan(service: &Service, target: Target, by: &Operator) -> Plan {
 pub(super) fn back(service: &Service, release: &Release, by: &Operator) -> Plan {
     let target =
         Target { version: release.version.clone(), release: Some(release.clone()), commit: None, checks: Vec::new() };
-    Plan { canary: Vec::new(), stages: BTreeSet::new(), approval: None, ..plan(service, target, by) }
+    Plan { canary: Vec::new(), stages: BTreeSet::new(), approval: None, backwards: true, ..plan(service, target, by) }
 }
 
 /// What the manifest gives builds and checks is what they have, with time for the checkout and for those before them.

@@ -137,7 +137,7 @@ fn pick<T: Clone>(from: &[T], n: usize) -> Option<T> {
 /// Short windows, so that a case gets far in few events.
 pub(crate) fn plans() -> impl Strategy<Value = Plan> {
     let breach = prop_oneof![Just(OnBreach::SwitchBack), Just(OnBreach::Ask)];
-    let plan = prop_oneof![3 => Just(quick()), 2 => Just(Plan { canary: quick().canary, warm: quick().warm, gate: quick().gate, smoke_traffic: true, ..short() })];
+    let plan = prop_oneof![3 => Just(quick()), 2 => Just(Plan { canary: quick().canary, warm: quick().warm, gate: quick().gate, smoke_traffic: true, ..short() }), 1 => Just(Plan { canary: Vec::new(), uncounted: true, ..quick() })];
     (plan, breach).prop_map(|(mut plan, on_breach)| {
         plan.warm.on_breach = on_breach;
         plan

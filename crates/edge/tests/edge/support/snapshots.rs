@@ -62,5 +62,5 @@ pub(crate) fn slot(name: &str, weight: u32, instances: &[SocketAddr]) -> Slot {
 }
 
 pub(crate) fn site(root: &Path) -> Target {
-    Target::Static(StaticSite { root: root.to_owned(), not_found: None })
+    Target::Static(StaticSite { root: root.to_owned(), not_found: None, beside: None })
 }

@@ -115,3 +115,21 @@ fn blue_stays_until_a_window_has_passed_the_gate() {
     world.quality = Quality::Good;
     assert_eq!(world.finish(), Stage::Done);
 }
+
+#[test]
+fn what_is_not_counted_is_gone_back_on_by_hand_or_when_it_is_lost_and_needs_no_gate_to_end() {
+    let uncounted = || Plan { canary: Vec::new(), uncounted: true, ..full() };
+    let mut world = at_with(uncounted(), Stage::Window);
+    world.quality = Quality::Silent;
+    assert_eq!(world.finish(), Stage::Done);
+    assert_eq!(world.slots[0], None);
+    assert!(world.state.looks().is_empty(), "nothing was measured");
+
+    let mut world = at_with(uncounted(), Stage::Window);
+    assert_eq!(world.command("ada", Command::Rollback), Reply::Taken);
+    assert_eq!((world.finish(), world.edge.green), (Stage::RolledBack, Some(0)));
+
+    let mut world = at_with(uncounted(), Stage::Window);
+    world.lose(Slot::Green, true);
+    assert_eq!((world.finish(), world.edge.green), (Stage::RolledBack, Some(0)));
+}
