@@ -1,8 +1,6 @@
 //! What the shell adds to every service, over HTTP.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::routing::{get, post};
 use kit::database::{Database, Migration, Migrations, State};
@@ -147,61 +145,4 @@ async fn readiness_follows_the_schema_on_sqlite() {
 #[tokio::test]
 async fn readiness_follows_the_schema_on_postgres() {
     readiness_follows_the_schema(Store::Postgres).await;
-}
-
-async fn a_failed_migration_changes_nothing(store: Store) {
-    const BROKEN: Migrations = Migrations(&[
-        Migration::shared(1, "good", "CREATE TABLE good (id BIGINT);"),
-        Migration::shared(2, "broken", "CREATE TABLE worse (id BIGINT); CREATE TABLE good (id BIGINT);"),
-    ]);
-    const CHANGED: Migrations = Migrations(&[Migration::shared(1, "things", "CREATE TABLE other (id BIGINT);")]);
-    let test = TestDatabase::create(store).await;
-    let database = test.connect().await;
-    let message = BROKEN.run(&database).await.unwrap_err().to_string();
-    assert!(message.contains("migration 2 (broken)"), "{message}");
-    assert_eq!(BROKEN.state(&database).await.unwrap(), State::Empty);
-
-    MIGRATIONS.run(&database).await.unwrap();
-    assert_eq!(CHANGED.state(&database).await.unwrap(), State::Changed { version: 1 });
-    assert!(CHANGED.run(&database).await.is_err());
-}
-
-#[tokio::test]
-async fn a_failed_migration_changes_nothing_on_sqlite() {
-    a_failed_migration_changes_nothing(Store::Sqlite).await;
-}
-
-#[tokio::test]
-async fn a_failed_migration_changes_nothing_on_postgres() {
-    a_failed_migration_changes_nothing(Store::Postgres).await;
-}
-
-async fn several_at_once_migrate_once(store: Store) {
-    let test = TestDatabase::create(store).await;
-    let url = Arc::new(test.url.clone());
-    let runs = (0..6).map(|_| {
-        let url = Arc::clone(&url);
-        tokio::spawn(async move {
-            let database = kit::database::connect(Some(&url)).await.unwrap();
-            MIGRATIONS.run(&database).await.unwrap().len()
-        })
-    });
-    let mut ran = 0;
-    for run in runs.collect::<Vec<_>>() {
-        ran += run.await.unwrap();
-    }
-    assert_eq!(ran, 2);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn several_at_once_migrate_once_on_sqlite() {
-    // The moment in which they can get into each other's way is short: a new file each time.
-    for _ in 0..60 {
-        several_at_once_migrate_once(Store::Sqlite).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn several_at_once_migrate_once_on_postgres() {
-    several_at_once_migrate_once(Store::Postgres).await;
 }

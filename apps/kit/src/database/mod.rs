@@ -6,6 +6,7 @@
 //!
 //! Every commit is durable before it is acknowledged (`synchronous = FULL`, PostgreSQL's default).
 
+mod concurrent;
 mod migrations;
 
 use std::ops::Deref;
