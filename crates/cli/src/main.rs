@@ -17,6 +17,7 @@ mod making;
 mod meant;
 mod operator;
 mod progress;
+mod replacing;
 mod report;
 mod rolling;
 mod running;

@@ -19,7 +19,10 @@ fn main() -> ExitCode {
     };
     match arguments.first().map(String::as_str) {
         Some("control") => {
-            let options = Options::new(value("--data")).expect("the own binary");
+            let mut options = Options::new(value("--data")).expect("the own binary");
+            if let Some(program) = std::env::var_os("TEST_EDGE_PROGRAM") {
+                options.edge_argv[0] = program.into_string().expect("UTF-8");
+            }
             match daemon::run(options) {
                 Ok(_) => ExitCode::SUCCESS,
                 Err(error) => {

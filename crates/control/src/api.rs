@@ -5,6 +5,7 @@
 //! | `GET /v1/status` | → [`Status`] |
 //! | `POST /v1/apply` | [`Apply`] → lines of [`Event`] as JSON, one a line, until [`Event::Settled`] or [`Event::Failed`] |
 //! | `POST /v1/restart` | [`Restart`] → lines of [`Event`], likewise |
+//! | `POST /v1/edge` | [`EdgeChange`] → lines of [`Event`], likewise |
 //! | `POST /v1/down` | → lines of [`Event`], until [`Event::Settled`]; the control plane then ends itself |
 //! | `POST /v1/run` | [`RunRequest`] → [`RunSpec`]: what a one-off command of a service is started with, by the client itself |
 //! | `POST /v1/rollouts` | [`Deploy`] → [`RolloutView`]: it has begun, or waits for its turn |
@@ -159,6 +160,16 @@ pub struct Overrides {
 pub struct Restart {
     /// Its name; `edge` too.
     pub service: String,
+}
+
+/// Another version of the edge is to serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EdgeChange {
+    /// The one before. The present one is not taken again by an apply.
+    Back,
+    /// The one that is installed, also where it was gone back on.
+    Installed,
 }
 
 /// A one-off command in a service's surroundings.

@@ -19,8 +19,9 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use crate::api::{
-    Apply, Deploy, Event, JournalEntry, MadeToken, NewToken, Output, Problem, PutBack, Restart, RolloutCommand,
-    RolloutDetail, RolloutView, RunRequest, RunSpec, Serving, SmokeReport, SmokeRequest, Status, TokenView, Uploaded,
+    Apply, Deploy, EdgeChange, Event, JournalEntry, MadeToken, NewToken, Output, Problem, PutBack, Restart,
+    RolloutCommand, RolloutDetail, RolloutView, RunRequest, RunSpec, Serving, SmokeReport, SmokeRequest, Status,
+    TokenView, Uploaded,
 };
 use crate::paths;
 
@@ -119,6 +120,11 @@ impl Client {
     /// Makes the ecosystem what the manifest says; the events tell how that goes.
     pub async fn apply(&self, apply: &Apply) -> Result<Events, ClientError> {
         self.follow("/v1/apply", apply).await
+    }
+
+    /// Brings another version of the edge in.
+    pub async fn edge(&self, change: EdgeChange) -> Result<Events, ClientError> {
+        self.follow("/v1/edge", &change).await
     }
 
     /// Replaces the instances of one service, without a lost request.

@@ -14,6 +14,7 @@ use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::edge_program::EdgeProgram;
 use crate::releases;
 use crate::secrets::Secrets;
 use crate::slot::Slot;
@@ -155,12 +156,12 @@ impl Desired {
     /// become since; else anything that changed makes another version.
     pub(crate) fn new(
         plan: Plan,
-        edge_argv: &[String],
+        edge_program: EdgeProgram,
         secrets: &Secrets,
         before: &Slots,
         as_remembered: bool,
     ) -> Self {
-        let mut desired = Self { plan, wanted: vec![edge(edge_argv)] };
+        let mut desired = Self { plan, wanted: vec![edge(edge_program)] };
         for service in &desired.plan.services {
             let slots = before.iter().filter(|((name, _), _)| *name == service.name);
             let mut slots: Vec<(Slot, u8, Option<Release>)> =
@@ -296,20 +297,24 @@ fn of_release(run: &Run, plan: &Plan, root: &Path) -> Run {
     run
 }
 
-fn edge(argv: &[String]) -> Wanted {
-    let digest = digest(&serde_json::json!({ "argv": argv, "files": files(argv, Path::new("/")) }));
+/// What tells a version of a program from others that were installed under its name.
+pub(crate) fn program_spec(argv: &[String]) -> String {
+    digest(&serde_json::json!({ "argv": argv, "files": files(argv, Path::new("/")) }))
+}
+
+fn edge(program: EdgeProgram) -> Wanted {
     Wanted {
         name: EDGE.to_owned(),
         slot: Slot::Blue,
         weight: 0,
-        version: Version { spec: digest, revision: 0 },
+        version: Version { spec: program.spec, revision: 0 },
         count: 1,
         facts: Facts {
             start_timeout_ms: millis(EDGE_START_TIMEOUT),
             stop_timeout_ms: millis(EDGE_STOP_TIMEOUT),
             ..Facts::default()
         },
-        program: Program::Edge(argv.to_vec()),
+        program: Program::Edge(program.argv),
         migrated: None,
         release: None,
     }

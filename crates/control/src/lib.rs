@@ -36,6 +36,7 @@ pub mod daemon;
 mod desired;
 mod door;
 mod dump;
+mod edge_program;
 mod guard;
 mod judge;
 mod log;

@@ -27,6 +27,11 @@ pub fn edge_snapshot(data: &Path) -> PathBuf {
     data.join("edge.json")
 }
 
+/// Folder of the programs that the edge ran from: the present one and those before.
+pub fn edge_programs(data: &Path) -> PathBuf {
+    data.join("edge-programs")
+}
+
 /// Folder of the authority that certifies the hosts in development.
 pub fn authority(data: &Path) -> PathBuf {
     data.join("authority")

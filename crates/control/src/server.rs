@@ -20,7 +20,9 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use mana_delivery::rollout::Command;
 
-use crate::api::{Apply, Deploy, NewToken, Problem, PutBack, Restart, RolloutCommand, RunRequest, Scope, SmokeRequest};
+use crate::api::{
+    Apply, Deploy, EdgeChange, NewToken, Problem, PutBack, Restart, RolloutCommand, RunRequest, Scope, SmokeRequest,
+};
 use crate::door::access::Access;
 use crate::supervisor::{Call, Message, Stream, output};
 use crate::{clock, manifest, smoke};
@@ -44,6 +46,7 @@ pub(crate) async fn serve(listener: UnixListener, app: App) -> io::Result<()> {
     let calls = shared()
         .route("/v1/apply", post(apply))
         .route("/v1/restart", post(restart))
+        .route("/v1/edge", post(edge))
         .route("/v1/down", post(down))
         .route("/v1/run", post(run))
         .route("/v1/tokens", get(tokens).post(make_token))
@@ -186,6 +189,11 @@ fn read(path: &std::path::Path) -> Result<String, Refused> {
         return Err(refuse(format!("it has {length} bytes, more than {MAX_MANIFEST_BYTES} are not read")));
     }
     std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))
+}
+
+async fn edge(State(app): State<App>, body: Result<Json<EdgeChange>, JsonRejection>) -> Result<Response, Refused> {
+    let Json(change) = body?;
+    Ok(lines(ask(&app, |reply| Call::Edge { change, reply }).await?))
 }
 
 async fn restart(State(app): State<App>, body: Result<Json<Restart>, JsonRejection>) -> Result<Response, Refused> {

@@ -1,6 +1,6 @@
 //! `mana deploy`.
 
-use mana_control::api::Deploy;
+use mana_control::api::{Deploy, EdgeChange};
 use mana_delivery::migration::Override;
 use mana_release::source::{Commit, Dirty};
 
@@ -9,6 +9,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::meant;
 use crate::operator::Who;
+use crate::replacing::{self, EDGE};
 use crate::rolling;
 use crate::running::Running;
 
@@ -17,6 +18,7 @@ Examples:
   mana deploy chat-backend         what is checked out
   mana deploy chat-backend v1.6.0  that release, or one of that tag
   mana deploy chat                 all services of a project, in turn
+  mana deploy edge                 the edge as it is installed, also where it was rolled back
   mana deploy chat-backend --pause-at cutting-over
   mana deploy chat-backend --wait --json    to the very end, as JSON
 
@@ -73,6 +75,11 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let by = args.who.name()?;
     block_on(async {
+        if args.service == EDGE && args.release.is_none() {
+            let Running { client, .. } = context.running().await?;
+            let events = client.edge(EdgeChange::Installed).await.map_err(|error| context.failure(error))?;
+            return replacing::follow(events, EDGE, "is the installed version", args.json, context).await;
+        }
         let what = what(args, context).await?;
         let overrides = overrides(args)?;
         let Running { client, status } = context.running().await?;

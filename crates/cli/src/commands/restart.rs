@@ -5,11 +5,8 @@ use mana_control::api::Restart;
 use crate::context::{Context, block_on};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::progress::{self, Outcome};
-use crate::report;
+use crate::replacing;
 use crate::running::Running;
-use crate::show::style::Tone;
-use crate::show::units;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -39,25 +36,6 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         Failure::unless_known("service", &args.service, known)?;
         let restart = Restart { service: args.service.clone() };
         let events = client.restart(&restart).await.map_err(|error| context.failure(error))?;
-        let mut output = context.output();
-        match progress::follow_until_interrupted(events, args.json, &mut output, context).await? {
-            Outcome::Settled(took) => {
-                if !args.json {
-                    let name = output.style().paint(Tone::Strong, &args.service);
-                    output.line(&format!("{name} is restarted, after {}", units::duration(took)))?;
-                }
-                Ok(Exit::Ok)
-            }
-            Outcome::Failed(reason) => {
-                Err(Failure::NotUp { reason, status: context.command("status"), down: context.command("down") })
-            }
-            Outcome::Interrupted => {
-                report::note(&format!(
-                    "the restart goes on in the background: `{}` shows how",
-                    context.command("status")
-                ));
-                Ok(Exit::Interrupted)
-            }
-        }
+        replacing::follow(events, &args.service, "is restarted", args.json, context).await
     })
 }

@@ -1,6 +1,6 @@
 //! `mana rollback`.
 
-use mana_control::api::PutBack;
+use mana_control::api::{EdgeChange, PutBack};
 use mana_control::client::Client;
 
 use crate::context::{Context, block_on};
@@ -8,6 +8,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::meant;
 use crate::operator::Who;
+use crate::replacing::{self, EDGE};
 use crate::rolling;
 use crate::running::Running;
 
@@ -16,9 +17,11 @@ Examples:
   mana rollback chat-backend         the version before serves again
   mana rollback chat-backend v1.5.2  one that has served here before
   mana rollback chat                 a project's services, last one first
+  mana rollback edge                 the edge's own version before
 
 While the old version is warm this is one change of weights; afterwards it is started first. Data is never rolled back. It ends the \
-rollout that is under way, wherever that is. A release that has served here before is not checked, staged, approved or watched again.";
+rollout that is under way, wherever that is. A release that has served here before is not checked, staged, approved or watched again. An edge that was \
+rolled back is not taken again by `mana up`; `mana deploy edge` does.";
 
 /// Puts the version before back, or one from before that
 #[derive(Debug, clap::Args)]
@@ -42,6 +45,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let by = args.who.name()?;
     block_on(async {
         let Running { client, status } = context.running().await?;
+        if args.service == EDGE && args.release.is_none() {
+            let events = client.edge(EdgeChange::Back).await.map_err(|error| context.failure(error))?;
+            return replacing::follow(events, EDGE, "is what it was before", args.json, context).await;
+        }
         let mut services = meant::services(&args.service, &status)?;
         services.reverse();
         let several = services.len() > 1;

@@ -6,6 +6,7 @@
 //! To change the schema: add a step at the end of `schema::STEPS`; never change one that was released.
 
 mod applied;
+mod edge_programs;
 mod instances;
 mod journal;
 mod outbox;

@@ -137,6 +137,13 @@ pub(super) const STEPS: &[&str] = &[
     "
     -- The folder that a slot's files come from, where it is no program.
     ALTER TABLE slots ADD COLUMN folder TEXT;
+
+    -- Versions of the edge that were taken.
+    CREATE TABLE edge_programs (
+        spec TEXT PRIMARY KEY,
+        taken_at TEXT NOT NULL,
+        refused TEXT                -- why it was gone back on
+    ) STRICT;
 ",
 ];
 

@@ -15,8 +15,8 @@ use super::rollouts::target::Target;
 use super::starting::{NotStarted, one_off};
 use super::{Stream, Supervisor};
 use crate::api::{
-    Apply, Deploy, JournalEntry, MadeToken, NewToken, Problem, RolloutDetail, RolloutView, RunRequest, RunSpec, Served,
-    Serving, SmokeRequest, Status, TokenView,
+    Apply, Deploy, EdgeChange, JournalEntry, MadeToken, NewToken, Problem, RolloutDetail, RolloutView, RunRequest,
+    RunSpec, Served, Serving, SmokeRequest, Status, TokenView,
 };
 use crate::desired::{Desired, EDGE, Program};
 use crate::door::Watched;
@@ -38,6 +38,8 @@ pub(crate) enum Call {
     Apply { request: Apply, manifest: String, plan: Box<Plan>, reply: Reply<Stream> },
     /// Replace the instances of a service.
     Restart { service: String, reply: Reply<Stream> },
+    /// Another version of the edge is to serve.
+    Edge { change: EdgeChange, reply: Reply<Stream> },
     /// Stop everything, then end.
     Down(Reply<Stream>),
     /// What is a one-off command started with?
@@ -84,6 +86,7 @@ impl fmt::Debug for Call {
             Self::Status(_) => "Status",
             Self::Apply { .. } => "Apply",
             Self::Restart { .. } => "Restart",
+            Self::Edge { .. } => "Edge",
             Self::Down(_) => "Down",
             Self::Run { .. } => "Run",
             Self::Deploy { .. } => "Deploy",
@@ -128,6 +131,7 @@ impl Supervisor {
                 drop(reply.send(self.apply(&Applied { request, manifest }, *plan)));
             }
             Call::Restart { service, reply } => drop(reply.send(self.restart(&service))),
+            Call::Edge { change, reply } => drop(reply.send(self.change_edge(change))),
             Call::Down(reply) => drop(reply.send(self.down())),
             Call::Run { request, reply } => drop(reply.send(self.one_off(&request))),
             Call::Deploy { request, reply } => self.deploy_meant(request, reply),
@@ -205,7 +209,8 @@ impl Supervisor {
         }
         let known = Secrets::load(&self.data).map_err(|error| internal(&error))?;
         let rows = self.store.slots().map_err(|error| internal(&error))?;
-        let desired = Desired::new(plan, &self.edge_argv, &known, &rows, false);
+        let edge = self.edge_program(&rows).map_err(|error| internal(&error))?;
+        let desired = Desired::new(plan, edge, &known, &rows, false);
         let rows = desired.rows();
         self.store.apply(applied, &rows).map_err(|error| internal(&error))?;
         self.note(None, None, "applied", &applied.request.manifest.display().to_string());

@@ -11,6 +11,7 @@
 //! | `resuming` | what a new control plane finds: adopt, or note that it ended |
 //! | `probing` | the tasks that ask instances how they are |
 //! | `edge_link` | the books about what the edge serves |
+//! | `edge_versions` | a new version of the edge, and the way back |
 //! | `offering` | what the edge should serve, and offering it |
 //! | `draining` | when an instance that gets nothing new may be stopped |
 //! | `notifying` | the outbox of what people are told |
@@ -23,6 +24,7 @@ mod calls;
 mod doorkeeping;
 mod draining;
 mod edge_link;
+mod edge_versions;
 mod notifying;
 mod offering;
 mod place;
@@ -143,6 +145,8 @@ pub(crate) struct Supervisor {
     past: BTreeMap<(String, Slot, u16), Past>,
     ports: Option<Ports>,
     edge: EdgeLink,
+    /// Since when the edge's present version is the one to run, if it came while this control plane runs.
+    edge_taken: Option<Time>,
     drains: Drains,
     rollouts: Rollouts,
     outbox: Outbox,
@@ -179,6 +183,7 @@ impl Supervisor {
             past: BTreeMap::new(),
             ports: None,
             edge: EdgeLink::default(),
+            edge_taken: None,
             drains: Drains::default(),
             rollouts: Rollouts::default(),
             outbox: Outbox::default(),
@@ -347,6 +352,7 @@ impl Supervisor {
     /// Works out and does what follows from the present state, until nothing does.
     fn settle(&mut self) {
         self.pursue_rollouts();
+        self.watch_edge();
         for round in 0.. {
             self.mark_unrouted();
             let actions = self.actions();

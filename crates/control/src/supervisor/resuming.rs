@@ -90,7 +90,7 @@ impl Supervisor {
             }
         };
         // The versions are those of the apply, whatever files and secrets have become since: only an apply changes them.
-        let desired = Desired::new(plan, &self.edge_argv, &Secrets::default(), &rows, true);
+        let desired = Desired::new(plan, self.remembered_edge(&rows), &Secrets::default(), &rows, true);
         self.set_ports(&desired.plan);
         self.desired = Some(desired);
         Ok(())

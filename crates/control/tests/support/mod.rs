@@ -113,6 +113,7 @@ pub(crate) struct Ecosystem {
     pub(crate) listen: u16,
     pub(crate) ports: Vec<(&'static str, u16)>,
     control: Option<Child>,
+    edge_program: Option<PathBuf>,
 }
 
 impl Ecosystem {
@@ -127,8 +128,24 @@ impl Ecosystem {
         Self::with(Arc::clone(&self.folder), Some(environment)).await
     }
 
+    /// One whose edge runs the program `edge` in its folder, which is made by the test.
+    pub(crate) async fn with_edge_program(make: impl FnOnce(&std::path::Path)) -> Self {
+        let folder = tempfile::Builder::new().prefix("mana-control-").tempdir().expect("folder");
+        let program = folder.path().join("edge");
+        make(&program);
+        let mut ecosystem = Self::unstarted(Arc::new(folder), None);
+        ecosystem.edge_program = Some(program);
+        ecosystem.start_control().await;
+        ecosystem
+    }
+
+    fn unstarted(folder: Arc<TempDir>, environment: Option<&'static str>) -> Self {
+        let (listen, ports) = (free_port(), Vec::new());
+        Self { folder, environment, listen, ports, control: None, edge_program: None }
+    }
+
     async fn with(folder: Arc<TempDir>, environment: Option<&'static str>) -> Self {
-        let mut ecosystem = Self { folder, environment, listen: free_port(), ports: Vec::new(), control: None };
+        let mut ecosystem = Self::unstarted(folder, environment);
         ecosystem.start_control().await;
         ecosystem
     }
@@ -144,6 +161,7 @@ impl Ecosystem {
         let child = Command::new(example("control"))
             .args(["control", "--data"])
             .arg(self.data())
+            .envs(self.edge_program.iter().map(|program| ("TEST_EDGE_PROGRAM", program)))
             .stdin(Stdio::null())
             .spawn()
             .expect("control starts");

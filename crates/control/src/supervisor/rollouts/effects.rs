@@ -220,7 +220,7 @@ impl Supervisor {
     }
 
     /// Writes down what the slots should run. Where that fails it is tried again, and nothing that rests on it is done.
-    pub(super) fn remember_slots(&mut self) {
+    pub(in crate::supervisor) fn remember_slots(&mut self) {
         self.changed = true;
         let Some(desired) = &self.desired else { return };
         let written = self.store.set_slots(&desired.rows());
