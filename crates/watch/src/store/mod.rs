@@ -67,7 +67,8 @@ pub struct Store {
     counts: Counts,
     torn: Torn,
     set_aside: Vec<SetAside>,
-    trouble: Option<String>,
+    /// What the disk refused of the journal, and of blocks.
+    trouble: [Option<String>; 2],
     /// Nobody else opens the store meanwhile.
     _lock: File,
 }
@@ -173,10 +174,10 @@ impl Store {
         drop(state);
         // What the disk does not take is still what alerts are decided by.
         match written {
-            Ok(()) => self.trouble = None,
+            Ok(()) => self.trouble[0] = None,
             Err(error) => {
                 self.counts.unwritten += 1;
-                self.trouble = Some(error.to_string());
+                self.trouble[0] = Some(error.to_string());
                 appended.unwritten = Some(error);
             }
         }
@@ -234,7 +235,7 @@ impl Store {
             counts: Counts { given_up: state.head.given_up, ..self.counts },
             torn: self.torn,
             set_aside: self.set_aside.clone(),
-            trouble: self.trouble.clone(),
+            trouble: self.trouble.iter().flatten().next().cloned(),
         }
     }
 }

@@ -72,7 +72,7 @@ impl Store {
             counts: Counts::default(),
             torn,
             set_aside,
-            trouble: None,
+            trouble: [None, None],
             _lock: lock,
         })
     }

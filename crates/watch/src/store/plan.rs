@@ -182,8 +182,10 @@ mod tests {
         Meta { level, serial, from, to, merged: vec![], thinned: vec![], series: 1, samples: 1, newest: to - 1 }
     }
 
-    fn standing_for(meta: Meta, merged: &[u64], thinned: &[u64]) -> Meta {
-        Meta { merged: merged.to_vec(), thinned: thinned.to_vec(), ..meta }
+    fn standing_for(mut meta: Meta, merged: &[u64], thinned: &[u64]) -> Meta {
+        meta.merged = merged.to_vec();
+        meta.thinned = thinned.to_vec();
+        meta
     }
 
     fn open(serial: u64, from: i64) -> Open {

@@ -300,19 +300,22 @@ mod tests {
         }
         fn series(&self, slot: u32) -> Definition {
             Definition {
-                counter: slot % 2 == 0,
+                counter: slot.is_multiple_of(2),
                 labels: vec![("a".into(), "b".into()), ("slot".into(), slot.to_string().into())],
             }
         }
     }
 
+    /// Window, time, group and samples of a round.
+    type Heard = (u64, i64, u32, Vec<(u32, u64)>);
+
     #[derive(Default)]
-    struct Heard {
-        rounds: Vec<(u64, i64, u32, Vec<(u32, u64)>)>,
+    struct Listener {
+        rounds: Vec<Heard>,
         wrong: bool,
     }
 
-    impl Replay for Heard {
+    impl Replay for Listener {
         fn group(&mut self, group: u32, key: &str) {
             self.wrong |= key != format!("group {group}");
         }
@@ -332,7 +335,7 @@ mod tests {
         ]
     }
 
-    fn any_rounds() -> impl Strategy<Value = Vec<(u64, i64, u32, Vec<(u32, u64)>)>> {
+    fn any_rounds() -> impl Strategy<Value = Vec<Heard>> {
         let samples = prop::collection::btree_map(0u32..20, any_bits(), 0..20);
         let round = (any::<u64>(), any::<i64>(), 0u32..4, samples);
         let rounds = prop::collection::vec((round, 1usize..4), 0..10);
@@ -346,9 +349,9 @@ mod tests {
         })
     }
 
-    fn written(rounds: &[(u64, i64, u32, Vec<(u32, u64)>)]) -> Vec<Vec<u8>> {
+    fn written(rounds: &[Heard]) -> Vec<Vec<u8>> {
         let mut state = State::default();
-        let write = |(window, at, group, samples): &(u64, i64, u32, Vec<(u32, u64)>)| {
+        let write = |(window, at, group, samples): &Heard| {
             let mut bytes = Vec::new();
             state.write(&Round { window: *window, at: *at, group: *group, samples }, &Numbered, &mut bytes);
             bytes
@@ -359,7 +362,7 @@ mod tests {
     proptest! {
         #[test]
         fn rounds_come_back(rounds in any_rounds()) {
-            let (mut state, mut heard) = (State::default(), Heard::default());
+            let (mut state, mut heard) = (State::default(), Listener::default());
             for bytes in written(&rounds) {
                 state.read(&bytes, &mut heard).unwrap();
             }
@@ -369,7 +372,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_read_without_a_panic(rounds in any_rounds(), bytes in prop::collection::vec(any::<u8>(), 0..100)) {
-            let (mut state, mut heard) = (State::default(), Heard::default());
+            let (mut state, mut heard) = (State::default(), Listener::default());
             for bytes in written(&rounds) {
                 state.read(&bytes, &mut heard).unwrap();
             }

@@ -55,10 +55,11 @@ impl Store {
             // A damaged block is set aside by the next call.
             Err(StoreError::Damaged { .. }) => return Ok(true),
             Err(error) => {
-                self.trouble = Some(error.to_string());
+                self.trouble[1] = Some(error.to_string());
                 self.upkeep.retry_at_ms = Some(now_ms.saturating_add(RETRY_MS));
             }
-            Ok(_) => {}
+            Ok(_) if self.upkeep.waits(now_ms) => {}
+            Ok(_) => self.trouble[1] = None,
         }
         done
     }

@@ -1,6 +1,10 @@
 //! The store as a whole.
 
+mod clock;
+mod damage;
+mod full_disk;
 mod levels;
+mod limits;
 mod model;
 
 use super::*;
@@ -12,6 +16,11 @@ const SECOND: i64 = 1_000;
 const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
+
+/// In memory where there is such a place: these tests force thousands of rounds to disk.
+fn temporary() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
 
 fn open(folder: &std::path::Path, limits: Limits, now_ms: i64) -> Store {
     Store::open(folder, limits, now_ms).unwrap()

@@ -83,7 +83,7 @@ proptest! {
 
     #[test]
     fn what_goes_in_comes_out(steps in prop::collection::vec(any_step(), 1..120), from in 0i64..6 * HOUR, length in 0i64..6 * HOUR) {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = temporary();
         let mut now = START;
         let mut store = open(folder.path(), Limits::default(), now);
         let mut model = Model::new();
