@@ -4,5 +4,6 @@
 //! by the control plane.
 
 pub mod series;
+pub mod store;
 
 pub use series::{Labels, Matcher, Sample, Series, Source};

@@ -1,0 +1,286 @@
+//! The index of a block: which series it holds and where.
+
+use crate::series::{Matcher, NAME, Test};
+
+use super::super::bits::{Broken, ByteReader};
+use super::super::error::StoreError;
+use super::super::limits::{MAX_COLUMN, MAX_LABELS};
+use super::super::matching::{Tested, fits};
+use super::super::{key, values};
+use super::{Block, checked};
+
+/// Series from one that stands for itself to the next.
+pub(in crate::store) const ANCHOR: usize = 32;
+/// Bytes of an anchor: where its record begins, and where its columns do.
+pub(super) const ANCHOR_BYTES: usize = 4 + 8;
+/// Stands for the label of a name.
+pub(super) const NAME_SYMBOL: u32 = u32::MAX;
+/// Flags of a series: it is a counter; something lies before its columns.
+pub(super) const COUNTER: u8 = 1;
+pub(super) const GAP: u8 = 2;
+/// Series that lie no further apart are read together.
+const READ_GAP: u64 = 16 << 10;
+/// Bytes that are read together at most.
+const READ_TOGETHER: u64 = 1 << 20;
+
+/// See the module's page.
+pub(in crate::store) struct Index {
+    bytes: Vec<u8>,
+    /// Where each text is.
+    symbols: Vec<(usize, usize)>,
+    times: Vec<TimesAt>,
+    series: usize,
+    anchors: usize,
+    records: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct TimesAt {
+    at: u64,
+    length: usize,
+    count: usize,
+}
+
+/// One series of a block.
+#[derive(Debug, Clone, Default)]
+pub(in crate::store) struct Entry {
+    /// Symbols of labels and values, the name first.
+    pairs: Vec<(u32, u32)>,
+    pub(in crate::store) counter: bool,
+    /// Number of its times, and which part of them is its own.
+    pub(in crate::store) times: usize,
+    pub(in crate::store) first: usize,
+    pub(in crate::store) count: usize,
+    /// Where its columns are.
+    at: u64,
+    /// Bytes of its last, smallest and largest values; none: they are the last ones.
+    lengths: [usize; 3],
+}
+
+/// Goes from series to series.
+#[derive(Debug, Clone, Default)]
+pub(in crate::store) struct Cursor {
+    pub(in crate::store) entry: Entry,
+    number: usize,
+    at: usize,
+}
+
+impl Index {
+    pub(super) fn read(bytes: Vec<u8>) -> Result<Self, Broken> {
+        let mut reader = ByteReader::new(&bytes);
+        let count = reader.length()?;
+        let mut symbols = Vec::new();
+        for _ in 0..count {
+            let text = reader.text()?;
+            symbols.push((reader.at - text.len(), text.len()));
+        }
+        let count = reader.length()?;
+        let mut times = Vec::new();
+        for _ in 0..count {
+            let at = TimesAt { at: reader.varint()?, length: reader.length()?, count: reader.length()? };
+            if at.count > MAX_COLUMN {
+                return Err(Broken("more times than there can be"));
+            }
+            times.push(at);
+        }
+        let series = reader.length()?;
+        let anchors = reader.at;
+        let records = series.div_ceil(ANCHOR).checked_mul(ANCHOR_BYTES).and_then(|length| length.checked_add(anchors));
+        let records = records.filter(|records| *records <= bytes.len()).ok_or(Broken("the index ends too early"))?;
+        Ok(Self { bytes, symbols, times, series, anchors, records })
+    }
+
+    fn text(&self, symbol: u32) -> &str {
+        let (at, length) = self.symbols.get(symbol as usize).copied().unwrap_or_default();
+        // Was looked at when the index was read.
+        std::str::from_utf8(&self.bytes[at..at + length]).unwrap_or_default()
+    }
+
+    fn at_anchor(&self, anchor: usize) -> Result<Cursor, Broken> {
+        let mut reader = ByteReader::new(&self.bytes);
+        reader.at = self.anchors + anchor * ANCHOR_BYTES;
+        let at = self.records + reader.u32()? as usize;
+        let entry = Entry { at: reader.u64()?, ..Entry::default() };
+        Ok(Cursor { entry, number: anchor * ANCHOR, at })
+    }
+
+    /// The first series, or one not far before the first of the metric.
+    fn seek(&self, name: Option<&str>) -> Result<Cursor, Broken> {
+        let anchors = self.series.div_ceil(ANCHOR);
+        let (mut low, mut high) = (0, anchors);
+        let wanted = name.map(key::of_name);
+        while let Some(wanted) = &wanted
+            && low < high
+        {
+            let middle = low.midpoint(high);
+            let mut cursor = self.at_anchor(middle)?;
+            cursor.next(self)?;
+            if key::of_name(cursor.entry.name(self)) < *wanted { low = middle + 1 } else { high = middle }
+        }
+        if anchors == 0 { Ok(Cursor::default()) } else { self.at_anchor(low.saturating_sub(1)) }
+    }
+
+    /// All series, in their order.
+    pub(in crate::store) fn cursor(&self) -> Result<Cursor, Broken> {
+        self.seek(None)
+    }
+
+    /// The series that all matchers fit, in their order.
+    pub(in crate::store) fn matching(&self, matchers: &[Matcher]) -> Result<Vec<Entry>, Broken> {
+        let name = matchers.iter().find_map(|matcher| match &matcher.test {
+            Test::Equal(name) if matcher.label == NAME => Some(name.as_str()),
+            _ => None,
+        });
+        let mut tests: Vec<Tested<'_, u32>> =
+            matchers.iter().filter(|matcher| matcher.label != NAME).map(Tested::new).collect();
+        let mut cursor = self.seek(name)?;
+        let mut found = Vec::new();
+        // Neighbours have the same name.
+        let mut name_fits = (NAME_SYMBOL, false);
+        let wanted = name.map(key::of_name);
+        while cursor.next(self)? {
+            let symbol = cursor.entry.name_symbol();
+            if name_fits.0 != symbol {
+                let text = self.text(symbol);
+                if wanted.as_ref().is_some_and(|wanted| key::of_name(text) > *wanted) {
+                    break;
+                }
+                let fit = |matcher: &&Matcher| fits(matcher, text);
+                name_fits =
+                    (symbol, matchers.iter().filter(|matcher| matcher.label == NAME).all(|matcher| fit(&matcher)));
+            }
+            if name_fits.1 && tests.iter_mut().all(|test| cursor.entry.fits(test, self)) {
+                found.push(cursor.entry.clone());
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Entry {
+    fn name_symbol(&self) -> u32 {
+        self.pairs.first().map_or(NAME_SYMBOL, |(_, name)| *name)
+    }
+
+    pub(in crate::store) fn name<'a>(&self, index: &'a Index) -> &'a str {
+        index.text(self.name_symbol())
+    }
+
+    /// Its labels, without the name.
+    pub(in crate::store) fn pairs<'a>(&'a self, index: &'a Index) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.pairs.iter().skip(1).map(|(label, value)| (index.text(*label), index.text(*value)))
+    }
+
+    fn fits(&self, test: &mut Tested<'_, u32>, index: &Index) -> bool {
+        let mut pairs = self.pairs.iter().skip(1).filter(|(label, _)| index.text(*label) == test.label());
+        test.fits(pairs.next().map(|(_, value)| *value), |value| index.text(value))
+    }
+
+    pub(in crate::store) fn key(&self, index: &Index, key: &mut Vec<u8>) {
+        key::write(self.name(index), self.pairs(index), key);
+    }
+
+    /// Bytes of all columns, with their checksum.
+    fn length(&self) -> usize {
+        self.lengths.iter().sum::<usize>() + 4
+    }
+
+    /// Whether it has columns of the smallest and largest.
+    pub(in crate::store) fn column(&self, bytes: &[u8], which: usize) -> Result<Vec<u64>, Broken> {
+        let bytes = checked(bytes)?;
+        let which = if self.lengths[which] == 0 { 0 } else { which };
+        let begin: usize = self.lengths[..which].iter().sum();
+        let column = bytes.get(begin..begin + self.lengths[which]).ok_or(Broken("a column is too short"))?;
+        let mut out = Vec::with_capacity(self.count);
+        values::decode(column, self.count, &mut out)?;
+        Ok(out)
+    }
+}
+
+impl Cursor {
+    /// Goes to the next series, if there is one.
+    pub(in crate::store) fn next(&mut self, index: &Index) -> Result<bool, Broken> {
+        if self.number >= index.series {
+            return Ok(false);
+        }
+        let entry = &mut self.entry;
+        // Nothing precedes the first record.
+        if !entry.pairs.is_empty() {
+            entry.at += entry.length() as u64;
+        }
+        let mut reader = ByteReader::new(&index.bytes);
+        reader.at = self.at;
+        let (shared, more) = (reader.length()?, reader.length()?);
+        if shared > entry.pairs.len() || more > MAX_LABELS || shared + more == 0 {
+            return Err(Broken("a series has labels that cannot be"));
+        }
+        entry.pairs.truncate(shared);
+        for number in shared..shared + more {
+            let label = if number == 0 { NAME_SYMBOL } else { reader.small()? };
+            entry.pairs.push((label, reader.small()?));
+        }
+        let flags = reader.byte()?;
+        entry.counter = flags & COUNTER != 0;
+        if flags & GAP != 0 {
+            entry.at = entry.at.checked_add(reader.varint()?).ok_or(Broken("a column lies beyond the end"))?;
+        }
+        (entry.times, entry.first, entry.count) = (reader.length()?, reader.length()?, reader.length()?);
+        for length in &mut entry.lengths {
+            *length = reader.length()?;
+            if *length > MAX_COLUMN * 16 {
+                return Err(Broken("a column is too long"));
+            }
+        }
+        let times = index.times.get(entry.times).ok_or(Broken("a series has unknown times"))?;
+        if entry.first.checked_add(entry.count).is_none_or(|end| end > times.count) {
+            return Err(Broken("a series has more values than times"));
+        }
+        self.at = reader.at;
+        self.number += 1;
+        Ok(true)
+    }
+}
+
+impl Block {
+    /// Reads times by their number.
+    pub(in crate::store) fn times(&self, index: &Index, number: usize) -> Result<Vec<i64>, StoreError> {
+        let TimesAt { at, length, count } =
+            *index.times.get(number).ok_or_else(|| self.broken("its index", Broken("unknown times")))?;
+        let bytes = self.bytes_at(at, length)?;
+        checked(&bytes)
+            .and_then(|bytes| values::decode_times(bytes, count))
+            .map_err(|source| self.broken("the times of some series", source))
+    }
+
+    /// Reads the columns of one series.
+    pub(in crate::store) fn columns(&self, entry: &Entry) -> Result<Vec<u8>, StoreError> {
+        self.bytes_at(entry.at, entry.length())
+    }
+
+    /// Reads the columns of series in their order, neighbours at once, and gives each to `each`.
+    pub(in crate::store) fn each_columns(
+        &self,
+        entries: &[Entry],
+        mut each: impl FnMut(&Entry, &[u8]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let end = |entry: &Entry| entry.at.saturating_add(entry.length() as u64);
+        let mut rest = entries;
+        while let Some(first) = rest.first() {
+            let pairs = rest.iter().zip(rest.iter().skip(1));
+            let near = |(before, next): &(&Entry, &Entry)| {
+                next.at.saturating_sub(end(before)) <= READ_GAP && end(next).saturating_sub(first.at) <= READ_TOGETHER
+            };
+            let (together, after) = rest.split_at(1 + pairs.take_while(near).count());
+            let last = together.last().map_or(first.at, end);
+            let length = usize::try_from(last - first.at).unwrap_or(usize::MAX);
+            let bytes = self.bytes_at(first.at, length)?;
+            for entry in together {
+                let begin = usize::try_from(entry.at - first.at).unwrap_or(usize::MAX);
+                let bytes = begin.checked_add(entry.length()).and_then(|end| bytes.get(begin..end));
+                each(entry, bytes.ok_or_else(|| self.broken("its index", Broken("columns are out of order")))?)?;
+            }
+            rest = after;
+        }
+        Ok(())
+    }
+}
