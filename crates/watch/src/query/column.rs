@@ -87,10 +87,22 @@ impl Merged {
 
     /// The column with these labels.
     pub(super) fn column(&mut self, labels: Labels) -> usize {
-        *self.index.entry(labels).or_insert_with_key(|labels| {
+        self.column_or_new(labels).0
+    }
+
+    /// As `column`, and whether it is new.
+    pub(super) fn column_or_new(&mut self, labels: Labels) -> (usize, bool) {
+        let known = self.columns.len();
+        let column = *self.index.entry(labels).or_insert_with_key(|labels| {
             self.columns.push(Column { labels: labels.clone(), values: vec![ABSENT; self.count] });
-            self.columns.len() - 1
-        })
+            known
+        });
+        (column, column == known)
+    }
+
+    /// A column's values at some steps.
+    pub(super) fn values(&mut self, column: usize, steps: std::ops::Range<usize>) -> &mut [f64] {
+        &mut self.columns[column].values[steps]
     }
 
     pub(super) fn put(&mut self, column: usize, step: usize, value: f64) -> Result<(), QueryError> {

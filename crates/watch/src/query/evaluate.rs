@@ -1,16 +1,12 @@
 //! Evaluates a plan: each part once, for all steps.
 
 use super::aggregate::{Grouping, aggregate};
-use super::column::{ABSENT, Column, Grid, distinct, merge, present, without_name};
+use super::column::{Column, Grid, distinct, merge, present, without_name};
 use super::error::QueryError;
 use super::limits::Account;
-use super::plan::{At, Binary, Function, Kind, OverTime, Plan, Selector, When, Window};
-use super::window::{RangeFunction, Spans, over_time};
+use super::plan::{Binary, Function, Kind, Plan};
 use super::{binary, functions, labels};
-use crate::series::{Keep, Labels, Sample, Series, Source};
-
-/// Samples that a span of time should hold at least, where only coarser ones than the measured are left.
-const SAMPLES_PER_SPAN: i64 = 4;
+use crate::series::{Labels, Source};
 
 /// What all parts of one query share.
 pub(super) struct Evaluation<'a> {
@@ -66,18 +62,6 @@ impl Evaluation<'_> {
             Plan::OverTime(of) => self.over_time(of, grid),
             Plan::Number(_) | Plan::Text(_) | Plan::Range(_) => Err(misplaced(Kind::Vector, plan)),
         }
-    }
-
-    /// The samples of a part that is a range vector, at one time.
-    pub(super) fn matrix(&self, window: &Window, at: i64) -> Result<Vec<Series>, QueryError> {
-        let grid = Grid::new(at, at, 1);
-        let (mut series, spans) = self.read(window, &grid, Keep::Last)?;
-        let (end, start) = (spans.end(0), spans.end(0).saturating_sub(spans.range));
-        for one in &mut series {
-            one.samples.retain(|sample| (start..=end).contains(&sample.at));
-        }
-        series.retain(|one| !one.samples.is_empty());
-        Ok(series)
     }
 
     fn argument(&self, arguments: &[Plan], at: usize, grid: &Grid) -> Result<Vec<Column>, QueryError> {
@@ -175,116 +159,6 @@ impl Evaluation<'_> {
             }
             Function::Scalar | Function::Time => Err(QueryError::Unsupported("a scalar in this place".to_owned())),
         }
-    }
-
-    fn fixed(&self, when: &When) -> Option<i64> {
-        when.at.map(|at| match at {
-            At::Time(at) => at,
-            At::Start => self.bounds.0,
-            At::End => self.bounds.1,
-        })
-    }
-
-    /// The newest sample of each series at each step, unless it is too old or says that the series ended.
-    fn select(&self, selector: &Selector, grid: &Grid, of: impl Fn(Sample) -> f64) -> Result<Vec<Column>, QueryError> {
-        let lookback = self.account.limits.lookback_ms;
-        let spans =
-            Spans { grid: *grid, offset: selector.when.offset, fixed: self.fixed(&selector.when), range: lookback };
-        let step = if grid.count > 1 { grid.step.min(lookback) } else { lookback };
-        let series = self.fetch(selector, &spans, step, Keep::Last)?;
-        self.account.hold(series.len(), grid.count)?;
-        let columns = series.into_iter().map(|one| {
-            let mut next = 0;
-            let values = (0..grid.count).map(|step| {
-                let end = spans.end(step);
-                next += one.samples[next..].iter().take_while(|sample| sample.at <= end).count();
-                match next.checked_sub(1).map(|newest| one.samples[newest]) {
-                    Some(sample) if sample.at >= end.saturating_sub(lookback) && !sample.is_stale() => of(sample),
-                    _ => ABSENT,
-                }
-            });
-            Column { values: values.collect(), labels: one.labels }
-        });
-        Ok(columns.filter(|column| !column.is_empty()).collect())
-    }
-
-    fn fetch(&self, selector: &Selector, spans: &Spans, step: i64, keep: Keep) -> Result<Vec<Series>, QueryError> {
-        if spans.grid.count == 0 {
-            return Ok(Vec::new());
-        }
-        let from = spans.end(0).saturating_sub(spans.range);
-        let to = spans.end(spans.grid.count - 1);
-        let mut series = self.source.select(&selector.matchers, from, to, step.max(1), keep)?;
-        self.account.read(series.len(), series.iter().map(|one| one.samples.len()).sum())?;
-        series.sort_by(|a, b| a.labels.cmp(&b.labels));
-        Ok(series)
-    }
-
-    /// The samples that the spans lie over, without stale markers.
-    fn read(&self, window: &Window, grid: &Grid, keep: Keep) -> Result<(Vec<Series>, Spans), QueryError> {
-        match window {
-            Window::Stored { selector, range } => {
-                let when = &selector.when;
-                let spans = Spans { grid: *grid, offset: when.offset, fixed: self.fixed(when), range: *range };
-                let step =
-                    if grid.count > 1 { grid.step.min(range / SAMPLES_PER_SPAN) } else { range / SAMPLES_PER_SPAN };
-                let mut series = self.fetch(selector, &spans, step, keep)?;
-                for one in &mut series {
-                    if one.samples.iter().any(|sample| sample.is_stale()) {
-                        one.samples.retain(|sample| !sample.is_stale());
-                    }
-                }
-                Ok((series, spans))
-            }
-            Window::Subquery { of, when, range, step } => {
-                let spans = Spans { grid: *grid, offset: when.offset, fixed: self.fixed(when), range: *range };
-                let step = step.unwrap_or(self.account.limits.subquery_step_ms).max(1);
-                // The steps are multiples of the step, whatever time the query asks about.
-                let earliest = spans.end(0).saturating_sub(*range);
-                let mut start = step.saturating_mul(earliest / step);
-                if start < earliest {
-                    start = start.saturating_add(step);
-                }
-                let inner = Grid::new(start, spans.end(grid.count.saturating_sub(1)), step);
-                self.account.hold(1, inner.count)?;
-                let columns = self.vector(of, &inner)?;
-                let series = columns.into_iter().map(|column| {
-                    let samples = column.values.iter().enumerate().filter(|(_, value)| present(**value));
-                    let samples = samples.map(|(step, value)| Sample { at: inner.at(step), value: *value }).collect();
-                    Series { labels: column.labels, samples }
-                });
-                Ok((series.collect(), spans))
-            }
-        }
-    }
-
-    fn over_time(&self, of: &OverTime, grid: &Grid) -> Result<Vec<Column>, QueryError> {
-        let parameter = match &of.parameter {
-            Some(parameter) => self.scalar(parameter, grid)?,
-            None => Vec::new(),
-        };
-        let keep = match of.function {
-            RangeFunction::Min => Keep::Min,
-            RangeFunction::Max => Keep::Max,
-            _ => Keep::Last,
-        };
-        let (series, spans) = self.read(&of.window, grid, keep)?;
-        self.account.hold(series.len(), grid.count)?;
-        let mut columns = Vec::with_capacity(series.len());
-        for one in series {
-            let values = over_time(of.function, &one.samples, &spans, &parameter, &self.account)?;
-            let labels = if of.function == RangeFunction::Last { one.labels } else { without_name(&one.labels) };
-            columns.push(Column { labels, values });
-        }
-        columns.retain(|column| !column.is_empty());
-        if of.function == RangeFunction::Absent {
-            let labels = match &of.window {
-                Window::Stored { selector, .. } => functions::labels_of_absent(selector),
-                Window::Subquery { .. } => Labels::default(),
-            };
-            return Ok(functions::absent(&columns, labels, grid.count));
-        }
-        distinct(&columns).map(|()| columns)
     }
 }
 

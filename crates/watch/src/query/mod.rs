@@ -22,6 +22,7 @@ mod params;
 mod parse;
 mod plan;
 mod quantile;
+mod read;
 mod reads;
 mod trend;
 mod window;

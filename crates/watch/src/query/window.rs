@@ -1,6 +1,6 @@
 //! Functions over a span of time: the samples in it are a slice that moves along the series with the steps, and is never looked for anew.
 
-use super::column::{ABSENT, Grid};
+use super::column::Grid;
 use super::error::QueryError;
 use super::limits::Account;
 use super::quantile::quantile;
@@ -49,16 +49,22 @@ impl Spans {
     pub(super) fn end(&self, step: usize) -> i64 {
         self.fixed.unwrap_or_else(|| self.grid.at(step)).saturating_sub(self.offset)
     }
+
+    /// Begin of the first and end of the last.
+    pub(super) fn bounds(&self) -> (i64, i64) {
+        (self.end(0).saturating_sub(self.range), self.end(self.grid.count.saturating_sub(1)))
+    }
 }
 
-/// The function's value for each step. The samples hold no stale marker.
+/// The function's value for each step, where it has one. The samples hold no stale marker.
 pub(super) fn over_time(
     function: RangeFunction,
     samples: &[Sample],
     spans: &Spans,
     parameter: &[f64],
+    values: &mut [f64],
     account: &Account<'_>,
-) -> Result<Vec<f64>, QueryError> {
+) -> Result<(), QueryError> {
     let events = match function {
         RangeFunction::Rate | RangeFunction::Increase | RangeFunction::Resets => {
             events(samples, |before, after| after < before)
@@ -70,7 +76,6 @@ pub(super) fn over_time(
         }
         _ => Vec::new(),
     };
-    let mut values = vec![ABSENT; spans.grid.count];
     let mut slide = Slide::default();
     let mut scratch = Vec::new();
     for (step, value) in values.iter_mut().enumerate() {
@@ -116,7 +121,7 @@ pub(super) fn over_time(
             *value = result;
         }
     }
-    Ok(values)
+    Ok(())
 }
 
 /// Where the moving slice is.
@@ -244,6 +249,7 @@ fn extreme(inside: &[Sample], better: impl Fn(f64, f64) -> bool) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::column::ABSENT;
     use super::super::limits::Limits;
     use super::*;
     use proptest::prelude::*;
@@ -269,25 +275,31 @@ mod tests {
         }
     }
 
+    fn all(
+        function: RangeFunction,
+        samples: &[Sample],
+        spans: &Spans,
+        limits: &Limits<'_>,
+    ) -> Result<Vec<f64>, QueryError> {
+        let mut values = vec![ABSENT; spans.grid.count];
+        over_time(function, samples, spans, &[], &mut values, &Account::new(limits)).map(|()| values)
+    }
+
     #[test]
     fn a_counter_that_falls_counts_on_from_zero_and_only_within_its_span() {
         let samples = samples(&[(0, 100.0), (10_000, 110.0), (20_000, 5.0), (30_000, 15.0), (40_000, 20.0)]);
         let limits = Limits::default();
-        let account = Account::new(&limits);
         let spans = Spans { grid: Grid::new(20_000, 40_000, 10_000), offset: 0, fixed: None, range: 20_000 };
-        let increase = over_time(RangeFunction::Increase, &samples, &spans, &[], &account).unwrap();
-        assert_eq!(increase, [15.0, 15.0, 15.0]);
-        let resets = over_time(RangeFunction::Resets, &samples, &spans, &[], &account).unwrap();
-        assert_eq!(resets, [1.0, 1.0, 0.0]);
+        assert_eq!(all(RangeFunction::Increase, &samples, &spans, &limits).unwrap(), [15.0, 15.0, 15.0]);
+        assert_eq!(all(RangeFunction::Resets, &samples, &spans, &limits).unwrap(), [1.0, 1.0, 0.0]);
     }
 
     #[test]
     fn work_beyond_the_limit_ends_the_query() {
         let samples: Vec<Sample> = (0..1_000).map(|at| Sample { at, value: 1.0 }).collect();
         let limits = Limits { work: 10_000, ..Limits::default() };
-        let account = Account::new(&limits);
         let spans = Spans { grid: Grid::new(1_000, 2_000, 1), offset: 0, fixed: None, range: 1_000 };
-        let refused = over_time(RangeFunction::Avg, &samples, &spans, &[], &account);
+        let refused = all(RangeFunction::Avg, &samples, &spans, &limits);
         assert!(matches!(refused, Err(QueryError::TooMuch { limit: 10_000, .. })));
     }
 }

@@ -1,0 +1,29 @@
+//! Series in memory, for tests and benchmarks.
+
+use mana_watch::series::{Keep, SourceError};
+use mana_watch::{Labels, Matcher, Sample, Series, Source};
+
+/// Series with all their samples.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Memory(pub(crate) Vec<Series>);
+
+impl Memory {
+    /// One more series.
+    #[allow(dead_code, reason = "not all that use this module add series one by one")]
+    pub(crate) fn push(&mut self, labels: &[(&str, &str)], samples: impl IntoIterator<Item = (i64, f64)>) {
+        let samples = samples.into_iter().map(|(at, value)| Sample { at, value }).collect();
+        self.0.push(Series { labels: Labels::new(labels.iter().copied()), samples });
+    }
+}
+
+impl Source for Memory {
+    fn select(&self, matchers: &[Matcher], from: i64, to: i64, _: i64, _: Keep) -> Result<Vec<Series>, SourceError> {
+        let fitting = self.0.iter().filter(|one| matchers.iter().all(|matcher| matcher.fits(&one.labels)));
+        let cut = fitting.map(|one| {
+            let start = one.samples.partition_point(|sample| sample.at < from);
+            let end = one.samples.partition_point(|sample| sample.at <= to);
+            Series { labels: one.labels.clone(), samples: one.samples[start..end.max(start)].to_vec() }
+        });
+        Ok(cut.filter(|one| !one.samples.is_empty()).collect())
+    }
+}
