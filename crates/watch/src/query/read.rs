@@ -9,8 +9,8 @@ use super::plan::{At, OverTime, Selector, When, Window};
 use super::window::{RangeFunction, Spans, over_time};
 use crate::series::{Keep, Labels, Sample, Series};
 
-/// Samples that a block should have (4 MB of them): few enough for a processor's cache, many enough that finding the series is the lesser work.
-const SAMPLES_PER_BLOCK: usize = 1 << 18;
+/// Samples that a block should have (16 MB of them): few beside what else a server holds, many enough that finding the series is the lesser work.
+const SAMPLES_PER_BLOCK: usize = 1 << 20;
 /// Steps of the smallest block.
 const LEAST_STEPS: usize = 16;
 /// How much longer than a span of time a block is at least: what is read twice stays a fraction.

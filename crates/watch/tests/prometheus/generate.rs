@@ -135,10 +135,10 @@ pub(crate) fn vector(chance: &mut Chance, depth: u32) -> String {
                 "on (service, instance)",
                 "ignoring (code)",
                 "ignoring (code, le)",
-                "on (service) group_left",
-                "on (service) group_right",
+                "on (service) group_left ()",
+                "on (service) group_right ()",
                 "on (service, instance) group_left (version)",
-                "ignoring (code) group_left",
+                "ignoring (code) group_left ()",
             ]);
             format!("({}) {operator} {matching} ({})", vector(chance, depth), vector(chance, depth))
         }
