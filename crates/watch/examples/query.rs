@@ -55,7 +55,7 @@ fn best(mut run: impl FnMut()) -> Duration {
     let times = (0..ROUNDS).map(|_| {
         let start = busy();
         run();
-        busy() - start
+        busy().saturating_sub(start)
     });
     times.min().unwrap_or_default()
 }

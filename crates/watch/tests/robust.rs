@@ -314,3 +314,18 @@ fn what_is_not_supported_is_named_with_the_place_of_the_list() {
         assert!(error.to_string().contains(named), "{text}: {error}");
     }
 }
+
+#[test]
+fn every_example_of_the_documentation_is_supported() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/QUERY.md"))
+        .expect("the page is there");
+    let (supported, _) = page.split_once("## Where it differs").expect("the page says where it differs");
+    let rows = supported.lines().filter(|line| line.starts_with('|'));
+    let cells = rows.filter_map(|row| row.trim_end_matches('|').rsplit(" | ").next());
+    let examples: Vec<&str> = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    assert!(examples.len() > 40, "the page has examples");
+    for example in examples {
+        let answer = query(&Memory::default(), example, 0, &Limits::default());
+        assert!(answer.is_ok(), "{example}: {:?}", answer.err());
+    }
+}

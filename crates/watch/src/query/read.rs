@@ -121,7 +121,9 @@ impl Evaluation<'_> {
                 let step = (range / SAMPLES_PER_SPAN).max(1);
                 let mut series = self.source.select(&selector.matchers, earliest, latest, step, Keep::Last)?;
                 self.account.read(series.len(), series.iter().map(|one| one.samples.len()).sum())?;
-                series.iter_mut().for_each(|one| drop_stale(&mut one.samples));
+                for one in &mut series {
+                    drop_stale(&mut one.samples);
+                }
                 Ok(series)
             }
             Window::Subquery { of, step, .. } => {

@@ -82,6 +82,7 @@ fn differs(ours: &Points, theirs: &Points) -> Option<String> {
         .map(|(a, b)| format!("{a:?} here and {b:?} there"))
 }
 
+#[expect(clippy::float_cmp, reason = "infinities are the same only if they are equal")]
 fn same(a: f64, b: f64) -> bool {
     a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= TOLERANCE * a.abs().max(b.abs())
 }

@@ -1,5 +1,12 @@
 //! Series with everything that makes results differ: resets, gaps, ends, late starts, odd histograms, values that are no numbers.
 
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "small numbers, made up"
+)]
+
 use mana_watch::series::STALE_BITS;
 
 use crate::memory::Memory;

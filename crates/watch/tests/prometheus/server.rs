@@ -1,5 +1,6 @@
 //! A Prometheus of its own, on a free port, in a temporary folder, gone with the value.
 
+use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -9,9 +10,9 @@ use mana_watch::Series;
 use serde_json::Value;
 
 /// Until it answers.
-const START_WITHIN: Duration = Duration::from_secs(60);
+const START_WITHIN: Duration = Duration::from_mins(1);
 /// For one request.
-const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+const ANSWER_WITHIN: Duration = Duration::from_mins(1);
 /// Samples are told in slices of this many milliseconds: of what it holds in memory, Prometheus takes nothing that is more than an hour old.
 const SLICE_MS: i64 = 10 * 60 * 1000;
 
@@ -128,7 +129,7 @@ fn encoded(text: &str) -> String {
         if byte.is_ascii_alphanumeric() {
             encoded.push(byte as char);
         } else {
-            encoded.push_str(&format!("%{byte:02X}"));
+            let _ = write!(encoded, "%{byte:02X}");
         }
         encoded
     })
@@ -136,10 +137,14 @@ fn encoded(text: &str) -> String {
 
 fn varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
-        out.push((value & 0x7f) as u8 | 0x80);
+        out.push(low_bits(value) | 0x80);
         value >>= 7;
     }
-    out.push(value as u8);
+    out.push(low_bits(value));
+}
+
+fn low_bits(value: u64) -> u8 {
+    value.to_le_bytes()[0] & 0x7f
 }
 
 /// A field of a protocol buffer whose content has a length.
@@ -154,7 +159,7 @@ fn snappy(content: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     varint(&mut out, content.len() as u64);
     out.push(63 << 2);
-    out.extend((content.len() as u32 - 1).to_le_bytes());
+    out.extend((u32::try_from(content.len()).expect("a short message") - 1).to_le_bytes());
     out.extend(content);
     out
 }
