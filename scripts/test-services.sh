@@ -2,7 +2,7 @@
 # PostgreSQL and Redis for tests: private ones, in a temporary folder, on free ports, gone afterwards.
 #   scripts/test-services.sh install    installs what tests need, and nothing else
 #   scripts/test-services.sh run CMD…   starts both, runs CMD with MANA_TEST_POSTGRES_URL and MANA_TEST_REDIS_URL set, stops both
-# Installs what the tests need on Debian (PostgreSQL, Redis, pebble, testssl.sh, certutil, Chromium and its driver) when missing; elsewhere says what to install.
+# Installs what the tests need on Debian (PostgreSQL, Redis, Prometheus, pebble, testssl.sh, certutil, Chromium and its driver) when missing; elsewhere says what to install.
 set -euo pipefail
 
 install_missing() {
@@ -14,6 +14,7 @@ install_missing() {
   command -v certutil >/dev/null || missing+=(libnss3-tools)
   command -v testssl >/dev/null || missing+=(testssl.sh)
   command -v pebble >/dev/null || missing+=(pebble)
+  command -v prometheus >/dev/null || missing+=(prometheus)
   [ ${#missing[@]} -eq 0 ] && return
   if ! command -v apt-get >/dev/null; then
     echo "test-services: install these and run it again: ${missing[*]} (the names are Debian's)" >&2
@@ -24,6 +25,10 @@ install_missing() {
   [ "$(id -u)" -eq 0 ] || sudo=(sudo)
   "${sudo[@]}" apt-get update -q >&2
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" >&2
+  # The package starts its service and lets it start with the machine; a test starts a Prometheus of its own.
+  if [[ " ${missing[*]} " == *" prometheus "* ]] && command -v systemctl >/dev/null; then
+    "${sudo[@]}" systemctl disable --now prometheus >&2 || true
+  fi
 }
 
 free_port() {

@@ -1,0 +1,93 @@
+//! How long the dashboard's queries take, over series in memory. `cargo run --release -p mana-watch --example query` prints the figures.
+
+#[path = "../tests/memory/mod.rs"]
+mod memory;
+
+use std::time::Duration;
+
+use mana_watch::query::{Limits, query_range};
+use mana_watch::series::Keep;
+use mana_watch::{Labels, Matcher, Sample, Series, Source};
+use memory::Memory;
+
+/// Repetitions of each query.
+const ROUNDS: usize = 15;
+const BOUNDS: [&str; 12] = ["0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "+Inf"];
+
+/// So many services with 4 instances and 12 buckets each, with a sample every `beat` milliseconds.
+fn histograms(services: usize, beat: i64, samples: i64) -> Memory {
+    let mut chance = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut all = Vec::new();
+    for (service, instance) in (0..services).flat_map(|service| (0..4).map(move |instance| (service, instance))) {
+        let mut counts = [0.0; BOUNDS.len()];
+        let mut columns = vec![Vec::new(); BOUNDS.len()];
+        for n in 0..samples {
+            let mut sum = 0.0;
+            for (count, column) in counts.iter_mut().zip(&mut columns) {
+                chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                sum += f64::from((chance >> 62) as u32);
+                *count += sum;
+                column.push(Sample { at: n * beat + instance * 131, value: *count });
+            }
+        }
+        for (bound, samples) in BOUNDS.into_iter().zip(columns) {
+            let (service, instance) = (format!("service-{service}"), format!("10.0.0.{instance}:8080"));
+            let labels = [
+                ("__name__", "x_bucket"),
+                ("le", bound),
+                ("service", service.as_str()),
+                ("instance", instance.as_str()),
+            ];
+            all.push(Series { labels: Labels::new(labels), samples });
+        }
+    }
+    Memory(all)
+}
+
+/// Time on a processor, so that what else the machine does counts little.
+fn busy() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux says how long a thread was busy");
+    Duration::from_nanos(stat.split(' ').next().and_then(|busy| busy.parse().ok()).expect("nanoseconds"))
+}
+
+/// The best of some rounds.
+fn best(mut run: impl FnMut()) -> Duration {
+    let times = (0..ROUNDS).map(|_| {
+        let start = busy();
+        run();
+        busy().saturating_sub(start)
+    });
+    times.min().unwrap_or_default()
+}
+
+fn measure(what: &str, memory: &Memory, text: &str, to: i64, step: i64) {
+    let limits = Limits::default();
+    let reading = best(|| {
+        let series = memory.select(&[Matcher::equal("__name__", "x_bucket")], 0, to, step, Keep::Last);
+        std::hint::black_box(series.expect("the series are there"));
+    });
+    let answering = best(|| {
+        let answer = query_range(memory, text, 300_000, to, step, &limits);
+        std::hint::black_box(answer.expect("the query is supported"));
+    });
+    println!("{what}: {answering:.1?}, of which the source copies its samples for {reading:.1?}\n    {text}");
+}
+
+fn main() {
+    let day = histograms(10, 10_000, 8_640);
+    let p95 = "histogram_quantile(0.95, sum by (service, le) (rate(x_bucket[5m])))";
+    measure("24 h, 10 services, every 60 s", &day, p95, 86_400_000, 60_000);
+    measure(
+        "24 h, 10 services, every 60 s",
+        &day,
+        "sum by (service) (rate(x_bucket{le=\"+Inf\"}[5m]))",
+        86_400_000,
+        60_000,
+    );
+    measure("24 h, 10 services, every 60 s", &day, "sum by (service) (x_bucket)", 86_400_000, 60_000);
+    measure("24 h, 10 services, every 60 s", &day, "max_over_time(x_bucket[5m])", 86_400_000, 60_000);
+    measure("24 h, 10 services, every 60 s", &day, "avg_over_time(x_bucket[5m])", 86_400_000, 60_000);
+    let quarter = histograms(1, 3_600_000, 90 * 24);
+    let hourly = "histogram_quantile(0.95, sum by (service, le) (rate(x_bucket[4h])))";
+    measure("90 d by the hour, 1 service, every 4 h", &quarter, hourly, 90 * 86_400_000, 4 * 3_600_000);
+}

@@ -1,0 +1,194 @@
+//! Reads series and makes columns of them: a block of steps at a time, so that a query over a long time holds few samples at once, and those in memory
+//! that is near and used again.
+
+use super::column::{ABSENT, Column, Grid, Merged, distinct, present, without_name};
+use super::error::QueryError;
+use super::evaluate::Evaluation;
+use super::functions;
+use super::plan::{At, OverTime, Selector, When, Window};
+use super::window::{RangeFunction, Spans, over_time};
+use crate::series::{Keep, Labels, Sample, Series};
+
+/// Samples that a block should have (16 MB of them): few beside what else a server holds, many enough that finding the series is the lesser work.
+const SAMPLES_PER_BLOCK: usize = 1 << 20;
+/// Steps of the smallest block.
+const LEAST_STEPS: usize = 16;
+/// How much longer than a span of time a block is at least: what is read twice stays a fraction.
+const SPANS_PER_BLOCK: i64 = 4;
+/// How much longer than the one before a block may be, since the series may have begun only then.
+const GROWTH: usize = 16;
+/// Samples that a span of time should hold at least, where only coarser ones than the measured are left.
+const SAMPLES_PER_SPAN: i64 = 4;
+
+impl Evaluation<'_> {
+    /// The newest sample of each series at each step, unless it is too old or says that the series ended.
+    pub(super) fn select(
+        &self,
+        selector: &Selector,
+        grid: &Grid,
+        of: impl Fn(Sample) -> f64,
+    ) -> Result<Vec<Column>, QueryError> {
+        let lookback = self.account.limits.lookback_ms;
+        let spans = self.spans(&selector.when, grid, lookback);
+        self.blocks(selector, &spans, lookback, Keep::Last, |samples, spans, _, values| {
+            let mut next = 0;
+            for (step, value) in values.iter_mut().enumerate() {
+                let end = spans.end(step);
+                next += samples[next..].iter().take_while(|sample| sample.at <= end).count();
+                if let Some(sample) = next.checked_sub(1).map(|newest| samples[newest])
+                    && sample.at >= end.saturating_sub(lookback)
+                    && !sample.is_stale()
+                {
+                    *value = of(sample);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// A function over a span of time, at each step.
+    pub(super) fn over_time(&self, of: &OverTime, grid: &Grid) -> Result<Vec<Column>, QueryError> {
+        let parameter = match &of.parameter {
+            Some(parameter) => self.scalar(parameter, grid)?,
+            None => Vec::new(),
+        };
+        let keep = match of.function {
+            RangeFunction::Min => Keep::Min,
+            RangeFunction::Max => Keep::Max,
+            _ => Keep::Last,
+        };
+        let mut columns = match &of.window {
+            Window::Stored { selector, range } => {
+                let spans = self.spans(&selector.when, grid, *range);
+                self.blocks(selector, &spans, range / SAMPLES_PER_SPAN, keep, |samples, spans, first, values| {
+                    drop_stale(samples);
+                    let parameter = parameter.get(first..).unwrap_or_default();
+                    over_time(of.function, samples, spans, parameter, values, &self.account)
+                })?
+            }
+            Window::Subquery { when, range, .. } => {
+                let spans = self.spans(when, grid, *range);
+                let series = self.series(&of.window, &spans)?;
+                self.account.hold(series.len(), grid.count)?;
+                let mut columns = Vec::with_capacity(series.len());
+                for one in series {
+                    let mut values = vec![ABSENT; grid.count];
+                    over_time(of.function, &one.samples, &spans, &parameter, &mut values, &self.account)?;
+                    columns.push(Column { labels: one.labels, values });
+                }
+                columns.retain(|column| !column.is_empty());
+                columns
+            }
+        };
+        if of.function == RangeFunction::Absent {
+            let labels = match &of.window {
+                Window::Stored { selector, .. } => functions::labels_of_absent(selector),
+                Window::Subquery { .. } => Labels::default(),
+            };
+            return Ok(functions::absent(&columns, labels, grid.count));
+        }
+        if of.function != RangeFunction::Last {
+            for column in &mut columns {
+                column.labels = without_name(&column.labels);
+            }
+        }
+        distinct(&columns).map(|()| columns)
+    }
+
+    /// The samples of a part that is a range vector, at one time.
+    pub(super) fn matrix(&self, window: &Window, at: i64) -> Result<Vec<Series>, QueryError> {
+        let (Window::Stored { selector: Selector { when, .. }, range } | Window::Subquery { when, range, .. }) = window;
+        let spans = self.spans(when, &Grid::new(at, at, 1), *range);
+        let mut series = self.series(window, &spans)?;
+        series.retain(|one| !one.samples.is_empty());
+        Ok(series)
+    }
+
+    fn spans(&self, when: &When, grid: &Grid, range: i64) -> Spans {
+        let fixed = when.at.map(|at| match at {
+            At::Time(at) => at,
+            At::Start => self.bounds.0,
+            At::End => self.bounds.1,
+        });
+        Spans { grid: *grid, offset: when.offset, fixed, range }
+    }
+
+    /// All samples that the spans lie over, without stale markers.
+    fn series(&self, window: &Window, spans: &Spans) -> Result<Vec<Series>, QueryError> {
+        let (earliest, latest) = spans.bounds();
+        match window {
+            Window::Stored { selector, range } => {
+                let step = (range / SAMPLES_PER_SPAN).max(1);
+                let mut series = self.source.select(&selector.matchers, earliest, latest, step, Keep::Last)?;
+                self.account.read(series.len(), series.iter().map(|one| one.samples.len()).sum())?;
+                for one in &mut series {
+                    drop_stale(&mut one.samples);
+                }
+                Ok(series)
+            }
+            Window::Subquery { of, step, .. } => {
+                let step = step.unwrap_or(self.account.limits.subquery_step_ms).max(1);
+                // The steps are multiples of the step, whatever time the query asks about.
+                let mut start = step.saturating_mul(earliest / step);
+                if start < earliest {
+                    start = start.saturating_add(step);
+                }
+                let inner = Grid::new(start, latest, step);
+                self.account.hold(1, inner.count)?;
+                let series = self.vector(of, &inner)?.into_iter().map(|column| {
+                    let samples = column.values.iter().enumerate().filter(|(_, value)| present(**value));
+                    let samples = samples.map(|(step, value)| Sample { at: inner.at(step), value: *value }).collect();
+                    Series { labels: column.labels, samples }
+                });
+                Ok(series.collect())
+            }
+        }
+    }
+
+    /// Lets `fill` make values of the samples of each series, block by block. It gets the block's spans, its first step, and where the values go.
+    fn blocks(
+        &self,
+        selector: &Selector,
+        spans: &Spans,
+        beat: i64,
+        keep: Keep,
+        fill: impl Fn(&mut Vec<Sample>, &Spans, usize, &mut [f64]) -> Result<(), QueryError>,
+    ) -> Result<Vec<Column>, QueryError> {
+        let grid = spans.grid;
+        let least = usize::try_from(spans.range.saturating_mul(SPANS_PER_BLOCK) / grid.step).unwrap_or(usize::MAX);
+        let least = least.max(LEAST_STEPS);
+        // With one span for all steps there is nothing to gain.
+        let mut size = if spans.fixed.is_some() { grid.count } else { least };
+        let beat = if grid.count > 1 { grid.step.min(beat) } else { beat }.max(1);
+        let mut merged = Merged::new(grid.count);
+        let mut first = 0;
+        while first < grid.count {
+            let count = size.min(grid.count - first);
+            let block = Spans { grid: Grid { start: grid.at(first), count, ..grid }, ..*spans };
+            let (earliest, latest) = block.bounds();
+            let series = self.source.select(&selector.matchers, earliest, latest, beat, keep)?;
+            let samples: usize = series.iter().map(|one| one.samples.len()).sum();
+            self.account.read(0, samples)?;
+            for mut one in series {
+                let (column, new) = merged.column_or_new(one.labels);
+                if new {
+                    self.account.read(1, 0)?;
+                    self.account.hold(1, grid.count)?;
+                }
+                fill(&mut one.samples, &block, first, merged.values(column, first..first + count))?;
+            }
+            first += count;
+            let fitting = count.saturating_mul(SAMPLES_PER_BLOCK) / samples.max(1);
+            size = fitting.clamp(least, least.max(count.saturating_mul(GROWTH)));
+        }
+        let mut columns = merged.finish();
+        columns.sort_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(columns)
+    }
+}
+
+fn drop_stale(samples: &mut Vec<Sample>) {
+    if samples.iter().any(|sample| sample.is_stale()) {
+        samples.retain(|sample| !sample.is_stale());
+    }
+}
