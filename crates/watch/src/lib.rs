@@ -3,6 +3,8 @@
 //! Everything here takes its time and its inputs from whoever calls; what talks to the outside (scraping, probing, sending) is driven
 //! by the control plane.
 
+pub mod exposition;
+mod remember;
 pub mod series;
 
 pub use series::{Labels, Matcher, Sample, Series, Source};
