@@ -4,6 +4,8 @@
 //! by the control plane.
 
 pub mod exposition;
+pub mod gather;
+pub mod host;
 mod remember;
 pub mod series;
 

@@ -121,7 +121,7 @@ proptest::proptest! {
         let (_, body, format) = RECORDED[which];
         let mut bytes = body.as_bytes().to_vec();
         // The end that OpenMetrics asks for is not to be torn away.
-        let place = place.index(bytes.len() - "# EOF\n".len());
+        let place = place.index(bytes.len() - "\n# EOF\n".len());
         bytes[place] = byte;
         let samples = |body: &[u8]| {
             let mut points = Vec::new();
