@@ -6,6 +6,7 @@
 pub mod exposition;
 pub mod gather;
 pub mod host;
+pub mod process;
 mod remember;
 pub mod series;
 
