@@ -8,6 +8,7 @@ pub mod gather;
 pub mod host;
 pub mod process;
 mod remember;
+pub mod schedule;
 pub mod series;
 
 pub use series::{Labels, Matcher, Sample, Series, Source};
