@@ -7,6 +7,7 @@ pub mod exposition;
 pub mod gather;
 pub mod host;
 pub mod process;
+pub mod redis;
 mod remember;
 pub mod schedule;
 pub mod series;
