@@ -6,6 +6,7 @@
 pub mod exposition;
 pub mod gather;
 pub mod host;
+pub mod postgres;
 pub mod process;
 pub mod redis;
 mod remember;
