@@ -125,6 +125,23 @@ mod tests {
         assert!(super::statements(&[row(&["shop", "1", "null", "1", "1", "1", "1", "1", ""])]).is_err());
     }
 
+    /// What a PostgreSQL 15.18 that counts said to [`statements_sql`], asked by a member of `pg_monitor`.
+    const RECORDED: &str = include_str!("../../tests/postgres/statements-15.18.tsv");
+
+    #[test]
+    fn a_real_servers_statements_are_read_and_a_password_in_them_is_not_told() {
+        let rows: Vec<Row> = RECORDED.lines().map(|line| row(&line.split('\t').collect::<Vec<_>>())).collect();
+        let statements = statements(&rows).expect("statements");
+        assert_eq!(statements.len(), 13);
+        let slowest = (statements[0].calls.to_bits(), statements[0].text.as_str());
+        assert_eq!(slowest, (5_f64.to_bits(), "select pg_sleep(?)"));
+        assert!(RECORDED.contains("password 'not to be told 5'"));
+        assert!(statements.iter().any(|statement| statement.text == "alter role watcher password ?"));
+        assert!(statements.iter().all(|statement| !statement.text.contains("not to be told")));
+        let cart = "select sum(total) from cart where customer like ? and id in (?, …)";
+        assert!(statements.iter().any(|statement| statement.text == cart));
+    }
+
     #[test]
     fn only_a_server_that_counts_is_asked() {
         assert_eq!(statements_at(&[]), None);
