@@ -3,7 +3,7 @@
 use mana_watch::exposition::{Clash, Entry, Format, Kind, Lines, MAX_LABELS, Target, write};
 use mana_watch::{Labels, Sample};
 
-const RECORDED: [(&str, &str, Format); 8] = [
+const RECORDED: [(&str, &str, Format); 9] = [
     ("client-python", include_str!("expositions/client-python-0.26.0.txt"), Format::Text),
     ("client-python", include_str!("expositions/client-python-0.26.0.openmetrics.txt"), Format::OpenMetrics),
     ("nginx-exporter", include_str!("expositions/nginx-exporter-0.11.0.txt"), Format::Text),
@@ -11,6 +11,7 @@ const RECORDED: [(&str, &str, Format); 8] = [
     ("postgres-exporter", include_str!("expositions/postgres-exporter-0.11.1.txt"), Format::Text),
     ("prometheus", include_str!("expositions/prometheus-2.42.0.txt"), Format::Text),
     ("prometheus, federated", include_str!("expositions/prometheus-2.42.0-federate.txt"), Format::Text),
+    ("mana's edge", include_str!("expositions/mana-edge-0.1.0.txt"), Format::Text),
     ("redis-exporter", include_str!("expositions/redis-exporter-1.45.0.txt"), Format::Text),
 ];
 
@@ -74,6 +75,80 @@ fn escapes_infinities_and_what_is_said_of_metrics_are_read_as_meant() {
     let expected =
         [Kind::Counter, Kind::Histogram, Kind::Summary, Kind::Info, Kind::StateSet, Kind::Gauge, Kind::Gauge];
     assert_eq!(kinds, expected);
+}
+
+/// Whether all of it is well, and how many samples it gives.
+fn judge(body: &[u8], format: Format) -> (bool, usize) {
+    let mut points = Vec::new();
+    let mut target = Target::new([("", ""); 0], Clash::Theirs);
+    let reading = target.read(body, format, 0, &mut points, |_| Some(0));
+    (reading.is_ok_and(|reading| reading.bad == 0), points.len())
+}
+
+#[test]
+fn bodies_are_well_where_prometheus_says_so() {
+    use Format::{OpenMetrics, Text};
+    // What Prometheus 2.42 made of each when it scraped it: whether its target was up, and how many samples it kept.
+    let judged: [(&[u8], Format, bool, usize); 34] = [
+        (b"a{x=\"1\"}1\n", Text, true, 1),
+        (b"a{x=\"1\",} 1\n", Text, true, 1),
+        (b"a{,} 1\n", Text, false, 0),
+        (b"a{x=\"\\w\\\\n\"} 1\n", Text, true, 1),
+        (b"a 1", Text, true, 1),
+        (b"a 1\r\n", Text, false, 0),
+        (b"a 1_000\n", Text, false, 0),
+        (b"a 0x1F\n", Text, false, 0),
+        (b"a inf\nb Infinity\nc +Inf\nd nan\n", Text, true, 4),
+        (b"a{x=\"1\",x=\"2\"} 1\n", Text, false, 0),
+        (b"a 1 1.5\n", Text, false, 0),
+        (b"a_total 1 # {x=\"y\"} 1\n", Text, false, 0),
+        (b"a{x=\"\xff\"} 1\n", Text, false, 0),
+        (b"# TYPE a countre\n", Text, false, 0),
+        (b"# TYPE a\n", Text, false, 0),
+        (b"#HELP\n#foo\n# \na 1\n", Text, true, 1),
+        (b"  # TYPE a counter\na 1\n", Text, true, 1),
+        (b"# HELP a\na 1\n", Text, true, 1),
+        (b"# UNIT a seconds\na 1\n", Text, true, 1),
+        (b"a{x:y=\"1\"} 1\n", Text, false, 0),
+        (b"", Text, true, 0),
+        (b"a 1\na 2\n", Text, true, 1),
+        (b"a{x=\"\"} 1\n", Text, true, 1),
+        (b"a{__name__=\"z\"} 1\n", Text, false, 0),
+        (b"a 1 2 3\n", Text, false, 0),
+        (b"# TYPE a counter\na_total 1 # {x=\"y\"} 1 2.5\n# EOF\n", OpenMetrics, true, 1),
+        (b"a 1\n", OpenMetrics, false, 0),
+        (b"a 1\n# EOF", OpenMetrics, true, 1),
+        (b"a 1 2.5\n# EOF\n", OpenMetrics, true, 1),
+        (b"# foo\n# EOF\n", OpenMetrics, false, 0),
+        (b"# TYPE a untyped\n# EOF\n", OpenMetrics, false, 0),
+        (b" a 1\n# EOF\n", OpenMetrics, false, 0),
+        (b"a 1\n# EOF \n", OpenMetrics, false, 0),
+        (b"", OpenMetrics, false, 0),
+    ];
+    for (body, format, up, samples) in judged {
+        assert_eq!(judge(body, format), (up, samples), "{:?}", String::from_utf8_lossy(body));
+    }
+}
+
+#[test]
+fn where_prometheus_gives_up_we_read_what_the_format_allows_or_what_is_well() {
+    use Format::{OpenMetrics, Text};
+    let refused_by_prometheus: [(&[u8], Format, bool, usize); 8] = [
+        // One bad line costs Prometheus all others.
+        (b"a 1\nb{x=1} 2\nc 3\n", Text, false, 2),
+        (b"a 1\n\nb 1\n# EOF\n", OpenMetrics, false, 2),
+        (b"a 1\n# EOF\na 2\n", OpenMetrics, false, 1),
+        // The text format allows blanks at the begin of a line, and times before 1970.
+        (b"\n\n a 1\n\t\n", Text, true, 1),
+        (b"a 1 -5\n", Text, true, 1),
+        // More blanks than OpenMetrics allows change no meaning, and neither does an exemplar where it forbids one.
+        (b"a  { x = \"1\" }  1 \n# EOF\n", OpenMetrics, true, 1),
+        (b"# TYPE a gauge\na 1 # {x=\"y\"} 1\n# EOF\n", OpenMetrics, true, 1),
+        (b"a 1 \n# EOF\n", OpenMetrics, true, 1),
+    ];
+    for (body, format, well, samples) in refused_by_prometheus {
+        assert_eq!(judge(body, format), (well, samples), "{:?}", String::from_utf8_lossy(body));
+    }
 }
 
 #[test]

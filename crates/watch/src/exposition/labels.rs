@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::error::{At, Fault};
 use super::{MAX_LABELS, skip_blanks};
+use crate::series::NAME;
 
 /// The labels of a head that was checked.
 #[derive(Debug, Clone)]
@@ -34,7 +35,10 @@ pub(super) fn block(line: &[u8], brace: usize) -> At<usize> {
             return Err((at, Fault::TooManyLabels));
         }
         let label = &line[at..end];
-        if seen[..count].iter().any(|(from, to)| &line[*from as usize..*to as usize] == label) {
+        // The name stands before the labels, and is one.
+        if label == NAME.as_bytes()
+            || seen[..count].iter().any(|(from, to)| &line[*from as usize..*to as usize] == label)
+        {
             return Err((at, Fault::LabelTwice));
         }
         // Lines are far shorter than 4 GiB.
@@ -148,7 +152,8 @@ mod tests {
 
     #[test]
     fn each_fault_has_its_place() {
-        let cases: [(&[u8], usize, Fault); 11] = [
+        let cases: [(&[u8], usize, Fault); 12] = [
+            (b"up{__name__=\"b\"} 1", 3, Fault::LabelTwice),
             (b"1up 1", 0, Fault::Name),
             (b"{a=\"b\"} 1", 0, Fault::Name),
             (b"up{a:b=\"c\"} 1", 4, Fault::Equals),

@@ -188,9 +188,7 @@ impl<I: Copy> Target<I> {
                     label.insert_str(0, THEIRS);
                 }
             }
-            if label != NAME {
-                pairs.push((label, value));
-            }
+            pairs.push((label, value));
         }
         let ours = self.own.iter().filter(|(label, _)| self.clash == Clash::Ours || !given(label));
         pairs.extend(ours.map(|(label, value)| (label.clone(), value.as_str())));

@@ -93,7 +93,7 @@ fn a_lost_target_ends_all_of_its_series_once_and_is_known_when_it_is_back() {
 
 #[test]
 fn own_labels_are_added_and_a_clash_keeps_both() {
-    let body = "a{job=\"x\",exported_job=\"y\",zone=\"\",__name__=\"z\"} 1\n";
+    let body = "a{job=\"x\",exported_job=\"y\",zone=\"\"} 1\n";
     let labels = |clash| World::new(&[("job", "shop"), ("instance", "1")], clash).read(body).0[0].0.clone();
     assert_eq!(
         labels(Clash::Ours),
