@@ -11,7 +11,7 @@ use crate::series::{Labels, NAME, Sample};
 
 /// Longest piece of something strange that is told.
 const MAX_TOLD: usize = 80;
-/// Between the parts of a key: no name or label holds it, and a value that does can at worst have its series made anew.
+/// Between the parts of a key: neither the kernel nor a database can have it in a name.
 const BETWEEN: u8 = 0;
 
 /// Takes what is measured.

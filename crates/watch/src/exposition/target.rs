@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::comment::{self, Comment};
 use super::error::{At, BadLine, Fault, Nonsense};
 use super::lines::{RawLines, Sort, name_of, sort};
-use super::{Format, Kind, MAX_BAD_LINES, MAX_BODY_BYTES, MAX_SAMPLES, Pairs, blank, labels, sample};
+use super::{Format, Kind, MAX_BAD_LINES, MAX_BODY_BYTES, MAX_SAMPLES, Pairs, labels, sample, skip_blanks};
 use crate::remember::{Finished, Known, Remembered, Round};
 use crate::series::{Labels, NAME, Sample};
 
@@ -262,8 +262,11 @@ impl<'b, I: Copy> Body<'_, 'b, '_, I> {
     }
 
     fn sample(&mut self, line: &[u8], id_of: &mut impl FnMut(First<'_>) -> Option<I>) -> At<()> {
-        let expected = self.round.expected().map(<[u8]>::len).filter(|length| {
-            line.get(*length).is_some_and(|byte| blank(*byte)) && self.round.expected() == Some(&line[..*length])
+        let expected = self.round.expected().filter(|expected| line.starts_with(expected)).map(<[u8]>::len);
+        // What follows must not be more of the name, nor labels after blanks.
+        let expected = expected.filter(|end| {
+            let value = skip_blanks(line, *end);
+            value > *end && line.get(value) != Some(&b'{')
         });
         let end = match expected {
             Some(end) => end,
