@@ -1,7 +1,7 @@
 //! What a round of measuring this machine costs: `cargo run --release -p mana-watch --example measuring`.
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mana_watch::Labels;
 use mana_watch::gather::{Gathering, Sink};
@@ -32,12 +32,18 @@ fn report(name: &str, mut measure: impl FnMut(&mut dyn Sink)) {
     let mut gathering = Gathering::new([("host", "here")]);
     let mut points = Vec::new();
     let id_of = |labels: Labels| Some(black_box(labels).iter().count());
-    let (begin, mut rounds, mut samples) = (Instant::now(), 0_u32, 0);
-    while begin.elapsed() < EACH {
+    let (begin, mut rounds, mut samples) = (processor_time(), 0_u32, 0);
+    while processor_time().saturating_sub(begin) < EACH {
         points.clear();
         samples = gathering.gather(0, &mut points, id_of, &mut measure).taken;
         rounds += 1;
     }
-    let microseconds = begin.elapsed().as_secs_f64() / f64::from(rounds) * 1e6;
+    let microseconds = processor_time().saturating_sub(begin).as_secs_f64() / f64::from(rounds) * 1e6;
     println!("{name:<24} {samples:>5} samples {microseconds:>8.0} µs a round");
+}
+
+/// What this thread took of a processor so far: others on the machine do not count.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).expect("a time since the begin")
 }
