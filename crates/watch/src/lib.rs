@@ -4,6 +4,14 @@
 //! by the control plane.
 
 pub mod query;
+pub mod exposition;
+pub mod gather;
+pub mod host;
+pub mod postgres;
+pub mod process;
+pub mod redis;
+mod remember;
+pub mod schedule;
 pub mod series;
 pub mod store;
 

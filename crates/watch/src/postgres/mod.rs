@@ -1,0 +1,34 @@
+//! PostgreSQL 13 and later: what to ask it, and what its answers say. Names are postgres_exporter's where it has one.
+//!
+//! Nothing here connects. Whoever has a connection, of a role that is a member of `pg_monitor` and needs no other right, runs each
+//! [`Query`] and gives its rows, all of their columns as text. [`EACH_ROUND`] is cheap; [`NOW_AND_THEN`] looks at files of the databases.
+//! Statements' texts go through [`plain_text`] before anybody sees them.
+
+mod activity;
+mod databases;
+mod row;
+mod statements;
+mod text;
+
+pub use activity::{RUNNING, Running, SLOW_SECONDS, running};
+pub use row::{Query, Row};
+pub use statements::{
+    MAX_STATEMENTS, STATEMENTS_AT, Statement, put_statements, statements, statements_at, statements_sql,
+};
+pub use text::{MAX_TEXT, plain_text};
+
+use crate::gather::Sink;
+
+/// Most databases that are measured.
+pub const MAX_DATABASES: usize = 50;
+
+/// To be asked each round.
+pub const EACH_ROUND: [&Query; 4] =
+    [&databases::SERVER, &databases::COUNTERS, &activity::CONNECTIONS, &activity::WAITING];
+/// To be asked every few minutes.
+pub const NOW_AND_THEN: [&Query; 1] = [&databases::SIZES];
+
+/// Puts that PostgreSQL did not answer.
+pub fn down(sink: &mut dyn Sink) {
+    sink.put("pg_up", &[], 0.0);
+}
