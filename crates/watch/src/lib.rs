@@ -3,6 +3,7 @@
 //! Everything here takes its time and its inputs from whoever calls; what talks to the outside (scraping, probing, sending) is driven
 //! by the control plane.
 
+pub mod alert;
 pub mod series;
 
 pub use series::{Labels, Matcher, Sample, Series, Source};
