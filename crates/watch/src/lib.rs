@@ -4,6 +4,7 @@
 //! by the control plane.
 
 pub mod alert;
+pub mod incident;
 pub mod series;
 
 pub use series::{Labels, Matcher, Sample, Series, Source};

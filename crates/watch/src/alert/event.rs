@@ -125,6 +125,21 @@ pub struct Step {
     pub effects: Vec<Effect>,
 }
 
+impl Step {
+    /// An alert that fires in this very step is muted from the beginning: that is said with it. Tells whether it does.
+    pub(crate) fn firing_is(&mut self, id: &AlertId, muted: Option<&Muted>) -> bool {
+        let firing = self.effects.iter_mut().find_map(|effect| match effect {
+            Effect::Changed(change) if change.to == Became::Firing && change.alert == *id => Some(change),
+            _ => None,
+        });
+        let found = firing.is_some();
+        if let Some(change) = firing {
+            change.muted = muted.cloned();
+        }
+        found
+    }
+}
+
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

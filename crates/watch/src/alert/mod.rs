@@ -43,8 +43,9 @@
 //! - Inhibition follows from what needs what, rather than from rules of its own.
 //!
 //! # To add a rule that everybody has
-//! A table in `builtin.toml`.
+//! A table in `builtin.toml`, and what it reads in [`builtin::METRICS`].
 
+pub mod builtin;
 mod evaluate;
 mod event;
 mod group;
@@ -52,8 +53,10 @@ mod instance;
 mod mute;
 mod needs;
 mod policy;
+mod reach;
 mod rule;
 mod silence;
+pub mod slo;
 mod span;
 mod state;
 mod tell;
@@ -67,6 +70,7 @@ pub use group::{Acknowledged, Group, MAX_LINES};
 pub use instance::{Alert, AlertId, Clear, Fired, Kind, Muted};
 pub use needs::Needs;
 pub use policy::{Policy, Urgencies, Urgency};
+pub use reach::{CannotFire, can_fire};
 pub use rule::{Absence, DEFAULT_PATH, MAX_EXPRESSION, MAX_LIST, MAX_NAME, Problem, Role, Rule, Severity};
 pub use silence::{
     Comparison, Condition, Covers, LONGEST as LONGEST_SILENCE, MAX_CONDITIONS, MAX_REASON, MAX_SERVICES, MAX_VALUE,

@@ -34,7 +34,7 @@ impl State {
             let Some(alert) = self.alerts.get_mut(&id) else { continue };
             let is_news = alert.muted != muted;
             (alert.cause_gone, alert.muted) = (if muted.is_some() { cause_gone } else { None }, muted);
-            if is_news {
+            if is_news && !step.firing_is(&id, alert.muted.as_ref()) {
                 let alert = &self.alerts[&id];
                 step.effects.push(self.changed(&id, alert, Became::Muted, at));
             }

@@ -63,6 +63,9 @@ impl Span {
     /// As it is said to people: its two largest units, `2 h 5 min`.
     pub fn spoken(self) -> String {
         const WORDS: [(&str, u64); 4] = [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000)];
+        if self.0 == 0 {
+            return "0 s".to_owned();
+        }
         let first = WORDS.iter().position(|(_, unit)| self.0 >= *unit);
         let Some(first) = first else { return format!("{} ms", self.0) };
         let (word, unit) = WORDS[first];
