@@ -12,6 +12,8 @@ pub mod process;
 pub mod redis;
 mod remember;
 pub mod schedule;
+pub mod alert;
+pub mod incident;
 pub mod series;
 pub mod store;
 
