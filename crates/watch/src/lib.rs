@@ -2,18 +2,28 @@
 //!
 //! Everything here takes its time and its inputs from whoever calls; what talks to the outside (scraping, probing, sending) is driven
 //! by the control plane.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `series` | the words that all share |
+//! | `schedule` | whose turn it is to be looked at |
+//! | `exposition`, `host`, `process`, `postgres`, `redis` | what is measured, from texts, files and rows |
+//! | `store` | where it is kept |
+//! | `query` | how it is asked for: a documented part of PromQL |
+//! | `alert` | from a breach to whoever is told of it |
+//! | `incident` | what happened, written down while it happens |
 
-pub mod query;
+pub mod alert;
 pub mod exposition;
 pub mod gather;
 pub mod host;
+pub mod incident;
 pub mod postgres;
 pub mod process;
+pub mod query;
 pub mod redis;
 mod remember;
 pub mod schedule;
-pub mod alert;
-pub mod incident;
 pub mod series;
 pub mod store;
 
