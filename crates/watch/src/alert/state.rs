@@ -149,7 +149,10 @@ impl State {
         }
         self.quiets.retain(|_, quiet| quiet.until > at);
         self.blind(at, &mut step);
-        self.mute(at, &mut step);
+        // An answer like the one before leaves that to the next tick: with a thousand alerts, looking at all of them is most of the work.
+        if !(matches!(event.what, What::Evaluated { .. }) && step.effects.is_empty()) {
+            self.mute(at, &mut step);
+        }
         self.gather(at);
         self.tell(at, &mut step);
         step.save |= !step.effects.is_empty();

@@ -195,7 +195,7 @@ impl State {
     ) {
         let Some(group) = self.groups.get(&number) else { return };
         let super::text::Words { title, text, link, facts } = self.words(group, kind, severity, at);
-        let key = format!("{KEY}-{}-{number}-{}", group.began_at, group.messages);
+        let key = key(group.began_at, number, group.messages);
         let audience = audience.iter().cloned().collect();
         let tell = Tell { key, group: number, kind, severity, audience, title, text, link, facts, at, episodes };
         self.outstanding.insert((number, group.messages), tell.clone());
@@ -241,10 +241,10 @@ impl State {
         let (began_at, number) = rest.rsplit_once('-')?;
         let (began_at, number, message): (i64, u64, u32) =
             (began_at.parse().ok()?, number.parse().ok()?, message.parse().ok()?);
-        let tell = self.outstanding.get(&(number, message));
-        let group = self.groups.get(&number);
-        let is_ours = tell.is_some_and(|tell| tell.key == key)
-            || group.is_some_and(|group| group.began_at == began_at && message < group.messages);
+        let is_known = self.outstanding.get(&(number, message)).is_some_and(|tell| tell.key == key);
+        let sent = |group: &Group| group.began_at == began_at && message < group.messages;
+        let is_ours =
+            is_known || self.groups.get(&number).is_some_and(sent) && self::key(began_at, number, message) == key;
         is_ours.then_some((number, message))
     }
 }
@@ -253,6 +253,11 @@ impl Group {
     pub(crate) fn has_not_passed(&self) -> bool {
         self.passed.is_empty() && self.passed_more == 0
     }
+}
+
+/// The time is in it so that one who lost his state does not begin anew with keys that were used before.
+fn key(began_at: i64, group: u64, message: u32) -> String {
+    format!("{KEY}-{began_at}-{group}-{message}")
 }
 
 /// The smaller of two where there are two.

@@ -225,6 +225,8 @@ fn everything_is_bounded() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn an_alert_is_in_one_incident_and_that_is_open(
         acts in prop::collection::vec((0..40_i64, 0..12_u64, 0..5_usize, any::<bool>()), 1..80)

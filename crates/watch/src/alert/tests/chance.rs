@@ -233,7 +233,7 @@ impl Judge {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_alert_is_told_once_or_there_is_a_reason_and_nothing_fires_early(acts in acts()) {

@@ -60,6 +60,7 @@ fn without_an_answer_nothing_is_well_and_nothing_is_worse() {
         world.none();
         world.run(MINUTE, &[("Slow", rows(&["chat"]))]);
         assert_eq!(world.one().kind, TellKind::Began);
+        world.run(MINUTE, &[("Slow", rows(&[]))]);
         world.run(4 * MINUTE, &[("Slow", answer)]);
         world.run(30 * SECOND, &[("Slow", rows(&[]))]);
         world.none();

@@ -91,3 +91,15 @@ fn maintenance_covers_its_services_in_its_time_and_what_needs_them_is_held_back(
     world.run(20 * MINUTE, &[("Down", rows(&["chat"])), ("Slow", rows(&["web"]))]);
     assert!(world.take().iter().any(|tell| tell.title == "[P1] chat has Down at 2"));
 }
+
+#[test]
+fn what_is_well_again_when_its_silence_ends_is_not_told_first() {
+    let mut world = World::of(vec![Rule { keep_firing_for: Span::from_mins(10), ..rule("Slow") }]);
+    world.step(silence("service", "chat", START + 5 * MINUTE, "load test"));
+    world.run(4 * MINUTE, &firing());
+    world.run(9 * MINUTE, &[("Slow", rows(&[]))]);
+    world.none();
+    // It was not over after all.
+    world.run(MINUTE, &firing());
+    assert_eq!(world.one().kind, TellKind::Began);
+}

@@ -101,16 +101,20 @@ fn acknowledgements_of_nothing_by_nobody_or_of_the_past_are_refused() {
 
 #[test]
 fn a_message_that_comes_to_nobody_calls_the_next_ones_at_once() {
-    let mut world = of(Severity::P2);
+    let mut policy = Policy::default();
+    policy.paths.insert(DEFAULT_PATH.to_owned(), ["first", "second", "third"].map(|name| vec![name.to_owned()]).into());
+    let mut world = World::new(Book { policy, ..book(vec![rule("Slow")]) });
     world.run(MINUTE, &firing());
     let began = world.one();
     world.step(What::Failed { key: began.key.clone(), why: "the webhook answers 404".to_owned() });
-    assert_eq!(world.one().kind, TellKind::Escalated);
+    let escalated = world.one();
+    assert_eq!((escalated.kind, escalated.audience), (TellKind::Escalated, vec!["second".to_owned()]));
     assert_eq!(world.state.groups().next().unwrap().undelivered.as_deref(), Some("the webhook answers 404"));
     // Words about messages that are not ours change nothing.
     for key in ["", "alert-1-1-1", "deploy-7", &format!("{}0", began.key)] {
         world.step(What::Failed { key: key.to_owned(), why: "?".to_owned() });
     }
+    world.run(MINUTE, &firing());
     world.none();
 }
 
