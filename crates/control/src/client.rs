@@ -189,6 +189,12 @@ impl Client {
         parsed("/v1/smoke", &bytes)
     }
 
+    /// What a query of the stored series (PromQL, docs/QUERY.md) gives now, in Prometheus' shape.
+    pub async fn query(&self, text: &str) -> Result<serde_json::Value, ClientError> {
+        let text: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
+        self.ask(Method::GET, &format!("/v1/query?query={text}"), &()).await
+    }
+
     /// One rollout, with all that happened to it.
     pub async fn rollout(&self, number: u64) -> Result<RolloutDetail, ClientError> {
         self.ask(Method::GET, &format!("/v1/rollouts/{number}"), &()).await

@@ -19,7 +19,7 @@ use crate::passing::Passing;
 use crate::server::{self, App};
 use crate::store::{Store, StoreError};
 use crate::supervisor::{Message, Parts, Supervisor};
-use crate::{door, log, paths};
+use crate::{door, log, paths, watching};
 
 /// Threads for work that blocks (rotation of logs, reading a manifest). Idle ones end soon: memory counts.
 const MAX_BLOCKING_THREADS: usize = 2;
@@ -139,7 +139,8 @@ async fn live(mut parts: Parts) -> Result<ExitReason, Error> {
     let socket = paths::control_socket(&data);
     let listener = socket::bind(&socket).map_err(folder(&socket, "the socket cannot be made"))?;
     let listener = UnixListener::from_std(listener).map_err(folder(&socket, "the socket cannot be used"))?;
-    let app = App { data, mailbox: mailbox.clone() };
+    let watching = watching::start(&data, mailbox.clone());
+    let app = App { data, mailbox: mailbox.clone(), watching };
     let door = tokio::spawn(door::serve(door, app.clone()));
     let server = tokio::spawn(server::serve(listener, app));
     tokio::spawn(async move {

@@ -55,3 +55,4 @@ mod smoke;
 mod snapshot;
 mod store;
 mod supervisor;
+mod watching;

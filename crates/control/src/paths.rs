@@ -72,6 +72,11 @@ pub fn dumps(data: &Path) -> PathBuf {
     data.join("dumps")
 }
 
+/// Folder of the stored time series.
+pub fn series(data: &Path) -> PathBuf {
+    data.join("series")
+}
+
 /// Secrets, generated and provided.
 pub fn secrets(data: &Path) -> PathBuf {
     data.join("secrets.json")

@@ -25,6 +25,7 @@ use crate::api::{
 };
 use crate::door::access::Access;
 use crate::supervisor::{Call, Message, Stream, output};
+use crate::watching::{Watching, prometheus};
 use crate::{clock, manifest, smoke};
 
 /// Largest request: a few paths and names.
@@ -39,6 +40,7 @@ const DEFAULT_JOURNAL: u32 = 100;
 pub(crate) struct App {
     pub(crate) data: PathBuf,
     pub(crate) mailbox: mpsc::Sender<Message>,
+    pub(crate) watching: Watching,
 }
 
 /// Answers calls until the process ends.
@@ -69,6 +71,7 @@ pub(crate) fn shared() -> Router<App> {
         .route("/v1/smoke", post(smoke))
         .route("/v1/serving", get(serving))
         .route("/v1/journal", get(journal))
+        .merge(prometheus::routes())
 }
 
 /// Whoever came in by a token: its name stands for the operator, whatever the request says.

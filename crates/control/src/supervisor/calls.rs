@@ -26,6 +26,7 @@ use crate::secrets::{self, Secrets};
 use crate::slot::Slot;
 use crate::smoke;
 use crate::store::{Applied, TokenRow};
+use crate::watching::subjects::Subjects;
 
 /// Where the answer goes. Whoever asked may have gone away; that is no error.
 type Reply<T> = oneshot::Sender<Result<T, Problem>>;
@@ -34,6 +35,8 @@ type Reply<T> = oneshot::Sender<Result<T, Problem>>;
 pub(crate) enum Call {
     /// How is everything?
     Status(Reply<Status>),
+    /// What is there to watch?
+    Subjects(Reply<Subjects>),
     /// Make it so. The manifest was read and checked.
     Apply { request: Apply, manifest: String, plan: Box<Plan>, reply: Reply<Stream> },
     /// Replace the instances of a service.
@@ -84,6 +87,7 @@ impl fmt::Debug for Call {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
             Self::Status(_) => "Status",
+            Self::Subjects(_) => "Subjects",
             Self::Apply { .. } => "Apply",
             Self::Restart { .. } => "Restart",
             Self::Edge { .. } => "Edge",
@@ -127,6 +131,7 @@ impl Supervisor {
     pub(super) fn call(&mut self, call: Call) {
         match call {
             Call::Status(reply) => drop(reply.send(Ok(self.status()))),
+            Call::Subjects(reply) => drop(reply.send(Ok(self.subjects()))),
             Call::Apply { request, manifest, plan, reply } => {
                 drop(reply.send(self.apply(&Applied { request, manifest }, *plan)));
             }

@@ -18,6 +18,7 @@
 //! | `rollouts` | what deliveries ask for, carried out |
 //! | `calls` | the operator's calls |
 //! | `report` | the status, and what the streams of progress are told |
+//! | `watched` | what there is to watch, for `watching` |
 //! | `upkeep` | what is done at intervals: usage, memory limits, log rotation |
 
 mod calls;
@@ -34,6 +35,7 @@ mod resuming;
 mod rollouts;
 mod starting;
 mod upkeep;
+mod watched;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -132,6 +132,12 @@ impl Process {
         if stat.ended { Err(LookError::Gone { pid }) } else { Ok(process) }
     }
 
+    /// Its pid.
+    #[must_use]
+    pub const fn pid(&self) -> u32 {
+        self.pid
+    }
+
     /// Measures it.
     pub fn measure(&mut self, depth: Depth, sink: &mut dyn Sink) -> Presence {
         let stat = match self.text("stat").map(Stat::read) {

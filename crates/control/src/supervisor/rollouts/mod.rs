@@ -143,6 +143,12 @@ impl Rollouts {
         lane.and_then(|lane| lane.active().or(lane.last())).or_else(newest)
     }
 
+    /// Where the last rollout of a service ended, or is.
+    pub(super) fn last(&self, service: &str) -> Option<delivery::Stage> {
+        let id = self.meant(service)?;
+        self.known.get(&id).map(|rollout| rollout.state.stage())
+    }
+
     /// Services with a rollout that is not over.
     pub(super) fn under_way(&self) -> impl Iterator<Item = (RolloutId, &str)> {
         let open = self.known.iter().filter(|(_, rollout)| !rollout.state.is_final());

@@ -1,0 +1,78 @@
+//! What there is to watch at this moment.
+
+use mana_delivery::rollout::Stage;
+use mana_manifest::plan::{self, Plan, Run};
+
+use super::Supervisor;
+use super::place::Place;
+use crate::desired::EDGE;
+use crate::watching::subjects::{Asked, Instance, Service, Subjects};
+
+impl Supervisor {
+    pub(super) fn subjects(&self) -> Subjects {
+        let Some(desired) = self.desired.as_ref().filter(|_| self.running) else { return Subjects::default() };
+        let plan = &desired.plan;
+        let services = plan.services.iter().map(|service| self.watched_service(service, plan));
+        let instances = self.places.values().filter(|place| !place.retiring && place.instance.is_some());
+        Subjects {
+            services: services.collect(),
+            instances: instances.map(instance).collect(),
+            public: Some(public(plan)),
+            edge: self.places.values().any(|place| place.service == EDGE && place.life.ready()),
+        }
+    }
+
+    fn watched_service(&self, service: &plan::Service, plan: &Plan) -> Service {
+        let slots = self.desired.iter().flat_map(|desired| desired.slots(&service.name));
+        let wanted = slots.filter(|wanted| wanted.weight > 0).map(|wanted| wanted.count).sum();
+        let ready = self.places.values().filter(|place| place.service == service.name && place.routable()).count();
+        let (direct, path) = match &service.run {
+            Run::Command(command) => {
+                let (address, path) = (command.internal, command.ready.clone());
+                let host = address.ip().to_string();
+                (Some(Asked { address, tls: false, host, path }), command.live.clone())
+            }
+            Run::Static { .. } => (None, "/".to_owned()),
+        };
+        let (address, tls) = public(plan);
+        // Behind a balancer whose word is asked for on each connection, nobody gets in from here.
+        let host = service.hosts.first().filter(|_| !plan.proxy_protocol);
+        Service {
+            name: service.name.clone(),
+            project: service.project.clone(),
+            kind: service.kind.as_str(),
+            wanted,
+            ready: u16::try_from(ready).unwrap_or(u16::MAX),
+            memory_bytes: service.limits.memory_bytes,
+            rollout_failed: self.last_rollout_failed(&service.name),
+            direct: direct.filter(|_| wanted > 0),
+            public: host.map(|host| Asked { address, tls, host: host.clone(), path }),
+        }
+    }
+
+    fn last_rollout_failed(&self, service: &str) -> bool {
+        let last = self.rollouts.last(service);
+        last.is_some_and(|stage| matches!(stage, Stage::Aborted | Stage::RolledBack | Stage::Stuck))
+    }
+}
+
+fn public(plan: &Plan) -> (std::net::SocketAddr, bool) {
+    plan.tls.as_ref().map_or((plan.listen, false), |tls| (tls.listen, true))
+}
+
+fn instance(place: &Place) -> Instance {
+    let instance = place.instance.as_ref();
+    let identity = instance.and_then(|instance| instance.handle.as_ref()).map(|handle| handle.identity());
+    // A migration listens nowhere, and whoever speaks HTTP/2 alone is not asked in HTTP/1.
+    let port = instance.filter(|instance| !instance.migration && !place.facts.h2c).and_then(|instance| instance.port);
+    Instance {
+        service: place.service.clone(),
+        name: format!("{}-{}", place.slot, place.ordinal),
+        slot: place.slot.to_string(),
+        release: place.label.clone(),
+        process: identity.map(|identity| (identity.pid, identity.start_time_ticks)),
+        port: port.filter(|_| place.life.ready()),
+        ready: place.routable(),
+        restarts: place.life.restarts(),
+    }
+}

@@ -1,0 +1,166 @@
+//! Each target at its own time: whoever is slow holds up nobody.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::time::{Duration, Instant};
+
+use mana_edge::admin;
+use mana_watch::exposition::Format;
+use mana_watch::schedule::{INTERVAL, Schedule, TIMEOUT};
+use tokio::sync::{mpsc, oneshot};
+
+use super::asking::{self, Given};
+use super::keeper::Told;
+use super::subjects::{Asked, Subjects};
+use crate::supervisor::{Call, Message};
+use crate::{clock, paths};
+
+/// The round in which the supervisor is asked what there is, and host and processes are measured.
+const SUBJECTS: &str = "subjects";
+/// The edge, asked by its admin socket.
+const EDGE: &str = "edge";
+/// How long at most until the time is looked at again: a clock may be set.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What a turn is about.
+#[derive(Debug, Clone, PartialEq)]
+enum Task {
+    Subjects,
+    Edge,
+    Scrape { port: u16, labels: Vec<(String, String)> },
+    Probe { service: String, via: &'static str, asked: Asked },
+}
+
+/// Watches until the process ends.
+pub(super) async fn run(data: PathBuf, mailbox: mpsc::Sender<Message>, told: SyncSender<Told>) {
+    let client = match asking::client(TIMEOUT) {
+        Ok(client) => client,
+        Err(error) => return tracing::error!(%error, "nothing is watched"),
+    };
+    let edge = Arc::new(admin::Client::new(paths::edge_socket(&data)).timeout(TIMEOUT));
+    let mut schedule = Schedule::new(INTERVAL);
+    let mut tasks = BTreeMap::from([(SUBJECTS.to_owned(), Task::Subjects)]);
+    let (ended, mut endings) = mpsc::channel::<(String, Option<Subjects>)>(64);
+    if schedule.add(SUBJECTS, now_ms()).is_err() {
+        return;
+    }
+    // What there is, at once: the first charts should not have to wait.
+    begin(SUBJECTS.to_owned(), now_ms(), Task::Subjects, &client, &edge, &mailbox, &told, &ended);
+    loop {
+        let wait = schedule
+            .next_at()
+            .map_or(LOOK_EVERY, |at| Duration::from_millis(u64::try_from(at - now_ms()).unwrap_or(0)).min(LOOK_EVERY));
+        tokio::select! {
+            Some((target, subjects)) = endings.recv() => {
+                schedule.done(&target, now_ms());
+                if let Some(subjects) = subjects {
+                    follow(&subjects, &mut tasks, &mut schedule, &told);
+                }
+            }
+            () = tokio::time::sleep(wait) => {}
+        }
+        for turn in schedule.due(now_ms()) {
+            match tasks.get(&turn.target) {
+                Some(task) => begin(turn.target, turn.at, task.clone(), &client, &edge, &mailbox, &told, &ended),
+                None => schedule.done(&turn.target, now_ms()),
+            }
+        }
+    }
+}
+
+/// Takes up what is new and leaves what is gone.
+fn follow(subjects: &Subjects, tasks: &mut BTreeMap<String, Task>, schedule: &mut Schedule, told: &SyncSender<Told>) {
+    let mut wanted = BTreeMap::from([(SUBJECTS.to_owned(), Task::Subjects)]);
+    if subjects.edge {
+        wanted.insert(EDGE.to_owned(), Task::Edge);
+    }
+    for instance in &subjects.instances {
+        if let Some(port) = instance.port {
+            wanted.insert(instance.target(), Task::Scrape { port, labels: instance.labels() });
+        }
+    }
+    for service in &subjects.services {
+        for (via, asked) in [("direct", &service.direct), ("public", &service.public)] {
+            if let Some(asked) = asked {
+                let task = Task::Probe { service: service.name.clone(), via, asked: asked.clone() };
+                wanted.insert(format!("{}/probe-{via}", service.name), task);
+            }
+        }
+    }
+    let gone: Vec<String> = tasks.keys().filter(|target| !wanted.contains_key(*target)).cloned().collect();
+    for target in gone {
+        schedule.remove(&target);
+        tell(told, Told::Gone { target });
+    }
+    wanted.retain(|target, _| match schedule.add(target, now_ms()) {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!(%error, "too many targets");
+            false
+        }
+    });
+    *tasks = wanted;
+}
+
+#[expect(clippy::too_many_arguments, reason = "what a turn may need, handed on once")]
+fn begin(
+    target: String,
+    at: i64,
+    task: Task,
+    client: &reqwest::Client,
+    edge: &Arc<admin::Client>,
+    mailbox: &mpsc::Sender<Message>,
+    told: &SyncSender<Told>,
+    ended: &mpsc::Sender<(String, Option<Subjects>)>,
+) {
+    let (client, edge, mailbox, told, ended) =
+        (client.clone(), Arc::clone(edge), mailbox.clone(), told.clone(), ended.clone());
+    tokio::spawn(async move {
+        let began = Instant::now();
+        let mut subjects = None;
+        match task {
+            Task::Subjects => {
+                subjects = ask(&mailbox).await;
+                if let Some(subjects) = &subjects {
+                    tell(&told, Told::Subjects { at, subjects: subjects.clone() });
+                }
+            }
+            Task::Edge => {
+                let answer = edge.metrics().await.map_err(|error| error.to_string());
+                let answer = answer.map(|text| Given::Exposition(Format::Text, text.into_bytes()));
+                let labels = vec![("service".to_owned(), EDGE.to_owned()), ("instance".to_owned(), EDGE.to_owned())];
+                tell(&told, Told::Scraped { target: target.clone(), labels, at, took: began.elapsed(), answer });
+            }
+            Task::Scrape { port, labels } => {
+                let answer = asking::scrape(&client, port).await;
+                tell(&told, Told::Scraped { target: target.clone(), labels, at, took: began.elapsed(), answer });
+            }
+            Task::Probe { service, via, asked } => {
+                let answer = asking::probe(TIMEOUT, &asked).await;
+                let probed = Told::Probed { target: target.clone(), service, via, at, took: began.elapsed(), answer };
+                tell(&told, probed);
+            }
+        }
+        // Whoever hears it is gone only when the process ends.
+        let _ = ended.send((target, subjects)).await;
+    });
+}
+
+async fn ask(mailbox: &mpsc::Sender<Message>) -> Option<Subjects> {
+    let (reply, answer) = oneshot::channel();
+    mailbox.send(Message::Call(Box::new(Call::Subjects(reply)))).await.ok()?;
+    tokio::time::timeout(TIMEOUT, answer).await.ok()?.ok()?.ok()
+}
+
+/// The keeper is never waited for: a disk that hangs must not hold the control plane up.
+fn tell(told: &SyncSender<Told>, what: Told) {
+    if let Err(TrySendError::Full(_)) = told.try_send(what) {
+        tracing::warn!("the store of series does not keep up; a round is left out");
+    }
+}
+
+pub(super) fn now_ms() -> i64 {
+    clock::timestamp().as_millisecond()
+}

@@ -1,0 +1,71 @@
+//! What there is to watch at this moment.
+
+use std::net::SocketAddr;
+
+/// All of it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Subjects {
+    pub(crate) services: Vec<Service>,
+    pub(crate) instances: Vec<Instance>,
+    /// Where the edge accepts the public's requests, and whether with TLS.
+    pub(crate) public: Option<(SocketAddr, bool)>,
+    /// Whether the edge runs.
+    pub(crate) edge: bool,
+}
+
+/// A service of the manifest.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Service {
+    pub(crate) name: String,
+    pub(crate) project: String,
+    pub(crate) kind: &'static str,
+    /// Instances that there should be; 0 where it is stopped on purpose, or is a folder.
+    pub(crate) wanted: u16,
+    pub(crate) ready: u16,
+    /// What each of them may use.
+    pub(crate) memory_bytes: Option<u64>,
+    /// The last rollout failed or went back, and none has succeeded since.
+    pub(crate) rollout_failed: bool,
+    /// Where it is asked how it is, from inside and from outside.
+    pub(crate) direct: Option<Asked>,
+    pub(crate) public: Option<Asked>,
+}
+
+/// A question to a service.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Asked {
+    pub(crate) address: SocketAddr,
+    pub(crate) tls: bool,
+    pub(crate) host: String,
+    pub(crate) path: String,
+}
+
+/// A process of a service, or the edge.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Instance {
+    pub(crate) service: String,
+    /// The same over restarts: `blue-1`.
+    pub(crate) name: String,
+    pub(crate) slot: String,
+    pub(crate) release: String,
+    /// Pid, and when it began in ticks since boot.
+    pub(crate) process: Option<(u32, u64)>,
+    /// Where it can be asked over HTTP/1.
+    pub(crate) port: Option<u16>,
+    pub(crate) ready: bool,
+    pub(crate) restarts: u32,
+}
+
+impl Instance {
+    /// What its series are kept by.
+    pub(crate) fn target(&self) -> String {
+        format!("{}/{}", self.service, self.name)
+    }
+
+    /// Which labels say whose a series is. The release is not among them: a series goes on from one to the next.
+    pub(crate) fn labels(&self) -> Vec<(String, String)> {
+        [("service", &self.service), ("instance", &self.name), ("slot", &self.slot)]
+            .map(|(label, value)| (label.to_owned(), value.clone()))
+            .into()
+    }
+}
