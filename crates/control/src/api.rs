@@ -17,6 +17,10 @@
 //! | `POST /v1/put-back` | [`PutBack`] → [`RolloutView`] of the rollout that it was asked of |
 //! | `GET /v1/tokens` | → [`TokenView`]s |
 //! | `POST /v1/tokens` | [`NewToken`] → [`MadeToken`]; `DELETE /v1/tokens/NAME` takes one back |
+//! | `GET /v1/alerting` | → [`Alerting`] |
+//! | `POST /v1/alerting` | [`AlertRequest`] → [`Alerting`] after it |
+//! | `GET /v1/incidents` | → [`IncidentView`]s, newest first |
+//! | `GET /v1/query` and others | the stored series, as Prometheus answers (docs/QUERY.md) |
 //! | `GET /v1/serving` | → [`Serving`]: what was applied, and which release serves of each service |
 //! | `POST /v1/smoke` | [`SmokeRequest`] → [`SmokeReport`]: its smoke tests, against what serves here |
 //! | `GET /v1/journal?limit=N` | → the last N [`JournalEntry`], newest first |
@@ -24,6 +28,7 @@
 //! Errors are `application/problem+json` (RFC 9457): a [`Problem`]. An invalid manifest is 422 with every problem in
 //! `problems`, and changes nothing; an unknown service is 404; a call that does not fit the present state is 409.
 
+mod alerting;
 mod door;
 mod rollouts;
 mod smoke;
@@ -33,6 +38,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use alerting::{AlertCommand, AlertRequest, AlertView, Alerting, GroupView, IncidentView, QuietView, RuleView};
 pub use door::{MadeToken, NewToken, Scope, TokenView, Uploaded};
 pub use rollouts::{
     Deploy, Output, PutBack, RolloutCommand, RolloutDetail, RolloutEntry, RolloutView, Served, Serving, SlotView,

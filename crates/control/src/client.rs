@@ -19,9 +19,9 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use crate::api::{
-    Apply, Deploy, EdgeChange, Event, JournalEntry, MadeToken, NewToken, Output, Problem, PutBack, Restart,
-    RolloutCommand, RolloutDetail, RolloutView, RunRequest, RunSpec, Serving, SmokeReport, SmokeRequest, Status,
-    TokenView, Uploaded,
+    AlertRequest, Alerting, Apply, Deploy, EdgeChange, Event, IncidentView, JournalEntry, MadeToken, NewToken, Output,
+    Problem, PutBack, Restart, RolloutCommand, RolloutDetail, RolloutView, RunRequest, RunSpec, Serving, SmokeReport,
+    SmokeRequest, Status, TokenView, Uploaded,
 };
 use crate::paths;
 
@@ -193,6 +193,21 @@ impl Client {
     pub async fn query(&self, text: &str) -> Result<serde_json::Value, ClientError> {
         let text: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
         self.ask(Method::GET, &format!("/v1/query?query={text}"), &()).await
+    }
+
+    /// How everything is that is watched for.
+    pub async fn alerting(&self) -> Result<Alerting, ClientError> {
+        self.ask(Method::GET, "/v1/alerting", &()).await
+    }
+
+    /// Asks for something about alerts.
+    pub async fn alert(&self, request: &AlertRequest) -> Result<Alerting, ClientError> {
+        self.ask(Method::POST, "/v1/alerting", request).await
+    }
+
+    /// Incidents, newest first.
+    pub async fn incidents(&self) -> Result<Vec<IncidentView>, ClientError> {
+        self.ask(Method::GET, "/v1/incidents", &()).await
     }
 
     /// One rollout, with all that happened to it.

@@ -72,6 +72,11 @@ pub fn dumps(data: &Path) -> PathBuf {
     data.join("dumps")
 }
 
+/// What is known of alerts and incidents.
+pub fn alerts(data: &Path) -> PathBuf {
+    data.join("alerts.json")
+}
+
 /// Folder of the stored time series.
 pub fn series(data: &Path) -> PathBuf {
     data.join("series")

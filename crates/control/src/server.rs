@@ -21,7 +21,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use mana_delivery::rollout::Command;
 
 use crate::api::{
-    Apply, Deploy, EdgeChange, NewToken, Problem, PutBack, Restart, RolloutCommand, RunRequest, Scope, SmokeRequest,
+    AlertRequest, Apply, Deploy, EdgeChange, NewToken, Problem, PutBack, Restart, RolloutCommand, RunRequest, Scope,
+    SmokeRequest,
 };
 use crate::door::access::Access;
 use crate::supervisor::{Call, Message, Stream, output};
@@ -71,6 +72,8 @@ pub(crate) fn shared() -> Router<App> {
         .route("/v1/smoke", post(smoke))
         .route("/v1/serving", get(serving))
         .route("/v1/journal", get(journal))
+        .route("/v1/alerting", get(alerting).post(alert_command))
+        .route("/v1/incidents", get(incidents))
         .merge(prometheus::routes())
 }
 
@@ -192,6 +195,26 @@ fn read(path: &std::path::Path) -> Result<String, Refused> {
         return Err(refuse(format!("it has {length} bytes, more than {MAX_MANIFEST_BYTES} are not read")));
     }
     std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))
+}
+
+async fn alerting(State(app): State<App>) -> Response {
+    Json(app.watching.alerts.seen().alerting.clone()).into_response()
+}
+
+async fn incidents(State(app): State<App>) -> Response {
+    Json(app.watching.alerts.seen().incidents.clone()).into_response()
+}
+
+async fn alert_command(
+    State(app): State<App>,
+    access: ByToken,
+    body: Result<Json<AlertRequest>, JsonRejection>,
+) -> Result<Response, Refused> {
+    let Json(AlertRequest { by, command }) = body?;
+    let by = operator(&access, Scope::Deploy, by)?;
+    let done = app.watching.alerts.ask(AlertRequest { by, command }).await;
+    done.map_err(|why| Refused(problem(409, "this is not done", why)))?;
+    Ok(Json(app.watching.alerts.seen().alerting.clone()).into_response())
 }
 
 async fn edge(State(app): State<App>, body: Result<Json<EdgeChange>, JsonRejection>) -> Result<Response, Refused> {

@@ -2,39 +2,15 @@
 
 mod support;
 
-use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::http::HeaderMap;
 use mana_control::api::Deploy;
-use tokio::net::TcpListener;
 
 use mana_control::paths;
+use support::webhook::{Taken, webhook};
 use support::{Ecosystem, Service, example, free_port, until};
 
 const SHOP: &str = "shop-backend";
-
-/// Bodies of the messages that came in, by key.
-type Taken = Arc<Mutex<BTreeMap<String, Vec<serde_json::Value>>>>;
-
-async fn webhook(port: u16) -> Taken {
-    let taken = Taken::default();
-    let seen = Arc::clone(&taken);
-    let app = Router::new().fallback(move |headers: HeaderMap, body: Bytes| {
-        let key = headers["idempotency-key"].to_str().expect("text").to_owned();
-        assert!(headers.contains_key("mana-signature"));
-        let body = serde_json::from_slice(&body).expect("JSON");
-        seen.lock().expect("no panic").entry(key).or_default().push(body);
-        async {}
-    });
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.expect("a port");
-    tokio::spawn(async move { axum::serve(listener, app).await });
-    taken
-}
 
 #[tokio::test]
 async fn a_webhook_that_is_down_gets_each_message_once_when_it_is_back_though_the_control_plane_was_killed() {
@@ -42,7 +18,8 @@ async fn a_webhook_that_is_down_gets_each_message_once_when_it_is_back_though_th
     let port = free_port();
     let more = format!(
         "rollout = {{ canary = [], warm = \"1s\", guard = \"1s\", requests = 20 }}\n\n\
-         [notifications.ops]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:{port}/hook\"\nsecret = \"${{secret.MADE}}\"\n\n\
+         [notifications.ops]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:{port}/hook\"\nsecret = \"${{secret.MADE}}\"\n\
+         events = [\"started\", \"failed\"]\n\n\
          [notifications.others]\nkind = \"slack\"\nurl = \"http://127.0.0.1:{port}/\"\nevents = [\"page\"]\n"
     );
     let program = ecosystem.folder.path().join("bin/shop");

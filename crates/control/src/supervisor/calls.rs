@@ -8,6 +8,7 @@ use mana_delivery::rollout::Command;
 use mana_manifest::plan::Plan;
 use mana_runtime::lifecycle::{Phase, What};
 use mana_runtime::ports::Ports;
+use mana_watch::alert::Tell;
 use secrecy::ExposeSecret;
 use tokio::sync::oneshot;
 
@@ -43,6 +44,10 @@ pub(crate) enum Call {
     Restart { service: String, reply: Reply<Stream> },
     /// Another version of the edge is to serve.
     Edge { change: EdgeChange, reply: Reply<Stream> },
+    /// People are to be told of an alert; answered once that is on disk.
+    TellOfAlert { tell: Box<Tell>, reply: Reply<()> },
+    /// Something to write into the journal.
+    Note { service: Option<String>, kind: &'static str, detail: String },
     /// Stop everything, then end.
     Down(Reply<Stream>),
     /// What is a one-off command started with?
@@ -91,6 +96,8 @@ impl fmt::Debug for Call {
             Self::Apply { .. } => "Apply",
             Self::Restart { .. } => "Restart",
             Self::Edge { .. } => "Edge",
+            Self::TellOfAlert { .. } => "TellOfAlert",
+            Self::Note { .. } => "Note",
             Self::Down(_) => "Down",
             Self::Run { .. } => "Run",
             Self::Deploy { .. } => "Deploy",
@@ -137,6 +144,8 @@ impl Supervisor {
             }
             Call::Restart { service, reply } => drop(reply.send(self.restart(&service))),
             Call::Edge { change, reply } => drop(reply.send(self.change_edge(change))),
+            Call::TellOfAlert { tell, reply } => drop(reply.send(self.tell_of_alert(&tell))),
+            Call::Note { service, kind, detail } => self.note(service.as_deref(), None, kind, &detail),
             Call::Down(reply) => drop(reply.send(self.down())),
             Call::Run { request, reply } => drop(reply.send(self.one_off(&request))),
             Call::Deploy { request, reply } => self.deploy_meant(request, reply),

@@ -2,15 +2,23 @@
 
 use std::time::Duration;
 
+use mana_manifest::plan::Notification;
 use mana_notify::Message as Told;
+use mana_notify::Severity;
 use mana_notify::outbox::{Delivery, Effect, Event, Failure, Id, Outbox, What};
 use mana_runtime::lifecycle::Time;
+use mana_watch::alert::{self, Tell, TellKind};
 
+use super::calls::problem;
 use super::{Message, Supervisor};
+use crate::api::Problem;
 use crate::clock;
 use crate::notifications;
 use crate::secrets::Secrets;
 use crate::store::StoreError;
+
+/// What channels call it when they want to know of alerts.
+const ALERT: &str = "alert";
 
 /// How a message went.
 #[derive(Debug)]
@@ -32,6 +40,42 @@ impl Supervisor {
         let channels: Vec<String> =
             wanted.filter(|channel| channel.wants(service, event)).map(|channel| channel.name.clone()).collect();
         channels.is_empty() || self.step_outbox(What::Queued { message, channels })
+    }
+
+    /// Tells of an alert: whoever is named as a channel; where none of the names is one, all channels that want to know of alerts.
+    pub(super) fn tell_of_alert(&mut self, tell: &Tell) -> Result<(), Problem> {
+        let plan = self.desired.as_ref().map(|desired| &desired.plan);
+        let known: Vec<_> = plan.into_iter().flat_map(|plan| &plan.notifications).collect();
+        let subjects: Vec<&str> =
+            tell.facts.iter().filter(|(name, _)| name == "service").map(|(_, value)| value.as_str()).collect();
+        let wants = |channel: &Notification| {
+            let about = |service: &&str| channel.wants(service, ALERT);
+            if subjects.is_empty() { channel.wants("", ALERT) } else { subjects.iter().any(about) }
+        };
+        let named: Vec<_> = known.iter().filter(|channel| tell.audience.contains(&channel.name)).collect();
+        let chosen = if named.is_empty() { known.iter().filter(|channel| wants(channel)).collect() } else { named };
+        let channels: Vec<String> = chosen.into_iter().map(|channel| channel.name.clone()).collect();
+        let severity = match (tell.kind, tell.severity) {
+            (TellKind::Over | TellKind::Taken, _) | (_, alert::Severity::P4) => Severity::Info,
+            (_, alert::Severity::P1) => Severity::Page,
+            (_, alert::Severity::P2) => Severity::Error,
+            (_, alert::Severity::P3) => Severity::Warning,
+        };
+        let ecosystem = plan.map(|plan| format!("{}/{}", plan.ecosystem, plan.environment.as_str()));
+        let message = Told {
+            key: format!("{}/alert/{}", ecosystem.unwrap_or_default(), tell.key),
+            title: tell.title.clone(),
+            text: tell.text.clone(),
+            severity,
+            link: tell.link.clone(),
+            facts: tell.facts.clone(),
+            at_ms: u64::try_from(tell.at).unwrap_or(0),
+        };
+        if channels.is_empty() || self.step_outbox(What::Queued { message, channels }) {
+            Ok(())
+        } else {
+            Err(problem(503, "it cannot be written down", "see the control plane's log"))
+        }
     }
 
     /// A message was sent, or not.

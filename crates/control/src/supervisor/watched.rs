@@ -41,6 +41,7 @@ impl Supervisor {
             name: service.name.clone(),
             project: service.project.clone(),
             kind: service.kind.as_str(),
+            needs: service.needs.clone(),
             wanted,
             ready: u16::try_from(ready).unwrap_or(u16::MAX),
             memory_bytes: service.limits.memory_bytes,

@@ -6,10 +6,13 @@
 //! | `rounds` | the tasks that scrape and probe, each target at its own time |
 //! | `asking` | one scrape, one probe |
 //! | `keeper` | the thread that owns the store: it reads what was scraped, measures host and processes, and keeps all of it |
+//! | `alerts` | rules evaluated, people told, incidents written down |
 //! | `prometheus` | the HTTP API of the stored series, in Prometheus' shapes |
 //!
 //! It only looks: nothing that serves waits for it, and where it fails that is logged, counted and tried again.
 
+pub(crate) mod alerts;
+mod alerts_view;
 mod asking;
 mod keeper;
 pub(crate) mod prometheus;
@@ -20,18 +23,22 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use mana_watch::store::Reader;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::paths;
 use crate::supervisor::Message;
+use alerts::Alerts;
+use subjects::Subjects;
 
 /// What the keeper has not taken yet: a round of some hundred targets. Beyond it a round is left out, and counted.
 const BACKLOG: usize = 512;
 
-/// Where stored series are read from; empty until the store is open.
-#[derive(Clone, Default)]
+/// Where stored series are read from, and how alerts are.
+#[derive(Clone)]
 pub(crate) struct Watching {
+    /// Empty until the store is open.
     reader: Arc<OnceLock<Reader>>,
+    pub(crate) alerts: Alerts,
 }
 
 impl std::fmt::Debug for Watching {
@@ -49,13 +56,16 @@ impl Watching {
 
 /// Begins to watch. It ends with the process.
 pub(crate) fn start(data: &Path, mailbox: mpsc::Sender<Message>) -> Watching {
-    let watching = Watching::default();
     let (told, inbox) = std::sync::mpsc::sync_channel(BACKLOG);
-    let (folder, reader) = (paths::series(data), Arc::clone(&watching.reader));
+    let (known, subjects) = watch::channel(Subjects::default());
+    let reader = Arc::new(OnceLock::new());
+    let alerts = alerts::start(data, mailbox.clone(), Arc::clone(&reader), subjects);
+    let watching = Watching { reader: Arc::clone(&reader), alerts };
+    let folder = paths::series(data);
     let begun =
         std::thread::Builder::new().name("watch".to_owned()).spawn(move || keeper::run(&folder, &inbox, &reader));
     match begun {
-        Ok(_) => drop(tokio::spawn(rounds::run(data.to_owned(), mailbox, told))),
+        Ok(_) => drop(tokio::spawn(rounds::run(data.to_owned(), mailbox, told, known))),
         Err(error) => tracing::error!(%error, "nothing is watched: no thread for the store"),
     }
     watching

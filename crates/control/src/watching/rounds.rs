@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use mana_edge::admin;
 use mana_watch::exposition::Format;
 use mana_watch::schedule::{INTERVAL, Schedule, TIMEOUT};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::asking::{self, Given};
 use super::keeper::Told;
@@ -34,7 +34,12 @@ enum Task {
 }
 
 /// Watches until the process ends.
-pub(super) async fn run(data: PathBuf, mailbox: mpsc::Sender<Message>, told: SyncSender<Told>) {
+pub(super) async fn run(
+    data: PathBuf,
+    mailbox: mpsc::Sender<Message>,
+    told: SyncSender<Told>,
+    known: watch::Sender<Subjects>,
+) {
     let client = match asking::client(TIMEOUT) {
         Ok(client) => client,
         Err(error) => return tracing::error!(%error, "nothing is watched"),
@@ -57,6 +62,7 @@ pub(super) async fn run(data: PathBuf, mailbox: mpsc::Sender<Message>, told: Syn
                 schedule.done(&target, now_ms());
                 if let Some(subjects) = subjects {
                     follow(&subjects, &mut tasks, &mut schedule, &told);
+                    known.send_replace(subjects);
                 }
             }
             () = tokio::time::sleep(wait) => {}

@@ -19,6 +19,8 @@ pub(crate) struct Service {
     pub(crate) name: String,
     pub(crate) project: String,
     pub(crate) kind: &'static str,
+    /// Services that it needs.
+    pub(crate) needs: Vec<String>,
     /// Instances that there should be; 0 where it is stopped on purpose, or is a folder.
     pub(crate) wanted: u16,
     pub(crate) ready: u16,

@@ -4,6 +4,7 @@
 
 pub(crate) mod repository;
 pub(crate) mod shop;
+pub(crate) mod webhook;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -38,13 +39,22 @@ pub(crate) fn free_port() -> u16 {
 }
 
 /// Waits for a condition; says what it waited for when it takes too long.
-pub(crate) async fn until<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(what: &str, condition: impl AsyncFnMut() -> Option<T>) -> T {
+    until_within(PATIENCE, what, condition).await
+}
+
+/// Waits for what takes its time even on an idle machine.
+pub(crate) async fn until_within<T>(
+    patience: Duration,
+    what: &str,
+    mut condition: impl AsyncFnMut() -> Option<T>,
+) -> T {
     let began = Instant::now();
     loop {
         if let Some(found) = condition().await {
             return found;
         }
-        assert!(began.elapsed() < PATIENCE, "waited too long: {what}");
+        assert!(began.elapsed() < patience, "waited too long: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

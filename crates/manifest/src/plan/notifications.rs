@@ -71,7 +71,8 @@ pub enum MailEncryption {
 
 impl Notification {
     /// What can be told.
-    pub const EVENTS: [&'static str; 7] = ["started", "approval", "held", "failed", "rolled-back", "done", "page"];
+    pub const EVENTS: [&'static str; 8] =
+        ["started", "approval", "held", "failed", "rolled-back", "done", "page", "alert"];
 
     /// Whether it wants to know of this.
     pub fn wants(&self, service: &str, event: &str) -> bool {

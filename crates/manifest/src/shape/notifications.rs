@@ -4,7 +4,7 @@ use super::{ENVIRONMENTS, Key, Shape, key};
 use crate::plan::Notification;
 
 const KINDS: &[&str] = &["webhook", "slack", "email", "ntfy"];
-const EVENTS: &[&str] = &["started", "approval", "held", "failed", "rolled-back", "done", "page"];
+const EVENTS: &[&str] = &["started", "approval", "held", "failed", "rolled-back", "done", "page", "alert"];
 
 const _: () = assert!(EVENTS.len() == Notification::EVENTS.len());
 

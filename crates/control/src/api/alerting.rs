@@ -1,0 +1,169 @@
+//! Alerts and incidents.
+
+use std::collections::BTreeMap;
+
+use mana_watch::alert::Condition;
+use serde::{Deserialize, Serialize};
+
+/// How everything is that is watched for.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Alerting {
+    /// What fires, the most urgent first, then what is in breach and does not fire yet.
+    pub alerts: Vec<AlertView>,
+    /// What people were told together.
+    pub groups: Vec<GroupView>,
+    /// Silences and maintenances.
+    pub quiets: Vec<QuietView>,
+    /// Every rule.
+    pub rules: Vec<RuleView>,
+    /// When the rules were evaluated last, RFC 3339; absent: not yet.
+    pub evaluated_at: Option<String>,
+}
+
+/// An alert.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AlertView {
+    /// Its rule.
+    pub rule: String,
+    /// `breach`, `no-data` (nothing is measured that could be judged) or `error` (the rule cannot be evaluated).
+    pub kind: String,
+    /// `P1` to `P4`.
+    pub severity: String,
+    /// What it is about.
+    pub subject: String,
+    /// One line.
+    pub summary: String,
+    /// What its expression gave.
+    pub labels: BTreeMap<String, String>,
+    /// `firing`, `pending` or `clearing` (well again, not for long enough).
+    pub state: String,
+    /// When the breach was seen first, RFC 3339.
+    pub began_at: String,
+    /// Since when it fires, RFC 3339.
+    pub fired_at: Option<String>,
+    /// Why nobody is told.
+    pub muted: Option<String>,
+    /// Number of the group that it is in.
+    pub group: Option<u64>,
+    /// What to do about it.
+    pub runbook: Option<String>,
+}
+
+/// Alerts that people are told of together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GroupView {
+    /// Its number.
+    pub number: u64,
+    /// When it began, RFC 3339.
+    pub began_at: String,
+    /// How many of its alerts fire.
+    pub firing: usize,
+    /// Who was told.
+    pub audience: Vec<String>,
+    /// Who looks after it.
+    pub acknowledged_by: Option<String>,
+}
+
+/// A silence or a maintenance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QuietView {
+    /// Its number.
+    pub number: u64,
+    /// What it covers, in words.
+    pub covers: String,
+    /// From when, RFC 3339.
+    pub from: String,
+    /// Until when, RFC 3339.
+    pub until: String,
+    /// Who wants it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A rule, and how it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RuleView {
+    /// Its name.
+    pub name: String,
+    /// `P1` to `P4`.
+    pub severity: String,
+    /// `firing`, `pending`, `inactive`, `no-data`, `unheard`, `error`.
+    pub state: String,
+    /// Why it cannot be judged.
+    pub why: Option<String>,
+    /// In PromQL.
+    pub expression: String,
+    /// How long a breach has to last.
+    pub hold: String,
+}
+
+/// What somebody wants of the alerts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AlertRequest {
+    /// Who.
+    pub by: String,
+    /// What.
+    pub command: AlertCommand,
+}
+
+/// What can be wanted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlertCommand {
+    /// Look after a group: no repeats and no escalation.
+    Acknowledge {
+        /// Its number.
+        group: u64,
+        /// In their words.
+        comment: String,
+        /// For how long; absent: until it is over.
+        for_ms: Option<u64>,
+    },
+    /// Not be told of some.
+    Silence {
+        /// Which: all of these hold. `alertname` and `severity` are labels, too.
+        conditions: Vec<Condition>,
+        /// For how long.
+        for_ms: u64,
+        /// Why.
+        reason: String,
+    },
+    /// Work on something.
+    Maintenance {
+        /// What may be in trouble meanwhile.
+        services: Vec<String>,
+        /// For how long.
+        for_ms: u64,
+        /// Why.
+        reason: String,
+    },
+    /// End a silence or a maintenance.
+    Unsilence {
+        /// Its number.
+        number: u64,
+    },
+    /// Fire one for a minute, to see that it arrives.
+    Test,
+}
+
+/// An incident.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct IncidentView {
+    /// Its number.
+    pub number: u64,
+    /// One line.
+    pub title: String,
+    /// `P1` to `P4`.
+    pub severity: String,
+    /// `investigating` or `resolved`.
+    pub status: String,
+    /// When it began, RFC 3339.
+    pub began_at: String,
+    /// When it was over, RFC 3339.
+    pub resolved_at: Option<String>,
+    /// What to tell everybody.
+    pub announcement: String,
+    /// What to learn from it, as a draft.
+    pub post_mortem: String,
+}

@@ -1,0 +1,394 @@
+//! Carries out what `mana_watch::alert` decides: rules evaluated, people told, incidents written down.
+//!
+//! The state is on disk (`alerts.json`, replaced as a whole) before anybody is told. Where the disk refuses, people are told all the
+//! same: a full disk is what they should know of, and each message has its key.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use mana_watch::alert::{
+    self, Absence, Book, Effect, Event, Needs, Outcome, Policy, Rule, Severity, Span, State, Tell, Template, What,
+    builtin,
+};
+use mana_watch::incident::{self, Incidents};
+use mana_watch::query::{self, Answer, Limits};
+use mana_watch::series::Matcher;
+use mana_watch::store::Reader;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::alerts_view::{alerting, incidents};
+use super::rounds::now_ms;
+use super::subjects::Subjects;
+use crate::api::{AlertCommand, AlertRequest, Alerting, IncidentView};
+use crate::supervisor::{Call, Message};
+use crate::{clock, paths};
+
+/// How often every rule is evaluated: half of the interval of scrapes, so that what is measured is judged within it.
+const EVALUATE_EVERY: Duration = Duration::from_secs(5);
+/// How often the time is told.
+const TICK: Duration = Duration::from_secs(1);
+/// Longest time for all rules together.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// How far back a series counts as there.
+const THERE_MS: i64 = 300_000;
+/// How long a test fires.
+const TEST_MS: i64 = 60_000;
+/// What a test is called.
+const TEST: &str = "Test";
+/// Wishes that wait.
+const WISHES: usize = 32;
+/// Before people are told once more of what the control plane could not take.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Somebody's wish, and where the answer goes.
+type Wish = (AlertRequest, oneshot::Sender<Result<(), String>>);
+
+/// How to ask.
+#[derive(Clone)]
+pub(crate) struct Alerts {
+    wishes: mpsc::Sender<Wish>,
+    seen: watch::Receiver<Arc<Seen>>,
+}
+
+/// What is to be seen of it.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) alerting: Alerting,
+    pub(crate) incidents: Vec<IncidentView>,
+}
+
+impl Alerts {
+    /// How everything is.
+    pub(crate) fn seen(&self) -> Arc<Seen> {
+        self.seen.borrow().clone()
+    }
+
+    /// Asks for something; why it was not done, else.
+    pub(crate) async fn ask(&self, request: AlertRequest) -> Result<(), String> {
+        let gone = || "the alerts are not watched; see the control plane's log".to_owned();
+        let (reply, answer) = oneshot::channel();
+        self.wishes.send((request, reply)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+/// What is on disk.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Kept {
+    state: State,
+    incidents: Incidents,
+    /// Until when a test fires.
+    test_until: Option<i64>,
+}
+
+struct Watch {
+    file: PathBuf,
+    kept: Kept,
+    book: Book,
+    mailbox: mpsc::Sender<Message>,
+    seen: watch::Sender<Arc<Seen>>,
+    evaluated_at: Option<i64>,
+    /// Why the last wish was not done.
+    refused: Option<String>,
+}
+
+/// Begins; it ends with the process.
+pub(super) fn start(
+    data: &Path,
+    mailbox: mpsc::Sender<Message>,
+    reader: Arc<OnceLock<Reader>>,
+    subjects: watch::Receiver<Subjects>,
+) -> Alerts {
+    let (wishes, inbox) = mpsc::channel(WISHES);
+    let (seen, shown) = watch::channel(Arc::default());
+    let file = paths::alerts(data);
+    tokio::spawn(async move {
+        let kept = read(&file);
+        let watch = Watch {
+            file,
+            kept,
+            book: Book::default(),
+            mailbox,
+            seen,
+            evaluated_at: None,
+            refused: None,
+        };
+        watch.run(&reader, subjects, inbox).await;
+    });
+    Alerts { wishes, seen: shown }
+}
+
+impl Watch {
+    async fn run(
+        mut self,
+        reader: &OnceLock<Reader>,
+        subjects: watch::Receiver<Subjects>,
+        mut inbox: mpsc::Receiver<Wish>,
+    ) {
+        let mut told = Instant::now();
+        self.tell_outstanding().await;
+        let mut evaluated = Instant::now();
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                Some((request, reply)) = inbox.recv() => {
+                    self.refused = None;
+                    let done = self.wish(request).await;
+                    // Whoever asked may have gone away.
+                    let _ = reply.send(done.and_then(|()| self.refused.take().map_or(Ok(()), Err)));
+                }
+            }
+            let now = now_ms();
+            // Nothing is judged before it is known what there is.
+            if subjects.borrow().services.is_empty() {
+                continue;
+            }
+            let book = book(&subjects.borrow(), self.kept.test_until.is_some_and(|until| now < until));
+            if book != self.book {
+                self.book = book.clone();
+                self.step(What::RulesChanged(Box::new(book))).await;
+            }
+            if evaluated.elapsed() >= EVALUATE_EVERY
+                && let Some(reader) = reader.get().cloned()
+            {
+                evaluated = Instant::now();
+                self.evaluate(reader, now).await;
+            }
+            self.step(What::Tick).await;
+            if told.elapsed() >= RETRY {
+                told = Instant::now();
+                self.tell_outstanding().await;
+            }
+            self.show();
+        }
+    }
+
+    async fn tell_outstanding(&mut self) {
+        let outstanding: Vec<Tell> = self.kept.state.outstanding().cloned().collect();
+        for tell in outstanding {
+            self.tell(&tell).await;
+        }
+    }
+
+    async fn evaluate(&mut self, reader: Reader, now: i64) {
+        let rules = self.book.rules.clone();
+        let outcomes = tokio::task::spawn_blocking(move || {
+            let until = Instant::now() + PATIENCE;
+            rules.iter().map(|rule| (rule.name.clone(), judged(&reader, rule, now, until))).collect::<Vec<_>>()
+        });
+        match outcomes.await {
+            Ok(outcomes) => {
+                for (rule, outcome) in outcomes {
+                    self.step(What::Evaluated { rule, outcome }).await;
+                }
+                self.evaluated_at = Some(now);
+            }
+            Err(error) => tracing::error!(%error, "the rules could not be evaluated"),
+        }
+    }
+
+    async fn step(&mut self, what: What) {
+        let event = Event { at: now_ms(), what };
+        let step = self.kept.state.step(&event);
+        for effect in &step.effects {
+            match effect {
+                Effect::Changed(change) => {
+                    let what = incident::What::Alert(Box::new(change.clone()));
+                    self.kept.incidents.step(&incident::Event { at: change.at, what });
+                }
+                Effect::Refused(why) => self.refused = Some(why.clone()),
+                Effect::Tell(_) | Effect::Acknowledged { .. } => {}
+            }
+        }
+        if step.save {
+            self.save().await;
+        }
+        for effect in step.effects {
+            match effect {
+                Effect::Tell(tell) => self.tell(&tell).await,
+                Effect::Changed(change) => {
+                    let text = format!("{} {}: {}", change.severity.as_str(), change.alert.rule, change.summary);
+                    let (what, loud) = match change.to {
+                        alert::Became::Firing => ("firing", true),
+                        alert::Became::Resolved { .. } => ("resolved", true),
+                        _ => ("changed", false),
+                    };
+                    if loud {
+                        tracing::warn!(rule = change.alert.rule, subject = change.subject, text, what, "alert");
+                        let subject = Some(change.subject).filter(|subject| !subject.is_empty());
+                        self.note(subject, format!("{what}: {text}")).await;
+                    }
+                }
+                Effect::Acknowledged { group, by, .. } => {
+                    self.note(None, format!("{by} looks after group {group}")).await;
+                }
+                Effect::Refused(_) => {}
+            }
+        }
+    }
+
+    /// Gives a message into the keeping of the outbox.
+    async fn tell(&mut self, tell: &Tell) {
+        let (reply, answer) = oneshot::channel();
+        let call = Call::TellOfAlert { tell: Box::new(tell.clone()), reply };
+        if self.mailbox.send(Message::Call(Box::new(call))).await.is_err() {
+            return;
+        }
+        let key = tell.key.clone();
+        let what = match answer.await {
+            Ok(Ok(())) => What::Sent { key },
+            // It stays outstanding, and is given once more.
+            Ok(Err(problem)) => return tracing::error!(why = problem.detail, "people could not be told yet"),
+            Err(_) => return,
+        };
+        Box::pin(self.step(what)).await;
+    }
+
+    async fn note(&self, service: Option<String>, detail: String) {
+        let call = Call::Note { service, kind: "alert", detail };
+        // The owner is gone only when the process ends.
+        let _ = self.mailbox.send(Message::Call(Box::new(call))).await;
+    }
+
+    async fn wish(&mut self, AlertRequest { by, command }: AlertRequest) -> Result<(), String> {
+        let now = now_ms();
+        let after = |ms: u64| now.saturating_add(i64::try_from(ms).unwrap_or(i64::MAX));
+        let what = match command {
+            AlertCommand::Acknowledge { group, comment, for_ms } => {
+                What::Acknowledge { group, by, comment, until: for_ms.map(after) }
+            }
+            AlertCommand::Silence { conditions, for_ms, reason } => {
+                let alerts = alert::Selector::new(conditions).map_err(|refusal| refusal.to_string())?;
+                What::Silence { alerts, until: after(for_ms), by, reason }
+            }
+            AlertCommand::Maintenance { services, for_ms, reason } => {
+                let services = services.into_iter().collect();
+                What::Maintenance { services, from: now, until: after(for_ms), by, reason }
+            }
+            AlertCommand::Unsilence { number } => What::Unsilence { number, by },
+            AlertCommand::Test => {
+                self.kept.test_until = Some(now + TEST_MS);
+                self.save().await;
+                return Ok(());
+            }
+        };
+        self.step(what).await;
+        Ok(())
+    }
+
+    fn show(&self) {
+        let seen = Seen {
+            alerting: alerting(&self.kept.state, self.evaluated_at),
+            incidents: incidents(&self.kept.incidents),
+        };
+        self.seen.send_replace(Arc::new(seen));
+    }
+
+    async fn save(&self) {
+        let written = serde_json::to_vec(&self.kept).map_err(|error| error.to_string());
+        let file = self.file.clone();
+        let written = match written {
+            Ok(bytes) => tokio::task::spawn_blocking(move || write(&file, &bytes).map_err(|error| error.to_string()))
+                .await
+                .unwrap_or_else(|error| Err(error.to_string())),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            tracing::error!(error, "the alerts are not on disk: after a restart people may be told twice");
+        }
+    }
+}
+
+/// What came out of a rule's expression.
+fn judged(reader: &Reader, rule: &Rule, now: i64, until: Instant) -> Outcome {
+    let stop = || Instant::now() >= until;
+    let limits = Limits { stop: Some(&stop), ..Limits::default() };
+    let values = match query::query(reader, &rule.expression, now, &limits) {
+        Ok(Answer::Vector { elements, .. }) => elements,
+        // A condition without labels: true or not.
+        Ok(Answer::Scalar { value, .. }) if value != 0.0 => vec![(mana_watch::Labels::default(), value)],
+        Ok(_) => Vec::new(),
+        Err(error) => return Outcome::Error(error.to_string()),
+    };
+    if !values.is_empty() {
+        return Outcome::Values(values);
+    }
+    let there =
+        |matchers: &[Matcher]| reader.series(matchers, now - THERE_MS, now).is_ok_and(|series| !series.is_empty());
+    match query::never_fires(&rule.expression, there) {
+        Ok(missing) if missing.is_empty() => Outcome::Values(values),
+        Ok(_) => Outcome::NoData,
+        Err(error) => Outcome::Error(error.to_string()),
+    }
+}
+
+/// What is watched for: what everybody has, and a test while it goes on.
+fn book(subjects: &Subjects, testing: bool) -> Book {
+    let mut rules = builtin::rules();
+    if testing {
+        rules.push(test());
+    }
+    let needs: BTreeMap<String, BTreeSet<String>> = subjects
+        .services
+        .iter()
+        .map(|service| (service.name.clone(), service.needs.iter().cloned().collect()))
+        .collect();
+    Book { rules, policy: Policy::default(), needs: Needs::new(needs) }
+}
+
+fn test() -> Rule {
+    Rule {
+        name: TEST.to_owned(),
+        expression: "vector(1)".to_owned(),
+        hold: Span::ZERO,
+        keep_firing_for: Span::ZERO,
+        severity: Severity::P3,
+        summary: Template::try_from("a test: somebody asked for this alert, and nothing is wrong".to_owned())
+            .expect("a text without variables"),
+        runbook: None,
+        subject: "service".to_owned(),
+        group_by: Vec::new(),
+        role: alert::Role::default(),
+        path: alert::DEFAULT_PATH.to_owned(),
+        tell: Vec::new(),
+        no_data: Absence::default(),
+    }
+}
+
+fn read(file: &Path) -> Kept {
+    let text = match std::fs::read(file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Kept::default(),
+        Err(error) => {
+            tracing::error!(%error, "the alerts of before cannot be read; they begin anew");
+            return Kept::default();
+        }
+    };
+    serde_json::from_slice(&text).unwrap_or_else(|error| {
+        tracing::error!(%error, file = %file.display(), "the alerts of before are not understood; they begin anew");
+        Kept::default()
+    })
+}
+
+fn write(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    let passing = folder.join(format!("alerts-{}.new", clock::unique()));
+    let written = (|| {
+        let mut new = std::fs::File::create(&passing)?;
+        new.write_all(bytes)?;
+        new.sync_all()?;
+        std::fs::rename(&passing, file)?;
+        std::fs::File::open(folder)?.sync_all()
+    })();
+    if written.is_err() {
+        let _ = std::fs::remove_file(&passing);
+    }
+    written
+}

@@ -1,0 +1,143 @@
+//! Alerts and incidents as operators see them.
+
+use mana_watch::alert::{Alert, Comparison, Covers, Group, Kind, Muted, Quiet, RuleState, State};
+use mana_watch::incident::{Incident, Incidents, Status, announcement, post_mortem};
+
+use crate::api::{AlertView, Alerting, GroupView, IncidentView, QuietView, RuleView};
+
+/// How everything is.
+pub(super) fn alerting(state: &State, evaluated_at: Option<i64>) -> Alerting {
+    let mut alerts: Vec<AlertView> = state
+        .alerts()
+        .map(|(id, alert)| AlertView {
+            rule: id.rule.clone(),
+            kind: match id.kind {
+                Kind::Breach => "breach",
+                Kind::NoData => "no-data",
+                Kind::Error => "error",
+            }
+            .to_owned(),
+            severity: alert.severity.as_str().to_owned(),
+            subject: alert.subject.clone(),
+            summary: alert.summary.clone(),
+            labels: id.labels.iter().map(|(label, value)| (label.to_owned(), value.to_owned())).collect(),
+            state: state_of(alert).to_owned(),
+            began_at: time(alert.began_at),
+            fired_at: alert.fired.map(|fired| time(fired.at)),
+            muted: alert.muted.as_ref().map(muted),
+            group: alert.group,
+            runbook: state.rules().find(|view| view.rule.name == id.rule).and_then(|view| view.rule.runbook.clone()),
+        })
+        .collect();
+    alerts.sort_by(|one, other| {
+        let rank = |alert: &AlertView| (alert.fired_at.is_none(), alert.severity.clone(), alert.began_at.clone());
+        rank(one).cmp(&rank(other))
+    });
+    Alerting {
+        alerts,
+        groups: state.groups().map(group).collect(),
+        quiets: state.quiets().map(quiet).collect(),
+        rules: state
+            .rules()
+            .map(|view| RuleView {
+                name: view.rule.name.clone(),
+                severity: view.rule.severity.as_str().to_owned(),
+                state: rule_state(view.state).to_owned(),
+                why: view.why.map(str::to_owned),
+                expression: view.rule.expression.trim().to_owned(),
+                hold: view.rule.hold.to_string(),
+            })
+            .collect(),
+        evaluated_at: evaluated_at.map(time),
+    }
+}
+
+/// All that are known, the newest first.
+pub(super) fn incidents(incidents: &Incidents) -> Vec<IncidentView> {
+    incidents.iter().rev().map(view).collect()
+}
+
+fn view(incident: &Incident) -> IncidentView {
+    IncidentView {
+        number: incident.number,
+        title: incident.title.clone(),
+        severity: incident.severity.as_str().to_owned(),
+        status: match incident.status() {
+            Status::Investigating => "investigating",
+            Status::Resolved => "resolved",
+        }
+        .to_owned(),
+        began_at: time(incident.began_at),
+        resolved_at: incident.resolved_at.map(time),
+        announcement: announcement(incident),
+        post_mortem: post_mortem(incident),
+    }
+}
+
+fn state_of(alert: &Alert) -> &'static str {
+    match (&alert.fired, &alert.clear) {
+        (None, _) => "pending",
+        (Some(_), None) => "firing",
+        (Some(_), Some(_)) => "clearing",
+    }
+}
+
+const fn rule_state(state: RuleState) -> &'static str {
+    match state {
+        RuleState::Firing => "firing",
+        RuleState::Error => "error",
+        RuleState::NoData => "no-data",
+        RuleState::Unheard => "unheard",
+        RuleState::Pending => "pending",
+        RuleState::Inactive => "inactive",
+    }
+}
+
+fn muted(muted: &Muted) -> String {
+    match muted {
+        Muted::Silenced { number } => format!("silence {number}"),
+        Muted::Maintained { number } => format!("maintenance {number}"),
+        Muted::Inhibited { by, subject } if subject.is_empty() => format!("because of {}", by.rule),
+        Muted::Inhibited { by, subject } => format!("because of {} of {subject}", by.rule),
+    }
+}
+
+fn group(group: &Group) -> GroupView {
+    GroupView {
+        number: group.number,
+        began_at: time(group.began_at),
+        firing: group.members.len() + group.waiting.len(),
+        audience: group.audience.iter().cloned().collect(),
+        acknowledged_by: group.acknowledged.as_ref().map(|acknowledged| acknowledged.by.clone()),
+    }
+}
+
+fn quiet(quiet: &Quiet) -> QuietView {
+    let covers = match &quiet.covers {
+        Covers::Services(services) => services.iter().cloned().collect::<Vec<_>>().join(", "),
+        Covers::Alerts(selector) => {
+            let conditions = selector.conditions().iter().map(|condition| {
+                let is = match condition.is {
+                    Comparison::Equal => "=",
+                    Comparison::NotEqual => "!=",
+                    Comparison::Like => "=~",
+                    Comparison::Unlike => "!~",
+                };
+                format!("{}{is}{:?}", condition.label, condition.value)
+            });
+            conditions.collect::<Vec<_>>().join(", ")
+        }
+    };
+    QuietView {
+        number: quiet.number,
+        covers,
+        from: time(quiet.from),
+        until: time(quiet.until),
+        by: quiet.by.clone(),
+        reason: quiet.reason.clone(),
+    }
+}
+
+fn time(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| "?".to_owned(), |time| format!("{time:.0}"))
+}
