@@ -100,8 +100,14 @@ impl Index {
         let mut reader = ByteReader::new(&self.bytes);
         reader.at = self.anchors + anchor * ANCHOR_BYTES;
         let at = self.records + reader.u32()? as usize;
-        let entry = Entry { at: reader.u64()?, ..Entry::default() };
-        Ok(Cursor { entry, number: anchor * ANCHOR, at })
+        Ok(Cursor { entry: Entry::default(), number: anchor * ANCHOR, at })
+    }
+
+    /// Where the columns of an anchor's series begin.
+    fn columns_at(&self, anchor: usize) -> Result<u64, Broken> {
+        let mut reader = ByteReader::new(&self.bytes);
+        reader.at = self.anchors + anchor * ANCHOR_BYTES + 4;
+        reader.u64()
     }
 
     /// The first series, or one not far before the first of the metric.
@@ -204,10 +210,11 @@ impl Cursor {
             return Ok(false);
         }
         let entry = &mut self.entry;
-        // Nothing precedes the first record.
-        if !entry.pairs.is_empty() {
-            entry.at += entry.length() as u64;
-        }
+        entry.at = if self.number.is_multiple_of(ANCHOR) {
+            index.columns_at(self.number / ANCHOR)?
+        } else {
+            entry.at.saturating_add(entry.length() as u64)
+        };
         let mut reader = ByteReader::new(&index.bytes);
         reader.at = self.at;
         let (shared, more) = (reader.length()?, reader.length()?);
@@ -255,6 +262,21 @@ impl Block {
     /// Reads the columns of one series.
     pub(in crate::store) fn columns(&self, entry: &Entry) -> Result<Vec<u8>, StoreError> {
         self.bytes_at(entry.at, entry.length())
+    }
+
+    /// Reads all that is in the block, but for the values themselves.
+    pub(in crate::store) fn verify(&self) -> Result<(), StoreError> {
+        let index = self.index()?;
+        for number in 0..index.times.len() {
+            self.times(&index, number)?;
+        }
+        let entries = index.matching(&[]).map_err(|source| self.broken("its index", source))?;
+        if entries.len() as u64 != self.meta.series {
+            return Err(self.broken("its index", Broken("series are missing")));
+        }
+        self.each_columns(&entries, |_, bytes| {
+            checked(bytes).map(|_| ()).map_err(|source| self.broken("the values of a series", source))
+        })
     }
 
     /// Reads the columns of series in their order, neighbours at once, and gives each to `each`.
