@@ -1,7 +1,8 @@
 //! Measures the store with what a team's services give: 50 services with 200 series each, every 10 s, scraped with a jitter.
 //!
 //! `cargo run --release -p mana-watch --example store -- [HOURS] [FOLDER]` prints bytes a sample on disk, what Gorilla's encoding alone
-//! would take for the same samples, memory, and how long rounds, upkeep and queries take.
+//! would take for the same samples, memory, and how long rounds, upkeep and queries take. Over a folder that it filled before it only asks
+//! the queries.
 
 #![expect(
     clippy::cast_precision_loss,
@@ -211,6 +212,10 @@ fn main() {
     let hours: i64 = arguments.next().and_then(|hours| hours.parse().ok()).unwrap_or(50);
     let temporary = tempfile::tempdir().expect("a temporary folder");
     let folder = arguments.next().map_or_else(|| temporary.path().to_path_buf(), Into::into);
+    if folder.join("lock").exists() {
+        let now = START_MS + hours * HOUR_MS;
+        return queries(&Store::open(&folder, Limits::default(), now).expect("opens"), now);
+    }
     let before = resident_mb();
     let mut store = Store::open(&folder, Limits::default(), START_MS).expect("opens");
     let mut services: Vec<Service> = (0..SERVICES).map(|number| Service::new(&mut store, number)).collect();

@@ -90,6 +90,7 @@ impl<'a> BitReader<'a> {
     }
 
     /// The next `bits`, at most 64.
+    #[inline]
     pub(super) fn get(&mut self, bits: u32) -> Result<u64, Broken> {
         if bits > 32 {
             let low = self.get(32)?;
@@ -108,6 +109,7 @@ impl<'a> BitReader<'a> {
     }
 
     /// The number of ones before a zero, which is taken too; `most` of them end without one.
+    #[inline]
     pub(super) fn unary(&mut self, most: u32) -> Result<u32, Broken> {
         if self.have < 32 {
             self.refill();

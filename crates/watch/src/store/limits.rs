@@ -26,8 +26,8 @@ pub const SETTLE_MS: i64 = 3_600_000;
 pub const CLOCK_JUMP_MS: i64 = 1_800_000;
 /// A block that could not be written is not tried again sooner.
 pub const RETRY_MS: i64 = 30_000;
-/// Samples that one call of `maintain` works through: some tens of milliseconds.
-pub const WORK_SAMPLES: usize = 200_000;
+/// Samples that one call of `maintain` works through: some milliseconds.
+pub const WORK_SAMPLES: usize = 50_000;
 /// Blocks at most, whatever their size: each holds a file open. Two years take about 150.
 pub const MAX_BLOCKS: usize = 600;
 /// Damaged files that are kept for a person to look at; older ones are removed.
