@@ -214,7 +214,9 @@ fn main() {
     let folder = arguments.next().map_or_else(|| temporary.path().to_path_buf(), Into::into);
     if folder.join("lock").exists() {
         let now = START_MS + hours * HOUR_MS;
-        return queries(&Store::open(&folder, Limits::default(), now).expect("opens"), now);
+        let mut store = Store::open(&folder, Limits::default(), now).expect("opens");
+        while store.maintain(now).expect("maintains") {}
+        return queries(&store, now);
     }
     let before = resident_mb();
     let mut store = Store::open(&folder, Limits::default(), START_MS).expect("opens");

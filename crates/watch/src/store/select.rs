@@ -235,6 +235,7 @@ impl Reader {
             let number = found.number(&key);
             let samples = &mut found.samples[number];
             let before = samples.len();
+            samples.reserve(within.len());
             let all = own[within.clone()].iter().zip(&values[within]);
             samples.extend(all.map(|(at, bits)| Sample { at: *at, value: f64::from_bits(*bits) }));
             found.count += samples.len() - before;
