@@ -16,6 +16,8 @@ pub const GRACE_MS: i64 = 120_000;
 /// A round that is this much older than the newest of its group was measured by a clock that was set back, and is taken. One that is less
 /// old came late, and is refused.
 pub const CLOCK_SET_BACK_MS: i64 = 600_000;
+/// Times beyond, before or after 1970, are none: the year 10000.
+pub const MAX_TIME_MS: i64 = 253_402_300_800_000;
 /// The journal is forced to disk when its last force is this old: half of an interval of 10 s, so that a power failure costs one round.
 pub const SYNC_EVERY_MS: i64 = 5_000;
 /// A segment of the journal is not continued beyond.
