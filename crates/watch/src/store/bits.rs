@@ -72,6 +72,7 @@ impl<'a> BitReader<'a> {
     }
 
     /// Afterwards at least 56 bits are there, or all that is left.
+    #[inline]
     fn refill(&mut self) {
         if let Some(word) = self.bytes.get(self.at..self.at + 8) {
             let word = u64::from_le_bytes(word.try_into().unwrap_or_default());
@@ -90,11 +91,18 @@ impl<'a> BitReader<'a> {
     }
 
     /// The next `bits`, at most 64.
+    #[inline]
     pub(super) fn get(&mut self, bits: u32) -> Result<u64, Broken> {
         if bits > 32 {
-            let low = self.get(32)?;
-            return Ok(low | (self.get(bits - 32)? << 32));
+            let low = self.short(32)?;
+            return Ok(low | (self.short(bits - 32)? << 32));
         }
+        self.short(bits)
+    }
+
+    /// The next `bits`, at most 32.
+    #[inline]
+    fn short(&mut self, bits: u32) -> Result<u64, Broken> {
         if self.have < bits {
             self.refill();
             if self.have < bits {
@@ -108,6 +116,7 @@ impl<'a> BitReader<'a> {
     }
 
     /// The number of ones before a zero, which is taken too; `most` of them end without one.
+    #[inline]
     pub(super) fn unary(&mut self, most: u32) -> Result<u32, Broken> {
         if self.have < 32 {
             self.refill();

@@ -27,7 +27,7 @@ pub enum StoreError {
         source: std::io::Error,
     },
     /// A file is not what was written.
-    #[error("{} is damaged ({where_}): it is set aside, and what it held is read from coarser blocks where they have it", path.display())]
+    #[error("{} is damaged ({where_}): it is set aside, or made again; coarser blocks stand for what it held", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::limits::{CLOCK_SET_BACK_MS, MAX_WINDOWS};
+use super::limits::{CLOCK_SET_BACK_MS, MAX_TIME_MS, MAX_WINDOWS};
 use super::record::{Definition, Names};
 use super::registry::{Kind, Measured, Registry};
 use super::thin::Level;
@@ -53,6 +53,9 @@ impl Head {
     /// clock that was in the future stops nothing for longer than [`CLOCK_SET_BACK_MS`], and what it measured stays in its future.
     pub(super) fn place(&self, group: u32, at: i64) -> Result<Place, Refused> {
         let newest = self.registry.group_of(group).newest;
+        if !(-MAX_TIME_MS..=MAX_TIME_MS).contains(&at) {
+            return Err(Refused::Late);
+        }
         if at < newest && newest.saturating_sub(at) < CLOCK_SET_BACK_MS {
             return Err(Refused::Late);
         }

@@ -41,7 +41,7 @@ pub(super) fn encode(numbers: &[i64], out: &mut Vec<u8>) {
     bits.finish();
 }
 
-/// Takes `count` numbers.
+/// Appends `count` numbers.
 pub(super) fn decode(reader: &mut ByteReader<'_>, count: usize, out: &mut Vec<i64>) -> Result<(), Broken> {
     if count == 0 {
         return Ok(());
@@ -59,24 +59,28 @@ pub(super) fn decode(reader: &mut ByteReader<'_>, count: usize, out: &mut Vec<i6
     let (mut level, mut growth) = (0i64, 0i64);
     let mut left = count - 1;
     while left > 0 {
-        let parameter = block_parameter(&mut bits)?;
-        for _ in 0..left.min(BLOCK) {
-            let missed = match parameter {
-                Some(parameter) => unzigzag(get_rice(&mut bits, parameter)?),
-                None => 0,
-            };
+        // What was missed, which becomes the numbers in place.
+        let mut block = [0i64; BLOCK];
+        let block = &mut block[..left.min(BLOCK)];
+        if let Some(parameter) = block_parameter(&mut bits)? {
+            for missed in block.iter_mut() {
+                *missed = unzigzag(get_rice(&mut bits, parameter)?);
+            }
+        }
+        for number in block.iter_mut() {
             match guess {
-                0 => level = base.wrapping_add(missed),
-                1 => level = level.wrapping_add(base).wrapping_add(missed),
+                0 => level = base.wrapping_add(*number),
+                1 => level = level.wrapping_add(base).wrapping_add(*number),
                 2 => {
-                    growth = growth.wrapping_add(missed);
+                    growth = growth.wrapping_add(*number);
                     level = level.wrapping_add(growth);
                 }
                 _ => return Err(Broken("an unknown guess")),
             }
-            out.push(first.wrapping_add(level.wrapping_mul(divisor)));
+            *number = first.wrapping_add(level.wrapping_mul(divisor));
         }
-        left -= left.min(BLOCK);
+        out.extend_from_slice(block);
+        left -= block.len();
     }
     Ok(())
 }
@@ -179,6 +183,7 @@ fn block_parameter(bits: &mut BitReader<'_>) -> Result<Option<u32>, Broken> {
     Ok(Some(u32::try_from(parameter).unwrap_or(MAX_PARAMETER)))
 }
 
+#[inline]
 fn get_rice(bits: &mut BitReader<'_>, parameter: u32) -> Result<u64, Broken> {
     let ones = bits.unary(ESCAPE)?;
     if ones == ESCAPE {

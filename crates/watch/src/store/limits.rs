@@ -16,6 +16,8 @@ pub const GRACE_MS: i64 = 120_000;
 /// A round that is this much older than the newest of its group was measured by a clock that was set back, and is taken. One that is less
 /// old came late, and is refused.
 pub const CLOCK_SET_BACK_MS: i64 = 600_000;
+/// Times beyond, before or after 1970, are none: the year 10000.
+pub const MAX_TIME_MS: i64 = 253_402_300_800_000;
 /// The journal is forced to disk when its last force is this old: half of an interval of 10 s, so that a power failure costs one round.
 pub const SYNC_EVERY_MS: i64 = 5_000;
 /// A segment of the journal is not continued beyond.
@@ -26,8 +28,8 @@ pub const SETTLE_MS: i64 = 3_600_000;
 pub const CLOCK_JUMP_MS: i64 = 1_800_000;
 /// A block that could not be written is not tried again sooner.
 pub const RETRY_MS: i64 = 30_000;
-/// Samples that one call of `maintain` works through: some tens of milliseconds.
-pub const WORK_SAMPLES: usize = 200_000;
+/// Samples that one call of `maintain` works through: some milliseconds.
+pub const WORK_SAMPLES: usize = 50_000;
 /// Blocks at most, whatever their size: each holds a file open. Two years take about 150.
 pub const MAX_BLOCKS: usize = 600;
 /// Damaged files that are kept for a person to look at; older ones are removed.

@@ -1,13 +1,17 @@
 //! The store of time series: compressed, safe against crashes, bounded in size, age and number.
 //!
-//! Samples come in rounds: what one target gave at one time. A round is written to the [`journal`] and taken into a window in memory
-//! ([`head`], [`window`]). A window of two hours becomes an immutable [`block`] of raw samples; of that one is made with a sample a minute,
-//! of a day of those one with a sample an hour ([`thin`] says which samples stand for a span). [`plan`] says which block is made next,
-//! which ones go and which ones a query reads; [`build`] makes them, a bounded piece of work with each call of [`Store::maintain`].
+//! Samples come in rounds: what one target gave at one time. A round is written to the `journal` and taken into a window in memory
+//! (`head`, `window`). A window of two hours becomes an immutable `block` of raw samples; of that one is made with a sample a minute,
+//! of a day of those one with a sample an hour (`thin` says which samples stand for a span). `plan` says which block is made next,
+//! which ones go and which ones a query reads; `build` makes them, a bounded piece of work with each call of [`Store::maintain`].
 //!
 //! Invariants: what was appended can be read at once and outlives the end of the process; what was read from disk had the right checksum; a
 //! block is never changed, and under its name only when all of it is on disk; labels are kept once a series in memory, and once a block
 //! on disk; neither memory nor disk grow beyond [`Limits`], whatever comes in and whatever the disk refuses.
+//!
+//! How it is fed: a target is a group; each of its series is identified once ([`Store::identify`]), and each scrape is one
+//! [`Store::append`] of ids and values. A series that a scrape no longer gives ends with [`Store::mark_stale`], and those of a target that is
+//! gone with [`Store::end_group`]; otherwise they just stop. [`Store::maintain`] is called every few seconds.
 //!
 //! Everything is plain synchronous I/O, for a thread that may wait. One owner appends and maintains; a [`Reader`] reads beside it.
 

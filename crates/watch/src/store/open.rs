@@ -59,7 +59,7 @@ impl Store {
         let raw = blocks.iter().filter(|block| block.meta.level == Level::Raw);
         let cut: HashSet<u64> = raw.map(|block| block.meta.serial).collect();
         let mut replaying =
-            Replaying { head: &mut head, cut: &cut, limits: &limits, slots: HashMap::new(), groups: HashMap::new() };
+            Replaying { head: &mut head, cut: &cut, limits: &limits, slots: Vec::new(), groups: HashMap::new() };
         let (mut journal, torn) = Journal::open(&disk, &names, &mut replaying)?;
         let live = head.serials();
         journal.release(|serial| live.contains(&serial))?;
@@ -112,7 +112,7 @@ struct Replaying<'a> {
     cut: &'a HashSet<u64>,
     limits: &'a Limits,
     /// What the segment's numbers stand for. A segment says what each stands for before it uses it.
-    slots: HashMap<u32, SeriesId>,
+    slots: Vec<Option<SeriesId>>,
     groups: HashMap<u32, String>,
 }
 
@@ -126,10 +126,12 @@ impl Replay for Replaying<'_> {
         let kind = if definition.counter { Kind::Counter } else { Kind::Gauge };
         let Some(group) = self.groups.get(&group) else { return };
         // What is refused now, because limits became tighter, is left out.
-        match self.head.registry.identify(group, &labels, kind, self.head.oldest, self.limits) {
-            Ok(id) => self.slots.insert(slot, id),
-            Err(_) => self.slots.remove(&slot),
-        };
+        let id = self.head.registry.identify(group, &labels, kind, self.head.oldest, self.limits).ok();
+        let slot = slot as usize;
+        if self.slots.len() <= slot {
+            self.slots.resize(slot + 1, None);
+        }
+        self.slots[slot] = id;
     }
 
     fn round(&mut self, round: &Round<'_>) {
@@ -143,8 +145,8 @@ impl Replay for Replaying<'_> {
         let length = Level::Raw.block_ms();
         let place = Place { serial: round.window, from: round.at.div_euclid(length) * length, begins: false };
         let known = |(slot, bits): &(u32, u64)| {
-            let id = self.slots.get(slot)?;
-            self.head.registry.by_id(*id).filter(|measured| measured.group == group).map(|_| (id.slot, *bits))
+            let id = (*self.slots.get(*slot as usize)?)?;
+            self.head.registry.by_id(id).filter(|measured| measured.group == group).map(|_| (id.slot, *bits))
         };
         let samples: Vec<(u32, u64)> = round.samples.iter().filter_map(known).collect();
         self.head.take(place, group, round.at, &samples);

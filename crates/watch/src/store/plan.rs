@@ -126,10 +126,15 @@ pub(super) fn to_drop(
     gone
 }
 
+/// The coarsest level that has a sample for each step.
+pub(super) fn wanted(step: i64) -> Level {
+    Level::ALL.into_iter().rev().find(|level| level.span_ms() <= step).unwrap_or(Level::Raw)
+}
+
 /// Which blocks a query reads. Of the coarsest level that has a sample for each step all; finer ones only as far as nothing coarser
 /// stands for them yet; coarser ones only where nothing else is left.
 pub(super) fn parts(blocks: &[&Meta], from: i64, to: i64, step: i64) -> Vec<Part> {
-    let wanted = Level::ALL.into_iter().rev().find(|level| level.span_ms() <= step).unwrap_or(Level::Raw);
+    let wanted = wanted(step);
     let merged: HashSet<u64> = blocks.iter().flat_map(|meta| &meta.merged).copied().collect();
     let stood_for: HashSet<u64> =
         blocks.iter().filter(|meta| meta.level <= wanted).flat_map(|meta| &meta.thinned).copied().collect();

@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use super::block::Block;
 use super::error::StoreError;
-use super::plan::{Part, parts};
+use super::plan::{Part, parts, wanted};
+use super::registry::Kind;
+use super::thin::{Level, Point, thin};
 use super::values::ABSENT;
 use super::{Reader, key};
 use crate::series::{Keep, Labels, Matcher, Sample, Series, Source, SourceError};
@@ -150,11 +152,14 @@ impl Reader {
         let mut newest: Vec<(Vec<u8>, Vec<Sample>)> = Vec::new();
         let blocks = {
             let state = self.state();
-            let mut count = 0;
+            let (wanted, mut count) = (wanted(step), 0);
             for slot in state.head.registry.matching(matchers) {
                 let Some(measured) = state.head.registry.get(slot) else { continue };
                 let mut samples = Vec::new();
                 state.head.read(slot, measured, from, to, &mut samples);
+                if wanted != Level::Raw {
+                    samples = thinned(&samples, measured.kind == Kind::Counter, wanted, keep);
+                }
                 if !samples.is_empty() {
                     let mut key = Vec::new();
                     state.head.key(measured, &mut key);
@@ -228,10 +233,12 @@ impl Reader {
             let values = entry.column(bytes, which).map_err(|source| block.broken("the values of a series", source))?;
             entry.key(&index, &mut key);
             let number = found.number(&key);
-            let before = found.samples[number].len();
-            let all = own[within.clone()].iter().zip(&values[within]).filter(|(_, bits)| **bits != ABSENT);
-            found.samples[number].extend(all.map(|(at, bits)| Sample { at: *at, value: f64::from_bits(*bits) }));
-            found.count += found.samples[number].len() - before;
+            let samples = &mut found.samples[number];
+            let before = samples.len();
+            samples.reserve(within.len());
+            let all = own[within.clone()].iter().zip(&values[within]);
+            samples.extend(all.map(|(at, bits)| Sample { at: *at, value: f64::from_bits(*bits) }));
+            found.count += samples.len() - before;
             refused = self.allowed(found);
             Ok(())
         })?;
@@ -275,8 +282,28 @@ impl Found {
     }
 }
 
-/// Of two samples of the same time the last one stays.
+/// What a block of the level would give in place of these samples, so that a long range does not have most of its samples in its end.
+fn thinned(samples: &[Sample], counter: bool, level: Level, keep: Keep) -> Vec<Sample> {
+    let points: Vec<Point> = samples.iter().map(|sample| Point::new(sample.at, sample.value)).collect();
+    let value = |point: &Point| match keep {
+        Keep::Min if !counter => point.min,
+        Keep::Max if !counter => point.max,
+        _ => point.last,
+    };
+    let kept = |point: &Point| Sample { at: point.at, value: value(point) };
+    // Windows of a clock that was set back may overlap.
+    if points.is_sorted_by_key(|point| point.at) {
+        thin(&points, counter, level).iter().map(kept).collect()
+    } else {
+        samples.to_vec()
+    }
+}
+
+/// Of two samples of the same time the last one stays; what is absent goes.
 fn in_order(mut samples: Vec<Sample>) -> Vec<Sample> {
+    if samples.iter().any(|sample| sample.value.to_bits() == ABSENT) {
+        samples.retain(|sample| sample.value.to_bits() != ABSENT);
+    }
     if !samples.is_sorted_by(|before, after| before.at < after.at) {
         samples.sort_by_key(|sample| sample.at);
         samples.reverse();

@@ -74,8 +74,7 @@ impl Level {
 }
 
 impl Point {
-    #[cfg(test)]
-    fn new(at: i64, value: f64) -> Self {
+    pub(super) fn new(at: i64, value: f64) -> Self {
         Self { at, last: value, min: value, max: value }
     }
 

@@ -53,7 +53,7 @@ impl Store {
         let done = self.upkeep(now_ms, settled);
         match &done {
             // A damaged block is set aside by the next call.
-            Err(StoreError::Damaged { .. }) => return Ok(true),
+            Err(StoreError::Damaged { .. }) if self.has_damaged() => return Ok(true),
             Err(error) => {
                 self.trouble[1] = Some(error.to_string());
                 self.upkeep.retry_at_ms = Some(now_ms.saturating_add(RETRY_MS));
@@ -161,6 +161,10 @@ impl Store {
             self.set_aside.drain(..too_many);
         }
         Ok(())
+    }
+
+    fn has_damaged(&self) -> bool {
+        self.shared.read().blocks.iter().any(|block| block.is_damaged())
     }
 
     fn forget(&self, serials: &HashSet<u64>) {

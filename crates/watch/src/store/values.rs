@@ -101,10 +101,16 @@ fn ordinary(tag: u8, reader: &mut ByteReader<'_>, count: usize, out: &mut Vec<u6
             out.resize(out.len() + count, value);
         }
         SCALED => {
-            let power = *POWERS.get(usize::from(reader.byte()?)).ok_or(Broken("an unknown scale"))?;
+            let scale = usize::from(reader.byte()?);
+            let power = *POWERS.get(scale).ok_or(Broken("an unknown scale"))?;
             let mut numbers = Vec::with_capacity(count);
             ints::decode(reader, count, &mut numbers)?;
-            out.extend(numbers.into_iter().map(|number| unscale(number, power).to_bits()));
+            if scale == 0 {
+                // Most are whole, and a division is slow.
+                out.extend(numbers.into_iter().map(|number| unscale(number, 1.0).to_bits()));
+            } else {
+                out.extend(numbers.into_iter().map(|number| unscale(number, power).to_bits()));
+            }
         }
         FLOATS => xor::decode(reader.rest(), count, out)?,
         NOTHING if count == 0 => {}
@@ -194,15 +200,17 @@ fn scaled(values: &[u64]) -> Option<(u8, Vec<i64>)> {
 
 /// The whole number that gives exactly this value when it is divided by the power.
 fn whole(value: f64, power: f64) -> Option<i64> {
-    let number = (value * power).round();
-    if number.abs() >= MAX_EXACT {
+    let scaled = value * power;
+    if scaled.abs() >= MAX_EXACT {
         return None;
     }
-    #[expect(clippy::cast_possible_truncation, reason = "it is whole and below 2^53")]
-    let number = number as i64;
+    // Whether it is the right one is seen by going back; `round` would be a call into the C library.
+    #[expect(clippy::cast_possible_truncation, reason = "it is below 2^53")]
+    let number = (scaled + 0.5f64.copysign(scaled)) as i64;
     (unscale(number, power).to_bits() == value.to_bits()).then_some(number)
 }
 
+#[inline]
 fn unscale(number: i64, power: f64) -> f64 {
     #[expect(
         clippy::cast_precision_loss,

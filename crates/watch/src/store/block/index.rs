@@ -100,8 +100,14 @@ impl Index {
         let mut reader = ByteReader::new(&self.bytes);
         reader.at = self.anchors + anchor * ANCHOR_BYTES;
         let at = self.records + reader.u32()? as usize;
-        let entry = Entry { at: reader.u64()?, ..Entry::default() };
-        Ok(Cursor { entry, number: anchor * ANCHOR, at })
+        Ok(Cursor { entry: Entry::default(), number: anchor * ANCHOR, at })
+    }
+
+    /// Where the columns of an anchor's series begin.
+    fn columns_at(&self, anchor: usize) -> Result<u64, Broken> {
+        let mut reader = ByteReader::new(&self.bytes);
+        reader.at = self.anchors + anchor * ANCHOR_BYTES + 4;
+        reader.u64()
     }
 
     /// The first series, or one not far before the first of the metric.
@@ -204,10 +210,11 @@ impl Cursor {
             return Ok(false);
         }
         let entry = &mut self.entry;
-        // Nothing precedes the first record.
-        if !entry.pairs.is_empty() {
-            entry.at += entry.length() as u64;
-        }
+        entry.at = if self.number.is_multiple_of(ANCHOR) {
+            index.columns_at(self.number / ANCHOR)?
+        } else {
+            entry.at.saturating_add(entry.length() as u64)
+        };
         let mut reader = ByteReader::new(&index.bytes);
         reader.at = self.at;
         let (shared, more) = (reader.length()?, reader.length()?);
@@ -257,6 +264,21 @@ impl Block {
         self.bytes_at(entry.at, entry.length())
     }
 
+    /// Reads all that is in the block, but for the values themselves.
+    pub(in crate::store) fn verify(&self) -> Result<(), StoreError> {
+        let index = self.index()?;
+        for number in 0..index.times.len() {
+            self.times(&index, number)?;
+        }
+        let entries = index.matching(&[]).map_err(|source| self.broken("its index", source))?;
+        if entries.len() as u64 != self.meta.series {
+            return Err(self.broken("its index", Broken("series are missing")));
+        }
+        self.each_columns(&entries, |_, bytes| {
+            checked(bytes).map(|_| ()).map_err(|source| self.broken("the values of a series", source))
+        })
+    }
+
     /// Reads the columns of series in their order, neighbours at once, and gives each to `each`.
     pub(in crate::store) fn each_columns(
         &self,
@@ -272,15 +294,88 @@ impl Block {
             };
             let (together, after) = rest.split_at(1 + pairs.take_while(near).count());
             let last = together.last().map_or(first.at, end);
-            let length = usize::try_from(last - first.at).unwrap_or(usize::MAX);
+            let length = usize::try_from(last.saturating_sub(first.at)).unwrap_or(usize::MAX);
             let bytes = self.bytes_at(first.at, length)?;
             for entry in together {
-                let begin = usize::try_from(entry.at - first.at).unwrap_or(usize::MAX);
+                let begin = entry.at.checked_sub(first.at).and_then(|begin| usize::try_from(begin).ok());
+                let begin = begin.unwrap_or(usize::MAX);
                 let bytes = begin.checked_add(entry.length()).and_then(|end| bytes.get(begin..end));
                 each(entry, bytes.ok_or_else(|| self.broken("its index", Broken("columns are out of order")))?)?;
             }
             rest = after;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::disk::Disk;
+    use super::super::super::thin::Level;
+    use super::super::Meta;
+    use super::super::writer::{Columns, Writer};
+    use super::*;
+    use std::sync::Arc;
+
+    /// A block with 100 series of three metrics, each with times of its own.
+    fn block(folder: &std::path::Path) -> Arc<Block> {
+        let disk = Disk::open(folder).unwrap();
+        let meta = Meta {
+            level: Level::Raw,
+            serial: 7,
+            from: 0,
+            to: 7_200_000,
+            merged: vec![],
+            thinned: vec![],
+            series: 0,
+            samples: 0,
+            newest: 0,
+        };
+        let mut writer = Writer::begin(&disk, meta).unwrap();
+        let mut key = Vec::new();
+        for number in 0..100i64 {
+            key::write(&format!("m{}", number / 40), [("n", format!("{number:03}").as_str())].into_iter(), &mut key);
+            let times = writer.times(&[number, number + 10, number + 30]).unwrap();
+            let last = [number.cast_unsigned(); 2];
+            writer.series(&key, &Columns { counter: false, times, first: 1, last: &last, extremes: None }).unwrap();
+        }
+        writer.finish().unwrap()
+    }
+
+    #[test]
+    fn a_metric_is_found_wherever_it_lies_between_the_anchors() {
+        let folder = tempfile::tempdir().unwrap();
+        let block = block(folder.path());
+        let index = block.index().unwrap();
+        let count = |name: &str| index.matching(&[Matcher::equal(NAME, name)]).unwrap().len();
+        assert_eq!(
+            [count("m0"), count("m1"), count("m2"), count("m"), count("m00"), count("m3")],
+            [40, 40, 20, 0, 0, 0]
+        );
+        let entries = index.matching(&[Matcher::equal("n", "077")]).unwrap();
+        assert_eq!((entries.len(), entries[0].name(&index)), (1, "m1"));
+        let bytes = block.columns(&entries[0]).unwrap();
+        assert_eq!(entries[0].column(&bytes, 2).unwrap(), [77, 77]);
+        assert_eq!(block.times(&index, entries[0].times).unwrap()[entries[0].first..], [87, 107]);
+    }
+
+    #[test]
+    fn an_index_with_any_wrong_byte_is_read_without_a_panic_even_if_no_checksum_stood_before_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let block = block(folder.path());
+        let bytes = block.bytes_at(block.index.0, block.index.1).unwrap();
+        for at in 0..bytes.len() {
+            for wrong in [0, 0x7f, 0xff, bytes[at] ^ 1, bytes[at] ^ 0x80] {
+                let mut bytes = bytes.clone();
+                bytes[at] = wrong;
+                let Ok(index) = Index::read(bytes) else { continue };
+                let _ = index.matching(&[Matcher::equal(NAME, "m1")]);
+                let Ok(entries) = index.matching(&[]) else { continue };
+                let _ = block.each_columns(&entries, |entry, bytes| {
+                    let _ = entry.column(bytes, 1);
+                    Ok(())
+                });
+            }
+        }
     }
 }

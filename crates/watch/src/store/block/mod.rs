@@ -158,8 +158,13 @@ impl Block {
             return Err(self.broken("its index", Broken("a column lies beyond the end")));
         }
         let mut bytes = vec![0; length];
-        self.file.read_exact_at(&mut bytes, at).map_err(disk_error("read", &self.path))?;
-        Ok(bytes)
+        match self.file.read_exact_at(&mut bytes, at) {
+            Ok(()) => Ok(bytes),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                Err(self.broken("its end", Broken("the file became shorter")))
+            }
+            Err(error) => Err(disk_error("read", &self.path)(error)),
+        }
     }
 
     /// Notes that the block is damaged: nobody reads it from here on.

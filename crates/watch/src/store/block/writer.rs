@@ -184,7 +184,12 @@ impl Writer {
         self.file.sync()?;
         let name = self.meta.file_name();
         self.disk.rename(&(name.clone() + UNFINISHED), &name)?;
-        let opened = self.disk.sync().and_then(|()| Block::open(&self.disk, &name).map(Arc::new));
+        let opened = self.disk.sync().and_then(|()| {
+            // Before what it is made of goes.
+            let block = Block::open(&self.disk, &name)?;
+            block.verify()?;
+            Ok(Arc::new(block))
+        });
         if opened.is_err() {
             // It is made again; what cannot be removed is in place of nothing when the store is opened.
             let _ = self.disk.remove(&name);

@@ -53,6 +53,23 @@ fn a_clock_that_comes_back_from_the_future_stops_nothing_and_loses_nothing() {
 }
 
 #[test]
+fn times_that_are_none_are_refused_and_those_before_1970_are_taken() {
+    let folder = temporary();
+    let mut store = open(folder.path(), Limits::default(), START);
+    let id = identify(&mut store, "a", "up", Kind::Gauge);
+    for at in [i64::MIN, i64::MAX, MAX_TIME_MS + 1] {
+        assert_eq!(store.append(&[(id, 1.0)], at).late, 1);
+    }
+    for at in [-MAX_TIME_MS, -1, 0, MAX_TIME_MS] {
+        append_one(&mut store, id, 1.0, at);
+    }
+    for now in [i64::MIN, 0, i64::MAX] {
+        settle(&mut store, now);
+    }
+    assert_eq!(all(&store, "up").iter().map(|(at, _)| *at).collect::<Vec<_>>(), [-MAX_TIME_MS, -1, 0, MAX_TIME_MS]);
+}
+
+#[test]
 fn a_small_step_back_refuses_rounds_until_time_has_caught_up() {
     let folder = temporary();
     let mut store = open(folder.path(), Limits::default(), START);

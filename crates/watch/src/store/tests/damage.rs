@@ -124,6 +124,20 @@ fn what_a_damaged_block_held_is_read_from_a_coarser_one() {
 }
 
 #[test]
+fn a_block_that_becomes_shorter_while_it_is_open_is_set_aside() {
+    let folder = temporary();
+    let right = filled(folder.path());
+    let mut store = open(folder.path(), Limits::default(), START);
+    let raw = files(folder.path()).into_iter().find(|path| path.to_string_lossy().contains("raw-")).unwrap();
+    std::fs::OpenOptions::new().write(true).open(&raw).unwrap().set_len(100).unwrap();
+    for (name, expected) in &right {
+        assert_eq!(all(&store, name), *expected);
+    }
+    settle(&mut store, START + 5 * HOUR);
+    assert_eq!(store.stats().set_aside.len(), 1);
+}
+
+#[test]
 fn a_torn_record_costs_that_round_alone_and_is_counted() {
     let folder = temporary();
     let mut store = open(folder.path(), Limits::default(), START);

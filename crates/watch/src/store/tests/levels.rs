@@ -168,3 +168,44 @@ fn readers_beside_the_writer_see_every_round_once_and_none_go_missing() {
     });
     assert!(level_stats(&store, Level::Raw).blocks >= 3);
 }
+
+#[test]
+fn many_series_of_many_groups_are_found_in_blocks_of_all_levels() {
+    let folder = temporary();
+    let mut store = open(folder.path(), Limits::default(), START);
+    let groups: Vec<String> = (0..40).map(|group| format!("t{group}")).collect();
+    let names: Vec<String> = (0..9).map(|name| format!("metric_{name}")).collect();
+    for minute in 0..150i64 {
+        for (number, group) in groups.iter().enumerate() {
+            // Every group has times of its own.
+            let at = START + minute * MINUTE + i64::try_from(number).unwrap();
+            let round: Vec<(SeriesId, f64)> = names
+                .iter()
+                .zip(0u32..)
+                .map(|(name, value)| {
+                    (
+                        identify(&mut store, group, name, Kind::Gauge),
+                        f64::from(value * 1_000) + f64::from(u32::try_from(number).unwrap()),
+                    )
+                })
+                .collect();
+            assert_eq!(store.append(&round, at).taken, 9);
+        }
+    }
+    settle(&mut store, START + 5 * HOUR);
+    let minutes = level_stats(&store, Level::Minute);
+    assert_eq!((minutes.blocks, minutes.samples), (2, 150 * 40 * 9));
+    for step in [0, MINUTE] {
+        let found = store.select(&named("metric_7"), START, START + 3 * HOUR, step, Keep::Min).unwrap();
+        assert_eq!(found.len(), 40);
+        for series in found {
+            let number: u32 = series.labels.get("instance")[1..].parse().unwrap();
+            assert_eq!(series.samples.len(), 150);
+            let expected = f64::from(7_000 + number).to_bits();
+            assert!(series.samples.iter().all(|sample| sample.value.to_bits() == expected));
+            assert_eq!(series.samples[0].at, START + i64::from(number));
+        }
+        let one = [Matcher::equal("instance", "t33")];
+        assert_eq!(store.select(&one, START, START + 3 * HOUR, step, Keep::Last).unwrap().len(), 9);
+    }
+}

@@ -81,6 +81,14 @@ fn the_same_labels_from_two_groups_are_refused_until_the_first_one_ended() {
 }
 
 #[test]
+fn the_store_may_go_to_another_thread_and_readers_to_many() {
+    fn goes<T: Send>() {}
+    fn is_shared<T: Send + Sync + Clone>() {}
+    goes::<Store>();
+    is_shared::<Reader>();
+}
+
+#[test]
 fn labels_that_cannot_be_stored_are_refused() {
     let folder = temporary();
     let mut store = open(folder.path(), Limits::default(), START);
