@@ -109,15 +109,7 @@ pub(super) fn start(
     let file = paths::alerts(data);
     tokio::spawn(async move {
         let kept = read(&file);
-        let watch = Watch {
-            file,
-            kept,
-            book: Book::default(),
-            mailbox,
-            seen,
-            evaluated_at: None,
-            refused: None,
-        };
+        let watch = Watch { file, kept, book: Book::default(), mailbox, seen, evaluated_at: None, refused: None };
         watch.run(&reader, subjects, inbox).await;
     });
     Alerts { wishes, seen: shown }
