@@ -16,7 +16,7 @@ pub(crate) enum Exit {
     Failed = 1,
     /// The command line is not understood. clap ends the process with the same code by itself.
     Usage = 2,
-    /// `status`: something is not as desired.
+    /// `status`, `alerts`: something is not as desired.
     NotAsDesired = 3,
     /// No control plane runs on the data folder.
     NotRunning = 4,
@@ -60,7 +60,7 @@ impl Exit {
             Self::Usage => {
                 "the command line is not understood, or names something that does not exist: a service, secret, release or commit"
             }
-            Self::NotAsDesired => "`status` only: something is not as desired; the differences are listed by name",
+            Self::NotAsDesired => "`status`, `alerts`: something is not as desired; what, is listed by name",
             Self::NotRunning => "no control plane runs on this data folder (`mana up` starts one)",
             Self::AlreadyRunning => "another control plane runs on this data folder already",
             Self::RolledBack => "`deploy`, `rollout`: it went back; the version before serves",

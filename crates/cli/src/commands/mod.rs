@@ -1,5 +1,6 @@
 //! The commands, one a file: `Args` as clap reads them, `run` as it is done.
 
+pub(crate) mod alerts;
 pub(crate) mod build;
 pub(crate) mod cache;
 pub(crate) mod certificates;
@@ -11,10 +12,12 @@ pub(crate) mod diff;
 pub(crate) mod down;
 pub(crate) mod edge;
 pub(crate) mod exit_codes;
+pub(crate) mod incidents;
 pub(crate) mod logs;
 pub(crate) mod notify;
 pub(crate) mod open;
 pub(crate) mod plan;
+pub(crate) mod query;
 pub(crate) mod releases;
 pub(crate) mod restart;
 pub(crate) mod rollback;
@@ -48,6 +51,9 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
         Command::Restart(args) => restart::run(args, context),
         Command::Logs(args) => logs::run(args, context),
         Command::Top(args) => top::run(args, context),
+        Command::Alerts(args) => alerts::run(args, context),
+        Command::Incidents(args) => incidents::run(args, context),
+        Command::Query(args) => query::run(args, context),
         Command::Open(args) => open::run(args, context),
         Command::Run(args) => run::run(args, context),
         Command::Check(args) => check::run(args, context),

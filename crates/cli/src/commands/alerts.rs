@@ -1,0 +1,266 @@
+//! `mana alerts`.
+
+use clap::Subcommand;
+use mana_control::api::{AlertCommand, AlertRequest, AlertView, Alerting, QuietView, RuleView};
+use mana_control::client::Client;
+use mana_watch::alert::{Comparison, Condition, Span};
+
+use crate::context::{Context, block_on};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::operator::Who;
+use crate::running::Running;
+use crate::show::style::Tone;
+use crate::show::table::{self, Cell, Column};
+
+const EXAMPLES: &str = "\
+Examples:
+  mana alerts                      what fires, and what is about to
+  mana alerts rules                every rule, and how it is
+  mana alerts ack 3                somebody looks after group 3
+  mana alerts silence service=chat-backend --for 2h --reason 'a new disk'
+  mana alerts maintenance chat-backend --for 30m --reason 'new database'
+  mana alerts test                 fires one for a minute, to see that it arrives
+
+Exit code 3 where a P1 or P2 fires that nobody silenced, so that a script may ask.";
+
+/// Says what is wrong, and who is told of it
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: Option<What>,
+
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Lists every rule, and how it is
+    #[command(after_long_help = "Examples:\n  mana alerts rules\n  mana alerts rules --json")]
+    Rules {
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Says that somebody looks after a group: no repeats, no escalation until it is over
+    #[command(
+        after_long_help = "Examples:\n  mana alerts ack 3\n  mana alerts ack 3 --for 1h --comment 'restarting it'"
+    )]
+    Ack {
+        /// The group's number
+        group: u64,
+        /// For how long, like `2h` [default: until it is over]
+        #[arg(long = "for", value_name = "TIME")]
+        hold: Option<Span>,
+        /// For the others
+        #[arg(long, default_value = "", hide_default_value = true)]
+        comment: String,
+        #[command(flatten)]
+        who: Who,
+    },
+    /// Tells nobody of some alerts for a while
+    #[command(after_long_help = "Examples:\n  mana alerts silence service=chat-backend --for 2h --reason known\n  \
+                                 mana alerts silence alertname=HostMemoryHigh --for 1d --reason 'more is ordered'")]
+    Silence {
+        /// LABEL=VALUE, `!=`, `=~` or `!~`; all of them have to hold. `alertname` and `severity` are labels, too
+        #[arg(required = true, value_name = "CONDITION")]
+        conditions: Vec<String>,
+        /// For how long, like `2h`
+        #[arg(long = "for", value_name = "TIME")]
+        hold: Span,
+        /// Why
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        who: Who,
+    },
+    /// Says that something is being worked on
+    #[command(after_long_help = "Examples:\n  mana alerts maintenance chat-backend --for 30m --reason 'new database'")]
+    Maintenance {
+        /// What may be in trouble meanwhile
+        #[arg(required = true, value_name = "SERVICE")]
+        services: Vec<String>,
+        /// For how long, like `30m`
+        #[arg(long = "for", value_name = "TIME")]
+        hold: Span,
+        /// Why
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        who: Who,
+    },
+    /// Ends a silence or a maintenance
+    #[command(after_long_help = "Examples:\n  mana alerts unsilence 4")]
+    Unsilence {
+        /// Its number
+        number: u64,
+        #[command(flatten)]
+        who: Who,
+    },
+    /// Fires one for a minute, to see that it arrives
+    #[command(after_long_help = "Examples:\n  mana alerts test")]
+    Test {
+        #[command(flatten)]
+        who: Who,
+    },
+}
+
+const ALERTS: [Column; 5] = [
+    Column::text("SEVERITY", 0),
+    Column::text("STATE", 0),
+    Column::text("SINCE", 1),
+    Column::number("GROUP", 2),
+    Column::text("WHAT", 0),
+];
+const RULES: [Column; 4] =
+    [Column::text("RULE", 0), Column::text("SEVERITY", 1), Column::text("STATE", 0), Column::text("WHY", 2)];
+
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
+    block_on(async {
+        let Running { client, .. } = context.running().await?;
+        let (who, command) = match &args.what {
+            None => return list(&client, args.json, context).await,
+            Some(What::Rules { json }) => return rules(&client, *json, context).await,
+            Some(What::Ack { group, hold, comment, who }) => {
+                let for_ms = hold.map(Span::millis);
+                (who, AlertCommand::Acknowledge { group: *group, comment: comment.clone(), for_ms })
+            }
+            Some(What::Silence { conditions, hold, reason, who }) => {
+                let conditions = conditions.iter().map(|text| condition(text)).collect::<Result<_, _>>()?;
+                (who, AlertCommand::Silence { conditions, for_ms: hold.millis(), reason: reason.clone() })
+            }
+            Some(What::Maintenance { services, hold, reason, who }) => {
+                let (services, reason) = (services.clone(), reason.clone());
+                (who, AlertCommand::Maintenance { services, for_ms: hold.millis(), reason })
+            }
+            Some(What::Unsilence { number, who }) => (who, AlertCommand::Unsilence { number: *number }),
+            Some(What::Test { who }) => (who, AlertCommand::Test),
+        };
+        let testing = command == AlertCommand::Test;
+        let request = AlertRequest { by: who.name()?, command };
+        client.alert(&request).await.map_err(|error| context.failure(error))?;
+        if testing {
+            context
+                .output()
+                .line("within ten seconds whoever is on call is told of a test, and in a minute of its end")?;
+        }
+        Ok(Exit::Ok)
+    })
+}
+
+async fn list(client: &Client, json: bool, context: &Context) -> Result<Exit, Failure> {
+    let alerting = client.alerting().await.map_err(|error| context.failure(error))?;
+    let mut output = context.output();
+    if json {
+        output.json(&alerting)?;
+    } else if alerting.evaluated_at.is_none() {
+        output.line("nothing was evaluated yet: the first figures are there within some seconds")?;
+    } else {
+        let Alerting { alerts, quiets, rules, .. } = &alerting;
+        let rows: Vec<_> = alerts.iter().map(alert).collect();
+        if rows.is_empty() {
+            output.line(&format!("nothing fires; {} rules are evaluated every five seconds", rules.len()))?;
+        }
+        if !rows.is_empty() {
+            for line in table::lines(&ALERTS, &rows, output.style(), output.width()) {
+                output.line(&line)?;
+            }
+        }
+        for quiet in quiets {
+            output.line(&quiet_line(quiet))?;
+        }
+    }
+    let urgent = |alert: &AlertView| {
+        alert.state == "firing" && alert.muted.is_none() && ["P1", "P2"].contains(&alert.severity.as_str())
+    };
+    Ok(if alerting.alerts.iter().any(urgent) { Exit::NotAsDesired } else { Exit::Ok })
+}
+
+fn alert(alert: &AlertView) -> Vec<Cell> {
+    let tone = match (alert.state.as_str(), alert.severity.as_str()) {
+        _ if alert.muted.is_some() => Tone::Faint,
+        ("firing", "P1" | "P2") => Tone::Bad,
+        ("firing", _) => Tone::Care,
+        _ => Tone::Faint,
+    };
+    let muted = alert.muted.as_ref().map(|why| format!(" (nobody is told: {why})")).unwrap_or_default();
+    vec![
+        Cell::toned(tone, alert.severity.clone()),
+        Cell::toned(tone, alert.state.clone()),
+        alert.fired_at.as_ref().unwrap_or(&alert.began_at).as_str().into(),
+        alert.group.map(|group| group.to_string()).unwrap_or_default().into(),
+        format!("{}: {}{muted}", alert.rule, alert.summary).into(),
+    ]
+}
+
+fn quiet_line(quiet: &QuietView) -> String {
+    let QuietView { number, covers, until, by, reason, .. } = quiet;
+    format!("{number}: nobody is told of {covers} until {until} ({by}: {reason})")
+}
+
+async fn rules(client: &Client, json: bool, context: &Context) -> Result<Exit, Failure> {
+    let alerting = client.alerting().await.map_err(|error| context.failure(error))?;
+    let mut output = context.output();
+    if json {
+        output.json(&alerting.rules)?;
+        return Ok(Exit::Ok);
+    }
+    let row = |rule: &RuleView| {
+        let tone = match rule.state.as_str() {
+            "firing" | "error" => Tone::Bad,
+            "pending" => Tone::Care,
+            _ => Tone::Faint,
+        };
+        let why = rule.why.clone().unwrap_or_default();
+        vec![
+            rule.name.as_str().into(),
+            rule.severity.as_str().into(),
+            Cell::toned(tone, rule.state.clone()),
+            why.into(),
+        ]
+    };
+    let rows: Vec<_> = alerting.rules.iter().map(row).collect();
+    for line in table::lines(&RULES, &rows, output.style(), output.width()) {
+        output.line(&line)?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// `LABEL=VALUE` and the like.
+fn condition(text: &str) -> Result<Condition, Failure> {
+    let signs =
+        [("!=", Comparison::NotEqual), ("=~", Comparison::Like), ("!~", Comparison::Unlike), ("=", Comparison::Equal)];
+    // The first sign counts: a value may hold others.
+    let found = signs
+        .iter()
+        .filter_map(|(sign, is)| Some((text.find(sign)?, *sign, *is)))
+        .min_by_key(|(at, sign, _)| (*at, 2 - sign.len()));
+    let (at, sign, is) = found.ok_or_else(|| Failure::Usage {
+        what: format!("{text} is no condition"),
+        help: "write LABEL=VALUE, such as service=chat-backend; != and =~ work, too".to_owned(),
+    })?;
+    Ok(Condition { label: text[..at].to_owned(), is, value: text[at + sign.len()..].to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_are_read_by_their_first_sign() {
+        for (text, label, is, value) in [
+            ("service=chat", "service", Comparison::Equal, "chat"),
+            ("service!=chat", "service", Comparison::NotEqual, "chat"),
+            ("service=~chat-.*", "service", Comparison::Like, "chat-.*"),
+            ("service!~a=b", "service", Comparison::Unlike, "a=b"),
+            ("path=/a!=b", "path", Comparison::Equal, "/a!=b"),
+        ] {
+            let read = condition(text).expect("a condition");
+            assert_eq!((read.label.as_str(), read.is, read.value.as_str()), (label, is, value), "{text}");
+        }
+        condition("chat").expect_err("no sign");
+    }
+}
