@@ -48,6 +48,7 @@ pub mod paths;
 mod progress;
 mod reconcile;
 pub mod releases;
+pub mod rules;
 pub mod secrets;
 mod server;
 mod slot;

@@ -17,6 +17,7 @@ pub(crate) fn parse(text: &str, request: &Apply, data: &Path) -> Result<Plan, Ve
             data.display()
         )]);
     }
+    crate::rules::rules(&plan)?;
     Ok(plan)
 }
 

@@ -32,6 +32,7 @@ pub(crate) struct Document {
     pub(crate) services: Vec<ServiceTable>,
     pub(crate) releases: ReleasesTable,
     pub(crate) notifications: Vec<(Text, NotificationTable)>,
+    pub(crate) alerts: Vec<(Text, AlertTable)>,
 }
 
 /// `[notifications.NAME]`.
@@ -49,6 +50,30 @@ pub(crate) struct NotificationTable {
     pub(crate) environments: Option<Vec<Text>>,
     pub(crate) services: Option<Vec<Text>>,
     pub(crate) events: Option<Vec<Text>>,
+}
+
+/// `[alerts.NAME]`.
+#[derive(Debug, Default)]
+pub(crate) struct AlertTable {
+    pub(crate) expression: Option<Text>,
+    pub(crate) hold: Option<Spanned<Duration>>,
+    pub(crate) keep_firing_for: Option<Spanned<Duration>>,
+    pub(crate) severity: Option<Text>,
+    pub(crate) summary: Option<Text>,
+    pub(crate) runbook: Option<Text>,
+    pub(crate) group_by: Option<Vec<Text>>,
+    pub(crate) path: Option<Text>,
+    pub(crate) tell: Option<Vec<Text>>,
+    pub(crate) environments: Option<Vec<Text>>,
+}
+
+/// `[services.NAME.slo]`.
+#[derive(Debug, Default)]
+pub(crate) struct SloTable {
+    pub(crate) availability: Option<Spanned<u16>>,
+    pub(crate) latency: Option<Spanned<u16>>,
+    pub(crate) within: Option<Spanned<Duration>>,
+    pub(crate) window: Option<Spanned<Duration>>,
 }
 
 /// How long releases are kept, and what stops one.
@@ -141,6 +166,7 @@ pub(crate) struct ServiceTable {
     pub(crate) environments: Option<Vec<Text>>,
     pub(crate) build: Option<BuildTable>,
     pub(crate) smoke: Vec<SmokeTable>,
+    pub(crate) slo: Option<SloTable>,
     pub(crate) keys: ServiceKeys,
     pub(crate) in_environment: BTreeMap<Environment, ServiceKeys>,
 }

@@ -3,6 +3,7 @@
 //! A [`Plan`] is what the other rooms work from. It holds no file positions and no unresolved text; secrets stand in it as
 //! *names* inside [`Value`], so a plan can be printed, stored and compared without holding one.
 
+mod alerts;
 mod notifications;
 mod ops;
 mod releases;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub use alerts::{Alert, Objective};
 pub use notifications::{MailEncryption, Notification, Target};
 pub use ops::{Ops, Server};
 pub use releases::{Accepted, Build, Releases};
@@ -68,6 +70,9 @@ pub struct Plan {
     /// Channels through which people are told what happens.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notifications: Vec<Notification>,
+    /// Rules of one's own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<Alert>,
 }
 
 /// One of the three environments.
@@ -186,6 +191,9 @@ pub struct Service {
     /// Requests that have to be answered well after it was brought into staging, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub smoke: Vec<Smoke>,
+    /// What it promises its users.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub objectives: Vec<Objective>,
     /// What the edge does with requests from outside.
     #[serde(skip_serializing_if = "Access::is_none")]
     pub access: Access,

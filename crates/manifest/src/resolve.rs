@@ -1,6 +1,7 @@
 //! Document → plan for one environment: defaults filled in, references resolved, conflicts found. All problems at once.
 
 mod access;
+mod alerts;
 mod hosts;
 mod notifications;
 mod ops;
@@ -130,6 +131,7 @@ pub(crate) fn plan(
     let (ops, staging_server) = (ops::door(&context, &mut problems), ops::staging_server(&context, &mut problems));
     let told = notifications::Context { environment, domain: &setting.domain, secrets: &secrets };
     let notifications = notifications::notifications(document, &told, &mut problems);
+    let alerts = alerts::alerts(document, environment, &mut problems);
     let plan = Plan {
         ecosystem: document.name.as_ref().map(|name| name.value.clone()).unwrap_or_default(),
         domain: setting.domain,
@@ -151,6 +153,7 @@ pub(crate) fn plan(
         services,
         releases,
         notifications,
+        alerts,
     };
     (Some(plan), problems)
 }

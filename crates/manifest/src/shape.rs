@@ -1,5 +1,6 @@
 //! Which keys a manifest has, of which shape, and what they mean: the one table from which checking and schema come.
 
+mod alerts;
 mod notifications;
 mod releases;
 mod rollout;
@@ -113,6 +114,11 @@ pub(crate) const ROOT: &[Key] = &[
         "notifications",
         Shape::Map(Names::Name, &Shape::Table(notifications::NOTIFICATION)),
         "Channels through which people are told what happens, by any name.",
+    ),
+    key(
+        "alerts",
+        Shape::Map(Names::Name, &Shape::Table(alerts::ALERT)),
+        "Rules of one's own, by any name, besides those that are built in.",
     ),
 ];
 
@@ -312,6 +318,11 @@ pub(crate) const SERVICE: &[Key] = &[
         "smoke",
         Shape::Map(Names::Name, &Shape::Table(smoke::SMOKE)),
         "Requests that have to be answered well after it was brought into staging, in the order of the file.",
+    ),
+    key(
+        "slo",
+        Shape::Table(alerts::SLO),
+        "What it promises its users; people are told when that is about to be broken.",
     ),
     key(
         "build",

@@ -65,6 +65,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         return Err(Failure::manifest(problems));
     };
     report::details(problems.diagnostics(), context.global().color);
+    if let Err(problems) = mana_control::rules::rules(plan) {
+        return Err(Failure::Failed {
+            what: problems.join("\n"),
+            help: "docs/QUERY.md has the language of expressions".to_owned(),
+        });
+    }
     context.refuse_missing(plan, missing)?;
     let mut output = context.output();
     let mark = output.style().paint(Tone::Good, "✓");

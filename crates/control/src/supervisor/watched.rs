@@ -6,6 +6,7 @@ use mana_manifest::plan::{self, Plan, Run};
 use super::Supervisor;
 use super::place::Place;
 use crate::desired::EDGE;
+use crate::rules;
 use crate::watching::subjects::{Asked, Instance, Service, Subjects};
 
 impl Supervisor {
@@ -15,6 +16,8 @@ impl Supervisor {
         let services = plan.services.iter().map(|service| self.watched_service(service, plan));
         let instances = self.places.values().filter(|place| !place.retiring && place.instance.is_some());
         Subjects {
+            // They were looked at when the manifest was applied; one that is not understood any more is not watched.
+            rules: rules::rules(plan).unwrap_or_default(),
             services: services.collect(),
             instances: instances.map(instance).collect(),
             public: Some(public(plan)),

@@ -321,9 +321,10 @@ fn judged(reader: &Reader, rule: &Rule, now: i64, until: Instant) -> Outcome {
     }
 }
 
-/// What is watched for: what everybody has, and a test while it goes on.
+/// What is watched for: what everybody has, what the manifest says, and a test while it goes on.
 fn book(subjects: &Subjects, testing: bool) -> Book {
     let mut rules = builtin::rules();
+    rules.extend(subjects.rules.iter().cloned());
     if testing {
         rules.push(test());
     }

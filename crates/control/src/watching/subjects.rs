@@ -2,9 +2,13 @@
 
 use std::net::SocketAddr;
 
+use mana_watch::alert::Rule;
+
 /// All of it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Subjects {
+    /// The manifest's own rules and objectives.
+    pub(crate) rules: Vec<Rule>,
     pub(crate) services: Vec<Service>,
     pub(crate) instances: Vec<Instance>,
     /// Where the edge accepts the public's requests, and whether with TLS.

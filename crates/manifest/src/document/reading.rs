@@ -3,8 +3,9 @@
 use toml_edit::{Item, TableLike, Value};
 
 use super::{
-    AcceptedTable, AccessTable, AcmeTable, BuildTable, CertificateTable, CorsTable, Document, EnvironmentTable,
-    NotificationTable, ReleasesTable, RolloutTable, SecretTable, ServiceKeys, ServiceTable, SmokeTable, Spanned, Text,
+    AcceptedTable, AccessTable, AcmeTable, AlertTable, BuildTable, CertificateTable, CorsTable, Document,
+    EnvironmentTable, NotificationTable, ReleasesTable, RolloutTable, SecretTable, ServiceKeys, ServiceTable, SloTable,
+    SmokeTable, Spanned, Text,
 };
 use crate::conform::port_range;
 use crate::plan::{Environment, Kind};
@@ -32,6 +33,8 @@ pub(crate) fn read(root: &dyn TableLike) -> Document {
     let notifications = entries(root, "notifications")
         .into_iter()
         .filter_map(|(name, item)| Some((name, notification(item.as_table_like()?))));
+    let alerts =
+        entries(root, "alerts").into_iter().filter_map(|(name, item)| Some((name, alert(item.as_table_like()?))));
     Document {
         name: text(root, "name"),
         domain: text(root, "domain"),
@@ -41,6 +44,31 @@ pub(crate) fn read(root: &dyn TableLike) -> Document {
         services: services.collect(),
         releases: root.get("releases").and_then(Item::as_table_like).map(releases).unwrap_or_default(),
         notifications: notifications.collect(),
+        alerts: alerts.collect(),
+    }
+}
+
+fn alert(table: &dyn TableLike) -> AlertTable {
+    AlertTable {
+        expression: text(table, "expression"),
+        hold: parsed(table, "for", units::duration),
+        keep_firing_for: parsed(table, "keep_firing_for", units::duration),
+        severity: text(table, "severity"),
+        summary: text(table, "summary"),
+        runbook: text(table, "runbook"),
+        group_by: texts(table, "group_by"),
+        path: text(table, "path"),
+        tell: texts(table, "tell"),
+        environments: texts(table, "environments"),
+    }
+}
+
+fn slo(table: &dyn TableLike) -> SloTable {
+    SloTable {
+        availability: parsed(table, "availability", units::share),
+        latency: parsed(table, "latency", units::share),
+        within: parsed(table, "within", units::duration),
+        window: parsed(table, "window", units::duration),
     }
 }
 
@@ -144,6 +172,7 @@ fn service(name: Text, table: &dyn TableLike) -> ServiceTable {
         project: text(table, "project"),
         environments: texts(table, "environments"),
         build: table.get("build").and_then(build),
+        slo: table.get("slo").and_then(Item::as_table_like).map(slo),
         smoke: entries(table, "smoke").into_iter().filter_map(|(name, item)| smoke(name, item)).collect(),
         keys: service_keys(table),
         in_environment: in_environment.collect(),

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Candidate, Setting, access, folder_problem, hosts, releases, rollout, smoke};
+use super::{Candidate, Setting, access, alerts, folder_problem, hosts, releases, rollout, smoke};
 use crate::document::{Document, ServiceKeys, ServiceTable, Spanned, Text};
 use crate::interpolate::{self, Reference};
 use crate::names::variable_of;
@@ -129,6 +129,7 @@ pub(super) fn resolve(candidate: &Candidate, context: &Context, problems: &mut V
             ..rollout::resolve(&keys.rollout, context.setting.environment, problems)
         },
         smoke: smoke::resolve(candidate, context, problems),
+        objectives: alerts::objectives(candidate.table.slo.as_ref()),
         access: access::resolve(keys, problems),
     }
 }
