@@ -322,6 +322,8 @@ fn identify(
     let counts = counts && labels.get("quantile").is_empty();
     match store.identify(group, labels, if counts { Kind::Counter } else { Kind::Gauge }) {
         Ok(id) => Some(id),
+        // Programs that measure their own process say what is measured here as well: it is the same.
+        Err(StoreError::Elsewhere { .. }) => None,
         Err(error) => {
             if refused.is_multiple_of(1_000) {
                 tracing::warn!(error = in_full(&error), "a series is not kept");
