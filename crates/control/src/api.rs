@@ -17,6 +17,12 @@
 //! | `POST /v1/put-back` | [`PutBack`] → [`RolloutView`] of the rollout that it was asked of |
 //! | `GET /v1/tokens` | → [`TokenView`]s |
 //! | `POST /v1/tokens` | [`NewToken`] → [`MadeToken`]; `DELETE /v1/tokens/NAME` takes one back |
+//! | `GET /v1/operators` | → [`OperatorView`]s |
+//! | `POST /v1/operators` | [`NewOperator`] → [`OperatorAfter`] with the link to set a password by |
+//! | `POST /v1/operators/NAME` | [`OperatorChange`] → [`OperatorAfter`] |
+//! | `GET /v1/operators/NAME/sessions` | → [`SessionView`]s |
+//! | `GET /v1/audit?limit=N` | → the last N [`AuditEntry`], newest first |
+//! | `GET /v1/audit/check` | → [`AuditCheck`]: whether nobody has changed the audit log |
 //! | `GET /v1/serving` | → [`Serving`]: what was applied, and which release serves of each service |
 //! | `POST /v1/smoke` | [`SmokeRequest`] → [`SmokeReport`]: its smoke tests, against what serves here |
 //! | `GET /v1/journal?limit=N` | → the last N [`JournalEntry`], newest first |
@@ -25,6 +31,7 @@
 //! `problems`, and changes nothing; an unknown service is 404; a call that does not fit the present state is 409.
 
 mod door;
+mod people;
 mod rollouts;
 mod smoke;
 
@@ -34,6 +41,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use door::{MadeToken, NewToken, Scope, TokenView, Uploaded};
+pub use people::{
+    AuditCheck, AuditEntry, Broken, Invitation, NewOperator, OperatorAfter, OperatorChange, OperatorView, Role,
+    SessionView,
+};
 pub use rollouts::{
     Deploy, Output, PutBack, RolloutCommand, RolloutDetail, RolloutEntry, RolloutView, Served, Serving, SlotView,
     StepState, StepView,
