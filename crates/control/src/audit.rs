@@ -178,8 +178,7 @@ fn change(method: &Method, path: &str, body: &Value) -> Change {
             (format!("{} operator", text("change")), [*name, &more].join(" ").trim_end().to_owned())
         }
         ("POST", ["v1", rest @ ..]) => (rest.join("/"), texts(&["service", "name"])),
-        ("POST", ["hooks", rest @ ..]) => (rest.join("/"), String::new()),
-        ("POST", rest) => (rest.join("/"), String::new()),
+        ("POST", ["hooks", rest @ ..] | rest) => (rest.join("/"), String::new()),
         (method, rest) => (format!("{} {}", method.to_lowercase(), rest.join("/")), String::new()),
     };
     Change { what, target }

@@ -84,12 +84,8 @@ impl Browser {
     /// Fills in the form of a page, and sends it to `to`.
     fn send(&mut self, page: &str, to: &str, fields: &[(&str, &str)]) -> Answer {
         let token = self.get(page).form_token();
-        let form = fields.iter().chain(&[("csrf", token.as_str())]).fold(String::new(), |form, (name, value)| {
-            let value: String = value.bytes().map(|byte| format!("%{byte:02x}")).collect();
-            // The token is written as browsers write what needs no escape.
-            let value = if *name == "csrf" { token.clone() } else { value };
-            format!("{form}{}{name}={value}", if form.is_empty() { "" } else { "&" })
-        });
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        let form = form.extend_pairs(fields).append_pair("csrf", &token).finish();
         self.ask("POST", to, &["content-type: application/x-www-form-urlencoded"], &form)
     }
 

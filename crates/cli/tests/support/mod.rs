@@ -85,6 +85,11 @@ folder = "site"
         (out, err)
     }
 
+    /// Where everything that is written lies.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join(".mana/development")
+    }
+
     /// `mana status --json`.
     pub(crate) fn status(&self) -> serde_json::Value {
         let output = self.mana(&["status", "--json"]);

@@ -89,7 +89,7 @@ mod tests {
         let read = |lines: &[&'static str], secure| {
             let lines = lines.iter().map(|line| (header::COOKIE, HeaderValue::from_static(line)));
             let site = Site { origin: String::new(), secure };
-            let Cookies { session, forms } = Cookies::read(&HeaderMap::from_iter(lines), &site);
+            let Cookies { session, forms } = Cookies::read(&lines.collect(), &site);
             (session, forms)
         };
         let some = |text: &str| Some(text.to_owned());
