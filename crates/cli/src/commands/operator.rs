@@ -184,6 +184,7 @@ fn list(output: &mut Output, operators: &[OperatorView], json: bool) -> Result<(
     }
     if operators.is_empty() {
         output.line("nobody: `mana operator add NAME --role admin` invites the first")?;
+        return Ok(());
     }
     let rows = operators.iter().map(|operator| {
         let state = match operator {
@@ -212,6 +213,7 @@ fn list_sessions(output: &mut Output, name: &str, sessions: &[SessionView], json
     }
     if sessions.is_empty() {
         output.line(&format!("{name} is not logged in anywhere"))?;
+        return Ok(());
     }
     let rows = sessions.iter().map(|session| {
         vec![
