@@ -111,6 +111,8 @@ pub(crate) enum Command {
     Rollouts(commands::rollouts::Args),
     Rollout(commands::rollout::Args),
     Token(commands::token::Args),
+    Operator(commands::operator::Args),
+    Audit(commands::audit::Args),
     Notify(commands::notify::Args),
     Schema(commands::schema::Args),
     Secret(commands::secret::Args),

@@ -13,13 +13,23 @@ pub(crate) struct Who {
 impl Who {
     /// The operator's name.
     pub(crate) fn name(&self) -> Result<String, Failure> {
-        let said = || ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
-        let name = self.by.clone().or_else(said).filter(|name| !name.trim().is_empty()).or_else(of_account);
-        name.ok_or_else(|| Failure::Usage {
+        let said = self.by.clone().filter(|name| !name.trim().is_empty());
+        said.or_else(on_this_machine).ok_or_else(|| Failure::Usage {
             what: "nobody knows who asks".to_owned(),
             help: "say it with --as NAME (or MANA_OPERATOR)".to_owned(),
         })
     }
+}
+
+/// Who stands behind a command that nobody else is named for: in the audit log, of calls on the machine itself.
+pub(crate) fn speaker() -> Option<String> {
+    let said = std::env::var("MANA_OPERATOR").ok().filter(|name| !name.trim().is_empty());
+    said.or_else(on_this_machine)
+}
+
+fn on_this_machine() -> Option<String> {
+    let said = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    said.filter(|name| !name.trim().is_empty()).or_else(of_account)
 }
 
 /// The name of the account that this process belongs to, where this machine knows it itself.

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use mana_control::api::Status;
 use mana_control::client::{Client, ClientError};
 
+use crate::operator;
+
 /// Longest wait for a dying control plane to be gone: it has nothing left to do but to end.
 const DYING_BOUND: Duration = Duration::from_secs(2);
 /// Pause between two looks at it.
@@ -32,13 +34,22 @@ pub(crate) struct Running {
 pub(crate) async fn find(data: &Path) -> Result<Running, ClientError> {
     let began = Instant::now();
     loop {
-        let client = Client::connect(data).await?;
+        let client = connect(data).await?;
         match client.status().await {
             Ok(status) => return Ok(Running { client, status }),
             Err(error) if is_dying(&error) && began.elapsed() < DYING_BOUND => tokio::time::sleep(LOOK_EVERY).await,
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Speaks with whatever listens there, in the name of whoever typed the command.
+pub(crate) async fn connect(data: &Path) -> Result<Client, ClientError> {
+    let client = Client::connect(data).await?;
+    Ok(match operator::speaker() {
+        Some(name) => client.speaking_for(&name),
+        None => client,
+    })
 }
 
 fn is_dying(error: &ClientError) -> bool {

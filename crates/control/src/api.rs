@@ -21,6 +21,12 @@
 //! | `POST /v1/alerting` | [`AlertRequest`] → [`Alerting`] after it |
 //! | `GET /v1/incidents` | → [`IncidentView`]s, newest first |
 //! | `GET /v1/query` and others | the stored series, as Prometheus answers (docs/QUERY.md) |
+//! | `GET /v1/operators` | → [`OperatorView`]s |
+//! | `POST /v1/operators` | [`NewOperator`] → [`OperatorAfter`] with the link to set a password by |
+//! | `POST /v1/operators/NAME` | [`OperatorChange`] → [`OperatorAfter`] |
+//! | `GET /v1/operators/NAME/sessions` | → [`SessionView`]s |
+//! | `GET /v1/audit?limit=N` | → the last N [`AuditEntry`], newest first |
+//! | `GET /v1/audit/check` | → [`AuditCheck`]: whether nobody has changed the audit log |
 //! | `GET /v1/serving` | → [`Serving`]: what was applied, and which release serves of each service |
 //! | `POST /v1/smoke` | [`SmokeRequest`] → [`SmokeReport`]: its smoke tests, against what serves here |
 //! | `GET /v1/journal?limit=N` | → the last N [`JournalEntry`], newest first |
@@ -30,6 +36,7 @@
 
 mod alerting;
 mod door;
+mod people;
 mod rollouts;
 mod smoke;
 
@@ -40,6 +47,10 @@ use serde::{Deserialize, Serialize};
 
 pub use alerting::{AlertCommand, AlertRequest, AlertView, Alerting, GroupView, IncidentView, QuietView, RuleView};
 pub use door::{MadeToken, NewToken, Scope, TokenView, Uploaded};
+pub use people::{
+    AuditCheck, AuditEntry, Broken, Invitation, NewOperator, OperatorAfter, OperatorChange, OperatorView, Role,
+    SessionView,
+};
 pub use rollouts::{
     Deploy, Output, PutBack, RolloutCommand, RolloutDetail, RolloutEntry, RolloutView, Served, Serving, SlotView,
     StepState, StepView,

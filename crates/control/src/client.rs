@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
+use hyper::header::HeaderValue;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use mana_edge::admin::socket;
@@ -19,11 +20,12 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use crate::api::{
-    AlertRequest, Alerting, Apply, Deploy, EdgeChange, Event, IncidentView, JournalEntry, MadeToken, NewToken, Output,
-    Problem, PutBack, Restart, RolloutCommand, RolloutDetail, RolloutView, RunRequest, RunSpec, Serving, SmokeReport,
-    SmokeRequest, Status, TokenView, Uploaded,
+    AlertRequest, Alerting, Apply, AuditCheck, AuditEntry, Deploy, EdgeChange, Event, IncidentView, JournalEntry,
+    MadeToken, NewOperator, NewToken, OperatorAfter, OperatorChange, OperatorView, Output, Problem, PutBack, Restart,
+    RolloutCommand, RolloutDetail, RolloutView, RunRequest, RunSpec, Serving, SessionView, SmokeReport, SmokeRequest,
+    Status, TokenView, Uploaded,
 };
-use crate::paths;
+use crate::{audit, paths};
 
 mod server;
 
@@ -81,8 +83,8 @@ pub struct Client {
 
 #[derive(Debug, Clone)]
 enum Way {
-    /// By its data folder.
-    Socket(PathBuf),
+    /// By its data folder, speaking for somebody.
+    Socket(PathBuf, Option<String>),
     /// At its door.
     Server(Server),
 }
@@ -94,7 +96,16 @@ impl Client {
     /// [`ClientError::NotRunning`] when none does.
     pub async fn connect(data: &Path) -> Result<Self, ClientError> {
         open(data).await?;
-        Ok(Self { way: Way::Socket(data.to_owned()) })
+        Ok(Self { way: Way::Socket(data.to_owned(), None) })
+    }
+
+    /// Says for whom it speaks, for the audit log; at a door the token says it.
+    #[must_use]
+    pub fn speaking_for(self, name: &str) -> Self {
+        match self.way {
+            Way::Socket(data, _) => Self { way: Way::Socket(data, Some(name.to_owned())) },
+            way @ Way::Server(_) => Self { way },
+        }
     }
 
     /// One of another machine: `https://ops.example.com`, and a token that lets in there. Nothing is asked yet.
@@ -173,6 +184,36 @@ impl Client {
         self.ask(Method::DELETE, &format!("/v1/tokens/{name}"), &()).await
     }
 
+    /// Who may log in.
+    pub async fn operators(&self) -> Result<Vec<OperatorView>, ClientError> {
+        self.ask(Method::GET, "/v1/operators", &()).await
+    }
+
+    /// Lets a person log in, once they have set a password by the link.
+    pub async fn add_operator(&self, request: &NewOperator) -> Result<OperatorAfter, ClientError> {
+        self.ask(Method::POST, "/v1/operators", request).await
+    }
+
+    /// Changes what becomes of an operator.
+    pub async fn change_operator(&self, name: &str, change: &OperatorChange) -> Result<OperatorAfter, ClientError> {
+        self.ask(Method::POST, &format!("/v1/operators/{name}"), change).await
+    }
+
+    /// Where an operator is logged in.
+    pub async fn operator_sessions(&self, name: &str) -> Result<Vec<SessionView>, ClientError> {
+        self.ask(Method::GET, &format!("/v1/operators/{name}/sessions"), &()).await
+    }
+
+    /// What people changed last, newest first.
+    pub async fn audit(&self, limit: u32) -> Result<Vec<AuditEntry>, ClientError> {
+        self.ask(Method::GET, &format!("/v1/audit?limit={limit}"), &()).await
+    }
+
+    /// Whether the audit log is as it was written.
+    pub async fn check_audit(&self) -> Result<AuditCheck, ClientError> {
+        self.ask(Method::GET, "/v1/audit/check", &()).await
+    }
+
     /// What is in force.
     pub async fn serving(&self) -> Result<Serving, ClientError> {
         self.ask(Method::GET, "/v1/serving", &()).await
@@ -249,14 +290,14 @@ impl Client {
         longest: Duration,
     ) -> Result<Bytes, ClientError> {
         match &self.way {
-            Way::Socket(data) => collect(call(data, method, path, body, longest).await?).await,
+            Way::Socket(data, by) => collect(call(data, by.as_deref(), method, path, body, longest).await?).await,
             Way::Server(server) => server.answer(method, path, body, longest).await,
         }
     }
 
     async fn follow<B: Serialize + Sync>(&self, path: &str, body: &B) -> Result<Events, ClientError> {
-        let Way::Socket(data) = &self.way else { return Err(not_here()) };
-        let response = call(data, Method::POST, path, body, ANSWER_TIMEOUT).await?;
+        let Way::Socket(data, by) = &self.way else { return Err(not_here()) };
+        let response = call(data, by.as_deref(), Method::POST, path, body, ANSWER_TIMEOUT).await?;
         Ok(Events { body: response.into_body(), buffer: BytesMut::new() })
     }
 }
@@ -285,6 +326,7 @@ async fn open(data: &Path) -> Result<UnixStream, ClientError> {
 
 async fn call<B: Serialize + Sync>(
     data: &Path,
+    by: Option<&str>,
     method: Method,
     path: &str,
     body: &B,
@@ -297,7 +339,10 @@ async fn call<B: Serialize + Sync>(
     // The connection's own errors reach the caller through the answer or its body.
     tokio::spawn(connection);
     let bytes = serde_json::to_vec(body).map_err(|error| talk("writing the question")(error.into()))?;
-    let request = Request::builder()
+    // A name that no header can hold is not said.
+    let by = by.and_then(|by| HeaderValue::from_str(by).ok());
+    let request = by.into_iter().fold(Request::builder(), |request, by| request.header(audit::BY, by));
+    let request = request
         .method(method)
         .uri(path)
         .header("host", "control")

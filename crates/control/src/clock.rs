@@ -1,5 +1,7 @@
 //! The crate's one source of time, ids and chance.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use mana_runtime::lifecycle::Time;
 use tokio::time::Instant;
@@ -56,4 +58,9 @@ pub(crate) fn instance_id(service: &str) -> String {
 /// A word that nobody has used before.
 pub(crate) fn unique() -> String {
     format!("{:016x}", rand::random::<u64>())
+}
+
+/// A word that nobody guesses: 256 bits, in letters that URLs, cookies and forms hold as they are.
+pub(crate) fn secret() -> String {
+    URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
 }

@@ -140,7 +140,7 @@ async fn live(mut parts: Parts) -> Result<ExitReason, Error> {
     let listener = socket::bind(&socket).map_err(folder(&socket, "the socket cannot be made"))?;
     let listener = UnixListener::from_std(listener).map_err(folder(&socket, "the socket cannot be used"))?;
     let watching = watching::start(&data, mailbox.clone());
-    let app = App { data, mailbox: mailbox.clone(), watching };
+    let app = App { data, mailbox: mailbox.clone(), watching, gate: Arc::new(door::Gate::new()) };
     let door = tokio::spawn(door::serve(door, app.clone()));
     let server = tokio::spawn(server::serve(listener, app));
     tokio::spawn(async move {

@@ -15,6 +15,8 @@
 //! | [`releases`] | from a manifest to what `mana-release` builds, keeps and scans |
 //! | [`secrets`] | `secrets.json`: generated once, provided by people, never printed |
 //! | `server` | the socket's other end: HTTP to messages |
+//! | `people` | operators' accounts: passwords, second factors, limits on tries |
+//! | `audit` | every change, written down at the one place where calls come in |
 //! | `supervisor` | the one owner of the state |
 //! | `desired` | what should run, worked out of a plan |
 //! | `reconcile` | what has to be done about it. Pure |
@@ -30,6 +32,7 @@
 //! - Not knowing what should run (a manifest that is not understood any more) is no reason to stop what does.
 
 pub mod api;
+mod audit;
 pub mod client;
 mod clock;
 pub mod daemon;
@@ -45,6 +48,7 @@ mod manifest;
 pub mod notifications;
 mod passing;
 pub mod paths;
+mod people;
 mod progress;
 mod reconcile;
 pub mod releases;

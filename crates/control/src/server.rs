@@ -3,11 +3,13 @@
 use std::convert::Infallible;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{StatusCode, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Extension, Json, Router};
@@ -21,13 +23,18 @@ use tokio_stream::wrappers::ReceiverStream;
 use mana_delivery::rollout::Command;
 
 use crate::api::{
-    AlertRequest, Apply, Deploy, EdgeChange, NewToken, Problem, PutBack, Restart, RolloutCommand, RunRequest, Scope,
+    AlertRequest, Apply, Deploy, EdgeChange, NewToken, Problem, PutBack, Restart, RolloutCommand, RunRequest,
     SmokeRequest,
 };
-use crate::door::access::Access;
-use crate::supervisor::{Call, Message, Stream, output};
+use crate::audit::{self, Source};
+use crate::door::Gate;
+use crate::door::person::{Action, Person};
+use crate::store::{Store, StoreError};
+use crate::supervisor::{Call, Message, Stream, internal, output};
 use crate::watching::{Watching, prometheus};
 use crate::{clock, manifest, smoke};
+
+pub(crate) mod people;
 
 /// Largest request: a few paths and names.
 pub(crate) const MAX_REQUEST_BYTES: usize = 64 * 1024;
@@ -42,6 +49,8 @@ pub(crate) struct App {
     pub(crate) data: PathBuf,
     pub(crate) mailbox: mpsc::Sender<Message>,
     pub(crate) watching: Watching,
+    /// What logging in needs.
+    pub(crate) gate: Arc<Gate>,
 }
 
 /// Answers calls until the process ends.
@@ -52,10 +61,10 @@ pub(crate) async fn serve(listener: UnixListener, app: App) -> io::Result<()> {
         .route("/v1/edge", post(edge))
         .route("/v1/down", post(down))
         .route("/v1/run", post(run))
-        .route("/v1/tokens", get(tokens).post(make_token))
-        .route("/v1/tokens/{name}", delete(remove_token))
+        .merge(managing())
         .fallback(async || Refused(problem(404, "there is no such call", String::new())))
         .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
+        .layer(middleware::from_fn_with_state((app.clone(), Source::Socket), audit::record))
         .with_state(app);
     axum::serve(Owners(listener), calls).await
 }
@@ -77,14 +86,21 @@ pub(crate) fn shared() -> Router<App> {
         .merge(prometheus::routes())
 }
 
-/// Whoever came in by a token: its name stands for the operator, whatever the request says.
-type ByToken = Option<Extension<Access>>;
+/// The calls that say who may come in, and who did what: for the owner of the socket, and for admins.
+pub(crate) fn managing() -> Router<App> {
+    Router::new()
+        .route("/v1/tokens", get(tokens).post(make_token))
+        .route("/v1/tokens/{name}", delete(remove_token))
+        .merge(people::calls())
+}
 
-fn operator(access: &ByToken, scope: Scope, by: String) -> Result<String, Refused> {
-    match access {
+/// Whoever came in at the door: their name stands for the operator, whatever the request says.
+type AtDoor = Option<Extension<Person>>;
+
+fn operator(person: &AtDoor, action: Action, by: String) -> Result<String, Refused> {
+    match person {
         None => Ok(by),
-        Some(Extension(access)) if access.may(scope) => Ok(access.name.clone()),
-        Some(Extension(access)) => Err(access.refused()),
+        Some(Extension(person)) => person.require(action).map(|()| person.name.clone()),
     }
 }
 
@@ -136,7 +152,8 @@ impl From<JsonRejection> for Refused {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, [(header::CONTENT_TYPE, "application/problem+json")], Json(self.0)).into_response()
+        let why = audit::Why(self.0.title.clone());
+        (status, [(header::CONTENT_TYPE, "application/problem+json")], Extension(why), Json(self.0)).into_response()
     }
 }
 
@@ -149,6 +166,20 @@ pub(crate) async fn ask<T>(
     let (reply, answer) = oneshot::channel();
     app.mailbox.send(Message::Call(Box::new(call(reply)))).await.map_err(|_| ending())?;
     answer.await.map_err(|_| ending())?.map_err(Refused)
+}
+
+/// Asks the owner of the state for something of the memory alone.
+pub(crate) async fn remember<T: Send + 'static>(
+    app: &App,
+    work: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, Refused> {
+    let call = |reply: oneshot::Sender<Result<T, Problem>>| {
+        Call::Memory(Box::new(move |store| {
+            // Whoever asked may have gone away.
+            let _ = reply.send(work(store).map_err(|error| internal(&error)));
+        }))
+    };
+    ask(app, call).await
 }
 
 /// A stream of events as lines of JSON.
@@ -207,11 +238,11 @@ async fn incidents(State(app): State<App>) -> Response {
 
 async fn alert_command(
     State(app): State<App>,
-    access: ByToken,
+    person: AtDoor,
     body: Result<Json<AlertRequest>, JsonRejection>,
 ) -> Result<Response, Refused> {
     let Json(AlertRequest { by, command }) = body?;
-    let by = operator(&access, Scope::Deploy, by)?;
+    let by = operator(&person, Action::Deploy, by)?;
     let done = app.watching.alerts.ask(AlertRequest { by, command }).await;
     done.map_err(|why| Refused(problem(409, "this is not done", why)))?;
     Ok(Json(app.watching.alerts.seen().alerting.clone()).into_response())
@@ -238,11 +269,11 @@ async fn run(State(app): State<App>, body: Result<Json<RunRequest>, JsonRejectio
 
 async fn deploy(
     State(app): State<App>,
-    access: ByToken,
+    person: AtDoor,
     body: Result<Json<Deploy>, JsonRejection>,
 ) -> Result<Response, Refused> {
     let Json(mut request) = body?;
-    request.by = operator(&access, Scope::Deploy, request.by)?;
+    request.by = operator(&person, Action::Deploy, request.by)?;
     Ok(Json(ask(&app, |reply| Call::Deploy { request, reply }).await?).into_response())
 }
 
@@ -265,26 +296,26 @@ async fn rollout_view(State(app): State<App>, Path(number): Path<u64>) -> Result
 
 async fn rollout_command(
     State(app): State<App>,
-    access: ByToken,
+    person: AtDoor,
     Path(number): Path<u64>,
     body: Result<Json<RolloutCommand>, JsonRejection>,
 ) -> Result<Response, Refused> {
     let Json(RolloutCommand { by, command }) = body?;
-    let scope = match command {
-        Command::Approve { .. } | Command::Reject { .. } => Scope::Approve,
-        _ => Scope::Deploy,
+    let action = match command {
+        Command::Approve { .. } | Command::Reject { .. } => Action::Approve,
+        _ => Action::Deploy,
     };
-    let by = operator(&access, scope, by)?;
+    let by = operator(&person, action, by)?;
     Ok(Json(ask(&app, |reply| Call::RolloutCommand { number, by, command, reply }).await?).into_response())
 }
 
 async fn put_back(
     State(app): State<App>,
-    access: ByToken,
+    person: AtDoor,
     body: Result<Json<PutBack>, JsonRejection>,
 ) -> Result<Response, Refused> {
     let Json(PutBack { service, by, slot, release }) = body?;
-    let by = operator(&access, Scope::Deploy, by)?;
+    let by = operator(&person, Action::Deploy, by)?;
     Ok(Json(ask(&app, |reply| Call::PutBack { service, by, slot, release, reply }).await?).into_response())
 }
 
@@ -307,11 +338,11 @@ async fn serving(State(app): State<App>) -> Result<Response, Refused> {
 
 async fn smoke(
     State(app): State<App>,
-    access: ByToken,
+    person: AtDoor,
     body: Result<Json<SmokeRequest>, JsonRejection>,
 ) -> Result<Response, Refused> {
     let Json(request) = body?;
-    operator(&access, Scope::Deploy, String::new())?;
+    operator(&person, Action::Deploy, String::new())?;
     let job = ask(&app, |reply| Call::Smoke { request, reply }).await?;
     Ok(Json(smoke::run(job, clock::unique()).await).into_response())
 }

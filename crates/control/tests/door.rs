@@ -86,11 +86,11 @@ async fn only_a_token_lets_in_and_only_to_what_it_is_for() {
     assert_eq!(begun.started_by, "ci", "the token says who it is");
     let approve = RolloutCommand { by: "bob".into(), command: Command::Reject { comment: None } };
     assert_eq!(status(&door(&deployer).rollout_command(begun.number, &approve).await.expect_err("no approver")), 403);
-    // What is for the owner of the socket alone is not there at all.
+    // What is for the owner of the socket alone is not there at all; who comes in is said by people who are logged in.
     let bearer = format!("authorization: Bearer {deployer}");
-    for path in ["run", "apply", "down", "tokens"] {
+    for (path, code) in [("run", 404), ("apply", 404), ("down", 404), ("tokens", 403), ("operators", 403)] {
         let url = format!("http://127.0.0.1:{}/api/v1/{path}", repository.listen);
-        assert_eq!(curl(&["-H", &bearer, "-H", "content-type: application/json", &url], "{}").0, 404, "{path}");
+        assert_eq!(curl(&["-H", &bearer, "-H", "content-type: application/json", &url], "{}").0, code, "{path}");
     }
     let client = repository.production.client().await;
     assert_eq!(client.tokens().await.expect("listed").len(), 2);

@@ -1,6 +1,7 @@
 //! The commands, one a file: `Args` as clap reads them, `run` as it is done.
 
 pub(crate) mod alerts;
+pub(crate) mod audit;
 pub(crate) mod build;
 pub(crate) mod cache;
 pub(crate) mod certificates;
@@ -16,6 +17,7 @@ pub(crate) mod incidents;
 pub(crate) mod logs;
 pub(crate) mod notify;
 pub(crate) mod open;
+pub(crate) mod operator;
 pub(crate) mod plan;
 pub(crate) mod query;
 pub(crate) mod releases;
@@ -70,6 +72,8 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, Failure>
         Command::Rollouts(args) => rollouts::run(args, context),
         Command::Rollout(args) => rollout::run(args, context),
         Command::Token(args) => token::run(args, context),
+        Command::Operator(args) => operator::run(args, context),
+        Command::Audit(args) => audit::run(args, context),
         Command::Notify(args) => notify::run(args, context),
         Command::Schema(_) => schema::run(context),
         Command::Secret(args) => secret::run(args, context),

@@ -1,5 +1,7 @@
 //! One small ecosystem with folders and ports of its own, driven through the real binary. Dropping it runs `mana down`.
 
+#![expect(dead_code, reason = "each test file uses its own part")]
+
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
@@ -83,6 +85,11 @@ folder = "site"
         let (out, err) = (text(&output.stdout), text(&output.stderr));
         assert_eq!(output.status.code(), Some(code), "mana {arguments:?}\n{out}{err}");
         (out, err)
+    }
+
+    /// Where everything that is written lies.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join(".mana/development")
     }
 
     /// `mana status --json`.

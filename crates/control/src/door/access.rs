@@ -1,48 +1,16 @@
-//! Who comes in by which token, and what that allows. Pure.
+//! What a token is known by, and how one is signed with. Pure.
 //!
 //! A token is shown as it is, or signed with: `Mana-Signature: name=NAME,t=SECONDS,v1=HEX` with the HMAC-SHA256 of
 //! `SECONDS.METHOD PATH.BODY` under the token's SHA-256 in hexadecimal, so that nothing on the way learns it.
-
-use std::collections::BTreeSet;
 
 use axum::http::HeaderMap;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use crate::api::{Scope, TokenView};
-use crate::server::{Refused, problem};
-
 /// How old, or how far ahead, a signature may be.
 const MOST_SECONDS: i64 = 300;
 const HEADER: &str = "mana-signature";
-
-/// Somebody who is known.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Access {
-    /// The token's name is the operator's.
-    pub(crate) name: String,
-    scopes: BTreeSet<Scope>,
-}
-
-impl Access {
-    /// `None`: its time is over.
-    pub(crate) fn of(token: TokenView, now: Timestamp) -> Option<Self> {
-        // What cannot be read has ended.
-        let alive = token.expires_at.is_none_or(|end| end.parse::<Timestamp>().is_ok_and(|end| now < end));
-        alive.then_some(Self { name: token.name, scopes: token.scopes })
-    }
-
-    pub(crate) fn may(&self, scope: Scope) -> bool {
-        self.scopes.contains(&scope)
-    }
-
-    pub(crate) fn refused(&self) -> Refused {
-        let scopes: Vec<&str> = self.scopes.iter().map(|scope| scope.as_str()).collect();
-        let detail = format!("the token {} is for {} only", self.name, scopes.join(", "));
-        Refused(problem(403, "this token does not allow it", detail))
-    }
-}
 
 /// What a token is known by.
 pub(crate) fn hash(token: &str) -> String {
@@ -112,21 +80,5 @@ mod tests {
             let headers = HeaderMap::from_iter([(HEADER.parse().expect("a name"), text.parse().expect("a value"))]);
             assert_eq!(Claim::of(&headers), None, "{text}");
         }
-    }
-
-    #[test]
-    fn a_token_ends_and_allows_what_it_is_for() {
-        let now = Timestamp::from_second(1_000_000).expect("a time");
-        let token = |expires_at: Option<&str>| TokenView {
-            name: "ci".into(),
-            scopes: BTreeSet::from([Scope::Read]),
-            made_at: String::new(),
-            expires_at: expires_at.map(str::to_owned),
-        };
-        let access = Access::of(token(None), now).expect("known");
-        assert!(access.may(Scope::Read) && !access.may(Scope::Deploy));
-        assert!(Access::of(token(Some("1970-01-12T13:46:41Z")), now).is_some());
-        assert_eq!(Access::of(token(Some("1970-01-12T13:46:40Z")), now), None);
-        assert_eq!(Access::of(token(Some("some day")), now), None);
     }
 }

@@ -2,84 +2,185 @@
 //!
 //! | at | who | what |
 //! |---|---|---|
-//! | `/api/v1/…` | a token, as `Authorization: Bearer` or as a signature ([`access`]) | the calls of `control.sock` that are not for its owner alone |
-//! | `PUT /api/v1/releases/SERVICE` | a token | a release from another machine |
+//! | `/api/v1/…` | a token, as `Authorization: Bearer` or as a signature ([`access`]); somebody logged in, by a cookie and a form's token ([`guard`]) | the calls of `control.sock` that are not for its owner alone |
+//! | `/api/v1/{operators,tokens,audit}…` | an admin who is logged in | who comes in, and who did what |
+//! | `PUT /api/v1/releases/SERVICE` | likewise | a release from another machine |
 //! | `POST /hooks/push` | the repository's host, by its signature ([`push`]) | deploys what was pushed |
+//! | `/login`, `/invite`, `/logout`, `/account` | anybody; what changes something, by a form's token | logging in, and one's own account ([`pages`]) |
+//!
+//! A page for people who are logged in: a handler that takes a [`person::Person`], in a router behind [`pages::visit`]. What
+//! it changes is written to the audit log without it ([`crate::audit`]).
 
 pub(crate) mod access;
+pub(crate) mod cookies;
+pub(crate) mod guard;
+pub(crate) mod pages;
+pub(crate) mod person;
 mod push;
 mod upload;
 
+use std::sync::Mutex;
+
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{Method, header};
+use axum::http::{HeaderMap, header};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{post, put};
 use tokio::net::TcpListener;
 use tower::limit::ConcurrencyLimitLayer;
 
-use crate::api::Scope;
-use crate::clock;
-use crate::server::{App, MAX_REQUEST_BYTES, Refused, ask, problem, shared};
+use crate::audit::{self, Source};
+use crate::clock::{self, Clock};
+use crate::people::{Limits, Passwords, Tries};
+use crate::server::{App, MAX_REQUEST_BYTES, Refused, ask, managing, problem, remember, shared};
+use crate::store::TokenRow;
 use crate::supervisor::Call;
-use access::Access;
+use cookies::Cookies;
+use person::{Action, Person, stranger};
 pub(crate) use push::Watched;
 
 const API: &str = "/api";
 /// Others wait.
 const PUSHES_AT_ONCE: usize = 2;
 
+/// The door as people's browsers see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Site {
+    /// `https://ops.example.com`.
+    pub(crate) origin: String,
+    /// Whether browsers speak TLS with it.
+    pub(crate) secure: bool,
+}
+
+/// What logging in needs.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    pub(crate) passwords: Passwords,
+    limits: Mutex<Limits>,
+    clock: Clock,
+}
+
+impl Gate {
+    pub(crate) fn new() -> Self {
+        Self { passwords: Passwords::new(), limits: Mutex::default(), clock: Clock::start() }
+    }
+
+    /// Takes a try, or says after how many seconds there is one.
+    fn take(&self, tries: &Tries) -> Result<(), u64> {
+        let now_ms = u64::try_from(self.clock.now().0.as_millis()).unwrap_or(u64::MAX);
+        self.limits().take(tries, now_ms).map_err(|wait_ms| wait_ms.div_ceil(1_000))
+    }
+
+    fn give_back(&self, tries: &Tries) {
+        self.limits().give_back(tries);
+    }
+
+    fn limits(&self) -> std::sync::MutexGuard<'_, Limits> {
+        // Whoever panicked with it left whole numbers.
+        self.limits.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
 /// Answers until the process ends.
 pub(crate) async fn serve(listener: TcpListener, app: App) -> std::io::Result<()> {
+    axum::serve(listener, router(app)).await
+}
+
+fn router(app: App) -> Router {
     let uploads =
         Router::new().route("/v1/releases/{service}", put(upload::release)).layer(DefaultBodyLimit::disable());
-    let api = shared().layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES)).merge(uploads);
+    let managing = managing().route_layer(middleware::from_fn(admins));
+    let api = shared().merge(managing).layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES)).merge(uploads);
     let api = api.layer(middleware::from_fn_with_state(app.clone(), admit));
-    let door = Router::new()
+    Router::new()
         .nest(API, api)
         // What strangers send is held in memory until its signature was looked at.
         .route("/hooks/push", post(push::pushed).layer(ConcurrencyLimitLayer::new(PUSHES_AT_ONCE)))
         .layer(DefaultBodyLimit::max(push::MAX_BYTES))
+        .merge(pages::router(&app))
         .fallback(async || Refused(problem(404, "there is nothing here", String::new())))
-        .with_state(app);
-    axum::serve(listener, door).await
+        .layer(middleware::from_fn_with_state((app.clone(), Source::Door), audit::record))
+        .with_state(app)
 }
 
-/// Only who shows a token that counts, and may do such a thing at all. What exactly is for the call to look at.
-async fn admit(State(app): State<App>, request: Request, next: Next) -> Result<Response, Refused> {
-    let (access, mut request) = known(&app, request).await?;
-    let enough = match *request.method() {
-        Method::GET => access.may(Scope::Read),
-        _ => access.may(Scope::Deploy) || access.may(Scope::Approve),
+/// Only who is known, and may do such a thing at all. What exactly is for the call to look at.
+pub(crate) async fn admit(State(app): State<App>, request: Request, next: Next) -> Result<Response, Refused> {
+    let (person, request) = known(&app, request).await?;
+    let mut response = match allowed(&app, &person, request).await {
+        Ok(mut request) => {
+            request.extensions_mut().insert(person.clone());
+            next.run(request).await
+        }
+        Err(refused) => refused.into_response(),
     };
-    if !enough {
-        return Err(access.refused());
+    response.extensions_mut().insert(person);
+    Ok(response)
+}
+
+async fn allowed(app: &App, person: &Person, request: Request) -> Result<Request, Refused> {
+    if request.method().is_safe() {
+        person.require(Action::See)?;
+        return Ok(request);
     }
-    request.extensions_mut().insert(access);
+    if !person.may(Action::Approve) {
+        person.require(Action::Deploy)?;
+    }
+    if person.session().is_none() {
+        return Ok(request);
+    }
+    // A cookie is sent by the browser, whoever made it send the request.
+    let site = ask(app, Call::Site).await?;
+    let cookies = Cookies::read(request.headers(), &site);
+    guard::check(request, &site, &cookies.session.iter().map(String::as_str).collect::<Vec<_>>()).await
+}
+
+/// Only admins, of those who are known.
+async fn admins(person: Person, request: Request, next: Next) -> Result<Response, Refused> {
+    person.require(Action::Manage)?;
     Ok(next.run(request).await)
 }
 
-async fn known(app: &App, request: Request) -> Result<(Access, Request), Refused> {
-    let stranger = || Refused(problem(401, "who are you?", "show a token: `mana token create` makes one".to_owned()));
+async fn known(app: &App, request: Request) -> Result<(Person, Request), Refused> {
     let bearer = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     if let Some(token) = bearer.and_then(|value| value.strip_prefix("Bearer ")) {
         let sha256 = access::hash(token);
-        let row = ask(app, |reply| Call::TokenByHash { sha256, reply }).await?.ok_or_else(stranger)?;
-        return Ok((Access::of(row.view, clock::timestamp()).ok_or_else(stranger)?, request));
+        let row = remember(app, move |store| store.token_by_hash(&sha256)).await?.ok_or_else(stranger)?;
+        return Ok((by_token(app, row).await?, request));
     }
-    let claim = access::Claim::of(request.headers()).ok_or_else(stranger)?;
+    let Some(claim) = access::Claim::of(request.headers()) else {
+        let person = logged_in(app, request.headers()).await?.ok_or_else(stranger)?;
+        return Ok((person, request));
+    };
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, MAX_REQUEST_BYTES).await;
     let body = body.map_err(|_| Refused(problem(413, "the request is too large", String::new())))?;
     let name = claim.name.clone();
-    let row = ask(app, |reply| Call::TokenByName { name, reply }).await?.ok_or_else(stranger)?;
+    let row = remember(app, move |store| store.token_by_name(&name)).await?.ok_or_else(stranger)?;
     // As it was asked for: what is nested does not see where.
     let path = format!("{API}{}", parts.uri);
-    let now = clock::timestamp();
-    if !claim.holds(&row.sha256, parts.method.as_str(), &path, &body, now) {
+    if !claim.holds(&row.sha256, parts.method.as_str(), &path, &body, clock::timestamp()) {
         return Err(stranger());
     }
-    let access = Access::of(row.view, now).ok_or_else(stranger)?;
-    Ok((access, Request::from_parts(parts, body.into())))
+    Ok((by_token(app, row).await?, Request::from_parts(parts, body.into())))
+}
+
+/// Who shows a token: nobody, where its time is over or an operator of its name is kept out.
+async fn by_token(app: &App, row: TokenRow) -> Result<Person, Refused> {
+    let name = row.view.name.clone();
+    let operator = remember(app, move |store| store.operator(&name)).await?;
+    let kept_out = operator.is_some_and(|operator| operator.view.disabled);
+    Person::by_token(row.view, clock::timestamp()).filter(|_| !kept_out).ok_or_else(stranger)
+}
+
+/// Who is logged in with these cookies.
+async fn logged_in(app: &App, headers: &HeaderMap) -> Result<Option<Person>, Refused> {
+    if !headers.contains_key(header::COOKIE) {
+        return Ok(None);
+    }
+    let site = ask(app, Call::Site).await?;
+    let Some(id) = Cookies::read(headers, &site).session else { return Ok(None) };
+    let (sought, now) = (id.clone(), clock::timestamp().as_second());
+    let row = remember(app, move |store| store.session(&sought, now)).await?;
+    Ok(row.map(|row| Person::logged_in(row, &id)))
 }

@@ -6,10 +6,11 @@
 
 use std::path::PathBuf;
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use hmac::{Hmac, KeyInit, Mac};
 use mana_release::source;
 use secrecy::{ExposeSecret, SecretString};
@@ -17,6 +18,7 @@ use serde::Deserialize;
 use sha2::Sha256;
 
 use crate::api::{Deploy, RolloutView};
+use crate::audit::Said;
 use crate::server::{App, Refused, ask, problem};
 use crate::supervisor::Call;
 
@@ -47,11 +49,7 @@ struct Push {
     deleted: bool,
 }
 
-pub(super) async fn pushed(
-    State(app): State<App>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Json<Vec<RolloutView>>, Refused> {
+pub(super) async fn pushed(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Result<Response, Refused> {
     let watched = ask(&app, Call::Watched).await?;
     if !is_signed(&watched.secret, &headers, &body) {
         return Err(Refused(problem(401, "the signature is not ours", format!("{HEADER} has to be made of the body"))));
@@ -59,16 +57,16 @@ pub(super) async fn pushed(
     let bad = |why: &str| Refused(problem(422, "this is no push", why.to_owned()));
     // What a host says once, when the hook is made.
     if headers.get("x-github-event").is_some_and(|event| event == "ping") {
-        return Ok(Json(Vec::new()));
+        return Ok(nothing());
     }
     let push: Push = serde_json::from_slice(&body).map_err(|error| bad(&error.to_string()))?;
     let Some(branch) = push.reference.strip_prefix("refs/heads/").filter(|_| !push.deleted) else {
-        return Ok(Json(Vec::new()));
+        return Ok(nothing());
     };
     let services: Vec<String> =
         watched.services.into_iter().filter(|(_, wanted)| wanted == branch).map(|(service, _)| service).collect();
     if services.is_empty() {
-        return Ok(Json(Vec::new()));
+        return Ok(nothing());
     }
     let is_commit = (40..=64).contains(&push.after.len()) && push.after.bytes().all(|byte| byte.is_ascii_hexdigit());
     if !is_commit {
@@ -94,7 +92,13 @@ pub(super) async fn pushed(
         };
         begun.push(ask(&app, |reply| Call::Deploy { request, reply }).await?);
     }
-    Ok(Json(begun))
+    let target = begun.iter().map(|view| view.service.as_str()).collect::<Vec<_>>().join(", ");
+    let said = Said { who: OPERATOR.to_owned(), target: Some(target), outcome: None };
+    Ok((Extension(said), Json(begun)).into_response())
+}
+
+fn nothing() -> Response {
+    Json(Vec::<RolloutView>::new()).into_response()
 }
 
 fn is_signed(secret: &SecretString, headers: &HeaderMap, body: &[u8]) -> bool {

@@ -1,17 +1,17 @@
 //! A release from another machine.
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::IntoResponse;
 use axum::response::Response;
-use axum::{Extension, Json};
 use futures_util::StreamExt;
 use mana_release::store::MOST_BUNDLE_BYTES;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 
-use super::access::Access;
-use crate::api::{Scope, Uploaded};
+use super::person::{Action, Person};
+use crate::api::Uploaded;
 use crate::passing::Passing;
 use crate::paths;
 use crate::server::{App, Refused, ask, problem};
@@ -19,13 +19,11 @@ use crate::supervisor::Call;
 
 pub(super) async fn release(
     State(app): State<App>,
-    Extension(access): Extension<Access>,
+    person: Person,
     Path(service): Path<String>,
     body: Body,
 ) -> Result<Response, Refused> {
-    if !access.may(Scope::Deploy) {
-        return Err(access.refused());
-    }
+    person.require(Action::Deploy)?;
     let store = ask(&app, |reply| Call::Releases { service, reply }).await?;
     let failed = |what: &str| {
         let what = what.to_owned();
@@ -61,6 +59,6 @@ pub(super) async fn release(
     let unpacked =
         unpacked.await.map_err(|error| Refused(problem(500, "the release cannot be kept", error.to_string())))?;
     let uploaded = unpacked.map_err(|why: String| Refused(problem(422, "this is no release", why)))?;
-    tracing::info!(release = uploaded.id, by = access.name, "a release arrived");
+    tracing::info!(release = uploaded.id, by = person.name, "a release arrived");
     Ok(Json(uploaded).into_response())
 }

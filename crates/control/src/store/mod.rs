@@ -6,12 +6,16 @@
 //! To change the schema: add a step at the end of `schema::STEPS`; never change one that was released.
 
 mod applied;
+mod audit;
 mod edge_programs;
 mod instances;
+mod invitations;
 mod journal;
+mod operators;
 mod outbox;
 mod rollouts;
 mod schema;
+mod sessions;
 mod tokens;
 
 use std::cmp::Ordering;
@@ -24,8 +28,11 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 pub(crate) use applied::{Applied, SlotRow, Slots};
+pub(crate) use audit::NewEntry;
 pub(crate) use instances::InstanceRow;
+pub(crate) use operators::{Changed, OperatorRow};
 pub(crate) use rollouts::{JournalRow, RolloutRow};
+pub(crate) use sessions::{NewSession, SessionRow};
 pub(crate) use tokens::TokenRow;
 
 /// Somebody looking into the file with `sqlite3` may hold it for a moment; longer is an error.

@@ -145,6 +145,61 @@ pub(super) const STEPS: &[&str] = &[
         refused TEXT                -- why it was gone back on
     ) STRICT;
 ",
+    "
+    -- People who log in at the operators' door. Nobody is removed: a name in the record stays one person's.
+    CREATE TABLE operators (
+        name TEXT PRIMARY KEY,
+        role TEXT NOT NULL CHECK (role IN ('viewer', 'operator', 'approver', 'admin')),
+        password TEXT,              -- argon2id; absent: the invitation was not taken up
+        disabled INTEGER NOT NULL DEFAULT 0,
+        totp TEXT,                  -- the second factor's secret in base 32; absent: there is none
+        totp_step INTEGER NOT NULL DEFAULT 0,   -- codes of this step and before were used
+        made_at TEXT NOT NULL
+    ) STRICT;
+
+    -- Instead of a second factor that was lost; each once.
+    CREATE TABLE recovery_codes (
+        sha256 TEXT PRIMARY KEY,
+        operator TEXT NOT NULL REFERENCES operators (name)
+    ) STRICT;
+
+    -- Links by which somebody sets a password; each once. Times are seconds since 1970.
+    CREATE TABLE invitations (
+        operator TEXT PRIMARY KEY REFERENCES operators (name),
+        sha256 TEXT NOT NULL UNIQUE,
+        expires_at INTEGER NOT NULL
+    ) STRICT;
+
+    CREATE TABLE sessions (
+        sha256 TEXT PRIMARY KEY,
+        operator TEXT NOT NULL REFERENCES operators (name),
+        made_at INTEGER NOT NULL,
+        seen_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL,
+        address TEXT NOT NULL,
+        agent TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX sessions_of_an_operator ON sessions (operator);
+
+    -- What people changed. Each row holds the SHA-256 of the row before it and of its own content.
+    CREATE TABLE audit (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        at TEXT NOT NULL,
+        who TEXT NOT NULL,
+        source TEXT NOT NULL,
+        what TEXT NOT NULL,
+        target TEXT NOT NULL,
+        outcome TEXT NOT NULL,
+        sha256 TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX audit_of_a_person ON audit (who, what, source);
+    CREATE TRIGGER audit_only_grows BEFORE INSERT ON audit WHEN NEW.number <= (SELECT max(number) FROM audit)
+        BEGIN SELECT RAISE(ABORT, 'the audit log is only added to'); END;
+    CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit
+        BEGIN SELECT RAISE(ABORT, 'the audit log is only added to'); END;
+    CREATE TRIGGER audit_is_not_shortened BEFORE DELETE ON audit
+        BEGIN SELECT RAISE(ABORT, 'the audit log is only added to'); END;
+",
 ];
 
 pub(super) fn bring_up_to_date(db: &mut Connection) -> Result<(), StoreError> {

@@ -20,13 +20,13 @@ use crate::api::{
     RunSpec, Served, Serving, SmokeRequest, Status, TokenView,
 };
 use crate::desired::{Desired, EDGE, Program};
-use crate::door::Watched;
+use crate::door::{Site, Watched};
 use crate::progress::Scope;
 use crate::reconcile::Key;
 use crate::secrets::{self, Secrets};
 use crate::slot::Slot;
 use crate::smoke;
-use crate::store::{Applied, TokenRow};
+use crate::store::{Applied, Store};
 use crate::watching::subjects::Subjects;
 
 /// Where the answer goes. Whoever asked may have gone away; that is no error.
@@ -62,14 +62,14 @@ pub(crate) enum Call {
     Tokens(Reply<Vec<TokenView>>),
     /// Do not let somebody in any more.
     RemoveToken { name: String, reply: Reply<()> },
-    /// Which token hashes to this?
-    TokenByHash { sha256: String, reply: Reply<Option<TokenRow>> },
-    /// Which token has this name?
-    TokenByName { name: String, reply: Reply<Option<TokenRow>> },
     /// Where are the releases of a service?
     Releases { service: String, reply: Reply<mana_release::store::Store> },
     /// What do pushes lead to?
     Watched(Reply<Watched>),
+    /// Where do people see the door?
+    Site(Reply<Site>),
+    /// Something of the memory alone, which changes nothing else.
+    Memory(Box<dyn FnOnce(&mut Store) + Send>),
     /// What is in force?
     Serving(Reply<Serving>),
     /// What are the smoke tests of a service?
@@ -107,10 +107,10 @@ impl fmt::Debug for Call {
             Self::MakeToken { .. } => "MakeToken",
             Self::Tokens(_) => "Tokens",
             Self::RemoveToken { .. } => "RemoveToken",
-            Self::TokenByHash { .. } => "TokenByHash",
-            Self::TokenByName { .. } => "TokenByName",
             Self::Releases { .. } => "Releases",
             Self::Watched(_) => "Watched",
+            Self::Site(_) => "Site",
+            Self::Memory(_) => "Memory",
             Self::Rollouts { .. } => "Rollouts",
             Self::RolloutView { .. } => "RolloutView",
             Self::Rollout { .. } => "Rollout",
@@ -129,7 +129,7 @@ pub(super) fn conflict(detail: impl Into<String>) -> Problem {
     problem(409, "this does not fit the present state", detail)
 }
 
-pub(super) fn internal(error: &dyn std::error::Error) -> Problem {
+pub(crate) fn internal(error: &dyn std::error::Error) -> Problem {
     let source = error.source().map(|source| format!(": {source}")).unwrap_or_default();
     problem(500, "the control plane could not do this", format!("{error}{source}"))
 }
@@ -153,14 +153,10 @@ impl Supervisor {
             Call::MakeToken { request, reply } => drop(reply.send(self.make_token(&request))),
             Call::Tokens(reply) => drop(reply.send(self.tokens())),
             Call::RemoveToken { name, reply } => drop(reply.send(self.remove_token(&name))),
-            Call::TokenByHash { sha256, reply } => {
-                drop(reply.send(self.store.token_by_hash(&sha256).map_err(|error| internal(&error))));
-            }
-            Call::TokenByName { name, reply } => {
-                drop(reply.send(self.store.token_by_name(&name).map_err(|error| internal(&error))));
-            }
             Call::Releases { service, reply } => drop(reply.send(self.kept(&service))),
             Call::Watched(reply) => drop(reply.send(self.watched())),
+            Call::Site(reply) => drop(reply.send(self.site())),
+            Call::Memory(work) => work(&mut self.store),
             Call::Serving(reply) => drop(reply.send(self.serving())),
             Call::Smoke { request, reply } => drop(reply.send(self.smoke_job(&request))),
             Call::Rollouts { service, reply } => drop(reply.send(self.rollout_views(service.as_deref()))),

@@ -1,36 +1,27 @@
 //! What the operators' door asks of the owner of the state, and who may come in.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mana_release::store::Store as Releases;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Supervisor;
 use super::calls::{conflict, internal, problem};
 use crate::api::{MadeToken, NewToken, Problem, TokenView};
-use crate::door::{Watched, access};
+use crate::door::{Site, Watched, access};
 use crate::secrets::Secrets;
 use crate::store::TokenRow;
-use crate::{clock, releases};
+use crate::{clock, people, releases};
 
 /// What a token begins with, so that a scanner of secrets knows one.
 const PREFIX: &str = "mana_";
-const TOKEN_BYTES: usize = 32;
-const LONGEST_NAME: usize = 64;
 
 impl Supervisor {
     /// Lets somebody in.
     pub(super) fn make_token(&mut self, request: &NewToken) -> Result<MadeToken, Problem> {
-        let good = |letter: char| letter.is_ascii_alphanumeric() || "-_.@".contains(letter);
-        if request.name.is_empty() || request.name.len() > LONGEST_NAME || !request.name.chars().all(good) {
-            let detail = format!("it has 1 to {LONGEST_NAME} letters, digits or any of - _ . @");
-            return Err(problem(422, "that is no name for a token", detail));
-        }
+        people::check_name(&request.name)?;
         if request.scopes.is_empty() {
             return Err(problem(422, "a token is for something", "give it a scope: read, deploy, approve"));
         }
-        let bytes: [u8; TOKEN_BYTES] = rand::random();
-        let token = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes));
+        let token = format!("{PREFIX}{}", clock::secret());
         let end = request.days.map(|days| {
             let hours = jiff::SignedDuration::from_hours(i64::from(days) * 24);
             clock::timestamp().checked_add(hours).map(|end| end.to_string())
@@ -73,6 +64,19 @@ impl Supervisor {
             return Err(problem(404, "there is no such service", service));
         }
         Ok(releases::store(&desired.plan, service))
+    }
+
+    /// Where people see the door.
+    pub(super) fn site(&self) -> Result<Site, Problem> {
+        let desired = self.desired.as_ref().ok_or_else(|| conflict("nothing was applied yet; `mana up` does"))?;
+        let plan = &desired.plan;
+        let ops = plan.ops.as_ref().ok_or_else(|| {
+            let environment = plan.environment.as_str();
+            conflict(format!("there is no door; write ops = \"ops.example.com\" in [environments.{environment}]"))
+        })?;
+        let port = plan.public_port.map(|port| format!(":{port}")).unwrap_or_default();
+        let secure = plan.public_scheme == "https";
+        Ok(Site { origin: format!("{}://{}{port}", plan.public_scheme, ops.host), secure })
     }
 
     /// What pushes lead to.

@@ -63,7 +63,7 @@ use crate::reconcile::{self, Action, Key, PlaceView, WantedView};
 use crate::slot::Slot;
 use crate::store::{Store, StoreError};
 
-pub(crate) use calls::Call;
+pub(crate) use calls::{Call, internal};
 pub(crate) use rollouts::output;
 
 /// Messages that may wait. Senders (probes, ends of processes, calls) wait themselves when it is full, so nothing is lost;
@@ -232,8 +232,10 @@ impl Supervisor {
     }
 
     fn handle(&mut self, message: Message) {
-        // Most messages say that a healthy instance is healthy: `step` knows whether one changed anything.
-        self.changed |= !matches!(message, Message::Life { .. });
+        // Most messages say that a healthy instance is healthy: `step` knows whether one changed anything. Who logs in changes nothing.
+        let aside = matches!(&message, Message::Life { .. })
+            || matches!(&message, Message::Call(call) if matches!(**call, Call::Memory(_)));
+        self.changed |= !aside;
         match message {
             Message::Life { key, what } => self.step(key, what),
             Message::Spawned { key, run, result } => self.spawned(key, run, result),

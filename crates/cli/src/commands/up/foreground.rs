@@ -9,7 +9,6 @@ use std::thread;
 use std::time::Duration;
 
 use mana_control::api::Apply;
-use mana_control::client::Client;
 use mana_control::daemon::{self, ExitReason, Options};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -19,7 +18,7 @@ use crate::commands::down;
 use crate::context::{Context, block_on};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::report;
+use crate::{report, running};
 
 /// Pause between two looks at the socket of the control plane that is starting in this process.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -60,7 +59,7 @@ async fn operate(
     let brought_up = async {
         // Bounded by the control plane's own start: it either listens or ends, and then so does this.
         let client = loop {
-            match Client::connect(data).await {
+            match running::connect(data).await {
                 Ok(client) => break client,
                 Err(_) => tokio::time::sleep(LOOK_EVERY).await,
             }

@@ -1,0 +1,226 @@
+//! Who changed what: one layer around all calls, at the socket and at the door, writes each change to the audit log.
+//!
+//! A change is whatever is not only asked for (`GET`), so a call that comes later is written down without being known here;
+//! [`change`] only finds better words for those that are. What a stranger asks for is not written down: whoever is not known
+//! by a token, a session or the socket's mode is turned away, and could fill the disk. Tries to log in are ([`Said`]); they
+//! are limited.
+//!
+//! The row is written when the answer is there, before it is given, and also where whoever asked has gone away meanwhile.
+//! `down` alone is written down before it is done: there is nobody left to do it afterwards.
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
+
+use crate::clock;
+use crate::door::person::Person;
+use crate::server::{App, MAX_REQUEST_BYTES, Refused, problem, remember};
+use crate::store::NewEntry;
+
+/// Where the command line says for whom it speaks. Believed at the socket alone, whose owner may say anything.
+pub(crate) const BY: &str = "mana-operator";
+/// What is done to whatever is asked for.
+pub(crate) const DONE: &str = "done";
+
+/// Where a call comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// On the machine itself, from its owner.
+    Socket,
+    /// Through the edge.
+    Door,
+}
+
+/// Why something was refused, beside the answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Why(pub(crate) String);
+
+/// What an answer says of whom nobody else knows: who logs in, or tries to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Said {
+    pub(crate) who: String,
+    /// Where it is not what the request says.
+    pub(crate) target: Option<String>,
+    /// Where it is not what the answer's status says.
+    pub(crate) outcome: Option<String>,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Change {
+    what: String,
+    target: String,
+}
+
+/// See the module's page.
+pub(crate) async fn record(State((app, source)): State<(App, Source)>, request: Request, next: Next) -> Response {
+    if request.method().is_safe() {
+        return next.run(request).await;
+    }
+    let (request, body) = match with_body(request).await {
+        Ok(read) => read,
+        Err(refused) => return refused.into_response(),
+    };
+    let change = change(request.method(), request.uri().path(), &body);
+    let place = match source {
+        Source::Socket => "socket".to_owned(),
+        Source::Door => address(request.headers()),
+    };
+    let speaker = (source == Source::Socket).then(|| speaker(request.headers(), &body));
+    // Whoever asked may go away as soon as it is asked for; it is done and written down all the same.
+    let done = tokio::spawn(async move {
+        if let Some(who) = speaker.clone().filter(|_| change.what == "down") {
+            audit(&app, entry(who, place, change, "asked for".to_owned())).await;
+            return next.run(request).await;
+        }
+        let response = next.run(request).await;
+        let said = response.extensions().get::<Said>().cloned();
+        let person = response.extensions().get::<Person>().map(|person| person.name.clone());
+        let known = said.as_ref().map(|said| said.who.clone()).or(person).or(speaker);
+        if let Some(who) = known {
+            let (target, said) = said.map_or((None, None), |said| (said.target, said.outcome));
+            let change = Change { target: target.unwrap_or(change.target), ..change };
+            audit(&app, entry(who, place, change, said.unwrap_or_else(|| outcome(&response)))).await;
+        }
+        response
+    });
+    let failed = |why: String| Refused(problem(500, "the control plane could not do this", why)).into_response();
+    done.await.unwrap_or_else(|error| failed(error.to_string()))
+}
+
+/// Writes a row. That it cannot be is said as loud as can be; what was done is done.
+pub(crate) async fn audit(app: &App, entry: NewEntry) {
+    let at = clock::timestamp().to_string();
+    match remember(app, move |store| store.audit(entry, &at)).await {
+        Ok(row) => tracing::info!(
+            number = row.number,
+            who = row.who,
+            source = row.source,
+            what = row.what,
+            target = row.target,
+            outcome = row.outcome,
+            sha256 = row.sha256,
+            "audit"
+        ),
+        Err(refused) => tracing::error!(why = refused.0.detail, "the audit log cannot be written"),
+    }
+}
+
+fn entry(who: String, source: String, change: Change, outcome: String) -> NewEntry {
+    NewEntry { who, source, what: change.what, target: change.target, outcome }
+}
+
+fn outcome(response: &Response) -> String {
+    let status = response.status();
+    if status.is_success() || status.is_redirection() {
+        return DONE.to_owned();
+    }
+    let why = response.extensions().get::<Why>().map_or_else(|| status.as_u16().to_string(), |why| why.0.clone());
+    format!("refused: {why}")
+}
+
+/// The client's address, as the edge says it.
+pub(crate) fn address(headers: &HeaderMap) -> String {
+    headers.get("x-real-ip").and_then(|value| value.to_str().ok()).unwrap_or("unknown").to_owned()
+}
+
+/// Who stands behind a call at the socket.
+fn speaker(headers: &HeaderMap, body: &Value) -> String {
+    let by = body.get("by").and_then(Value::as_str).filter(|by| !by.is_empty());
+    let said = || headers.get(BY).and_then(|value| value.to_str().ok());
+    by.or_else(said).unwrap_or("owner").to_owned()
+}
+
+/// The request, and what it says where that is JSON. Releases and forms are not looked into.
+async fn with_body(request: Request) -> Result<(Request, Value), Refused> {
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let is_json = kind.is_some_and(|kind| kind.starts_with("application/json"));
+    if !is_json || request.uri().path().starts_with("/hooks/") {
+        return Ok((request, Value::Null));
+    }
+    let (parts, body) = request.into_parts();
+    let body: Bytes = axum::body::to_bytes(body, MAX_REQUEST_BYTES).await.map_err(|_| {
+        let detail = format!("at most {MAX_REQUEST_BYTES} bytes");
+        Refused(problem(413, "the request is too large", detail))
+    })?;
+    // What is no JSON is for the call to refuse.
+    let json = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    Ok((Request::from_parts(parts, Body::from(body)), json))
+}
+
+/// What a request asks to be changed, in words. Only named fields of a body get into it.
+fn change(method: &Method, path: &str, body: &Value) -> Change {
+    let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
+    let texts = |names: &[&str]| {
+        let there: Vec<&str> = names.iter().map(|name| text(name)).filter(|text| !text.is_empty()).collect();
+        there.join(" ")
+    };
+    let path = path.strip_prefix("/api").unwrap_or(path);
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let (what, target) = match (method.as_str(), parts.as_slice()) {
+        ("POST", ["v1", "rollouts"]) => ("deploy".to_owned(), texts(&["service", "release"])),
+        ("POST", ["v1", "rollouts", number]) => (text("command").to_owned(), format!("rollout {number}")),
+        ("POST", ["v1", "put-back"]) => ("roll back".to_owned(), texts(&["service", "slot", "release"])),
+        ("POST", ["v1", "apply"]) => ("apply".to_owned(), texts(&["manifest"])),
+        ("PUT", ["v1", "releases", service]) => ("bring a release".to_owned(), (*service).to_owned()),
+        ("POST", ["v1", "tokens"]) => {
+            let scopes = body.get("scopes").and_then(Value::as_array).into_iter().flatten();
+            let scopes: Vec<&str> = scopes.filter_map(Value::as_str).collect();
+            ("make token".to_owned(), format!("{} {}", text("name"), scopes.join(",")))
+        }
+        ("DELETE", ["v1", "tokens", name]) => ("revoke token".to_owned(), (*name).to_owned()),
+        ("POST", ["v1", "operators"]) => ("add operator".to_owned(), texts(&["name", "role"])),
+        ("POST", ["v1", "operators", name]) => {
+            let more = texts(&["role", "session"]);
+            (format!("{} operator", text("change")), [*name, &more].join(" ").trim_end().to_owned())
+        }
+        ("POST", ["v1", rest @ ..]) => (rest.join("/"), texts(&["service", "name"])),
+        ("POST", ["hooks", rest @ ..] | rest) => (rest.join("/"), String::new()),
+        (method, rest) => (format!("{} {}", method.to_lowercase(), rest.join("/")), String::new()),
+    };
+    Change { what, target }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_change_is_said_in_words_and_holds_nothing_but_names() {
+        let check = |method: Method, path: &str, body: Value, what: &str, target: &str| {
+            let found = change(&method, path, &body);
+            assert_eq!((found.what.as_str(), found.target.as_str()), (what, target), "{path}");
+        };
+        let post = Method::POST;
+        let deploy = json!({"service": "chat", "release": "v1", "secret": "x"});
+        check(post.clone(), "/api/v1/rollouts", deploy, "deploy", "chat v1");
+        check(post.clone(), "/v1/rollouts/7", json!({"command": "approve", "digest": "d"}), "approve", "rollout 7");
+        check(post.clone(), "/v1/put-back", json!({"service": "chat", "slot": null}), "roll back", "chat");
+        check(
+            post.clone(),
+            "/v1/tokens",
+            json!({"name": "ci", "scopes": ["read", "deploy"]}),
+            "make token",
+            "ci read,deploy",
+        );
+        check(
+            post.clone(),
+            "/v1/operators/bob",
+            json!({"change": "role", "role": "admin"}),
+            "role operator",
+            "bob admin",
+        );
+        check(post.clone(), "/v1/operators/bob", json!({"change": "disable"}), "disable operator", "bob");
+        check(post.clone(), "/api/v1/silences", json!({"name": "chat-p95"}), "silences", "chat-p95");
+        check(post.clone(), "/v1/edge", json!("back"), "edge", "");
+        check(post.clone(), "/account/password", Value::Null, "account/password", "");
+        check(Method::DELETE, "/v1/tokens/ci", Value::Null, "revoke token", "ci");
+        check(Method::DELETE, "/api/v1/silences/3", Value::Null, "delete v1/silences/3", "");
+        check(Method::PUT, "/api/v1/releases/chat", Value::Null, "bring a release", "chat");
+    }
+}

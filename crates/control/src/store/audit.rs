@@ -1,0 +1,226 @@
+//! The audit log: what people changed, in rows that are only added to.
+//!
+//! Each row holds SHA-256 over the hash of the row before it and its own content, every field with its length before it.
+//! Triggers refuse changes by accident; the chain shows those by intent, but for rows taken off the end, which show where
+//! somebody noted a later hash (each is in `control.log` too).
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use sha2::{Digest, Sha256};
+
+use super::{Store, StoreError, Sync, sqlite};
+use crate::api::{AuditCheck, AuditEntry, Broken};
+
+/// Longest text of a field, in characters: what strangers type is not kept at any length.
+const LONGEST: usize = 200;
+/// What the first row follows.
+const ORIGIN: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+const COLUMNS: &str = "number, at, who, source, what, target, outcome, sha256";
+
+/// A row to come.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct NewEntry {
+    pub(crate) who: String,
+    pub(crate) source: String,
+    pub(crate) what: String,
+    pub(crate) target: String,
+    pub(crate) outcome: String,
+}
+
+impl NewEntry {
+    fn cut(self) -> Self {
+        let cut = |text: String| -> String {
+            text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(LONGEST).collect()
+        };
+        Self {
+            who: cut(self.who),
+            source: cut(self.source),
+            what: cut(self.what),
+            target: cut(self.target),
+            outcome: cut(self.outcome),
+        }
+    }
+}
+
+fn chained(before: &str, entry: &AuditEntry) -> String {
+    let number = entry.number.to_string();
+    let fields = [before, &number, &entry.at, &entry.who, &entry.source, &entry.what, &entry.target, &entry.outcome];
+    let mut hash = Sha256::new();
+    for field in fields {
+        hash.update((field.len() as u64).to_be_bytes());
+        hash.update(field.as_bytes());
+    }
+    hex::encode(hash.finalize())
+}
+
+fn entry(row: &Row<'_>) -> rusqlite::Result<AuditEntry> {
+    Ok(AuditEntry {
+        number: row.get::<_, i64>(0)?.cast_unsigned(),
+        at: row.get(1)?,
+        who: row.get(2)?,
+        source: row.get(3)?,
+        what: row.get(4)?,
+        target: row.get(5)?,
+        outcome: row.get(6)?,
+        sha256: row.get(7)?,
+    })
+}
+
+fn last(db: &Connection) -> rusqlite::Result<Option<AuditEntry>> {
+    db.query_row(&format!("SELECT {COLUMNS} FROM audit ORDER BY number DESC LIMIT 1"), [], entry).optional()
+}
+
+impl Store {
+    /// Adds a row, on disk when the call returns.
+    pub(crate) fn audit(&mut self, new: NewEntry, at: &str) -> Result<AuditEntry, StoreError> {
+        let new = new.cut();
+        self.write("writing the audit log", Sync::Full, |db| {
+            let (number, before) =
+                last(db)?.map_or((1, ORIGIN.to_owned()), |before| (before.number + 1, before.sha256));
+            let NewEntry { who, source, what, target, outcome } = new;
+            let at = at.to_owned();
+            let mut entry = AuditEntry { number, at, who, source, what, target, outcome, sha256: String::new() };
+            entry.sha256 = chained(&before, &entry);
+            db.execute(
+                &format!("INSERT INTO audit ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"),
+                params![
+                    entry.number.cast_signed(),
+                    entry.at,
+                    entry.who,
+                    entry.source,
+                    entry.what,
+                    entry.target,
+                    entry.outcome,
+                    entry.sha256
+                ],
+            )?;
+            Ok(entry)
+        })
+    }
+
+    /// The last rows, newest first.
+    pub(crate) fn audit_log(&self, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
+        let read = || -> rusqlite::Result<Vec<AuditEntry>> {
+            let query = format!("SELECT {COLUMNS} FROM audit ORDER BY number DESC LIMIT ?1");
+            self.db.prepare(&query)?.query_map([limit], entry)?.collect()
+        };
+        read().map_err(sqlite("reading the audit log"))
+    }
+
+    /// Whether somebody has done this from there before, as far as it was written down as done.
+    pub(crate) fn has_done(&self, who: &str, what: &str, source: &str) -> Result<bool, StoreError> {
+        let query =
+            "SELECT EXISTS (SELECT 1 FROM audit WHERE who = ?1 AND what = ?2 AND source = ?3 AND outcome = 'done')";
+        self.db.query_row(query, [who, what, source], |row| row.get(0)).map_err(sqlite("reading the audit log"))
+    }
+
+    /// Walks the chain from its beginning.
+    pub(crate) fn check_audit(&self) -> Result<AuditCheck, StoreError> {
+        let read = || -> rusqlite::Result<AuditCheck> {
+            let mut check = AuditCheck { good: 0, head: ORIGIN.to_owned(), broken: None };
+            let mut query = self.db.prepare(&format!("SELECT {COLUMNS} FROM audit ORDER BY number"))?;
+            let mut rows = query.query([])?;
+            let broken = |number, why: &str| Some(Broken { number, why: why.to_owned() });
+            while let Some(row) = rows.next()? {
+                let entry = entry(row)?;
+                let expected = check.good + 1;
+                if entry.number != expected {
+                    check.broken = broken(expected, "it is missing");
+                    return Ok(check);
+                }
+                if chained(&check.head, &entry) != entry.sha256 {
+                    check.broken = broken(entry.number, "it is not what was written, or the one before it is not");
+                    return Ok(check);
+                }
+                check.good = entry.number;
+                check.head = entry.sha256;
+            }
+            let given = "SELECT seq FROM sqlite_sequence WHERE name = 'audit'";
+            let given: Option<i64> = self.db.query_row(given, [], |row| row.get(0)).optional()?;
+            if given.is_some_and(|given| given.cast_unsigned() > check.good) {
+                check.broken = broken(check.good + 1, "it is missing, and all after it");
+            }
+            Ok(check)
+        };
+        read().map_err(sqlite("checking the audit log"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: &str = "2026-01-01T00:00:00Z";
+
+    fn filled() -> Store {
+        let mut store = Store::in_memory();
+        for target in ["a", "b", "c", "d"] {
+            let entry = NewEntry {
+                who: "ada".into(),
+                source: "socket".into(),
+                what: "deploy".into(),
+                target: target.into(),
+                outcome: "done".into(),
+            };
+            store.audit(entry, AT).expect("written");
+        }
+        store
+    }
+
+    fn broken(store: &Store) -> Option<u64> {
+        store.check_audit().expect("read").broken.map(|broken| broken.number)
+    }
+
+    #[test]
+    fn rows_follow_each_other_and_are_read_newest_first() {
+        let store = filled();
+        let targets: Vec<String> = store.audit_log(2).expect("read").into_iter().map(|entry| entry.target).collect();
+        assert_eq!(targets, ["d", "c"]);
+        let check = store.check_audit().expect("read");
+        assert_eq!((check.good, check.broken), (4, None));
+        assert_eq!(check.head, store.audit_log(1).expect("read")[0].sha256);
+        assert!(store.has_done("ada", "deploy", "socket").expect("read"));
+        assert!(!store.has_done("ada", "deploy", "192.0.2.1").expect("read"));
+        assert_eq!(Store::in_memory().check_audit().expect("read").good, 0);
+    }
+
+    #[test]
+    fn nothing_is_changed_or_taken_away() {
+        let store = filled();
+        for statement in ["UPDATE audit SET who = 'eve'", "DELETE FROM audit", "REPLACE INTO audit SELECT * FROM audit"]
+        {
+            assert!(store.db.execute(statement, []).is_err(), "{statement}");
+        }
+        assert_eq!(broken(&store), None);
+    }
+
+    #[test]
+    fn the_first_row_that_is_not_as_it_was_written_is_named() {
+        let cases = [
+            ("UPDATE audit SET who = 'eve' WHERE number = 2", Some(2)),
+            ("UPDATE audit SET outcome = 'done ' WHERE number = 4", Some(4)),
+            ("UPDATE audit SET who = 'adas', source = 'ocket' WHERE number = 3", Some(3)),
+            ("DELETE FROM audit WHERE number = 1", Some(1)),
+            ("DELETE FROM audit WHERE number = 3", Some(3)),
+            ("DELETE FROM audit WHERE number > 2", Some(3)),
+            ("UPDATE audit SET at = at", None),
+        ];
+        for (statement, expected) in cases {
+            let store = filled();
+            store
+                .db
+                .execute_batch("DROP TRIGGER audit_is_not_changed; DROP TRIGGER audit_is_not_shortened")
+                .expect("gone");
+            store.db.execute(statement, []).expect("tampered");
+            assert_eq!(broken(&store), expected, "{statement}");
+        }
+    }
+
+    #[test]
+    fn what_strangers_type_is_cut_to_one_short_line() {
+        let mut store = Store::in_memory();
+        let entry = NewEntry { who: format!("eve\n{}", "x".repeat(1_000)), ..NewEntry::default() };
+        let written = store.audit(entry, AT).expect("written");
+        assert_eq!(written.who, format!("eve {}", "x".repeat(LONGEST - 4)));
+        assert_eq!(broken(&store), None);
+    }
+}

@@ -1,0 +1,192 @@
+//! People who log in. No password is here, only what it hashes to.
+
+use rusqlite::types::Type;
+use rusqlite::{OptionalExtension, Row, params};
+use sha2::{Digest, Sha256};
+
+use super::{Store, StoreError, Sync, sqlite};
+use crate::api::{OperatorView, Role};
+
+/// More of them than a small team has, and fewer than would be slow to list.
+const MOST: u32 = 200;
+const COLUMNS: &str = "name, role, password, disabled, totp, made_at, \
+    (SELECT count(*) FROM sessions WHERE operator = name)";
+
+/// An operator as written down.
+#[derive(Clone)]
+pub(crate) struct OperatorRow {
+    pub(crate) view: OperatorView,
+    /// What the password hashes to.
+    pub(crate) password: Option<String>,
+    /// The second factor's secret.
+    pub(crate) totp: Option<String>,
+}
+
+/// Whether something was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Changed {
+    Yes,
+    /// There is none, or what it was asked of is not so any more.
+    No,
+}
+
+impl From<usize> for Changed {
+    fn from(rows: usize) -> Self {
+        if rows > 0 { Self::Yes } else { Self::No }
+    }
+}
+
+fn operator(row: &Row<'_>) -> rusqlite::Result<OperatorRow> {
+    let role: String = row.get(1)?;
+    let unknown = || rusqlite::Error::FromSqlConversionFailure(1, Type::Text, format!("no role {role}").into());
+    let (password, totp): (Option<String>, Option<String>) = (row.get(2)?, row.get(4)?);
+    let view = OperatorView {
+        name: row.get(0)?,
+        role: Role::named(&role).ok_or_else(unknown)?,
+        disabled: row.get(3)?,
+        has_password: password.is_some(),
+        has_second_factor: totp.is_some(),
+        sessions: row.get(6)?,
+        made_at: row.get(5)?,
+    };
+    Ok(OperatorRow { view, password, totp })
+}
+
+/// What a code or id is known by.
+pub(super) fn hash(text: &str) -> String {
+    hex::encode(Sha256::digest(text.as_bytes()))
+}
+
+impl Store {
+    /// Writes one down; `No`: the name is taken, or there are too many.
+    pub(crate) fn add_operator(&mut self, name: &str, role: Role, at: &str) -> Result<Changed, StoreError> {
+        self.write("writing down an operator", Sync::Full, |db| {
+            let count: u32 = db.query_row("SELECT count(*) FROM operators", [], |row| row.get(0))?;
+            if count >= MOST {
+                return Ok(Changed::No);
+            }
+            let written =
+                "INSERT INTO operators (name, role, made_at) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO NOTHING";
+            db.execute(written, params![name, role.as_str(), at]).map(Changed::from)
+        })
+    }
+
+    pub(crate) fn operators(&self) -> Result<Vec<OperatorRow>, StoreError> {
+        let read = || -> rusqlite::Result<Vec<OperatorRow>> {
+            let query = format!("SELECT {COLUMNS} FROM operators ORDER BY name");
+            self.db.prepare(&query)?.query_map([], operator)?.collect()
+        };
+        read().map_err(sqlite("reading the operators"))
+    }
+
+    pub(crate) fn operator(&self, name: &str) -> Result<Option<OperatorRow>, StoreError> {
+        let query = format!("SELECT {COLUMNS} FROM operators WHERE name = ?1");
+        self.db.query_row(&query, [name], operator).optional().map_err(sqlite("reading an operator"))
+    }
+
+    pub(crate) fn set_role(&mut self, name: &str, role: Role) -> Result<Changed, StoreError> {
+        self.write("changing a role", Sync::Full, |db| {
+            db.execute("UPDATE operators SET role = ?2 WHERE name = ?1", [name, role.as_str()]).map(Changed::from)
+        })
+    }
+
+    /// Keeps one out, which ends their sessions, or lets them in again.
+    pub(crate) fn set_disabled(&mut self, name: &str, disabled: bool) -> Result<Changed, StoreError> {
+        self.write("letting an operator in or keeping one out", Sync::Full, |db| {
+            if disabled {
+                db.execute("DELETE FROM sessions WHERE operator = ?1", [name])?;
+                db.execute("DELETE FROM invitations WHERE operator = ?1", [name])?;
+            }
+            db.execute("UPDATE operators SET disabled = ?2 WHERE name = ?1", params![name, disabled]).map(Changed::from)
+        })
+    }
+
+    /// Sets another password. All sessions but `kept` end: somebody else may have known the old one.
+    pub(crate) fn set_password(&mut self, name: &str, hash: &str, kept: &str) -> Result<Changed, StoreError> {
+        self.write("setting a password", Sync::Full, |db| {
+            db.execute("DELETE FROM sessions WHERE operator = ?1 AND sha256 <> ?2", [name, kept])?;
+            db.execute("UPDATE operators SET password = ?2 WHERE name = ?1", [name, hash]).map(Changed::from)
+        })
+    }
+
+    /// Sets a second factor with its recovery codes, or (`None`) takes it away with them. All sessions but `kept` end.
+    pub(crate) fn set_totp(
+        &mut self,
+        name: &str,
+        factor: Option<(&str, i64, &[String])>,
+        kept: &str,
+    ) -> Result<Changed, StoreError> {
+        self.write("changing a second factor", Sync::Full, |db| {
+            db.execute("DELETE FROM recovery_codes WHERE operator = ?1", [name])?;
+            db.execute("DELETE FROM sessions WHERE operator = ?1 AND sha256 <> ?2", [name, kept])?;
+            let (secret, step, codes) =
+                factor.map_or((None, 0, [].as_slice()), |(secret, step, codes)| (Some(secret), step, codes));
+            for code in codes {
+                db.execute("INSERT INTO recovery_codes (sha256, operator) VALUES (?1, ?2)", [&hash(code), name])?;
+            }
+            let set = "UPDATE operators SET totp = ?2, totp_step = ?3 WHERE name = ?1";
+            db.execute(set, params![name, secret, step]).map(Changed::from)
+        })
+    }
+
+    /// Uses up the codes of a step and before; `No`: they were.
+    pub(crate) fn use_step(&mut self, name: &str, step: i64) -> Result<Changed, StoreError> {
+        self.write("using a code", Sync::Full, |db| {
+            let used = "UPDATE operators SET totp_step = ?2 WHERE name = ?1 AND totp_step < ?2";
+            db.execute(used, params![name, step]).map(Changed::from)
+        })
+    }
+
+    /// Uses a recovery code up; `No`: it is none, or was used.
+    pub(crate) fn use_recovery_code(&mut self, name: &str, code: &str) -> Result<Changed, StoreError> {
+        self.write("using a recovery code", Sync::Full, |db| {
+            let used = "DELETE FROM recovery_codes WHERE operator = ?1 AND sha256 = ?2";
+            db.execute(used, [name, &hash(code)]).map(Changed::from)
+        })
+    }
+
+    /// How many recovery codes one has left.
+    pub(crate) fn recovery_codes(&self, name: &str) -> Result<u32, StoreError> {
+        let query = "SELECT count(*) FROM recovery_codes WHERE operator = ?1";
+        self.db.query_row(query, [name], |row| row.get(0)).map_err(sqlite("counting recovery codes"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_persons_and_there_are_not_too_many() {
+        let mut store = Store::in_memory();
+        assert_eq!(store.add_operator("ada", Role::Admin, "now").expect("written"), Changed::Yes);
+        assert_eq!(store.add_operator("ada", Role::Viewer, "now").expect("written"), Changed::No);
+        let ada = store.operator("ada").expect("read").expect("there");
+        assert_eq!((ada.view.role, ada.view.has_password, ada.view.disabled), (Role::Admin, false, false));
+        assert!(store.operator("bob").expect("read").is_none());
+        for number in 1..MOST {
+            assert_eq!(store.add_operator(&number.to_string(), Role::Viewer, "now").expect("written"), Changed::Yes);
+        }
+        assert_eq!(store.add_operator("one more", Role::Viewer, "now").expect("written"), Changed::No);
+        assert_eq!(store.operators().expect("read").len(), MOST as usize);
+        assert_eq!(store.set_role("nobody", Role::Viewer).expect("written"), Changed::No);
+    }
+
+    #[test]
+    fn a_code_is_used_once() {
+        let mut store = Store::in_memory();
+        store.add_operator("ada", Role::Admin, "now").expect("written");
+        let codes = ["one".to_owned(), "two".to_owned()];
+        store.set_totp("ada", Some(("SECRET", 7, &codes)), "").expect("written");
+        assert_eq!(store.use_step("ada", 7).expect("written"), Changed::No, "it was set with that code");
+        assert_eq!(store.use_step("ada", 8).expect("written"), Changed::Yes);
+        assert_eq!(store.use_step("ada", 8).expect("written"), Changed::No);
+        assert_eq!(store.use_recovery_code("ada", "one").expect("written"), Changed::Yes);
+        assert_eq!(store.use_recovery_code("ada", "one").expect("written"), Changed::No);
+        assert_eq!(store.use_recovery_code("bob", "two").expect("written"), Changed::No, "it is another's");
+        assert_eq!(store.recovery_codes("ada").expect("read"), 1);
+        store.set_totp("ada", None, "").expect("written");
+        assert_eq!(store.use_recovery_code("ada", "two").expect("written"), Changed::No);
+        assert!(!store.operator("ada").expect("read").expect("there").view.has_second_factor);
+    }
+}
