@@ -1,5 +1,7 @@
 //! One small ecosystem with folders and ports of its own, driven through the real binary. Dropping it runs `mana down`.
 
+#![expect(dead_code, reason = "each test file uses its own part")]
+
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
