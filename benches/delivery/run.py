@@ -50,7 +50,7 @@ class Shop:
 
     def __init__(self, folder, binaries):
         self.folder, self.binaries = pathlib.Path(folder), binaries
-        self.edge, self.port = free_port(), free_port()
+        self.edge, self.secure, self.port = free_port(), free_port(), free_port()
         self.git("init", "-q", "-b", "main")
         (self.folder / ".gitignore").write_text("/out\n/data\n/.mana\n")
         self.program("v0")
@@ -70,7 +70,7 @@ class Shop:
     def manifest(self, gate):
         (self.folder / "mana.toml").write_text(
             f'name = "shop"\ndomain = "shop.example"\n[projects]\nshop = {{}}\n[releases]\nadvisories = []\n'
-            f'[environments.development]\nlisten = "127.0.0.1:{self.edge}"\n'
+            f'[environments.development]\nlisten = "127.0.0.1:{self.edge}"\ntls = "local"\ntls_listen = "127.0.0.1:{self.secure}"\n'
             f'[services.shop-backend]\ncommand = "out/shop"\nport = {self.port}\nhosts = ["{HOST}"]\n'
             f"rollout = {{ {GATES[gate]} }}\n[services.shop-backend.build]\ncommand = \"sh make.sh\"\n"
         )
@@ -190,10 +190,12 @@ def http2(shop, rate, load):
                 log.truncate(0)
                 subprocess.run(
                     ["h2load", "-c", str(clients), "-m", "8", "-D", str(CHUNK), "--rps", str(max(1, rate // clients)), "--log-file", log.name,
-                     f"http://127.0.0.1:{shop.port}/work"], check=True, capture_output=True, text=True)
+                     f"--connect-to=127.0.0.1:{shop.secure}", f"https://{HOST}:{shop.secure}/work"], check=True, capture_output=True, text=True)
                 # Begin, status (-1: none) and microseconds of each.
                 lines = [line.split() for line in open(log.name)]
                 times = [int(line[2]) / 1e6 for line in lines]
+                if not lines:
+                    raise SystemExit("h2load has sent nothing: no figure is better than one of nothing")
                 load.add(len(lines), sum(line[1] != "200" for line in lines), sum(took > LATE for took in times), max(times, default=0))
     return work
 

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::super::person::{Person, Session, stranger};
 use super::login::{later, unavailable};
-use super::{Visit, html, shell};
+use super::{Visit, html, shell, words};
 use crate::api::SessionView;
 use crate::clock;
 use crate::people::{Tries, fault, second_factor};

@@ -7,6 +7,7 @@
 mod account;
 mod invite;
 mod login;
+mod words;
 
 use std::sync::LazyLock;
 
@@ -43,12 +44,14 @@ const FIXED: [(HeaderName, &str); 5] = [
 ];
 
 const STYLE: &str = include_str!("../../../assets/people.css");
+const ICON: &str = include_str!("../../../assets/people.svg");
 const SCRIPT: &str = include_str!("../../../assets/invite.js");
 /// Their names hold a hash of what is in them, so they are kept for ever.
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 const HASH_DIGITS: usize = 12;
 
 static STYLE_NAME: LazyLock<String> = LazyLock::new(|| named(STYLE, "css"));
+static ICON_NAME: LazyLock<String> = LazyLock::new(|| named(ICON, "svg"));
 static SCRIPT_NAME: LazyLock<String> = LazyLock::new(|| named(SCRIPT, "js"));
 
 fn named(content: &str, extension: &str) -> String {
@@ -195,6 +198,10 @@ mod shell {
         format!("/people/{}", *super::STYLE_NAME)
     }
 
+    pub(super) fn icon() -> String {
+        format!("/people/{}", *super::ICON_NAME)
+    }
+
     pub(super) fn script() -> String {
         format!("/people/{}", *super::SCRIPT_NAME)
     }
@@ -203,6 +210,7 @@ mod shell {
 async fn asset(Path(name): Path<String>) -> Response {
     let (kind, content) = match name {
         name if name == *STYLE_NAME => ("text/css; charset=utf-8", STYLE),
+        name if name == *ICON_NAME => ("image/svg+xml", ICON),
         name if name == *SCRIPT_NAME => ("text/javascript; charset=utf-8", SCRIPT),
         _ => return Refused(problem(404, "there is nothing here", String::new())).into_response(),
     };
