@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{Signal, SignalKind};
 
+use crate::dashboard::alerts::Board;
 use crate::passing::Passing;
 use crate::server::{self, App};
 use crate::store::{Store, StoreError};
@@ -140,7 +141,7 @@ async fn live(mut parts: Parts) -> Result<ExitReason, Error> {
     let listener = socket::bind(&socket).map_err(folder(&socket, "the socket cannot be made"))?;
     let listener = UnixListener::from_std(listener).map_err(folder(&socket, "the socket cannot be used"))?;
     let watching = watching::start(&data, mailbox.clone());
-    let app = App { data, mailbox: mailbox.clone(), watching };
+    let app = App { data, mailbox: mailbox.clone(), watching, alerts: Board::default() };
     let door = tokio::spawn(door::serve(door, app.clone()));
     let server = tokio::spawn(server::serve(listener, app));
     tokio::spawn(async move {

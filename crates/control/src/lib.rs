@@ -14,6 +14,7 @@
 //! | [`paths`] | where things lie in a data folder |
 //! | [`releases`] | from a manifest to what `mana-release` builds, keeps and scans |
 //! | [`secrets`] | `secrets.json`: generated once, provided by people, never printed |
+//! | `dashboard` | the pages that operators look at |
 //! | `server` | the socket's other end: HTTP to messages |
 //! | `supervisor` | the one owner of the state |
 //! | `desired` | what should run, worked out of a plan |
@@ -33,6 +34,7 @@ pub mod api;
 pub mod client;
 mod clock;
 pub mod daemon;
+mod dashboard;
 mod desired;
 mod door;
 mod dump;

@@ -23,6 +23,7 @@ use mana_delivery::rollout::Command;
 use crate::api::{
     Apply, Deploy, EdgeChange, NewToken, Problem, PutBack, Restart, RolloutCommand, RunRequest, Scope, SmokeRequest,
 };
+use crate::dashboard::alerts::Board;
 use crate::door::access::Access;
 use crate::supervisor::{Call, Message, Stream, output};
 use crate::watching::{Watching, prometheus};
@@ -41,6 +42,7 @@ pub(crate) struct App {
     pub(crate) data: PathBuf,
     pub(crate) mailbox: mpsc::Sender<Message>,
     pub(crate) watching: Watching,
+    pub(crate) alerts: Board,
 }
 
 /// Answers calls until the process ends.

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `/api/v1/…` | a token, as `Authorization: Bearer` or as a signature ([`access`]) | the calls of `control.sock` that are not for its owner alone |
 //! | `PUT /api/v1/releases/SERVICE` | a token | a release from another machine |
+//! | `/`, … | a token | the pages of the [dashboard](crate::dashboard) |
 //! | `POST /hooks/push` | the repository's host, by its signature ([`push`]) | deploys what was pushed |
 
 pub(crate) mod access;
@@ -20,7 +21,7 @@ use tokio::net::TcpListener;
 use tower::limit::ConcurrencyLimitLayer;
 
 use crate::api::Scope;
-use crate::clock;
+use crate::{clock, dashboard};
 use crate::server::{App, MAX_REQUEST_BYTES, Refused, ask, problem, shared};
 use crate::supervisor::Call;
 use access::Access;
@@ -41,13 +42,14 @@ pub(crate) async fn serve(listener: TcpListener, app: App) -> std::io::Result<()
         // What strangers send is held in memory until its signature was looked at.
         .route("/hooks/push", post(push::pushed).layer(ConcurrencyLimitLayer::new(PUSHES_AT_ONCE)))
         .layer(DefaultBodyLimit::max(push::MAX_BYTES))
+        .merge(dashboard::router(&app).layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES)))
         .fallback(async || Refused(problem(404, "there is nothing here", String::new())))
         .with_state(app);
     axum::serve(listener, door).await
 }
 
 /// Only who shows a token that counts, and may do such a thing at all. What exactly is for the call to look at.
-async fn admit(State(app): State<App>, request: Request, next: Next) -> Result<Response, Refused> {
+pub(crate) async fn admit(State(app): State<App>, request: Request, next: Next) -> Result<Response, Refused> {
     let (access, mut request) = known(&app, request).await?;
     let enough = match *request.method() {
         Method::GET => access.may(Scope::Read),

@@ -1,0 +1,11 @@
+// What the operators' pages need. They are there without it; this keeps them up to date and draws the charts.
+import "htmx.org";
+import { startActions } from "./dashboard/actions";
+import { startLive } from "./dashboard/live";
+import { startTimes } from "./dashboard/times";
+import { startThemeSwitch } from "./theme";
+
+startThemeSwitch();
+startTimes();
+startActions();
+startLive();
