@@ -28,7 +28,7 @@ export function startActions(): void {
 }
 
 function refresh(): void {
-  for (const panel of document.querySelectorAll<HTMLElement>("section.panel[id]")) renew(panel.id);
+  for (const panel of document.querySelectorAll<HTMLElement>("[data-panel]")) renew(panel.dataset["panel"] ?? "");
   document.dispatchEvent(new CustomEvent("mana:tick"));
   const status = document.getElementById("status");
   if (status !== null) status.textContent = "Refreshed";

@@ -12,7 +12,7 @@ interface News {
 
 /** Asks for a panel anew. */
 export function renew(name: string): void {
-  document.querySelector(`#${CSS.escape(name)} .panel-body`)?.dispatchEvent(new CustomEvent("renew"));
+  document.querySelector(`[data-panel="${CSS.escape(name)}"] .panel-body`)?.dispatchEvent(new CustomEvent("renew"));
 }
 
 export function startLive(): void {

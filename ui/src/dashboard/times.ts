@@ -2,6 +2,7 @@
 
 const MINUTE = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "short" });
 const CLOCK = new Intl.DateTimeFormat("sv-SE", { timeStyle: "medium" });
+const MILLIS = new Intl.DateTimeFormat("sv-SE", { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3 });
 
 export function localize(root: ParentNode): void {
   for (const element of root.querySelectorAll<HTMLTimeElement>("time[datetime]")) {
@@ -9,7 +10,8 @@ export function localize(root: ParentNode): void {
     if (Number.isNaN(at.getTime()) || element.dataset["local"] === element.dateTime) continue;
     element.dataset["local"] = element.dateTime;
     element.title = element.dateTime;
-    element.textContent = ("clock" in element.dataset ? CLOCK : MINUTE).format(at);
+    const form = "millis" in element.dataset ? MILLIS : "clock" in element.dataset ? CLOCK : MINUTE;
+    element.textContent = form.format(at).replace(",", ".");
   }
 }
 

@@ -4,8 +4,6 @@ use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-
-
 include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
 /// Its name holds a hash of its content.

@@ -55,7 +55,8 @@ pub(crate) fn all_requests(over: &str) -> String {
 
 /// Share of all requests that end in an error.
 pub(crate) fn all_errors(over: &str) -> String {
-    let (all, bad) = (all_requests(over), format!("sum ({})", of_edge("rate", "requests_total", ",class=\"5xx\"", over)));
+    let (all, bad) =
+        (all_requests(over), format!("sum ({})", of_edge("rate", "requests_total", ",class=\"5xx\"", over)));
     format!("({bad} or {all} * 0) / ({all} > 0)")
 }
 
@@ -74,7 +75,6 @@ const REACHED: &str = "min by (service) (probe_success)";
 /// What is known of how the services are, by name.
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
-    pub(crate) requests: BTreeMap<String, f64>,
     pub(crate) errors: BTreeMap<String, f64>,
     pub(crate) p95: BTreeMap<String, f64>,
     pub(crate) memory: BTreeMap<String, f64>,
@@ -86,19 +86,11 @@ pub(crate) struct Figures {
 impl Figures {
     /// Asks for all of them, side by side.
     pub(crate) async fn look(measured: &Measured) -> Result<Self, Unmeasured> {
-        let (requests, errors, p95) = (requests("", "5m"), errors("", "5m"), quantile(0.95, "", "5m"));
+        let (errors, p95) = (errors("", "5m"), quantile(0.95, "", "5m"));
         let by = |text| measured.by("service", text);
-        let (requests, errors, p95, memory, restarts, rollout_failed, reached) = tokio::join!(
-            by(&requests),
-            by(&errors),
-            by(&p95),
-            by(MEMORY),
-            by(RESTARTS),
-            by(ROLLOUT_FAILED),
-            by(REACHED)
-        );
+        let (errors, p95, memory, restarts, rollout_failed, reached) =
+            tokio::join!(by(&errors), by(&p95), by(MEMORY), by(RESTARTS), by(ROLLOUT_FAILED), by(REACHED));
         Ok(Self {
-            requests: requests?,
             errors: errors?,
             p95: p95?,
             memory: memory?,
@@ -117,7 +109,7 @@ impl Figures {
             ServiceState::Degraded => {
                 (State::Warning, vec![format!("{} of {} instances ready", service.ready, service.desired)])
             }
-            ServiceState::Down => (State::Critical, vec!["no instance is ready".to_owned()]),
+            ServiceState::Down => (State::Critical, vec![why_down(service)]),
             ServiceState::Blocked => (State::Critical, vec!["blocked: something that it needs is missing".to_owned()]),
         };
         let mut worst = own;
@@ -150,6 +142,11 @@ impl Figures {
         }
         (worst, reasons)
     }
+}
+
+fn why_down(service: &ServiceStatus) -> String {
+    let reason = service.instances.iter().find_map(|instance| instance.reason.as_deref());
+    reason.map_or_else(|| "no instance is ready".to_owned(), |reason| format!("no instance is ready: {reason}"))
 }
 
 /// How a share of errors, a time to answer are.

@@ -79,8 +79,9 @@ mod tests {
     #[test]
     fn what_another_site_asks_for_is_foreign() {
         let check = |site: Option<&'static str>, foreign: bool| {
-            let headers =
-                site.into_iter().map(|site| ("sec-fetch-site".parse().expect("a name"), HeaderValue::from_static(site)));
+            let headers = site
+                .into_iter()
+                .map(|site| ("sec-fetch-site".parse().expect("a name"), HeaderValue::from_static(site)));
             assert_eq!(is_foreign(&headers.collect()), foreign, "{site:?}");
         };
         check(None, false);

@@ -22,6 +22,14 @@ const LOOK_EVERY: Duration = INTERVAL;
 /// A stream ends after this time, and the page begins another: who has lost the right to look does not go on for ever.
 const LONGEST: u32 = 360;
 
+/// Panels of one page.
+const MOST_PANELS: usize = 16;
+
+/// What a page asks to be told of.
+pub(super) fn names<'a>(panels: impl Iterator<Item = &'a Panel>) -> String {
+    panels.map(Panel::key).collect::<Vec<_>>().join(",")
+}
+
 #[derive(Debug, Deserialize)]
 pub(crate) struct Asked {
     panels: String,
@@ -43,7 +51,7 @@ pub(crate) async fn stream(
     let too_many =
         |_| Refused(problem(503, "too many pages are open", "this one stands still; load it again".to_owned()));
     let turn = dashboard.streams.clone().try_acquire_owned().map_err(too_many)?;
-    let named = Panel::ALL.into_iter().filter(|panel| asked.panels.split(',').any(|name| name == panel.name()));
+    let named = asked.panels.split(',').filter_map(Panel::by_key).take(MOST_PANELS);
     let panels = named.map(|panel| (panel, None)).collect();
     let stream = stream::unfold(Stream { dashboard, panels, looks: 0, _turn: turn }, next);
     Ok(Sse::new(stream).keep_alive(KeepAlive::default()).into_response())
@@ -63,7 +71,7 @@ async fn next(mut stream: Stream) -> Option<(Result<Event, Infallible>, Stream)>
         panel.show(&stream.dashboard).await.html.hash(&mut hasher);
         let now = Some(hasher.finish());
         if std::mem::replace(told, now) != now {
-            new.push(panel.name());
+            new.push(panel.key());
         }
     }
     // The page that has just been loaded shows what is told first.

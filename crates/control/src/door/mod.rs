@@ -21,9 +21,9 @@ use tokio::net::TcpListener;
 use tower::limit::ConcurrencyLimitLayer;
 
 use crate::api::Scope;
-use crate::{clock, dashboard};
 use crate::server::{App, MAX_REQUEST_BYTES, Refused, ask, problem, shared};
 use crate::supervisor::Call;
+use crate::{clock, dashboard};
 use access::Access;
 pub(crate) use push::Watched;
 

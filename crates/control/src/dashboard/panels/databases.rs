@@ -129,8 +129,7 @@ fn judge(connections: Option<f64>, most: Option<f64>, slow: Option<f64>, hits: O
 fn slow_ones(slow: Result<Values, Unmeasured>, texts: Result<Values, Unmeasured>) -> Vec<Slow> {
     let (Ok(slow), Ok(texts)) = (slow, texts) else { return Vec::new() };
     let text = |database: &str, id: &str| {
-        let known =
-            texts.iter().find(|(labels, _)| labels.get("datname") == database && labels.get("queryid") == id);
+        let known = texts.iter().find(|(labels, _)| labels.get("datname") == database && labels.get("queryid") == id);
         known.map_or_else(|| format!("query {id}"), |(labels, _)| labels.get("query").to_owned())
     };
     let one = |(labels, mean): &(mana_watch::series::Labels, f64)| Slow {

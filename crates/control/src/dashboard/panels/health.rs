@@ -51,12 +51,8 @@ pub(super) async fn look(dashboard: &Dashboard) -> Health {
     let services = status.map(|status| status.services).unwrap_or_default();
     let figures = figures.unwrap_or_default();
     let of = |value: Result<Option<f64>, Unmeasured>| value.ok().flatten();
-    let tiles = vec![
-        services_tile(&services),
-        requests_tile(of(requests)),
-        errors_tile(of(errors)),
-        latency_tile(of(latency)),
-    ];
+    let tiles =
+        vec![services_tile(&services), requests_tile(of(requests)), errors_tile(of(errors)), latency_tile(of(latency))];
     Health { tiles, warnings: warnings(&services, &figures), unmeasured }
 }
 
@@ -137,12 +133,7 @@ impl Tabular for Health {
             table.row([json!(tile.key), value, json!(tile.mark.state.name()), json!(tile.mark.word)]);
         }
         for warning in &self.warnings {
-            table.row([
-                json!(warning.service),
-                Value::Null,
-                json!(warning.mark.state.name()),
-                json!(warning.reasons),
-            ]);
+            table.row([json!(warning.service), Value::Null, json!(warning.mark.state.name()), json!(warning.reasons)]);
         }
         table
     }

@@ -1,4 +1,5 @@
-//! The panels of the overview. Each asks for what it shows, renders it, and gives the same as a table.
+//! The panels of pages: the parts that are kept up to date by themselves. Each asks for what it shows, renders it, and gives the
+//! same as a table.
 
 mod alerts;
 mod databases;
@@ -6,6 +7,9 @@ mod dependencies;
 mod health;
 mod latency;
 mod resources;
+mod rollout;
+mod rollouts;
+mod service;
 mod services;
 
 use std::sync::Arc;
@@ -20,7 +24,7 @@ use crate::server::{Refused, ask};
 use crate::supervisor::Call;
 
 /// One of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Panel {
     Health,
     Services,
@@ -29,6 +33,23 @@ pub(crate) enum Panel {
     Alerts,
     Databases,
     Dependencies,
+    /// A part of a service's page.
+    Service(String, Part),
+    /// All rollouts, newest first.
+    Rollouts,
+    /// One of them.
+    Rollout(u64),
+}
+
+/// Part of a service's page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Part {
+    /// Versions and slots with their weights.
+    Slots,
+    /// Rate, errors, times, saturation.
+    Signals,
+    Instances,
+    Rollouts,
 }
 
 /// A panel at a moment.
@@ -38,9 +59,22 @@ pub(crate) struct Shown {
     pub(crate) table: Arc<Table>,
 }
 
+impl Part {
+    pub(crate) const ALL: [Self; 4] = [Self::Slots, Self::Signals, Self::Instances, Self::Rollouts];
+
+    fn key(self) -> &'static str {
+        match self {
+            Self::Slots => "slots",
+            Self::Signals => "signals",
+            Self::Instances => "instances",
+            Self::Rollouts => "rollouts",
+        }
+    }
+}
+
 impl Panel {
     /// In the order of the overview.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const OVERVIEW: [Self; 7] = [
         Self::Health,
         Self::Services,
         Self::Latency,
@@ -50,25 +84,39 @@ impl Panel {
         Self::Dependencies,
     ];
 
-    /// In addresses.
-    pub(crate) fn name(self) -> &'static str {
+    /// In addresses: `health`, `service/NAME/signals`, `rollout/7`.
+    pub(crate) fn key(&self) -> String {
         match self {
-            Self::Health => "health",
-            Self::Services => "services",
-            Self::Latency => "latency",
-            Self::Resources => "resources",
-            Self::Alerts => "alerts",
-            Self::Databases => "databases",
-            Self::Dependencies => "dependencies",
+            Self::Health => "health".to_owned(),
+            Self::Services => "services".to_owned(),
+            Self::Latency => "latency".to_owned(),
+            Self::Resources => "resources".to_owned(),
+            Self::Alerts => "alerts".to_owned(),
+            Self::Databases => "databases".to_owned(),
+            Self::Dependencies => "dependencies".to_owned(),
+            Self::Service(name, part) => format!("service/{name}/{}", part.key()),
+            Self::Rollouts => "rollouts".to_owned(),
+            Self::Rollout(number) => format!("rollout/{number}"),
         }
     }
 
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|panel| panel.name() == name)
+    pub(crate) fn by_key(key: &str) -> Option<Self> {
+        if let Some(panel) = Self::OVERVIEW.into_iter().chain([Self::Rollouts]).find(|panel| panel.key() == key) {
+            return Some(panel);
+        }
+        let mut parts = key.split('/');
+        let panel = match (parts.next()?, parts.next()?, parts.next()) {
+            ("rollout", number, None) => Self::Rollout(number.parse().ok()?),
+            ("service", name, Some(part)) => {
+                Self::Service(name.to_owned(), Part::ALL.into_iter().find(|known| known.key() == part)?)
+            }
+            _ => return None,
+        };
+        parts.next().is_none().then_some(panel)
     }
 
     /// For people.
-    pub(crate) fn title(self) -> &'static str {
+    pub(crate) fn title(&self) -> &'static str {
         match self {
             Self::Health => "System health",
             Self::Services => "Service status",
@@ -77,15 +125,20 @@ impl Panel {
             Self::Alerts => "Active alerts",
             Self::Databases => "Database performance",
             Self::Dependencies => "External dependencies",
+            Self::Service(_, Part::Slots) => "Versions",
+            Self::Service(_, Part::Signals) => "Golden signals",
+            Self::Service(_, Part::Instances) => "Instances",
+            Self::Service(_, Part::Rollouts) | Self::Rollouts => "Rollouts",
+            Self::Rollout(_) => "Progress",
         }
     }
 
     /// As it is now, or was a moment ago.
-    pub(crate) async fn show(self, dashboard: &Dashboard) -> Shown {
-        dashboard.panels.get(self, now_ms(), self.look(dashboard)).await
+    pub(crate) async fn show(&self, dashboard: &Dashboard) -> Shown {
+        dashboard.panels.get(self.clone(), now_ms(), self.look(dashboard)).await
     }
 
-    async fn look(self, dashboard: &Dashboard) -> Shown {
+    async fn look(&self, dashboard: &Dashboard) -> Shown {
         match self {
             Self::Health => shown(&health::look(dashboard).await),
             Self::Services => shown(&services::look(dashboard).await),
@@ -94,6 +147,12 @@ impl Panel {
             Self::Alerts => shown(&alerts::look(dashboard)),
             Self::Databases => shown(&databases::look(dashboard).await),
             Self::Dependencies => shown(&dependencies::look(dashboard).await),
+            Self::Service(name, Part::Slots) => shown(&service::slots(dashboard, name).await),
+            Self::Service(name, Part::Signals) => shown(&service::signals(dashboard, name).await),
+            Self::Service(name, Part::Instances) => shown(&service::instances(dashboard, name).await),
+            Self::Service(name, Part::Rollouts) => shown(&rollouts::look(dashboard, Some(name)).await),
+            Self::Rollouts => shown(&rollouts::look(dashboard, None).await),
+            Self::Rollout(number) => shown(&rollout::look(dashboard, *number).await),
         }
     }
 }
@@ -114,4 +173,23 @@ fn shown(panel: &impl Tabular) -> Shown {
 /// Desired against actual.
 pub(super) async fn status(dashboard: &Dashboard) -> Result<Status, String> {
     ask(&dashboard.app, Call::Status).await.map_err(|Refused(problem)| format!("{}: {}", problem.title, problem.detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panel_is_found_by_what_addresses_call_it() {
+        let service = |part| Panel::Service("chat-web".to_owned(), part);
+        let own = Part::ALL.map(service).into_iter().chain([Panel::Rollouts, Panel::Rollout(7)]);
+        for panel in Panel::OVERVIEW.into_iter().chain(own) {
+            assert_eq!(Panel::by_key(&panel.key()), Some(panel.clone()), "{panel:?}");
+        }
+        for key in
+            ["", "nothing", "rollout/", "rollout/x", "rollout/7/8", "service/a", "service/a/b", "service/a/slots/c"]
+        {
+            assert_eq!(Panel::by_key(key), None, "{key}");
+        }
+    }
 }

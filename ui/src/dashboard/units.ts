@@ -1,0 +1,36 @@
+// Numbers as people read them, as short as an axis needs them.
+
+export type Unit = "seconds" | "requests" | "share" | "cores" | "bytes";
+
+export function form(value: number, unit: Unit): string {
+  switch (unit) {
+    case "seconds":
+      if (value >= 1) return `${short(value)} s`;
+      return `${short(value * 1000)} ms`;
+    case "requests":
+      return `${short(value)}/s`;
+    case "share":
+      return `${short(value * 100)} %`;
+    case "cores":
+      return short(value);
+    case "bytes":
+      return bytes(value);
+  }
+}
+
+function short(value: number): string {
+  const size = Math.abs(value);
+  const digits = size >= 100 ? 0 : size >= 10 ? 1 : size >= 0.1 ? 2 : 3;
+  return String(Number(value.toFixed(digits)));
+}
+
+function bytes(value: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let at = 0;
+  let left = value;
+  while (left >= 1024 && at + 1 < units.length) {
+    left /= 1024;
+    at += 1;
+  }
+  return `${short(left)} ${units[at] ?? ""}`;
+}
