@@ -1,5 +1,6 @@
 // One chart: uPlot draws it, a table says the same in words.
 import uPlot from "uplot";
+import { localize } from "./times";
 import { form } from "./units";
 import type { Unit } from "./units";
 
@@ -26,10 +27,17 @@ interface Data {
 const HEIGHT_PX = 240;
 /** How many colours the style has. */
 const COLOURS = 12;
+/** Steps between sizes, so that axes have round ones. */
+const BINARY = Array.from({ length: 44 }, (_, at) => 2 ** at);
+/** Up to what an axis goes at least: a line of noughts is at the bottom, and not in the middle of nothing. */
+const LEAST: Record<Unit, number> = { seconds: 0.001, requests: 1, share: 0.01, cores: 0.01, bytes: 1024 };
 const TOGETHER = uPlot.sync("mana");
 
 export class Chart {
+  /** Whether somebody points at it. */
   busy = false;
+  /** Whether an answer is being waited for. */
+  loading = false;
   private plot: uPlot | null = null;
   private data: Data | null = null;
   private waiting: AbortController | null = null;
@@ -81,6 +89,7 @@ export class Chart {
     if (service !== undefined) asked.set("service", service);
     if (!asked.has("last") && !asked.has("from") && range !== undefined) asked.set("last", range);
     this.csv.href = `/data/${chart}?${asked.toString()}&format=csv`;
+    this.loading = true;
     try {
       const answer = await fetch(`/data/${chart}?${asked.toString()}`, { signal: waiting.signal });
       const body: unknown = await answer.json();
@@ -90,6 +99,8 @@ export class Chart {
     } catch (error) {
       if (waiting.signal.aborted) return;
       this.say(`This chart's data is not there: ${error instanceof Error ? error.message : String(error)}`);
+    } finally {
+      if (this.waiting === waiting) this.loading = false;
     }
   }
 
@@ -143,8 +154,11 @@ export class Chart {
         focus: { prox: 24 },
         points: { size: 6 },
       },
-      scales: { x: { time: true, range: () => [this.data?.from ?? 0, this.data?.to ?? 1] }, y: { range: (_, __, most) => [0, Math.max(most ?? 0, (data.target ?? 0) * 1.15, 1e-9) * 1.06] } },
-      axes: [axis, { ...axis, size: 68, values: (_, ticks) => ticks.map((tick) => form(tick, unit)) }],
+      scales: { x: { time: true, range: () => [this.data?.from ?? 0, this.data?.to ?? 1] }, y: { range: (_, __, most) => [0, Math.max(most ?? 0, (data.target ?? 0) * 1.15, LEAST[unit]) * 1.06] } },
+      axes: [
+        { ...axis, values: (_, ticks) => ticks.map((tick, at) => hour(tick, ticks[at - 1])) },
+        { ...axis, size: 72, values: (_, ticks) => ticks.map((tick) => form(tick, unit)), ...(unit === "bytes" ? { incrs: BINARY } : {}) },
+      ],
       hooks: {
         drawAxes: [(plot) => this.drawMarks(plot)],
         setSelect: [(plot) => this.select(plot)],
@@ -168,12 +182,11 @@ export class Chart {
     const data = this.data;
     if (data === null) return;
     const { ctx, bbox } = plot;
-    const style = getComputedStyle(this.element);
     ctx.save();
     ctx.lineWidth = devicePixelRatio;
     if (data.target !== null) {
       const y = plot.valToPos(data.target, "y", true);
-      ctx.strokeStyle = style.getPropertyValue("--care");
+      ctx.strokeStyle = resolve("var(--care)");
       ctx.setLineDash([6 * devicePixelRatio, 4 * devicePixelRatio]);
       stroke(ctx, bbox.left, y, bbox.left + bbox.width, y);
       ctx.fillStyle = ctx.strokeStyle;
@@ -184,7 +197,7 @@ export class Chart {
     ctx.setLineDash([2 * devicePixelRatio, 3 * devicePixelRatio]);
     for (const mark of data.marks) {
       const x = plot.valToPos(mark.at, "x", true);
-      ctx.strokeStyle = style.getPropertyValue(mark.bad ? "--bad" : "--accent");
+      ctx.strokeStyle = resolve(mark.bad ? "var(--bad)" : "var(--accent)");
       ctx.fillStyle = ctx.strokeStyle;
       stroke(ctx, x, bbox.top, x, bbox.top + bbox.height);
       const size = 5 * devicePixelRatio;
@@ -207,12 +220,13 @@ export class Chart {
         link.textContent = `${mark.bad ? "✗" : "▾"} ${mark.text}`;
         const time = document.createElement("time");
         time.dateTime = new Date(mark.at * 1000).toISOString();
-        time.textContent = new Date(mark.at * 1000).toLocaleString();
         item.append(link, " ", time);
         return item;
       }),
     );
-    this.marks.hidden = data.marks.length === 0;
+    localize(this.marks);
+    // Charts beside each other show the same: one of them names it.
+    this.marks.hidden = data.marks.length === 0 || this.element.dataset["marks"] === "no";
     if (this.element.dataset["table"] === "no" || data.names.length === 0) {
       this.table.hidden = true;
       return;
@@ -301,6 +315,20 @@ export class Chart {
       setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
     }, "image/png");
   }
+}
+
+const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const SECONDS = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+
+/** A tick of the time axis: the day where it begins, else the time of the day. */
+function hour(tick: number, before: number | undefined): string {
+  const at = new Date(tick * 1000);
+  const other = before === undefined || new Date(before * 1000).toDateString() !== at.toDateString();
+  const isMidnight = at.getHours() === 0 && at.getMinutes() === 0;
+  if (isMidnight) return DAY.format(at);
+  const clock = (at.getSeconds() === 0 ? CLOCK : SECONDS).format(at);
+  return other ? `${clock}\n${DAY.format(at)}` : clock;
 }
 
 function stroke(ctx: CanvasRenderingContext2D, x0: number, y0: number, x1: number, y1: number): void {

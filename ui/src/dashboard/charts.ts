@@ -62,7 +62,7 @@ export function startCharts(): void {
     go(query);
   });
   document.addEventListener("mana:tick", () => {
-    if (range.moves && !charts.some((chart) => chart.busy)) load();
+    if (range.moves && !charts.some((chart) => chart.busy || chart.loading)) load();
   });
   document.addEventListener("mana:theme", () => charts.forEach((chart) => chart.draw()));
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => charts.forEach((chart) => chart.draw()));

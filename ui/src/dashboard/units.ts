@@ -20,8 +20,10 @@ export function form(value: number, unit: Unit): string {
 
 function short(value: number): string {
   const size = Math.abs(value);
-  const digits = size >= 100 ? 0 : size >= 10 ? 1 : size >= 0.1 ? 2 : 3;
-  return String(Number(value.toFixed(digits)));
+  if (size >= 100) return value.toFixed(0);
+  if (size >= 10) return String(Number(value.toFixed(1)));
+  // Two digits that say something, however small: ticks of an axis must not look the same.
+  return String(Number(value.toPrecision(size >= 1 ? 3 : 2)));
 }
 
 function bytes(value: number): string {

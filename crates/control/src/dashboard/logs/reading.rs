@@ -36,8 +36,9 @@ pub(crate) fn find(data: &Path, services: &[String], search: &Search, most: usiz
     let back = if *search == Search::default() { ENOUGH.max(most) } else { MOST_SEARCHED };
     let mut found = Found::default();
     let until = Instant::now() + PATIENCE;
-    let all = services.iter().flat_map(|service| files(data, service).into_iter().map(move |file| (service, file)));
-    for (service, (instance, path)) in all {
+    let mut all = Vec::new();
+    let files = services.iter().flat_map(|service| files(data, service).into_iter().map(move |file| (service, file)));
+    for (service, (instance, path)) in files {
         if Instant::now() >= until {
             found.goes_on = true;
             break;
@@ -62,24 +63,28 @@ pub(crate) fn find(data: &Path, services: &[String], search: &Search, most: usiz
             }
         }
         fitting.reverse();
-        found.lines.extend(in_time(fitting));
+        all.extend(in_time(fitting, written(&path)));
     }
     // Stable: lines of one file stay in their order.
-    found.lines.sort_by_key(|line| line.at);
-    let before = found.lines.len().saturating_sub(most);
+    all.sort_by_key(|(at, _)| *at);
+    let before = all.len().saturating_sub(most);
     found.goes_on |= before > 0;
-    found.lines.drain(..before);
+    found.lines = all.into_iter().skip(before).map(|(_, line)| line).collect();
     found
 }
 
-/// A line that does not say when it was written was written after the one before it.
-fn in_time(mut lines: Vec<Line>) -> Vec<Line> {
-    let mut last: Option<Timestamp> = None;
-    for line in &mut lines {
+/// Lines with the times that they are sorted by. One that does not say when it was written was written after the one before
+/// it; where none says so, all were by the time that the file was written to last.
+fn in_time(lines: Vec<Line>, written: Option<Timestamp>) -> impl Iterator<Item = (Option<Timestamp>, Line)> {
+    let mut last = if lines.iter().any(|line| line.at.is_some()) { None } else { written };
+    lines.into_iter().map(move |line| {
         last = line.at.or(last);
-        line.at = last;
-    }
-    lines
+        (last, line)
+    })
+}
+
+fn written(path: &Path) -> Option<Timestamp> {
+    std::fs::metadata(path).ok()?.modified().ok()?.try_into().ok()
 }
 
 fn files(data: &Path, service: &str) -> Vec<(u16, PathBuf)> {

@@ -124,7 +124,7 @@ pub(super) async fn look(dashboard: &Dashboard) -> Resources {
             key: "disk",
             share: busy,
             text: rate.map(|rate| format!("{}/s", units::bytes(rate))),
-            about: "the bar: how much of the time the disk is busy",
+            about: "the bar: share of the time that it is busy",
             mark: fullness(busy),
             top: consumers(disk_of, |value| format!("{}/s", units::bytes(value))),
         },
@@ -137,7 +137,7 @@ fn fullness(share: Option<f64>) -> Mark {
         || State::Unknown.mark("Not measured"),
         |share| match State::at(share, FULL_WARNING, FULL_CRITICAL) {
             State::Healthy => State::Healthy.mark("Normal"),
-            State::Critical => State::Critical.mark("Full"),
+            State::Critical => State::Critical.mark("Nearly full"),
             state => state.mark("High"),
         },
     )

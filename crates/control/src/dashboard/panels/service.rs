@@ -163,8 +163,8 @@ pub(super) async fn signals(dashboard: &Dashboard, name: &str) -> Signals {
             name: "Processor",
             key: "cores",
             value: cpu,
-            text: cpu.map(|cores| format!("{} cores", units::number(cores))),
-            mark: cpu.map_or_else(|| State::Unknown.mark("Not measured"), |_| State::Healthy.mark("Measured")),
+            text: cpu.map(units::percent),
+            mark: cpu.map_or_else(|| State::Unknown.mark("Not measured"), |_| State::Healthy.mark("Of one core")),
         },
         Signal {
             name: "Memory",
