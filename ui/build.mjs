@@ -7,7 +7,7 @@ import { basename } from "node:path";
 import { brotliCompressSync, constants } from "node:zlib";
 import { build } from "esbuild";
 
-const entries = ["src/chat.ts", "src/chat.css"];
+const entries = ["src/chat.ts", "src/chat.css", "src/dashboard.ts", "src/dashboard.css"];
 
 await rm("dist", { recursive: true, force: true });
 const { metafile } = await build({

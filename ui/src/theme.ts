@@ -12,6 +12,7 @@ export function startThemeSwitch(): void {
       const secure = location.protocol === "https:" ? "; Secure" : "";
       document.cookie = `theme=${button.value}; Path=/; Max-Age=${YEAR_SECONDS}; SameSite=Lax${secure}`;
       document.documentElement.dataset["theme"] = button.value;
+      document.dispatchEvent(new CustomEvent("mana:theme"));
       for (const other of document.querySelectorAll<HTMLButtonElement>("form.theme button")) {
         other.setAttribute("aria-pressed", String(other.value === button.value));
       }

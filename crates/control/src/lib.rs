@@ -14,6 +14,7 @@
 //! | [`paths`] | where things lie in a data folder |
 //! | [`releases`] | from a manifest to what `mana-release` builds, keeps and scans |
 //! | [`secrets`] | `secrets.json`: generated once, provided by people, never printed |
+//! | `dashboard` | the pages that operators look at |
 //! | `server` | the socket's other end: HTTP to messages |
 //! | `people` | operators' accounts: passwords, second factors, limits on tries |
 //! | `audit` | every change, written down at the one place where calls come in |
@@ -36,6 +37,7 @@ mod audit;
 pub mod client;
 mod clock;
 pub mod daemon;
+mod dashboard;
 mod desired;
 mod door;
 mod dump;

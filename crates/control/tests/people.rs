@@ -159,7 +159,7 @@ async fn an_invitation_sets_a_password_once_and_stands_in_no_log() {
     assert_eq!(accept(&mut browser, &code, "short").status, 422);
     assert_eq!(accept(&mut browser, "wrong", PASSWORD).status, 410);
     let answer = accept(&mut browser, &code, PASSWORD);
-    assert_eq!((answer.status, answer.header("location")), (303, Some("/account")));
+    assert_eq!((answer.status, answer.header("location")), (303, Some("/")));
     let cookie = answer.header("set-cookie").expect("a session");
     assert!(
         cookie.starts_with("mana=") && cookie.ends_with("; Path=/; HttpOnly; SameSite=Strict; Max-Age=604800"),
@@ -443,7 +443,7 @@ async fn who_sees_a_page_logged_out_comes_back_to_it_after_logging_in() {
     assert_eq!(browser.send("/login", "/login", &fields).header("location"), Some("/account?done=password"));
     let mut other = Browser::new(&ecosystem);
     let fields = [("name", "ada"), ("password", PASSWORD), ("next", "//evil.example/")];
-    assert_eq!(other.send("/login", "/login", &fields).header("location"), Some("/account"));
+    assert_eq!(other.send("/login", "/login", &fields).header("location"), Some("/"));
     let style = page.body.split('"').find(|part| part.starts_with("/people/") && part.contains(".css"));
     let style = browser.get(style.expect("a style"));
     assert_eq!((style.status, style.header("content-type")), (200, Some("text/css; charset=utf-8")));

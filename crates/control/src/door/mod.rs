@@ -5,6 +5,7 @@
 //! | `/api/v1/…` | a token, as `Authorization: Bearer` or as a signature ([`access`]); somebody logged in, by a cookie and a form's token ([`guard`]) | the calls of `control.sock` that are not for its owner alone |
 //! | `/api/v1/{operators,tokens,audit}…` | an admin who is logged in | who comes in, and who did what |
 //! | `PUT /api/v1/releases/SERVICE` | likewise | a release from another machine |
+//! | `/`, … | somebody logged in, or a token | the pages of the [dashboard](crate::dashboard) |
 //! | `POST /hooks/push` | the repository's host, by its signature ([`push`]) | deploys what was pushed |
 //! | `/login`, `/invite`, `/logout`, `/account` | anybody; what changes something, by a form's token | logging in, and one's own account ([`pages`]) |
 //!
@@ -32,6 +33,7 @@ use tower::limit::ConcurrencyLimitLayer;
 
 use crate::audit::{self, Source};
 use crate::clock::{self, Clock};
+use crate::dashboard;
 use crate::people::{Limits, Passwords, Tries};
 use crate::server::{App, MAX_REQUEST_BYTES, Refused, ask, managing, problem, remember, shared};
 use crate::store::TokenRow;
@@ -99,6 +101,7 @@ fn router(app: App) -> Router {
         .route("/hooks/push", post(push::pushed).layer(ConcurrencyLimitLayer::new(PUSHES_AT_ONCE)))
         .layer(DefaultBodyLimit::max(push::MAX_BYTES))
         .merge(pages::router(&app))
+        .merge(dashboard::router(&app).layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES)))
         .fallback(async || Refused(problem(404, "there is nothing here", String::new())))
         .layer(middleware::from_fn_with_state((app.clone(), Source::Door), audit::record))
         .with_state(app)

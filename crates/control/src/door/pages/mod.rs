@@ -28,7 +28,7 @@ use crate::supervisor::Call;
 use crate::{audit, clock};
 
 /// Where somebody goes who has logged in and said nothing else.
-const HOME: &str = "/account";
+const HOME: &str = "/";
 /// Longest path that is gone to after logging in.
 const LONGEST_PATH: usize = 512;
 
@@ -97,7 +97,7 @@ pub(crate) async fn visit(State(app): State<App>, request: Request, next: Next) 
     };
     // Somebody who wants to see a page is shown where to log in.
     if response.status() == StatusCode::UNAUTHORIZED && is_get {
-        response = Redirect::to(&format!("/login?next={}", encoded(&path))).into_response();
+        response = to_login(&path);
     }
     let headers = response.headers_mut();
     for (name, value) in FIXED {
@@ -108,6 +108,11 @@ pub(crate) async fn visit(State(app): State<App>, request: Request, next: Next) 
         headers.append(header::SET_COOKIE, cookie);
     }
     response
+}
+
+/// Whoever is not known and wants to see this is shown where to log in.
+pub(crate) fn to_login(path: &str) -> Response {
+    Redirect::to(&format!("/login?next={}", encoded(path))).into_response()
 }
 
 /// The answer, and where the browser's forms were not marked yet, what they are marked by from now on.

@@ -1,0 +1,180 @@
+//! A line of a log as pages show it: parsed where it is JSON, as it is where not. Pure.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+/// Names under which loggers write things, in the order they are looked for.
+const TIME_KEYS: [&str; 4] = ["timestamp", "time", "ts", "@timestamp"];
+const LEVEL_KEYS: [&str; 3] = ["level", "severity", "lvl"];
+const MESSAGE_KEYS: [&str; 3] = ["message", "msg", "event"];
+const REQUEST_KEYS: [&str; 5] = ["request_id", "requestId", "req_id", "x_request_id", "request-id"];
+/// Characters of a line that are shown; all of it is in the file.
+const MOST_CHARACTERS: usize = 4_000;
+
+/// How much a line matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+impl Level {
+    pub(crate) const ALL: [Self; 5] = [Self::Trace, Self::Debug, Self::Info, Self::Warn, Self::Error];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Trace => "trace",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        match name.to_ascii_lowercase().as_str() {
+            "trace" => Some(Self::Trace),
+            "debug" => Some(Self::Debug),
+            "info" | "notice" => Some(Self::Info),
+            "warn" | "warning" => Some(Self::Warn),
+            "error" | "err" | "fatal" | "critical" | "panic" => Some(Self::Error),
+            _ => None,
+        }
+    }
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub(crate) service: String,
+    /// Which of its instances, from 1.
+    pub(crate) instance: u16,
+    pub(crate) at: Option<Timestamp>,
+    pub(crate) level: Option<Level>,
+    pub(crate) message: String,
+    pub(crate) fields: Vec<(String, String)>,
+    pub(crate) request: Option<String>,
+}
+
+impl Line {
+    pub(crate) fn read(service: &str, instance: u16, text: &str) -> Self {
+        let (service, text) = (service.to_owned(), bounded(text));
+        let Ok(mut record) = serde_json::from_str::<Map<String, Value>>(&text) else {
+            let at = text.split_ascii_whitespace().next().and_then(|word| word.parse().ok());
+            let (level, fields, request) = (plain_level(&text), Vec::new(), None);
+            return Self { service, instance, at, level, message: harmless(&text), fields, request };
+        };
+        // `tracing` puts what an event says below `fields`; what stands beside it says where it came from.
+        if let Some(Value::Object(fields)) = record.remove("fields") {
+            record.extend(fields);
+        }
+        let at = take(&mut record, &TIME_KEYS).and_then(|value| value.as_str()?.parse().ok());
+        let level = take(&mut record, &LEVEL_KEYS).and_then(|value| Level::named(value.as_str()?));
+        let message = take(&mut record, &MESSAGE_KEYS).map(|value| said(&value)).unwrap_or_default();
+        let request = REQUEST_KEYS.iter().find_map(|key| record.get(*key)).map(said);
+        let fields = record.iter().map(|(key, value)| (harmless(key), said(value))).collect();
+        Self { service, instance, at, level, message, fields, request }
+    }
+
+    /// RFC 3339, to the millisecond.
+    pub(crate) fn time(&self) -> Option<String> {
+        self.at.map(|at| at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
+    }
+
+    /// Of the day, in UTC.
+    pub(crate) fn clock(&self) -> Option<String> {
+        self.at.map(|at| at.strftime("%H:%M:%S%.3f").to_string())
+    }
+}
+
+fn bounded(text: &str) -> String {
+    match text.char_indices().nth(MOST_CHARACTERS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+fn take(record: &mut Map<String, Value>, keys: &[&str]) -> Option<Value> {
+    let key = keys.iter().find(|key| record.contains_key(**key))?;
+    record.remove(*key)
+}
+
+/// Logs written for people have their level among the first words.
+fn plain_level(text: &str) -> Option<Level> {
+    let words = text.split_ascii_whitespace().take(3);
+    words.map(|word| word.trim_matches(|c: char| !c.is_ascii_alphabetic())).find_map(Level::named)
+}
+
+fn said(value: &Value) -> String {
+    match value {
+        Value::String(text) => harmless(text),
+        other => harmless(&other.to_string()),
+    }
+}
+
+/// The text with every control character but the tab made visible: logs carry what strangers sent.
+fn harmless(text: &str) -> String {
+    let mut harmless = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() && character != '\t' {
+            harmless.extend(character.escape_default());
+        } else {
+            harmless.push(character);
+        }
+    }
+    harmless
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn structured_lines_are_taken_apart() {
+        let line = Line::read(
+            "a",
+            1,
+            r#"{"timestamp":"2026-01-02T03:04:05.678901Z","level":"WARN","fields":{"message":"slow","request_id":"7f","took_ms":812},"target":"kit"}"#,
+        );
+        assert_eq!(
+            (line.level, line.message.as_str(), line.request.as_deref()),
+            (Some(Level::Warn), "slow", Some("7f"))
+        );
+        assert_eq!(line.clock().as_deref(), Some("03:04:05.678"));
+        let fields: Vec<String> = line.fields.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        assert_eq!(
+            fields,
+            ["request_id=7f", "took_ms=812", "target=kit"]
+                .map(str::to_owned)
+                .iter()
+                .cloned()
+                .collect::<std::collections::BTreeSet<_>>()
+                .into_iter()
+                .collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
+    fn other_lines_stay_as_they_are() {
+        for (text, level) in [
+            ("plain words", None),
+            ("[1, 2]", None),
+            ("{broken", None),
+            ("2026-01-02T03:04:05Z ERROR no", Some(Level::Error)),
+            ("[warn] careful", Some(Level::Warn)),
+            ("this has an error in the fifth place", None),
+        ] {
+            let line = Line::read("a", 1, text);
+            assert_eq!((line.message.as_str(), line.level, line.fields.len()), (text, level, 0), "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_in_a_line_is_a_control_sequence_or_endless() {
+        assert_eq!(Line::read("a", 1, "a\u{1b}[2Jb").message, r"a\u{1b}[2Jb");
+        assert_eq!(Line::read("a", 1, &"x".repeat(100_000)).message.chars().count(), MOST_CHARACTERS + 1);
+    }
+}

@@ -1,0 +1,162 @@
+//! Lines of the instances' logs: the last ones, searched, and followed live.
+
+mod line;
+mod reading;
+mod search;
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use askama::Template;
+use axum::extract::{Query, State};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::Dashboard;
+use super::pages::{Frame, NoPage, page};
+use super::panels::status;
+use crate::server::{Refused, problem};
+pub(crate) use line::{Level, Line};
+use reading::{Following, Found};
+pub(crate) use search::Asked;
+use search::Search;
+
+/// Lines on a page.
+const MOST_LINES: usize = 300;
+/// How often files are looked at for what is new.
+const POLL_EVERY: Duration = Duration::from_millis(500);
+/// A stream ends after so many looks (an hour), and the page begins another.
+const MOST_LOOKS: u32 = 7_200;
+/// The control plane's own log, beside those of the services.
+const CONTROL: &str = "control";
+
+#[derive(Template)]
+#[template(path = "dashboard/logs.html")]
+struct Page {
+    frame: Frame,
+    asked: Asked,
+    services: Vec<String>,
+    found: Found,
+    trouble: Option<String>,
+}
+
+impl Page {
+    fn levels(&self) -> [Level; 5] {
+        Level::ALL
+    }
+
+    /// Those that lead to what comes from now on.
+    fn live(&self) -> String {
+        format!("/logs/live?{}", self.asked.query())
+    }
+}
+
+#[derive(Template)]
+#[template(path = "dashboard/lines.html")]
+struct Lines<'a> {
+    lines: &'a [Line],
+    of_one: bool,
+}
+
+/// `GET /logs`
+pub(crate) async fn show(
+    State(dashboard): State<Dashboard>,
+    Query(asked): Query<Asked>,
+    frame: Frame,
+) -> Result<Response, NoPage> {
+    let services = services(&dashboard).await;
+    let (found, trouble) = match asked.search() {
+        Ok(search) => (find(&dashboard, chosen(&asked, &services)?, search, MOST_LINES).await?, None),
+        Err(why) => (Found::default(), Some(why)),
+    };
+    Ok(page(&Page { frame, asked, services, found, trouble }))
+}
+
+async fn services(dashboard: &Dashboard) -> Vec<String> {
+    let status = status(dashboard).await;
+    let mut names: Vec<String> = status
+        .map(|status| status.services)
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|service| !service.instances.is_empty())
+        .map(|service| service.name)
+        .collect();
+    names.push(CONTROL.to_owned());
+    names
+}
+
+/// Whose lines: one's, or all but the control plane's own.
+fn chosen(asked: &Asked, services: &[String]) -> Result<Vec<String>, Refused> {
+    if asked.service.is_empty() {
+        return Ok(services.iter().filter(|name| *name != CONTROL).cloned().collect());
+    }
+    let known = services.iter().find(|name| **name == asked.service).cloned();
+    let unknown = || {
+        let detail = format!("`{}` has no instances whose lines could be shown", asked.service);
+        Refused(problem(404, "there are no such logs", detail))
+    };
+    Ok(vec![known.ok_or_else(unknown)?])
+}
+
+async fn find(dashboard: &Dashboard, services: Vec<String>, search: Search, most: usize) -> Result<Found, Refused> {
+    let data = dashboard.app.data.clone();
+    let found = tokio::task::spawn_blocking(move || reading::find(&data, &services, &search, most)).await;
+    found.map_err(|error| Refused(problem(500, "the logs cannot be read", error.to_string())))
+}
+
+/// The last lines of a service.
+pub(super) async fn last(dashboard: &Dashboard, service: &str, most: usize) -> Vec<Line> {
+    let found = find(dashboard, vec![service.to_owned()], Search::default(), most).await;
+    found.map(|found| found.lines).unwrap_or_default()
+}
+
+struct Live {
+    following: Following,
+    search: Search,
+    of_one: bool,
+    looks: u32,
+    _turn: OwnedSemaphorePermit,
+}
+
+/// `GET /logs/live`: what comes from now on, as the rows of the page.
+pub(crate) async fn follow(
+    State(dashboard): State<Dashboard>,
+    Query(asked): Query<Asked>,
+) -> Result<Response, Refused> {
+    let too_many =
+        |_| Refused(problem(503, "too many pages are open", "this one stands still; load it again".to_owned()));
+    let turn = dashboard.streams.clone().try_acquire_owned().map_err(too_many)?;
+    let search = asked.search().map_err(|why| Refused(problem(422, "this is not looked for", why)))?;
+    let services = chosen(&asked, &services(&dashboard).await)?;
+    let data = dashboard.app.data.clone();
+    let following = Following::new(data, services);
+    let live = Live { following, search, of_one: !asked.service.is_empty(), looks: 0, _turn: turn };
+    let stream = stream::unfold(live, next);
+    Ok(Sse::new(stream).keep_alive(KeepAlive::default()).into_response())
+}
+
+async fn next(mut live: Live) -> Option<(Result<Event, Infallible>, Live)> {
+    loop {
+        live.looks += 1;
+        if live.looks > MOST_LOOKS {
+            return None;
+        }
+        let Live { following, search, .. } = live;
+        let looked = tokio::task::spawn_blocking(move || {
+            let mut following = following;
+            let lines = following.look(&search);
+            (following, search, lines)
+        });
+        let (following, search, lines) = looked.await.ok()?;
+        live = Live { following, search, ..live };
+        if !lines.is_empty() {
+            let html = Lines { lines: &lines, of_one: live.of_one }.render().ok()?;
+            // A line of an event ends where one of its data does.
+            let html = html.replace(['\n', '\r'], " ");
+            return Some((Ok(Event::default().event("lines").data(html)), live));
+        }
+        tokio::time::sleep(POLL_EVERY).await;
+    }
+}

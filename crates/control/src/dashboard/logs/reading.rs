@@ -1,0 +1,194 @@
+//! Lines out of files: newest last, of several services in the order of their times.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use mana_runtime::logs::{Follow, tail};
+
+use super::line::Line;
+use super::search::Search;
+use crate::logs;
+
+/// Lines of one file that are looked at, from its end: what is older is `mana logs`' to find.
+const MOST_SEARCHED: usize = 20_000;
+/// Without anything to look for, the end of each file is enough.
+const ENOUGH: usize = 400;
+/// A search that takes longer gives what it has found until then.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// New lines that one look gives at most: a flood is shown by its beginning, and counted.
+const MOST_NEW: usize = 200;
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// Oldest first.
+    pub(crate) lines: Vec<Line>,
+    /// Lines that were looked at.
+    pub(crate) searched: usize,
+    /// Older ones were not looked at.
+    pub(crate) goes_on: bool,
+}
+
+/// The last `most` lines that fit.
+pub(crate) fn find(data: &Path, services: &[String], search: &Search, most: usize) -> Found {
+    let back = if *search == Search::default() { ENOUGH.max(most) } else { MOST_SEARCHED };
+    let mut found = Found::default();
+    let until = Instant::now() + PATIENCE;
+    let mut all = Vec::new();
+    let files = services.iter().flat_map(|service| files(data, service).into_iter().map(move |file| (service, file)));
+    for (service, (instance, path)) in files {
+        if Instant::now() >= until {
+            found.goes_on = true;
+            break;
+        }
+        let read = tail(&path, back).unwrap_or_else(|error| {
+            tracing::warn!(%error, path = %path.display(), "a log cannot be read");
+            Vec::new()
+        });
+        found.goes_on |= read.len() == back;
+        found.searched += read.len();
+        let mut fitting = Vec::new();
+        for text in read.iter().rev() {
+            let line = Line::read(service, instance, text);
+            if search.is_before(&line) {
+                break;
+            }
+            if search.fits(&line) {
+                fitting.push(line);
+                if fitting.len() == most {
+                    break;
+                }
+            }
+        }
+        fitting.reverse();
+        all.extend(in_time(fitting, written(&path)));
+    }
+    // Stable: lines of one file stay in their order.
+    all.sort_by_key(|(at, _)| *at);
+    let before = all.len().saturating_sub(most);
+    found.goes_on |= before > 0;
+    found.lines = all.into_iter().skip(before).map(|(_, line)| line).collect();
+    found
+}
+
+/// Lines with the times that they are sorted by. One that does not say when it was written was written after the one before
+/// it; where none says so, all were by the time that the file was written to last.
+fn in_time(lines: Vec<Line>, written: Option<Timestamp>) -> impl Iterator<Item = (Option<Timestamp>, Line)> {
+    let mut last = if lines.iter().any(|line| line.at.is_some()) { None } else { written };
+    lines.into_iter().map(move |line| {
+        last = line.at.or(last);
+        (last, line)
+    })
+}
+
+fn written(path: &Path) -> Option<Timestamp> {
+    std::fs::metadata(path).ok()?.modified().ok()?.try_into().ok()
+}
+
+fn files(data: &Path, service: &str) -> Vec<(u16, PathBuf)> {
+    let found = logs::files(data, service).unwrap_or_else(|error| {
+        tracing::warn!(%error, service, "the folder of logs cannot be read");
+        Vec::new()
+    });
+    let ordinal = |path: &Path| path.file_name()?.to_str()?.split('-').next()?.parse().ok();
+    found.into_iter().map(|path| (ordinal(&path).unwrap_or(1), path)).collect()
+}
+
+/// What is appended to some services' logs.
+pub(crate) struct Following {
+    data: PathBuf,
+    services: Vec<String>,
+    followed: BTreeMap<PathBuf, (String, u16, Follow)>,
+    first: bool,
+}
+
+impl Following {
+    pub(crate) fn new(data: PathBuf, services: Vec<String>) -> Self {
+        Self { data, services, followed: BTreeMap::new(), first: true }
+    }
+
+    /// What came since the last look. Files that are new since are read from their beginning.
+    pub(crate) fn look(&mut self, search: &Search) -> Vec<Line> {
+        let mut lines = Vec::new();
+        let fit = |service: &str, instance: u16, new: &[String]| -> Vec<Line> {
+            let read = new.iter().map(|text| Line::read(service, instance, text));
+            read.filter(|line| search.fits(line)).take(MOST_NEW).collect()
+        };
+        for service in &self.services {
+            for (instance, path) in files(&self.data, service) {
+                if self.followed.contains_key(&path) {
+                    continue;
+                }
+                // One that cannot be read now is tried again at the next look.
+                let Ok((new, follow)) = Follow::open(&path, if self.first { 0 } else { MOST_NEW }) else { continue };
+                lines.extend(fit(service, instance, &new));
+                self.followed.insert(path, (service.clone(), instance, follow));
+            }
+        }
+        self.first = false;
+        for (service, instance, follow) in self.followed.values_mut() {
+            lines.extend(fit(service, *instance, &follow.poll().unwrap_or_default()));
+        }
+        lines.sort_by_key(|line| line.at);
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::super::search::Asked;
+    use super::*;
+
+    fn append(path: &Path, text: &str) {
+        let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
+        file.and_then(|mut file| writeln!(file, "{text}")).expect("written");
+    }
+
+    fn record(second: u32, level: &str, message: &str) -> String {
+        format!(r#"{{"timestamp":"2026-01-02T03:04:{second:02}Z","level":"{level}","message":"{message}"}}"#)
+    }
+
+    fn messages(found: &[Line]) -> Vec<&str> {
+        found.iter().map(|line| line.message.as_str()).collect()
+    }
+
+    #[test]
+    fn lines_of_several_services_come_in_the_order_of_their_times() {
+        let data = tempfile::tempdir().expect("a folder");
+        let folder = crate::paths::logs(data.path());
+        std::fs::create_dir_all(&folder).expect("made");
+        append(&folder.join("1-a.log"), &record(1, "INFO", "first"));
+        append(&folder.join("1-a.log"), "a word about the first");
+        append(&folder.join("1-a.log"), &record(3, "ERROR", "third"));
+        append(&folder.join("2-b.log"), &record(2, "INFO", "second"));
+        let services = ["a".to_owned(), "b".to_owned()];
+        let all = find(data.path(), &services, &Search::default(), 10);
+        assert_eq!(messages(&all.lines), ["first", "a word about the first", "second", "third"]);
+        assert_eq!((all.searched, all.goes_on, all.lines[2].instance), (4, false, 2));
+        let last = find(data.path(), &services, &Search::default(), 2);
+        assert_eq!((messages(&last.lines), last.goes_on), (vec!["second", "third"], true));
+        let errors = Asked { level: "error".into(), ..Asked::default() }.search().expect("understood");
+        assert_eq!(messages(&find(data.path(), &services, &errors, 10).lines), ["third"]);
+    }
+
+    #[test]
+    fn only_what_is_appended_and_fits_is_followed() {
+        let data = tempfile::tempdir().expect("a folder");
+        let folder = crate::paths::logs(data.path());
+        std::fs::create_dir_all(&folder).expect("made");
+        append(&folder.join("1-a.log"), &record(1, "INFO", "before"));
+        let mut following = Following::new(data.path().to_owned(), vec!["a".to_owned()]);
+        let warnings = Asked { level: "warn".into(), ..Asked::default() }.search().expect("understood");
+        assert!(following.look(&warnings).is_empty());
+        append(&folder.join("1-a.log"), &record(2, "INFO", "fine"));
+        append(&folder.join("1-a.log"), &record(3, "WARN", "careful"));
+        assert_eq!(messages(&following.look(&warnings)), ["careful"]);
+        append(&folder.join("2-a.log"), &record(4, "WARN", "of a new instance"));
+        assert_eq!(messages(&following.look(&warnings)), ["of a new instance"]);
+        assert!(following.look(&warnings).is_empty());
+    }
+}

@@ -1,0 +1,158 @@
+//! Which lines are looked for. Pure.
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::line::{Level, Line};
+
+/// As it stands in an address.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct Asked {
+    /// Empty: of all.
+    #[serde(default)]
+    pub(crate) service: String,
+    /// This and worse.
+    #[serde(default)]
+    pub(crate) level: String,
+    #[serde(default)]
+    pub(crate) q: String,
+    #[serde(default)]
+    pub(crate) request_id: String,
+    #[serde(default)]
+    pub(crate) from: String,
+    #[serde(default)]
+    pub(crate) to: String,
+}
+
+/// What a line has to be like.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Search {
+    level: Option<Level>,
+    /// In lower case; each of them somewhere.
+    words: Vec<String>,
+    request: Option<String>,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+}
+
+impl Asked {
+    pub(crate) fn search(&self) -> Result<Search, String> {
+        let instant = |text: &str| match text.trim() {
+            "" => Ok(None),
+            text => time(text).map(Some),
+        };
+        let level = match self.level.as_str() {
+            "" => None,
+            name => Some(Level::named(name).ok_or_else(|| format!("`{name}` is no level"))?),
+        };
+        Ok(Search {
+            level,
+            words: self.q.split_whitespace().map(str::to_lowercase).collect(),
+            request: Some(self.request_id.trim().to_owned()).filter(|id| !id.is_empty()),
+            from: instant(&self.from)?,
+            to: instant(&self.to)?,
+        })
+    }
+
+    /// In an address.
+    pub(crate) fn query(&self) -> String {
+        let mut text = form_urlencoded::Serializer::new(String::new());
+        let pairs = [
+            ("service", &self.service),
+            ("level", &self.level),
+            ("q", &self.q),
+            ("request_id", &self.request_id),
+            ("from", &self.from),
+            ("to", &self.to),
+        ];
+        for (name, value) in pairs {
+            if !value.is_empty() {
+                text.append_pair(name, value);
+            }
+        }
+        text.finish()
+    }
+}
+
+/// RFC 3339, or what a field for date and time gives: `2026-01-02T03:04`, in UTC.
+fn time(text: &str) -> Result<Timestamp, String> {
+    let whole = match text.len() {
+        16 => format!("{text}:00Z"),
+        19 => format!("{text}Z"),
+        _ => text.to_owned(),
+    };
+    whole.parse().map_err(|_| format!("`{text}` is no time such as 2026-01-02T03:04, in UTC"))
+}
+
+impl Search {
+    pub(crate) fn fits(&self, line: &Line) -> bool {
+        // A line that does not say when or how bad is found only where nobody asks for that.
+        self.level.is_none_or(|least| line.level.is_some_and(|level| level >= least))
+            && self.request.as_ref().is_none_or(|id| line.request.as_ref() == Some(id) || line.message.contains(id))
+            && self.from.is_none_or(|from| line.at.is_some_and(|at| at >= from))
+            && self.to.is_none_or(|to| line.at.is_some_and(|at| at <= to))
+            && self.words.iter().all(|word| holds(line, word))
+    }
+
+    /// Whether older lines than this one cannot fit.
+    pub(crate) fn is_before(&self, line: &Line) -> bool {
+        self.from.zip(line.at).is_some_and(|(from, at)| at < from)
+    }
+}
+
+fn holds(line: &Line, word: &str) -> bool {
+    line.message.to_lowercase().contains(word)
+        || line.fields.iter().any(|(key, value)| {
+            value.to_lowercase().contains(word) || format!("{key}={value}").to_lowercase().contains(word)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"{"timestamp":"2026-01-02T03:04:05Z","level":"WARN","message":"Slow answer","request_id":"7f","took_ms":812}"#;
+
+    fn asked(name: &str, value: &str) -> Asked {
+        let of = |field: &str| if field == name { value.to_owned() } else { String::new() };
+        Asked {
+            service: of("service"),
+            level: of("level"),
+            q: of("q"),
+            request_id: of("request_id"),
+            from: of("from"),
+            to: of("to"),
+        }
+    }
+
+    #[test]
+    fn a_line_is_found_by_each_thing_that_it_says() {
+        let line = Line::read("a", 1, TEXT);
+        for (name, value, fits) in [
+            ("q", "", true),
+            ("q", "slow ANSWER", true),
+            ("q", "took_ms=812", true),
+            ("q", "slow fast", false),
+            ("level", "info", true),
+            ("level", "warn", true),
+            ("level", "error", false),
+            ("request_id", "7f", true),
+            ("request_id", "7", false),
+            ("from", "2026-01-02T03:04", true),
+            ("from", "2026-01-02T03:05", false),
+            ("to", "2026-01-02T03:04:05Z", true),
+            ("to", "2026-01-02T03:04", false),
+        ] {
+            assert_eq!(asked(name, value).search().expect("understood").fits(&line), fits, "{name}={value}");
+        }
+        assert!(!asked("level", "info").search().expect("understood").fits(&Line::read("a", 1, "plain")));
+    }
+
+    #[test]
+    fn what_is_no_time_or_level_is_said() {
+        for (name, value) in [("from", "yesterday"), ("to", "2026-13-01T00:00"), ("level", "loud")] {
+            assert!(asked(name, value).search().is_err(), "{name}={value}");
+        }
+        assert_eq!(asked("q", "a&b=c").query(), "q=a%26b%3Dc");
+    }
+}

@@ -1,0 +1,97 @@
+//! The dashboard: pages that operators look at, behind the door.
+//!
+//! | at | what |
+//! |---|---|
+//! | `/` | the overview ([`overview`]), made of panels ([`panels`]) |
+//! | `/panels/NAME` | one panel, for a page that is open: fetched when it is slow, and when [`live`] says that it is new |
+//! | `/export/NAME.csv`, `/export/NAME.json` | what a panel shows, as a table |
+//! | `/data/NAME` | what a chart is drawn from ([`charts`]) |
+//! | `/live` | server-sent events: which panels are new |
+//! | `/services/NAME` | one service ([`services`]) |
+//! | `/rollouts`, `/rollouts/N` | rollouts, with the buttons that move them ([`rollouts`], [`actions`]) |
+//! | `/logs`, `/logs/live` | lines of the instances, searched and followed ([`logs`]) |
+//! | `/assets/NAME`, `/favicon.svg` | what browsers need beside pages, for everybody |
+//!
+//! Pages are rendered here and work without scripts; scripts make them live and draw the charts. Each panel asks for what it
+//! shows by itself, side by side with the others, and says what is not measured instead of showing a zero.
+//!
+//! To add a panel: a module in [`panels`] with a template and a table, and its line in [`panels::Panel`].
+
+mod actions;
+pub(crate) mod alerts;
+mod assets;
+mod charts;
+mod export;
+mod figures;
+mod guard;
+mod keep;
+mod live;
+mod logs;
+mod measured;
+mod overview;
+mod pages;
+mod panels;
+mod rollouts;
+mod services;
+mod state;
+mod table;
+mod theme;
+mod units;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware;
+use axum::routing::{get, post};
+use tokio::sync::Semaphore;
+
+use crate::server::App;
+use keep::Keep;
+use measured::Measured;
+use panels::{Panel, Shown};
+
+/// Pages that are kept up to date at once: each asks for its panels at the interval of scraping. Others still load, and say that
+/// they stand still.
+const STREAMS: usize = 64;
+/// Panels that are kept: those of some dozens of pages.
+const MOST_PANELS: usize = 256;
+/// A panel is not rendered more often.
+const PANEL_MS: i64 = 1_000;
+
+/// What the pages are made from.
+#[derive(Clone)]
+pub(crate) struct Dashboard {
+    app: App,
+    measured: Measured,
+    panels: Arc<Keep<Panel, Shown>>,
+    streams: Arc<Semaphore>,
+}
+
+/// All of it.
+pub(crate) fn router(app: &App) -> Router<App> {
+    let dashboard = Dashboard {
+        app: app.clone(),
+        measured: Measured::new(app.watching.clone()),
+        panels: Arc::new(Keep::new(MOST_PANELS, PANEL_MS)),
+        streams: Arc::new(Semaphore::new(STREAMS)),
+    };
+    let guarded = Router::new()
+        .route("/", get(overview::show))
+        .route("/panels/{*key}", get(overview::panel))
+        .route("/export/{*file}", get(export::panel))
+        .route("/data/{chart}", get(charts::data))
+        .route("/live", get(live::stream))
+        .route("/services/{name}", get(services::show))
+        .route("/services/{name}/put-back", post(actions::put_back))
+        .route("/rollouts", get(rollouts::all))
+        .route("/rollouts/{number}", get(rollouts::one))
+        .route("/rollouts/{number}/{command}", post(actions::rollout))
+        .route("/logs", get(logs::show))
+        .route("/logs/live", get(logs::follow))
+        .layer(middleware::from_fn_with_state(app.clone(), guard::guard));
+    let open = Router::new()
+        .route("/assets/{name}", get(assets::serve))
+        .route("/favicon.svg", get(assets::icon))
+        .route("/favicon.ico", get(assets::icon));
+    guarded.merge(open).layer(middleware::from_fn(pages::headers)).with_state(dashboard)
+}

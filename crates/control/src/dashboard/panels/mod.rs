@@ -1,0 +1,195 @@
+//! The panels of pages: the parts that are kept up to date by themselves. Each asks for what it shows, renders it, and gives the
+//! same as a table.
+
+mod alerts;
+mod databases;
+mod dependencies;
+mod health;
+mod latency;
+mod resources;
+mod rollout;
+mod rollouts;
+mod service;
+mod services;
+
+use std::sync::Arc;
+
+use askama::Template;
+
+use super::Dashboard;
+use super::measured::now_ms;
+use super::table::Table;
+use crate::api::Status;
+use crate::server::{Refused, ask};
+use crate::supervisor::Call;
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Panel {
+    Health,
+    Services,
+    Latency,
+    Resources,
+    Alerts,
+    Databases,
+    Dependencies,
+    /// A part of a service's page.
+    Service(String, Part),
+    /// All rollouts, newest first.
+    Rollouts,
+    /// One of them.
+    Rollout(u64),
+}
+
+/// Part of a service's page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Part {
+    /// Versions and slots with their weights.
+    Slots,
+    /// Rate, errors, times, saturation.
+    Signals,
+    Instances,
+    Rollouts,
+}
+
+/// A panel at a moment.
+#[derive(Debug, Clone)]
+pub(crate) struct Shown {
+    pub(crate) html: Arc<str>,
+    pub(crate) table: Arc<Table>,
+}
+
+impl Part {
+    pub(crate) const ALL: [Self; 4] = [Self::Slots, Self::Signals, Self::Instances, Self::Rollouts];
+
+    fn key(self) -> &'static str {
+        match self {
+            Self::Slots => "slots",
+            Self::Signals => "signals",
+            Self::Instances => "instances",
+            Self::Rollouts => "rollouts",
+        }
+    }
+}
+
+impl Panel {
+    /// In the order of the overview.
+    pub(crate) const OVERVIEW: [Self; 7] = [
+        Self::Health,
+        Self::Services,
+        Self::Latency,
+        Self::Resources,
+        Self::Alerts,
+        Self::Databases,
+        Self::Dependencies,
+    ];
+
+    /// In addresses: `health`, `service/NAME/signals`, `rollout/7`.
+    pub(crate) fn key(&self) -> String {
+        match self {
+            Self::Health => "health".to_owned(),
+            Self::Services => "services".to_owned(),
+            Self::Latency => "latency".to_owned(),
+            Self::Resources => "resources".to_owned(),
+            Self::Alerts => "alerts".to_owned(),
+            Self::Databases => "databases".to_owned(),
+            Self::Dependencies => "dependencies".to_owned(),
+            Self::Service(name, part) => format!("service/{name}/{}", part.key()),
+            Self::Rollouts => "rollouts".to_owned(),
+            Self::Rollout(number) => format!("rollout/{number}"),
+        }
+    }
+
+    pub(crate) fn by_key(key: &str) -> Option<Self> {
+        if let Some(panel) = Self::OVERVIEW.into_iter().chain([Self::Rollouts]).find(|panel| panel.key() == key) {
+            return Some(panel);
+        }
+        let mut parts = key.split('/');
+        let panel = match (parts.next()?, parts.next()?, parts.next()) {
+            ("rollout", number, None) => Self::Rollout(number.parse().ok()?),
+            ("service", name, Some(part)) => {
+                Self::Service(name.to_owned(), Part::ALL.into_iter().find(|known| known.key() == part)?)
+            }
+            _ => return None,
+        };
+        parts.next().is_none().then_some(panel)
+    }
+
+    /// For people.
+    pub(crate) fn title(&self) -> &'static str {
+        match self {
+            Self::Health => "System health",
+            Self::Services => "Service status",
+            Self::Latency => "Response time",
+            Self::Resources => "Resource utilization",
+            Self::Alerts => "Active alerts",
+            Self::Databases => "Database performance",
+            Self::Dependencies => "External dependencies",
+            Self::Service(_, Part::Slots) => "Versions",
+            Self::Service(_, Part::Signals) => "Golden signals",
+            Self::Service(_, Part::Instances) => "Instances",
+            Self::Service(_, Part::Rollouts) | Self::Rollouts => "Rollouts",
+            Self::Rollout(_) => "Progress",
+        }
+    }
+
+    /// As it is now, or was a moment ago.
+    pub(crate) async fn show(&self, dashboard: &Dashboard) -> Shown {
+        dashboard.panels.get(self.clone(), now_ms(), self.look(dashboard)).await
+    }
+
+    async fn look(&self, dashboard: &Dashboard) -> Shown {
+        match self {
+            Self::Health => shown(&health::look(dashboard).await),
+            Self::Services => shown(&services::look(dashboard).await),
+            Self::Latency => shown(&latency::look(dashboard).await),
+            Self::Resources => shown(&resources::look(dashboard).await),
+            Self::Alerts => shown(&alerts::look(dashboard)),
+            Self::Databases => shown(&databases::look(dashboard).await),
+            Self::Dependencies => shown(&dependencies::look(dashboard).await),
+            Self::Service(name, Part::Slots) => shown(&service::slots(dashboard, name).await),
+            Self::Service(name, Part::Signals) => shown(&service::signals(dashboard, name).await),
+            Self::Service(name, Part::Instances) => shown(&service::instances(dashboard, name).await),
+            Self::Service(name, Part::Rollouts) => shown(&rollouts::look(dashboard, Some(name)).await),
+            Self::Rollouts => shown(&rollouts::look(dashboard, None).await),
+            Self::Rollout(number) => shown(&rollout::look(dashboard, *number).await),
+        }
+    }
+}
+
+/// What a panel is made of.
+trait Tabular: Template {
+    fn table(&self) -> Table;
+}
+
+fn shown(panel: &impl Tabular) -> Shown {
+    let html = panel.render().unwrap_or_else(|error| {
+        tracing::error!(%error, "a panel cannot be written");
+        "<p class=\"nothing\">This panel cannot be shown; the control plane's log says why.</p>".to_owned()
+    });
+    Shown { html: html.into(), table: Arc::new(panel.table()) }
+}
+
+/// Desired against actual.
+pub(super) async fn status(dashboard: &Dashboard) -> Result<Status, String> {
+    ask(&dashboard.app, Call::Status).await.map_err(|Refused(problem)| format!("{}: {}", problem.title, problem.detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panel_is_found_by_what_addresses_call_it() {
+        let service = |part| Panel::Service("chat-web".to_owned(), part);
+        let own = Part::ALL.map(service).into_iter().chain([Panel::Rollouts, Panel::Rollout(7)]);
+        for panel in Panel::OVERVIEW.into_iter().chain(own) {
+            assert_eq!(Panel::by_key(&panel.key()), Some(panel.clone()), "{panel:?}");
+        }
+        for key in
+            ["", "nothing", "rollout/", "rollout/x", "rollout/7/8", "service/a", "service/a/b", "service/a/slots/c"]
+        {
+            assert_eq!(Panel::by_key(key), None, "{key}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The operators' pages: who sees them, what they say, and what their buttons do, over HTTP and in a real browser.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command as Process;
+
+use mana_control::api::{NewToken, Scope};
+
+use support::repository::{Repository, SHOP, up};
+use support::{Ecosystem, Load, until};
+
+const DOOR: &str = "ops = \"127.0.0.1\"\n";
+
+async fn token(ecosystem: &Ecosystem, name: &str, scopes: &[Scope]) -> String {
+    let request =
+        NewToken { name: name.into(), scopes: scopes.iter().copied().collect::<BTreeSet<_>>(), days: Some(1) };
+    ecosystem.client().await.make_token(&request).await.expect("made").token
+}
+
+/// Headers and body of what curl is answered, with its status first.
+fn curl(url: &str, arguments: &[&str]) -> (u16, String) {
+    let mut curl = Process::new("curl");
+    curl.args(["--silent", "--include", "--max-time", "30", "--write-out", "\n%{http_code}"]).args(arguments).arg(url);
+    let output = curl.output().expect("curl runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (answer, code) = text.rsplit_once('\n').expect("a code");
+    (code.parse().expect("a number"), answer.to_owned())
+}
+
+/// A shop whose rollouts bob has to approve, with one that waits for him.
+async fn shop() -> (Repository, u64) {
+    let repository = Repository::with_environments("", "", DOOR).await;
+    let text = std::fs::read_to_string(repository.folder().join("mana.toml")).expect("read");
+    let text = text.replace(
+        "rollout = { canary = [], warm = \"1h\", requests = 1 }",
+        "env = { GREETING = \"hello\", API_TOKEN = \"written-down\" }\n\
+         rollout = { canary = [], warm = \"1h\", requests = 1, staging = false, approvers = [\"bob\"] }",
+    );
+    repository.write("mana.toml", &text);
+    repository.commit("four eyes");
+    up(&repository.production).await;
+    let begun = repository.deploy(None).await.expect("begun");
+    repository.reaches(begun.number, &["awaiting-approval"]).await;
+    (repository, begun.number)
+}
+
+#[tokio::test]
+async fn pages_are_for_those_who_may_see_them_and_say_only_what_is_known() {
+    let (repository, rollout) = shop().await;
+    let at = |path: &str| format!("http://127.0.0.1:{}{path}", repository.listen);
+    let reader = format!("authorization: Bearer {}", token(&repository.production, "eve", &[Scope::Read]).await);
+    let approver = format!("authorization: Bearer {}", token(&repository.production, "zoe", &[Scope::Approve]).await);
+    let page = "accept: text/html";
+
+    // A stranger is shown where to log in, or told so as the API says it, and gets nothing but pictures and scripts.
+    for path in
+        ["/", "/services/shop-backend", "/rollouts", "/logs", "/live?panels=health", "/data/p95", "/export/health.csv"]
+    {
+        assert_eq!(curl(&at(path), &[]).0, 401, "{path}");
+    }
+    let (code, refused) = curl(&at("/"), &["-H", page]);
+    assert!(code == 303 && refused.contains("location: /login?next=%2F") && !refused.contains(SHOP), "{refused}");
+    assert_eq!(curl(&at("/favicon.svg"), &[]).0, 200);
+    assert_eq!(curl(&at("/"), &["-H", &approver]).0, 403, "an approver without the right to look");
+
+    // What is known stands there; what is not measured is said to be that.
+    let (code, overview) = curl(&at("/"), &["-H", &reader, "-H", page]);
+    assert_eq!(code, 200);
+    let headers = overview.split_once("\r\n\r\n").expect("a head").0.to_ascii_lowercase();
+    assert!(headers.contains("content-security-policy: default-src 'self'"), "{headers}");
+    assert!(!headers.contains("unsafe"), "{headers}");
+    for absent in [" style=\"", "<style", "<script>", "onclick="] {
+        assert!(!overview.contains(absent), "nothing is inline: {absent}");
+    }
+    let (code, health) = until("the first round of scraping", async || {
+        let (code, health) = curl(&at("/export/health.json"), &["-H", &reader]);
+        health.contains("\"services_up\"").then_some((code, health))
+    })
+    .await;
+    assert_eq!(code, 200);
+    let body = health.split_once("\r\n\r\n").expect("a head").1;
+    let table: serde_json::Value = serde_json::from_str(body.trim()).expect("JSON");
+    let errors = table.as_array().expect("rows").iter().find(|row| row["figure"] == "error_share").expect("a row");
+    assert_eq!((&errors["value"], &errors["state"]), (&serde_json::Value::Null, &serde_json::json!("unknown")));
+
+    let (code, service) = curl(&at("/services/shop-backend"), &["-H", &reader, "-H", page]);
+    assert_eq!(code, 200);
+    assert!(service.contains("GREETING") && service.contains("hello"), "its configuration is shown");
+    assert!(!service.contains("written-down"), "but nothing that looks like a secret");
+    assert!(!service.contains("Roll shop-backend back"), "a reader sees no button");
+    for (path, code) in [
+        ("/services/nothing", 404),
+        ("/rollouts/99", 404),
+        ("/panels/nothing", 404),
+        ("/export/health.xml", 404),
+        ("/data/nothing", 404),
+        ("/data/p95?last=yesterday", 422),
+        ("/data/requests?service=a%22%7D", 422),
+        ("/logs?service=nothing", 404),
+    ] {
+        assert_eq!(curl(&at(path), &["-H", &reader]).0, code, "{path}");
+    }
+
+    // Buttons are for those who may press them, and only from our own pages.
+    let press = at(&format!("/rollouts/{rollout}/abort"));
+    assert_eq!(curl(&press, &["-H", &reader, "--data", "csrf="]).0, 403);
+    let deployer =
+        format!("authorization: Bearer {}", token(&repository.production, "ci", &[Scope::Read, Scope::Deploy]).await);
+    let foreign = "sec-fetch-site: cross-site";
+    assert_eq!(curl(&press, &["-H", &deployer, "-H", foreign, "--data", "csrf="]).0, 403);
+    let approve = at(&format!("/rollouts/{rollout}/approve"));
+    assert_eq!(curl(&approve, &["-H", &deployer, "--data", "digest=abc"]).0, 403, "no approver");
+    assert_eq!(
+        repository.production.client().await.rollout_view(rollout).await.expect("known").stage,
+        "awaiting-approval"
+    );
+    assert_eq!(curl(&press, &["-H", &deployer, "--data", "csrf="]).0, 303);
+    repository.reaches(rollout, &["aborted"]).await;
+    repository.down().await;
+}
+
+#[tokio::test]
+async fn every_page_and_button_works_in_a_browser() {
+    let (repository, rollout) = shop().await;
+    let bob = token(&repository.production, "bob", &[Scope::Read, Scope::Deploy, Scope::Approve]).await;
+    let load = Load::with_pauses(repository.port, "/work", std::time::Duration::from_millis(50));
+    let service = repository.production.service(SHOP).await;
+    let log = service.instances.first().expect("an instance").log_file.clone();
+    let measured = format!("sum(rate(mana_edge_requests_total{{route=\"{SHOP}\"}}[1m])) > 0");
+    until("some requests are counted", async || {
+        let answer = repository.production.client().await.query(&measured).await.ok()?;
+        answer["data"]["result"].as_array().filter(|found| !found.is_empty()).map(|_| ())
+    })
+    .await;
+    let ui = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ui");
+    let mut node = tokio::process::Command::new("node");
+    node.arg("drive-dashboard.mjs").current_dir(ui).kill_on_drop(true);
+    node.env("URL", format!("http://127.0.0.1:{}", repository.listen)).env("TOKEN", bob);
+    node.env("SERVICE", SHOP).env("ROLLOUT", rollout.to_string()).env("LOG", log);
+    let driven = node.output().await.expect("node runs (`make ui` installs what it needs)");
+    let said = String::from_utf8_lossy(&driven.stdout);
+    assert!(driven.status.success(), "{said}\n{}", String::from_utf8_lossy(&driven.stderr));
+    println!("{said}");
+    drop(load);
+    repository.down().await;
+}

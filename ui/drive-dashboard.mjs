@@ -1,0 +1,239 @@
+// Drives the dashboard in a real browser: every page and panel, every button, in light and dark, on a desk and on a phone. Ends
+// with 1, and says what was wrong, where the console complains, a page is wider than its screen, or axe finds a violation.
+// Run by `crates/control/tests/dashboard.rs`, which says where (URL, TOKEN), what (SERVICE, ROLLOUT waiting for approval, LOG a
+// file that its lines go to) and in which browser (CHROMIUM).
+import assert from "node:assert/strict";
+import { appendFileSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { chromium } from "playwright-core";
+
+const { URL: at, TOKEN: token, SERVICE: service, ROLLOUT: rollout, LOG: log, CHROMIUM: executablePath } = process.env;
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const PATIENCE = 30_000;
+
+const browser = await chromium.launch({ executablePath: executablePath ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-dev-shm-usage"] });
+
+async function open(options = {}) {
+  const context = await browser.newContext({ extraHTTPHeaders: { authorization: `Bearer ${token}` }, acceptDownloads: true, reducedMotion: "reduce", ...options });
+  context.setDefaultTimeout(PATIENCE);
+  const page = await context.newPage();
+  const complaints = [];
+  page.on("console", (message) => {
+    if (["error", "warning"].includes(message.type())) complaints.push(`${page.url()}: ${message.text()}`);
+  });
+  page.on("pageerror", (error) => complaints.push(`${page.url()}: ${error.message}`));
+  const go = (path) => page.goto(new URL(path, at).href);
+  return { context, page, complaints, go };
+}
+
+/** Nothing is to be fetched any more: charts are drawn, panels are there. */
+async function settled(page) {
+  await page.waitForFunction(() => document.querySelectorAll(".panel-body.waiting:has(> .soft:only-child)").length === 0);
+  await page.waitForFunction(() => [...document.querySelectorAll(".chart")].every((chart) => !chart.textContent?.includes("Being measured")));
+}
+
+async function faultless(page, what) {
+  const wider = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  assert.ok(wider <= 0, `${what}: ${wider} px wider than the screen`);
+  await page.evaluate(axe);
+  const found = await page.evaluate(async () => {
+    const { violations } = await globalThis.axe.run(document, { resultTypes: ["violations"] });
+    return violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((node) => node.html.slice(0, 200)).join(" | ")}`);
+  });
+  assert.deepEqual(found, [], what);
+}
+
+const checks = {
+  async "every page is faultless in light and dark, on a desk and on a phone"() {
+    for (const colorScheme of ["light", "dark"]) {
+      for (const width of [1280, 390]) {
+        const { context, page, complaints, go } = await open({ colorScheme, viewport: { width, height: 844 } });
+        for (const path of ["/", `/services/${service}`, "/services/edge", "/rollouts", `/rollouts/${rollout}`, "/logs"]) {
+          await go(path);
+          await settled(page);
+          for (const details of await page.locator("main details").all()) await details.evaluate((element) => (element.open = true));
+          await faultless(page, `${path} in ${colorScheme} at ${width} px`);
+        }
+        assert.deepEqual(complaints, []);
+        await context.close();
+      }
+    }
+  },
+
+  async "the overview shows every panel, and its buttons do what they say"() {
+    const { context, page, complaints, go } = await open();
+    await go("/");
+    await settled(page);
+    const titles = await page.locator("section.panel > h2").allTextContents();
+    assert.deepEqual(titles, ["System health", "Service status", "Response time", "Resource utilization", "Active alerts", "Database performance", "External dependencies"]);
+    const said = await page.locator("main").innerText();
+    for (const words of ["No alerts are configured yet", "No database is measured yet", "No external dependency is measured yet", service]) assert.ok(said.includes(words), words);
+    // Each state has a shape, a word and a colour.
+    const states = await page.locator(".state").evaluateAll((all) => all.map((one) => [one.className, one.querySelector("use")?.getAttribute("href"), one.innerText.trim()]));
+    for (const [name, shape, word] of states) assert.ok(shape === `#s-${name.split(" ")[1]}` && word !== "", `${name} ${shape} ${word}`);
+
+    const renewed = page.waitForResponse((answer) => answer.url().endsWith("/panels/health"));
+    await page.getByRole("button", { name: "Refresh" }).click();
+    assert.equal((await renewed).status(), 200);
+
+    for (const [kind, begins] of [["CSV", "figure,value,state,about\n"], ["JSON", "[{"]]) {
+      await page.getByText("Export data").click();
+      const saving = page.waitForEvent("download");
+      await page.getByRole("link", { name: `${kind} of System health` }).click();
+      const saved = await saving;
+      assert.equal(saved.suggestedFilename(), `health.${kind.toLowerCase()}`);
+      assert.ok(readFileSync(await saved.path(), "utf8").startsWith(begins), kind);
+      await page.keyboard.press("Escape");
+    }
+    await page.getByRole("link", { name: "Configure alerts" }).click();
+    assert.ok(page.url().endsWith("#alerts"));
+    await page.getByRole("link", { name: "View logs" }).click();
+    await page.waitForURL("**/logs");
+    assert.deepEqual(complaints, []);
+    await context.close();
+  },
+
+  async "panels are kept up to date without loading the page again"() {
+    const { context, page, complaints, go } = await open();
+    await go("/");
+    await page.evaluate(() => (globalThis.stays = true));
+    const before = await page.locator("#updated").getAttribute("datetime");
+    await page.waitForResponse((answer) => answer.url().includes("/panels/"));
+    await page.waitForFunction((before) => document.querySelector("#updated")?.getAttribute("datetime") !== before, before);
+    assert.equal(await page.evaluate(() => globalThis.stays), true);
+    assert.equal(await page.locator("#pulse").getAttribute("title"), "Kept up to date");
+    assert.deepEqual(complaints, []);
+    await context.close();
+  },
+
+  async "a charts' time is chosen, dragged, compared, carried by the address, and read by keys"() {
+    const { context, page, complaints, go } = await open({ viewport: { width: 1280, height: 900 } });
+    await go(`/services/${service}?last=15m`);
+    await settled(page);
+    const over = page.locator(".chart[data-chart=requests] .u-over");
+    await over.scrollIntoViewIfNeeded();
+    const { x, y, width, height } = await over.boundingBox();
+    // The crosshair is in every chart at once.
+    await page.mouse.move(x + width * 0.9, y + height / 2);
+    await page.waitForFunction(() => {
+      const cursors = [...document.querySelectorAll(".chart .u-cursor-x")].map((one) => one.style.transform);
+      return cursors.length >= 2 && cursors.every((one) => one === cursors[0] && !one.includes("-10px"));
+    });
+    await page.mouse.move(x + width * 0.5, y + height / 2);
+    await page.mouse.down();
+    await page.mouse.move(x + width * 0.9, y + height / 2, { steps: 8 });
+    const zoomed = page.waitForResponse((answer) => /\/data\/latency\?.*from=\d+&to=\d+/.test(answer.url()));
+    await page.mouse.up();
+    assert.equal((await zoomed).status(), 200, "the other charts follow");
+    assert.match(page.url(), /from=\d+&to=\d+/);
+    const link = page.url();
+    await page.reload();
+    await settled(page);
+    assert.equal(page.url(), link);
+    const compared = page.waitForResponse((answer) => answer.url().includes("previous=1"));
+    await page.getByRole("link", { name: "Period before" }).click();
+    assert.ok("previous" in (await (await compared).json()));
+    assert.match(page.url(), /previous=1/);
+    const chosen = page.waitForResponse((answer) => answer.url().includes("last=1h"));
+    await page.getByRole("link", { name: "1 hour" }).click();
+    await chosen;
+    assert.match(page.url(), /last=1h/);
+    await settled(page);
+    const chart = page.locator(".chart[data-chart=requests] .canvas");
+    await chart.focus();
+    await page.keyboard.press("ArrowLeft");
+    await page.waitForFunction((service) => document.querySelector("#status")?.textContent?.includes(service), service);
+    const saving = page.waitForEvent("download");
+    await page.getByRole("button", { name: `Save Requests of ${service} as a picture` }).click();
+    assert.equal((await saving).suggestedFilename(), `${service}-requests.png`);
+    const table = page.waitForEvent("download");
+    await page.getByRole("link", { name: `Save Requests of ${service} as CSV` }).click();
+    assert.match(readFileSync(await (await table).path(), "utf8"), new RegExp(`^time,${service}\n`));
+    assert.deepEqual(complaints, []);
+    await context.close();
+  },
+
+  async "colours are chosen for good"() {
+    const { context, page, complaints, go } = await open({ colorScheme: "light" });
+    await go("/");
+    const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    const light = await ground();
+    await page.getByRole("button", { name: "Dark" }).click();
+    const dark = await ground();
+    assert.notEqual(dark, light);
+    await page.reload();
+    assert.equal(await ground(), dark);
+    assert.deepEqual(complaints, []);
+    await context.close();
+  },
+
+  async "logs are searched by what a line says, and followed"() {
+    const { context, page, complaints, go } = await open();
+    const line = (level, message, request) => `${JSON.stringify({ timestamp: new Date().toISOString(), level, fields: { message, request_id: request } })}\n`;
+    appendFileSync(log, line("INFO", "fine <b>as</b> ever", "r-1") + line("ERROR", "the card was declined", "r-2"));
+    await go("/");
+    await page.keyboard.press("/");
+    await page.waitForURL("**/logs#search");
+    await page.waitForFunction(() => document.activeElement?.id === "q");
+    await page.keyboard.type("card declined");
+    await page.keyboard.press("Enter");
+    await page.waitForURL("**q=card*");
+    assert.deepEqual(await page.locator(".line .message").allTextContents(), ["the card was declined"]);
+    await page.getByRole("link", { name: "r-2" }).click();
+    await page.waitForURL("**request_id=r-2");
+    assert.equal(await page.locator(".line").count(), 1);
+    await page.goto(new URL(`/logs?service=${service}&level=error`, at).href);
+    assert.deepEqual(await page.locator(".line .message").allTextContents(), ["the card was declined"]);
+    await page.goto(new URL(`/logs?service=${service}`, at).href);
+    const opened = page.waitForResponse((answer) => answer.url().includes("/logs/live"));
+    await page.getByRole("button", { name: "Follow" }).click();
+    await opened;
+    // The first look only says where the files end.
+    await page.waitForTimeout(1_500);
+    appendFileSync(log, line("WARN", "as it comes <script>alert(1)</script>", "r-3"));
+    await page.getByText("as it comes <script>").waitFor();
+    assert.deepEqual(complaints, []);
+    await context.close();
+  },
+
+  async "a rollout is approved and rolled back, and nothing happens without a second click"() {
+    const { context, page, complaints, go } = await open();
+    await go(`/rollouts/${rollout}`);
+    await page.locator("summary", { hasText: "Approve" }).click();
+    await page.getByLabel("Comment, for the record").first().fill("looked at it");
+    await page.getByRole("button", { name: `Approve rollout ${rollout}` }).click();
+    await page.waitForURL(`**/rollouts/${rollout}`);
+    // The page follows by itself until there is something else to decide.
+    await page.locator("summary", { hasText: "Roll back" }).waitFor();
+    await page.locator(".going[data-stage=window]").waitFor();
+    await page.getByText("Journal, newest first").click();
+    await page.getByText("said: approve").waitFor();
+    await go(`/services/${service}`);
+    await page.locator("summary", { hasText: "Roll back" }).click();
+    await page.getByRole("button", { name: `Roll ${service} back` }).click();
+    await page.waitForURL(`**/rollouts/${rollout}`);
+    await page.locator(".going[data-stage=rolled-back]").waitFor();
+    assert.equal(await page.locator(".decision").count(), 0);
+    assert.deepEqual(complaints, []);
+    // What is pressed too late is refused in a page that says why.
+    const refused = await page.request.post(new URL(`/rollouts/${rollout}/abort`, at).href, { form: { csrf: "" }, headers: { accept: "text/html" } });
+    assert.equal(refused.status(), 409);
+    assert.match(await refused.text(), /<h1>/);
+    await context.close();
+  },
+};
+
+let failed = 0;
+for (const [name, check] of Object.entries(checks)) {
+  if (process.argv[2] !== undefined && !name.includes(process.argv[2])) continue;
+  const began = Date.now();
+  try {
+    await check();
+    console.log(`ok ${name} (${Date.now() - began} ms)`);
+  } catch (error) {
+    failed += 1;
+    console.log(`not ok ${name}\n${error instanceof Error ? error.stack : error}`);
+  }
+}
+await browser.close();
+process.exit(failed === 0 ? 0 : 1);
