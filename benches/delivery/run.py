@@ -148,7 +148,7 @@ def in_background(work, count=1):
 
 
 def capacity(shop):
-    out = subprocess.run(["wrk", "-t1", "-c32", "-d5", "-H", f"Host: {HOST}", f"http://127.0.0.1:{shop.edge}/work"], check=True, capture_output=True, text=True).stdout
+    out = subprocess.run(["wrk", "-t1", "-c32", "-d5", f"http://127.0.0.1:{shop.port}/work"], check=True, capture_output=True, text=True).stdout
     return float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1])
 
 
