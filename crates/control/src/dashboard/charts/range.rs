@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use super::super::measured::Span;
 
-/// Points of a series at most: one for each two or three pixels of a wide screen.
-pub(crate) const MOST_POINTS: i64 = 360;
+/// Points of a series at most: one for each two or three pixels of a wide screen, and a year of days.
+pub(crate) const MOST_POINTS: i64 = 366;
 /// The interval of scraping: nothing is finer.
 const FINEST_MS: i64 = 10_000;
 const MINUTE_MS: i64 = 60_000;
