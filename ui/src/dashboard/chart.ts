@@ -61,14 +61,11 @@ export class Chart {
     this.table.className = "behind";
     const tools = document.createElement("p");
     tools.className = "tools";
-    this.csv.textContent = "CSV";
-    this.csv.download = "";
-    this.csv.setAttribute("aria-label", `Save ${this.title} as CSV`);
+    this.csv.append("CSV", hidden(` of ${this.title}`));
     const png = document.createElement("button");
     png.type = "button";
     png.className = "link";
-    png.textContent = "PNG";
-    png.setAttribute("aria-label", `Save ${this.title} as a picture`);
+    png.append("PNG", hidden(` of ${this.title}`));
     png.addEventListener("click", () => this.save());
     tools.append(this.csv, png);
     element.replaceChildren(this.canvas, this.note, this.marks, this.table, tools);
@@ -263,7 +260,13 @@ export class Chart {
         cell.textContent = value === undefined ? "–" : form(value, data.unit);
       }
     });
-    this.table.replaceChildren(summary, table);
+    const scroll = document.createElement("div");
+    scroll.className = "scroll";
+    scroll.tabIndex = 0;
+    scroll.setAttribute("role", "region");
+    scroll.setAttribute("aria-label", `Table: ${this.title}`);
+    scroll.append(table);
+    this.table.replaceChildren(summary, scroll);
     this.table.open = open;
   }
 
@@ -329,6 +332,14 @@ function hour(tick: number, before: number | undefined): string {
   if (isMidnight) return DAY.format(at);
   const clock = (at.getSeconds() === 0 ? CLOCK : SECONDS).format(at);
   return other ? `${clock}\n${DAY.format(at)}` : clock;
+}
+
+/** For screen readers alone. */
+function hidden(text: string): HTMLElement {
+  const element = document.createElement("span");
+  element.className = "hidden";
+  element.textContent = text;
+  return element;
 }
 
 function stroke(ctx: CanvasRenderingContext2D, x0: number, y0: number, x1: number, y1: number): void {

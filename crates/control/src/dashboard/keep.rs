@@ -59,17 +59,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_thing_is_made_once_in_its_time_and_anew_after_it() {
-        let (keep, made) = (Keep::new(2, 100), Cell::new(0));
-        let make = async |key: &'static str, now: i64| {
+        let (keep, count) = (Keep::new(2, 100), Cell::new(0));
+        let ask = async |key: &'static str, now: i64| {
             keep.get(key, now, async {
-                made.set(made.get() + 1);
-                made.get()
+                count.set(count.get() + 1);
+                count.get()
             })
             .await
         };
-        assert_eq!((make("a", 0).await, make("a", 100).await, make("a", 101).await), (1, 1, 2));
-        assert_eq!(make("a", -50).await, 3, "a clock that was set back");
-        assert_eq!((make("b", 0).await, make("c", 0).await, make("d", 0).await), (4, 5, 6));
+        assert_eq!((ask("a", 0).await, ask("a", 100).await, ask("a", 101).await), (1, 1, 2));
+        assert_eq!(ask("a", -50).await, 3, "a clock that was set back");
+        assert_eq!((ask("b", 0).await, ask("c", 0).await, ask("d", 0).await), (4, 5, 6));
         assert!(keep.kept.lock().expect("no panic").len() <= 2);
     }
 

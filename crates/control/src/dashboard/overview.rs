@@ -7,7 +7,6 @@ use axum::extract::{Path, State};
 use axum::response::{Html, IntoResponse, Response};
 use futures_util::future::join_all;
 
-use super::charts::Ranges;
 use super::pages::{Frame, NoPage, page};
 use super::panels::{Panel, Shown, status};
 use super::{Dashboard, live, units};
@@ -34,10 +33,6 @@ impl Overview {
 
     fn live(&self) -> String {
         live::names(self.panels.iter().map(|(panel, _)| panel))
-    }
-
-    fn ranges(&self) -> Ranges {
-        Ranges { default: "24h" }
     }
 }
 

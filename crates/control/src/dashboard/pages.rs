@@ -6,7 +6,6 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 
-use super::assets;
 use super::guard::Visitor;
 use super::theme::Theme;
 use crate::server::Refused;
@@ -42,20 +41,6 @@ pub(crate) struct Frame {
     pub(crate) name: Option<String>,
     pub(crate) csrf: String,
     pub(crate) theme: Theme,
-}
-
-impl Frame {
-    pub(crate) fn style(&self) -> &'static str {
-        assets::STYLE
-    }
-
-    pub(crate) fn script(&self) -> &'static str {
-        assets::SCRIPT
-    }
-
-    pub(crate) fn themes(&self) -> [(Theme, &'static str); 3] {
-        Theme::ALL
-    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Frame {

@@ -7,7 +7,6 @@ use axum::extract::{Path, State as Shared};
 use axum::response::Response;
 use serde_json::Value;
 
-use super::charts::Ranges;
 use super::figures::Figures;
 use super::guard::Visitor;
 use super::logs::{self, Line};
@@ -41,10 +40,6 @@ struct Page {
 impl Page {
     fn live(&self) -> String {
         live::names(self.panels.iter().map(|(panel, _)| panel))
-    }
-
-    fn ranges(&self) -> Ranges {
-        Ranges { default: "1h" }
     }
 
     /// A folder has no processes: nothing of it is measured but by the edge.

@@ -12,7 +12,7 @@ const DAY: u64 = 24 * HOUR;
 pub(crate) fn number(value: f64) -> String {
     let size = value.abs();
     if size >= 100.0 {
-        let digits = format!("{:.0}", size);
+        let digits = format!("{size:.0}");
         let mut text = String::from(if value < 0.0 { "-" } else { "" });
         for (at, digit) in digits.chars().enumerate() {
             if at > 0 && (digits.len() - at).is_multiple_of(3) {

@@ -18,7 +18,7 @@ pub(crate) struct Column {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Columns {
     span: Span,
-    columns: Vec<Column>,
+    all: Vec<Column>,
     left_out: usize,
 }
 
@@ -61,7 +61,7 @@ impl Columns {
         let left_out = columns.len().saturating_sub(most);
         columns.truncate(most);
         columns.sort_by(|a, b| a.name.cmp(&b.name));
-        Self { span, columns, left_out }
+        Self { span, all: columns, left_out }
     }
 
     fn times(&self) -> impl Iterator<Item = i64> {
@@ -75,28 +75,28 @@ impl Columns {
             "to": self.span.to / 1_000,
             "step": self.span.step / 1_000,
             "times": self.times().collect::<Vec<_>>(),
-            "names": self.columns.iter().map(|column| &column.name).collect::<Vec<_>>(),
-            "values": self.columns.iter().map(Column::json).collect::<Vec<_>>(),
+            "names": self.all.iter().map(|column| &column.name).collect::<Vec<_>>(),
+            "values": self.all.iter().map(Column::json).collect::<Vec<_>>(),
             "left_out": self.left_out,
         })
     }
 
     /// The values for the series of another time: `null` where one was not there.
     pub(crate) fn aligned_to(&self, other: &Self) -> Value {
-        let of = |column: &Column| self.columns.iter().find(|own| own.name == column.name).map(Column::json);
-        Value::Array(other.columns.iter().map(|column| of(column).unwrap_or(Value::Null)).collect())
+        let of = |column: &Column| self.all.iter().find(|own| own.name == column.name).map(Column::json);
+        Value::Array(other.all.iter().map(|column| of(column).unwrap_or(Value::Null)).collect())
     }
 
     /// A row for each time.
     pub(crate) fn csv(&self) -> String {
         let mut text = String::from("time");
-        for column in &self.columns {
+        for column in &self.all {
             let _ = write!(text, ",{}", column.name);
         }
         for (at, time) in self.times().enumerate() {
             let time = jiff::Timestamp::from_second(time).map(|time| time.to_string()).unwrap_or_default();
             let _ = write!(text, "\n{time}");
-            for column in &self.columns {
+            for column in &self.all {
                 text.push(',');
                 if let Some(value) = column.values[at] {
                     let _ = write!(text, "{value}");

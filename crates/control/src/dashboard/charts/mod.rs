@@ -42,18 +42,6 @@ enum Chart {
     Memory,
 }
 
-/// The links that choose the time of a page's charts.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Ranges {
-    pub(crate) default: &'static str,
-}
-
-impl Ranges {
-    pub(crate) fn choices(self) -> &'static [(&'static str, &'static str)] {
-        &range::CHOICES
-    }
-}
-
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(crate) struct Asked {
     #[serde(default)]

@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use super::super::measured::Span;
 
-/// Points of a series at most: one for each two or three pixels of a wide screen, and a year of days.
-pub(crate) const MOST_POINTS: i64 = 366;
+/// Points of a series at most: one for each two or three pixels of a wide screen.
+pub(crate) const MOST_POINTS: i64 = 400;
 /// The interval of scraping: nothing is finer.
 const FINEST_MS: i64 = 10_000;
 const MINUTE_MS: i64 = 60_000;
@@ -16,7 +16,7 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 const LONGEST_MS: i64 = 2 * 366 * DAY_MS;
 /// Raw samples are kept for two days, those by the minute for thirty: beyond, a step has to hold two of what is left.
 const STEPS_BY_AGE: [(i64, i64); 2] = [(30 * DAY_MS, 3 * HOUR_MS), (2 * DAY_MS, 5 * MINUTE_MS)];
-const STEPS_MS: [i64; 14] = [
+const STEPS_MS: [i64; 15] = [
     FINEST_MS,
     30_000,
     MINUTE_MS,
@@ -31,6 +31,7 @@ const STEPS_MS: [i64; 14] = [
     6 * HOUR_MS,
     12 * HOUR_MS,
     DAY_MS,
+    2 * DAY_MS,
 ];
 
 /// What can be chosen without dragging.
@@ -75,7 +76,7 @@ impl Asked {
 fn stepped(from: i64, to: i64, now_ms: i64) -> Span {
     let by_age = STEPS_BY_AGE.iter().find(|(age, _)| now_ms - from > *age).map_or(FINEST_MS, |(_, step)| *step);
     let wanted = ((to - from) / MOST_POINTS).max(by_age);
-    let step = STEPS_MS.into_iter().find(|step| *step >= wanted).unwrap_or(DAY_MS);
+    let step = STEPS_MS.into_iter().find(|step| *step >= wanted).unwrap_or(2 * DAY_MS);
     let from = from.div_euclid(step) * step;
     Span { from, to: from.max(to.div_euclid(step) * step), step }
 }
@@ -125,9 +126,15 @@ mod tests {
 
     #[test]
     fn no_chart_has_more_points_than_it_can_show_and_none_is_finer_than_what_is_kept() {
-        for (last, step) in
-            [("15m", 10_000), ("1h", 10_000), ("6h", 60_000), ("24h", 300_000), ("7d", 1_800_000), ("365d", DAY_MS)]
-        {
+        for (last, step) in [
+            ("15m", 10_000),
+            ("1h", 10_000),
+            ("6h", 60_000),
+            ("24h", 300_000),
+            ("7d", 1_800_000),
+            ("365d", DAY_MS),
+            ("731d", 2 * DAY_MS),
+        ] {
             let span = asked(Some(last), None, None).span("1h", NOW).expect("a span");
             assert_eq!(span.step, step, "{last}");
             assert!((span.to - span.from) / span.step <= MOST_POINTS + 1, "{last}");

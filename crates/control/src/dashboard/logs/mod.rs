@@ -43,10 +43,6 @@ struct Page {
 }
 
 impl Page {
-    fn levels(&self) -> [Level; 5] {
-        Level::ALL
-    }
-
     /// Those that lead to what comes from now on.
     fn live(&self) -> String {
         format!("/logs/live?{}", self.asked.query())

@@ -135,7 +135,7 @@ impl Panel {
 
     /// As it is now, or was a moment ago.
     pub(crate) async fn show(&self, dashboard: &Dashboard) -> Shown {
-        dashboard.panels.get(self.clone(), now_ms(), self.look(dashboard)).await
+        dashboard.panels.get(self.clone(), now_ms(), Box::pin(self.look(dashboard))).await
     }
 
     async fn look(&self, dashboard: &Dashboard) -> Shown {

@@ -1,0 +1,135 @@
+//! Fills a store of series with a year of 50 services, as the edge and the watch measure them, so that the dashboard can be looked
+//! at and timed with as much as it will ever have: `year DATA_FOLDER`, with no control plane running on it.
+//!
+//! A sample an hour for the year, one a minute for the last thirty days, one each ten seconds for the last two: what a store that was
+//! filled all along has left of it.
+
+use std::path::PathBuf;
+
+use mana_control::paths;
+use mana_watch::series::{Labels, NAME};
+use mana_watch::store::{Kind, Limits, SeriesId, Store};
+
+const SERVICES: usize = 50;
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+/// Rounds between two times of upkeep.
+const UPKEEP_EVERY: usize = 256;
+
+struct Filled {
+    id: SeriesId,
+    /// What a second adds to a counter; what a gauge is about.
+    weight: f64,
+    counts: bool,
+    value: f64,
+}
+
+#[expect(clippy::disallowed_methods, reason = "the rim of a program of its own")]
+fn main() {
+    let data = std::env::args().nth(1).map(PathBuf::from).expect("the data folder, as the only argument");
+    let now =
+        jiff::Timestamp::try_from(std::time::SystemTime::now()).expect("a time").as_millisecond() / 10_000 * 10_000;
+    let begin = now - 365 * DAY_MS;
+    let mut store = Store::open(&paths::series(&data), Limits::default(), begin).expect("a store");
+    let mut all = series(&mut store);
+    println!("{} series", all.len());
+    let spans = [(begin, HOUR_MS), (now - 30 * DAY_MS, 60_000), (now - 2 * DAY_MS, 10_000), (now, 10_000)];
+    let (mut chance, mut rounds, mut samples) = (1_u64, 0, 0_usize);
+    for pair in spans.windows(2) {
+        let ((from, step), (to, _)) = (pair[0], pair[1]);
+        let mut at = from;
+        while at < to {
+            let round: Vec<(SeriesId, f64)> =
+                all.iter_mut().map(|one| (one.id, next(one, step, &mut chance))).collect();
+            samples += round.len();
+            let appended = store.append(&round, at);
+            assert!(appended.unwritten.is_none(), "{appended:?}");
+            rounds += 1;
+            if rounds % UPKEEP_EVERY == 0 {
+                while store.maintain(at).expect("upkeep") {}
+            }
+            at += step;
+        }
+        println!("{samples} samples");
+    }
+    while store.maintain(now).expect("upkeep") {}
+    println!("{:?}", store.stats());
+}
+
+fn next(one: &mut Filled, step: i64, chance: &mut u64) -> f64 {
+    *chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    #[expect(clippy::cast_precision_loss, reason = "chance")]
+    let share = (*chance >> 40) as f64 / (1_u64 << 24) as f64;
+    #[expect(clippy::cast_precision_loss, reason = "seconds")]
+    let seconds = step as f64 / 1_000.0;
+    one.value = if one.counts {
+        (one.value + one.weight * seconds * (0.5 + share)).floor()
+    } else {
+        one.weight * (0.9 + 0.2 * share)
+    };
+    one.value
+}
+
+fn series(store: &mut Store) -> Vec<Filled> {
+    let mut all = Vec::new();
+    let mut add = |group: &str, name: &str, labels: &[(&str, &str)], weight: f64, counts: bool| {
+        let named = labels.iter().copied().chain([(NAME, name)]);
+        let kind = if counts { Kind::Counter } else { Kind::Gauge };
+        let id = store.identify(group, &Labels::new(named), kind).expect("room for it");
+        all.push(Filled { id, weight, counts, value: 0.0 });
+    };
+    let borders = borders();
+    for service in 0..SERVICES {
+        let name = format!("service-{service}");
+        let edge = [("service", "edge"), ("instance", "edge"), ("route", &name), ("slot", "blue"), ("release", "v1")];
+        for (class, rate) in [("2xx", 20.0), ("4xx", 0.5), ("5xx", 0.05)] {
+            let labels: Vec<_> = edge.iter().copied().chain([("class", class)]).collect();
+            add("edge", "mana_edge_requests_total", &labels, rate, true);
+        }
+        for (at, border) in borders.iter().enumerate() {
+            // Cumulative, most of them between 20 and 300 ms.
+            #[expect(clippy::cast_precision_loss, reason = "some dozens")]
+            let share = 1.0 / (1.0 + (-(at as f64 - 32.0) / 3.0).exp());
+            let labels: Vec<_> = edge.iter().copied().chain([("le", border.as_str())]).collect();
+            add("edge", "mana_edge_request_seconds_bucket", &labels, 20.5 * share, true);
+        }
+        add("edge", "mana_edge_request_seconds_count", &edge, 20.5, true);
+        add("edge", "mana_edge_request_seconds_sum", &edge, 2.0, true);
+        let own = [("service", name.as_str()), ("instance", "blue-1"), ("slot", "blue")];
+        let process = format!("{name}/blue-1/process");
+        add(&process, "process_cpu_seconds_total", &own, 0.2, true);
+        add(&process, "process_resident_memory_bytes", &own, 60e6, false);
+        add(&process, "process_disk_read_bytes_total", &own, 1e4, true);
+        add(&process, "process_disk_written_bytes_total", &own, 1e5, true);
+        for via in ["direct", "public"] {
+            let labels = [("service", name.as_str()), ("via", via)];
+            add(&format!("{name}/probe-{via}"), "probe_success", &labels, 1.0 / 1.1, false);
+        }
+        let labels = &own[..1];
+        add("mana", "mana_instances_wanted", labels, 1.0, false);
+        add("mana", "mana_instances_ready", labels, 1.0, false);
+        add("mana", "mana_rollout_failed", labels, 0.0, false);
+        add("mana", "mana_instance_restarts_total", &own[..2], 0.0, true);
+        add("mana", "mana_instance_memory_limit_bytes", &own, 100e6, false);
+    }
+    for cpu in ["0", "1", "2", "3"] {
+        for mode in ["idle", "user", "system", "iowait"] {
+            let labels = [("cpu", cpu), ("mode", mode)];
+            add("host", "node_cpu_seconds_total", &labels, if mode == "idle" { 0.7 } else { 0.1 }, true);
+        }
+    }
+    add("host", "node_memory_MemTotal_bytes", &[], 16e9, false);
+    add("host", "node_memory_MemAvailable_bytes", &[], 9e9, false);
+    add("host", "node_disk_read_bytes_total", &[("device", "vda")], 1e6, true);
+    add("host", "node_disk_written_bytes_total", &[("device", "vda")], 4e6, true);
+    add("host", "node_disk_io_time_seconds_total", &[("device", "vda")], 0.1, true);
+    add("host", "node_filesystem_size_bytes", &[("mountpoint", "/")], 100e9, false);
+    add("host", "node_filesystem_avail_bytes", &[("mountpoint", "/")], 40e9, false);
+    all
+}
+
+/// Those of the edge: four an octave, from a quarter of a millisecond to a minute, and the last one.
+fn borders() -> Vec<String> {
+    let octaves = (0..72).map(|at| format!("{:.6}", 0.000_244 * 2_f64.powf(f64::from(at) / 4.0)));
+    octaves.chain(["+Inf".to_owned()]).collect()
+}
