@@ -70,12 +70,12 @@ async fn next(mut stream: Stream) -> Option<(Result<Event, Infallible>, Stream)>
         let mut hasher = DefaultHasher::new();
         panel.show(&stream.dashboard).await.html.hash(&mut hasher);
         let now = Some(hasher.finish());
-        if std::mem::replace(told, now) != now {
+        // The page that has just been loaded shows what is seen first, but for a rollout: it may have moved between the page and this.
+        let is_shown = stream.looks == 1 && !matches!(panel, Panel::Rollout(_));
+        if std::mem::replace(told, now) != now && !is_shown {
             new.push(panel.key());
         }
     }
-    // The page that has just been loaded shows what is told first.
-    let new = if stream.looks == 1 { Vec::new() } else { new };
     let said = serde_json::json!({ "at": clock::timestamp().to_string(), "panels": new });
     Some((Ok(Event::default().event("panels").data(said.to_string())), stream))
 }
