@@ -101,9 +101,21 @@ const checks = {
     const { context, page, complaints, go } = await open();
     await go("/");
     await page.evaluate(() => (globalThis.stays = true));
+    // Whatever is open stays open, and focus stays where it is.
+    await page.getByText("Connection pools").click();
+    const link = page.locator("#services a").first();
+    await link.focus();
     const before = await page.locator("#updated").getAttribute("datetime");
     await page.waitForResponse((answer) => answer.url().includes("/panels/"));
     await page.waitForFunction((before) => document.querySelector("#updated")?.getAttribute("datetime") !== before, before);
+    for (const name of ["services", "databases"]) {
+      const renewed = page.waitForResponse((answer) => answer.url().endsWith(`/panels/${name}`));
+      await page.locator(`#${name} .panel-body`).dispatchEvent("renew");
+      await renewed;
+    }
+    await page.waitForTimeout(200);
+    assert.ok(await page.locator("details", { hasText: "Connection pools" }).evaluate((one) => one.open));
+    assert.ok(await link.evaluate((one) => one === document.activeElement));
     assert.equal(await page.evaluate(() => globalThis.stays), true);
     assert.equal(await page.locator("#pulse").getAttribute("title"), "Kept up to date");
     assert.deepEqual(complaints, []);

@@ -1,5 +1,5 @@
 // What the operators' pages need. They are there without it; this keeps them up to date and draws the charts.
-import "htmx.org";
+import htmx from "htmx.org";
 import { startActions } from "./dashboard/actions";
 import { startCharts } from "./dashboard/charts";
 import { startLines } from "./dashboard/lines";
@@ -7,6 +7,9 @@ import { startLive } from "./dashboard/live";
 import { startRollout } from "./dashboard/rollout";
 import { startTimes } from "./dashboard/times";
 import { startThemeSwitch } from "./theme";
+
+// What is new is put into what is there: what somebody has opened, focused or selected stays so.
+htmx.config.morphIgnore = ["data-htmx-powered", "open"];
 
 startThemeSwitch();
 startTimes();

@@ -160,6 +160,9 @@ fn entry(entry: &RolloutEntry) -> Entry {
 
 /// A value that says in one of its fields what it is: that first, then what else it says.
 fn words(mut value: Value, kind: &str) -> String {
+    if let Some(time) = time(&value) {
+        return time;
+    }
     let Some(fields) = value.as_object_mut() else { return plain_words(&value) };
     let first = fields.remove(kind).map(|kind| plain_words(&kind).replace('-', " "));
     let rest = fields.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| match value {
@@ -168,6 +171,13 @@ fn words(mut value: Value, kind: &str) -> String {
         value => format!("{name} {}", plain_words(value)),
     });
     first.into_iter().chain(rest).collect::<Vec<_>>().join(", ")
+}
+
+/// A span of time, as it is written down: whole seconds, and what is left.
+fn time(value: &Value) -> Option<String> {
+    let fields = value.as_object().filter(|fields| fields.len() == 2)?;
+    let (seconds, nanos) = (fields.get("secs")?.as_u64()?, fields.get("nanos")?.as_u64()?);
+    Some(units::duration(Duration::new(seconds, u32::try_from(nanos).ok()?)))
 }
 
 /// Digests by their first digits, as people compare them.
@@ -203,7 +213,10 @@ mod tests {
                 json!({ "effect": "ensure-running", "slot": "green", "release": { "digest": digest } }),
                 "ensure running, release digest abababababab, slot green",
             ),
-            (json!({ "effect": "renew-lease", "percent": 10, "note": null }), "renew lease, percent 10"),
+            (
+                json!({ "effect": "renew-lease", "lease": { "secs": 90, "nanos": 0 }, "note": null }),
+                "renew lease, lease 1 m 30 s",
+            ),
             (json!("tick"), "tick"),
         ] {
             assert_eq!(words(value, "effect"), expected);
