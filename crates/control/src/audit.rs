@@ -1,6 +1,6 @@
 //! Who changed what: one layer around all calls, at the socket and at the door, writes each change to the audit log.
 //!
-//! A change is whatever is not only asked for (`GET`), so a call that comes later is written down without being known here;
+//! A change is whatever is not only asked for (`GET`, and questions that are posted), so a call that comes later is written down without being known here;
 //! [`change`] only finds better words for those that are. What a stranger asks for is not written down: whoever is not known
 //! by a token, a session or the socket's mode is turned away, and could fill the disk. Tries to log in are ([`Said`]); they
 //! are limited.
@@ -19,6 +19,7 @@ use crate::clock;
 use crate::door::person::Person;
 use crate::server::{App, MAX_REQUEST_BYTES, Refused, problem, remember};
 use crate::store::NewEntry;
+use crate::watching::prometheus;
 
 /// Where the command line says for whom it speaks. Believed at the socket alone, whose owner may say anything.
 pub(crate) const BY: &str = "mana-operator";
@@ -57,7 +58,7 @@ struct Change {
 
 /// See the module's page.
 pub(crate) async fn record(State((app, source)): State<(App, Source)>, request: Request, next: Next) -> Response {
-    if request.method().is_safe() {
+    if prometheus::only_asks(request.method(), request.uri().path()) {
         return next.run(request).await;
     }
     let (request, body) = match with_body(request).await {

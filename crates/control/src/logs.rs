@@ -34,3 +34,16 @@ pub fn files(data: &Path, service: &str) -> io::Result<Vec<PathBuf>> {
     found.sort();
     Ok(found.into_iter().map(|(_, path)| path).collect())
 }
+
+/// The text with every control character but the tab made visible: logs carry what strangers sent.
+pub fn harmless(text: &str) -> String {
+    let mut harmless = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() && character != '\t' {
+            harmless.extend(character.escape_default());
+        } else {
+            harmless.push(character);
+        }
+    }
+    harmless
+}

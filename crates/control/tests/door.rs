@@ -243,3 +243,31 @@ fn find(json: &serde_json::Value, name: &str) -> Option<String> {
     let own = table.get(name).and_then(|value| value.as_str().map(str::to_owned));
     own.or_else(|| table.values().find_map(|value| find(value, name)))
 }
+
+#[tokio::test]
+async fn a_question_that_is_posted_needs_no_more_than_reading_and_is_no_change() {
+    let repository = Repository::with_environments("", "", DOOR).await;
+    let reader = token(&repository.production, "grafana", &[Scope::Read]).await;
+    let bearer = format!("authorization: Bearer {reader}");
+    let url = |call: &str| format!("http://127.0.0.1:{}/api/v1/{call}", repository.listen);
+    let audited = async || repository.production.client().await.audit(1_000).await.expect("read").len();
+    let before = audited().await;
+    // As Grafana asks, which posts its questions. The first series are there within a round of scraping.
+    until("an answer", async || {
+        let (code, body) = curl(&["--header", &bearer, &url("query")], "query=mana_instances_ready");
+        assert_ne!(code, 403, "{body}");
+        (code == 200 && body.contains(SHOP)).then_some(())
+    })
+    .await;
+    for (call, form) in
+        [("query_range", "query=up&start=1700000000&end=1700000060&step=15"), ("labels", ""), ("series", "match[]=up")]
+    {
+        let (code, body) = curl(&["--header", &bearer, &url(call)], form);
+        assert!(code == 200 && body.starts_with("{\"status\":\"success\""), "{call}: {code} {body}");
+    }
+    assert_eq!(curl(&["--header", &bearer, &url("query")], "query=sum(").0, 400);
+    assert_eq!(curl(&[&url("query")], "query=up").0, 401, "not for strangers");
+    assert_eq!(audited().await, before, "nothing was changed");
+    assert_eq!(curl(&["--header", &bearer, &url("put-back")], "{}").0, 403);
+    repository.down().await;
+}

@@ -6,7 +6,7 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mana_control::api::{Deploy, PutBack, RolloutView, SmokeRequest};
+use mana_control::api::{Deploy, PutBack, Restart, RolloutView, SmokeRequest};
 use support::repository::{Repository, up};
 use support::until;
 
@@ -92,6 +92,10 @@ async fn a_folder_is_switched_as_a_whole_and_back_and_nobody_misses_anything() {
     // Whoever opened the page before still gets its script; what neither has is not there.
     assert_eq!(ask(listen, "/app.v1.js").await, (200, "script".into()));
     assert_eq!(ask(listen, "/app.v0.js").await.0, 404);
+    // There is no process in it to be replaced.
+    let restart = Restart { service: SITE.into() };
+    let refused = repository.production.client().await.restart(&restart).await.expect_err("nothing to restart");
+    assert!(refused.to_string().contains("there is no process to restart"), "{refused}");
     let smoke = SmokeRequest { service: SITE.into(), digest: None };
     let report = repository.production.client().await.smoke(&smoke).await.expect("run");
     assert!(report.passed && report.version.as_deref() == Some("v2"), "{report:#?}");

@@ -11,7 +11,7 @@ const SERVICES: usize = 50;
 const HOUR: i64 = 3_600_000;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut rules = builtin::rules();
+    let mut rules = builtin::rules().to_vec();
     for number in 0..SERVICES {
         let slo =
             Slo { service: format!("s{number}"), good: Good::Answered, objective: 0.999, window: Span::from_days(30) };

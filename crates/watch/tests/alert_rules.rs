@@ -231,7 +231,7 @@ fn cases() -> Vec<Case> {
 fn each_rule_fires_on_what_it_is_about_and_not_when_all_is_well() {
     let rules = builtin::rules();
     let cases = cases();
-    for rule in &rules {
+    for rule in rules {
         assert!(cases.iter().any(|(name, ..)| *name == rule.name), "{} is not tried", rule.name);
     }
     for (name, labels, all) in cases {

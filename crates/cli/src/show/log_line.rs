@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use mana_control::logs::harmless;
 use serde_json::{Map, Value};
 
 use super::style::{Style, Tone};
@@ -81,19 +82,6 @@ fn text(value: &Value) -> String {
         Value::String(text) => harmless(text),
         other => harmless(&other.to_string()),
     }
-}
-
-/// The text with every control character but the tab made visible.
-pub(crate) fn harmless(text: &str) -> String {
-    let mut harmless = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() && character != '\t' {
-            harmless.extend(character.escape_default());
-        } else {
-            harmless.push(character);
-        }
-    }
-    harmless
 }
 
 #[cfg(test)]

@@ -38,6 +38,7 @@ use crate::people::{Limits, Passwords, Tries};
 use crate::server::{App, MAX_REQUEST_BYTES, Refused, ask, managing, problem, remember, shared};
 use crate::store::TokenRow;
 use crate::supervisor::Call;
+use crate::watching::prometheus;
 use cookies::Cookies;
 use person::{Action, Person, stranger};
 pub(crate) use push::Watched;
@@ -122,7 +123,7 @@ pub(crate) async fn admit(State(app): State<App>, request: Request, next: Next) 
 }
 
 async fn allowed(app: &App, person: &Person, request: Request) -> Result<Request, Refused> {
-    if request.method().is_safe() {
+    if prometheus::only_asks(request.method(), request.uri().path()) {
         person.require(Action::See)?;
         return Ok(request);
     }

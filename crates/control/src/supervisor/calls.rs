@@ -273,14 +273,12 @@ impl Supervisor {
         let Some(desired) = &mut self.desired else {
             return Err(conflict("nothing was applied yet, or it is not understood any more; `mana up` applies"));
         };
+        if desired.slots(service).any(|wanted| wanted.folder().is_some()) {
+            return Err(conflict(format!("{service} is a folder served by the edge; there is no process to restart")));
+        }
         let slots: Vec<Slot> = desired.slots(service).map(|wanted| wanted.slot).collect();
         if slots.is_empty() {
-            let known = |name: &str| desired.plan.services.iter().any(|planned| planned.name == name);
-            return Err(if known(service) {
-                conflict(format!("{service} is a folder served by the edge; there is no process to restart"))
-            } else {
-                unknown_service(service, desired)
-            });
+            return Err(unknown_service(service, desired));
         }
         for slot in slots {
             let Some(wanted) = desired.find_mut(service, slot) else { continue };

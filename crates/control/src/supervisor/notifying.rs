@@ -44,8 +44,10 @@ impl Supervisor {
 
     /// Tells of an alert: whoever is named as a channel; where none of the names is one, all channels that want to know of alerts.
     pub(super) fn tell_of_alert(&mut self, tell: &Tell) -> Result<(), Problem> {
-        let plan = self.desired.as_ref().map(|desired| &desired.plan);
-        let known: Vec<_> = plan.into_iter().flat_map(|plan| &plan.notifications).collect();
+        let Some(plan) = self.desired.as_ref().map(|desired| &desired.plan) else {
+            return Err(problem(409, "nobody can be told", "the manifest that was applied last is not known"));
+        };
+        let known: Vec<_> = plan.notifications.iter().collect();
         let subjects: Vec<&str> =
             tell.facts.iter().filter(|(name, _)| name == "service").map(|(_, value)| value.as_str()).collect();
         let wants = |channel: &Notification| {
@@ -61,9 +63,9 @@ impl Supervisor {
             (_, alert::Severity::P2) => Severity::Error,
             (_, alert::Severity::P3) => Severity::Warning,
         };
-        let ecosystem = plan.map(|plan| format!("{}/{}", plan.ecosystem, plan.environment.as_str()));
+        let ecosystem = format!("{}/{}", plan.ecosystem, plan.environment.as_str());
         let message = Told {
-            key: format!("{}/alert/{}", ecosystem.unwrap_or_default(), tell.key),
+            key: format!("{ecosystem}/alert/{}", tell.key),
             title: tell.title.clone(),
             text: tell.text.clone(),
             severity,

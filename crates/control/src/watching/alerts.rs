@@ -119,10 +119,10 @@ impl Watch {
     async fn run(
         mut self,
         reader: &OnceLock<Reader>,
-        subjects: watch::Receiver<Subjects>,
+        mut subjects: watch::Receiver<Subjects>,
         mut inbox: mpsc::Receiver<Wish>,
     ) {
-        let mut told = Instant::now();
+        let (mut told, mut testing) = (Instant::now(), false);
         self.tell_outstanding().await;
         let mut evaluated = Instant::now();
         let mut tick = tokio::time::interval(TICK);
@@ -142,8 +142,11 @@ impl Watch {
             if subjects.borrow().services.is_empty() {
                 continue;
             }
-            let book = book(&subjects.borrow(), self.kept.test_until.is_some_and(|until| now < until));
-            if book != self.book {
+            let tests = self.kept.test_until.is_some_and(|until| now < until);
+            let book = (subjects.has_changed().unwrap_or(false) || tests != testing || self.book.rules.is_empty())
+                .then(|| book(&subjects.borrow_and_update(), tests));
+            testing = tests;
+            if let Some(book) = book.filter(|book| *book != self.book) {
                 self.book = book.clone();
                 self.step(What::RulesChanged(Box::new(book))).await;
             }
@@ -323,7 +326,7 @@ fn judged(reader: &Reader, rule: &Rule, now: i64, until: Instant) -> Outcome {
 
 /// What is watched for: what everybody has, what the manifest says, and a test while it goes on.
 fn book(subjects: &Subjects, testing: bool) -> Book {
-    let mut rules = builtin::rules();
+    let mut rules = builtin::rules().to_vec();
     rules.extend(subjects.rules.iter().cloned());
     if testing {
         rules.push(test());

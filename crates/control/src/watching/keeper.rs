@@ -28,10 +28,18 @@ const SAY_EVERY: Duration = Duration::from_mins(1);
 const OWN: &str = "mana";
 const HOST: &str = "host";
 
+/// When it was asked, how long that took, and how many turns it has missed so far.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turned {
+    pub(super) at: i64,
+    pub(super) took: Duration,
+    pub(super) missed: u64,
+}
+
 /// What happened.
 #[derive(Debug)]
 pub(super) enum Told {
-    Scraped { target: String, labels: Vec<(String, String)>, at: i64, took: Duration, answer: Result<Given, String> },
+    Scraped { target: String, labels: Vec<(String, String)>, turn: Turned, answer: Result<Given, String> },
     Probed { target: String, service: String, via: &'static str, at: i64, took: Duration, answer: Result<(), String> },
     Subjects { at: i64, subjects: Subjects },
     Gone { target: String },
@@ -99,7 +107,7 @@ impl Keeper {
 
     fn take(&mut self, told: Told) {
         match told {
-            Told::Scraped { target, labels, at, took, answer } => self.scraped(&target, &labels, at, took, answer),
+            Told::Scraped { target, labels, turn, answer } => self.scraped(&target, &labels, turn, answer),
             Told::Probed { target, service, via, at, took, answer } => {
                 if let Err(why) = &answer {
                     tracing::debug!(service, via, why, "a probe failed");
@@ -119,8 +127,7 @@ impl Keeper {
         &mut self,
         target: &str,
         labels: &[(String, String)],
-        at: i64,
-        took: Duration,
+        Turned { at, took, missed }: Turned,
         answer: Result<Given, String>,
     ) {
         let fresh = || (Target::new(labels.to_vec(), Clash::Ours), Gathering::new(labels.to_vec()));
@@ -145,7 +152,7 @@ impl Keeper {
             &mut points,
             |labels| identify(store, refused, target, &labels, None),
             |sink| {
-                outcome.put(took, 0, sink);
+                outcome.put(took, missed, sink);
             },
         );
         ended.extend(gathered.gone);

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use mana_watch::query::{self, Limits, QueryError};
@@ -40,6 +40,13 @@ pub(crate) fn routes() -> Router<App> {
         .route("/v1/labels", get(labels).post(labels))
         .route("/v1/label/{name}/values", get(values))
         .route("/v1/status/buildinfo", get(build))
+}
+
+/// Whether a request changes nothing: Grafana posts its questions, since they may be long.
+pub(crate) fn only_asks(method: &Method, path: &str) -> bool {
+    const POSTED: [&str; 4] = ["/v1/query", "/v1/query_range", "/v1/series", "/v1/labels"];
+    let path = path.strip_prefix("/api").unwrap_or(path);
+    method.is_safe() || (*method == Method::POST && POSTED.contains(&path))
 }
 
 /// What was asked with, in the order of the request.

@@ -12,7 +12,7 @@ use mana_watch::schedule::{INTERVAL, Schedule, TIMEOUT};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::asking::{self, Given};
-use super::keeper::Told;
+use super::keeper::{Told, Turned};
 use super::subjects::{Asked, Subjects};
 use crate::supervisor::{Call, Message};
 use crate::{clock, paths};
@@ -52,7 +52,7 @@ pub(super) async fn run(
         return;
     }
     // What there is, at once: the first charts should not have to wait.
-    begin(SUBJECTS.to_owned(), now_ms(), Task::Subjects, &client, &edge, &mailbox, &told, &ended);
+    begin(SUBJECTS.to_owned(), (now_ms(), 0), Task::Subjects, &client, &edge, &mailbox, &told, &ended);
     loop {
         let wait = schedule
             .next_at()
@@ -69,7 +69,16 @@ pub(super) async fn run(
         }
         for turn in schedule.due(now_ms()) {
             match tasks.get(&turn.target) {
-                Some(task) => begin(turn.target, turn.at, task.clone(), &client, &edge, &mailbox, &told, &ended),
+                Some(task) => begin(
+                    turn.target.clone(),
+                    (turn.at, schedule.missed(&turn.target)),
+                    task.clone(),
+                    &client,
+                    &edge,
+                    &mailbox,
+                    &told,
+                    &ended,
+                ),
                 None => schedule.done(&turn.target, now_ms()),
             }
         }
@@ -113,7 +122,7 @@ fn follow(subjects: &Subjects, tasks: &mut BTreeMap<String, Task>, schedule: &mu
 #[expect(clippy::too_many_arguments, reason = "what a turn may need, handed on once")]
 fn begin(
     target: String,
-    at: i64,
+    (at, missed): (i64, u64),
     task: Task,
     client: &reqwest::Client,
     edge: &Arc<admin::Client>,
@@ -125,6 +134,7 @@ fn begin(
         (client.clone(), Arc::clone(edge), mailbox.clone(), told.clone(), ended.clone());
     tokio::spawn(async move {
         let began = Instant::now();
+        let turned = || Turned { at, took: began.elapsed(), missed };
         let mut subjects = None;
         match task {
             Task::Subjects => {
@@ -137,11 +147,11 @@ fn begin(
                 let answer = edge.metrics().await.map_err(|error| error.to_string());
                 let answer = answer.map(|text| Given::Exposition(Format::Text, text.into_bytes()));
                 let labels = vec![("service".to_owned(), EDGE.to_owned()), ("instance".to_owned(), EDGE.to_owned())];
-                tell(&told, Told::Scraped { target: target.clone(), labels, at, took: began.elapsed(), answer });
+                tell(&told, Told::Scraped { target: target.clone(), labels, turn: turned(), answer });
             }
             Task::Scrape { port, labels } => {
                 let answer = asking::scrape(&client, port).await;
-                tell(&told, Told::Scraped { target: target.clone(), labels, at, took: began.elapsed(), answer });
+                tell(&told, Told::Scraped { target: target.clone(), labels, turn: turned(), answer });
             }
             Task::Probe { service, via, asked } => {
                 let answer = asking::probe(TIMEOUT, &asked).await;

@@ -1,5 +1,7 @@
 //! The rules that everybody has, and the names that they read.
 
+use std::sync::LazyLock;
+
 use serde::Deserialize;
 
 use super::rule::Rule;
@@ -60,9 +62,12 @@ struct File {
 }
 
 /// The rules.
-pub fn rules() -> Vec<Rule> {
-    let file: Result<File, _> = toml::from_str(TEXT);
-    file.expect("the rules of this crate are read by its tests").rules
+pub fn rules() -> &'static [Rule] {
+    static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
+        let file: Result<File, _> = toml::from_str(TEXT);
+        file.expect("the rules of this crate are read by its tests").rules
+    });
+    &RULES
 }
 
 #[cfg(test)]
@@ -87,7 +92,7 @@ mod tests {
     fn the_rules_are_taken_all_of_them() {
         let event = |rules| Event { at: 0, what: What::RulesChanged(Box::new(Book { rules, ..Book::default() })) };
         let mut state = State::default();
-        assert_eq!(state.step(&event(rules())).effects, []);
+        assert_eq!(state.step(&event(rules().to_vec())).effects, []);
         assert_eq!(state.rules().count(), rules().len());
     }
 

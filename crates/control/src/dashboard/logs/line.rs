@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use crate::logs::harmless;
+
 /// Names under which loggers write things, in the order they are looked for.
 const TIME_KEYS: [&str; 4] = ["timestamp", "time", "ts", "@timestamp"];
 const LEVEL_KEYS: [&str; 3] = ["level", "severity", "lvl"];
@@ -113,19 +115,6 @@ fn said(value: &Value) -> String {
         Value::String(text) => harmless(text),
         other => harmless(&other.to_string()),
     }
-}
-
-/// The text with every control character but the tab made visible: logs carry what strangers sent.
-fn harmless(text: &str) -> String {
-    let mut harmless = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() && character != '\t' {
-            harmless.extend(character.escape_default());
-        } else {
-            harmless.push(character);
-        }
-    }
-    harmless
 }
 
 #[cfg(test)]
