@@ -43,9 +43,9 @@ pub(crate) fn quantile(quantile: f64, only: &str, over: &str) -> String {
     format!("histogram_quantile({quantile}, sum by (service, le) ({buckets}))")
 }
 
-/// The matcher of a service's routes.
-pub(crate) fn routes_of(service: &str) -> String {
-    format!(",route=~\"{service}(/.*)?\"")
+/// The matcher of a service's routes, or of several's: `a|b`.
+pub(crate) fn routes_of(services: &str) -> String {
+    format!(",route=~\"({services})(/.*)?\"")
 }
 
 /// Requests a second, of all.

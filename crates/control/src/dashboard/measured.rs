@@ -19,7 +19,10 @@ const AT_ONCE: usize = 4;
 /// Answers of one moment that are kept: those of every panel, and of the pages of some dozens of services.
 const MOST_NOW: usize = 512;
 /// Answers over time that are kept; a chart's is some hundred KiB at most.
-const MOST_RANGES: usize = 32;
+const MOST_RANGES: usize = 64;
+/// Answers about a day, which a minute more or less does not change: they read a thousand times as much.
+const KEEP_DAY_MS: i64 = 60_000;
+const MOST_DAYS: usize = 128;
 /// Half the interval of scraping: an answer is never older than one round more than it has to be.
 const KEEP_MS: i64 = 5_000;
 
@@ -45,6 +48,7 @@ pub(crate) struct Measured {
     watching: Watching,
     turns: Arc<Semaphore>,
     now: Arc<Keep<String, Now>>,
+    days: Arc<Keep<String, Now>>,
     ranges: Arc<Keep<(String, Span), OverTime>>,
 }
 
@@ -62,6 +66,7 @@ impl Measured {
             watching,
             turns: Arc::new(Semaphore::new(AT_ONCE)),
             now: Arc::new(Keep::new(MOST_NOW, KEEP_MS)),
+            days: Arc::new(Keep::new(MOST_DAYS, KEEP_DAY_MS)),
             ranges: Arc::new(Keep::new(MOST_RANGES, KEEP_MS)),
         }
     }
@@ -69,15 +74,19 @@ impl Measured {
     /// The values of this moment, finite ones only.
     pub(crate) async fn now(&self, text: &str) -> Now {
         let at = now_ms();
-        let make = self.ask(text.to_owned(), move |source, text, limits| {
+        self.now.get(text.to_owned(), at, self.at(text, at)).await
+    }
+
+    async fn at(&self, text: &str, at: i64) -> Now {
+        self.ask(text.to_owned(), move |source, text, limits| {
             let elements = match query::query(source, text, at, limits)? {
                 Answer::Vector { elements, .. } => elements,
                 Answer::Scalar { value, .. } => vec![(Labels::default(), value)],
                 Answer::Text { .. } | Answer::Matrix(_) => Vec::new(),
             };
             Ok(elements.into_iter().filter(|(_, value)| value.is_finite()).collect())
-        });
-        self.now.get(text.to_owned(), at, make).await
+        })
+        .await
     }
 
     /// The one value that a question gives; `None` where there is none.
@@ -87,9 +96,13 @@ impl Measured {
 
     /// The values by what a label says.
     pub(crate) async fn by(&self, label: &str, text: &str) -> Result<BTreeMap<String, f64>, Unmeasured> {
-        let values = self.now(text).await?;
-        let named = values.iter().filter(|(labels, _)| !labels.get(label).is_empty());
-        Ok(named.map(|(labels, value)| (labels.get(label).to_owned(), *value)).collect())
+        Ok(by(label, &self.now(text).await?))
+    }
+
+    /// The same of a question about a whole day, as it was within the last minute.
+    pub(crate) async fn day_by(&self, label: &str, text: &str) -> Result<BTreeMap<String, f64>, Unmeasured> {
+        let at = now_ms();
+        Ok(by(label, &self.days.get(text.to_owned(), at, self.at(text, at)).await?))
     }
 
     /// The values over time.
@@ -124,6 +137,11 @@ impl Measured {
         drop(turn);
         answer.map_err(|error| failed(error.to_string()))
     }
+}
+
+fn by(label: &str, values: &[(Labels, f64)]) -> BTreeMap<String, f64> {
+    let named = values.iter().filter(|(labels, _)| !labels.get(label).is_empty());
+    named.map(|(labels, value)| (labels.get(label).to_owned(), *value)).collect()
 }
 
 /// Now, as stored series count it.

@@ -55,10 +55,11 @@ fn short(value: f64) -> Value {
 
 impl Columns {
     /// Those with the largest values, in the order of their names.
-    pub(crate) fn new(span: Span, mut columns: Vec<Column>, most: usize) -> Self {
+    /// `left_out`: so many were not even asked for.
+    pub(crate) fn new(span: Span, mut columns: Vec<Column>, most: usize, left_out: usize) -> Self {
         columns.retain(|column| column.values.iter().any(Option::is_some));
         columns.sort_by(|a, b| b.largest().total_cmp(&a.largest()));
-        let left_out = columns.len().saturating_sub(most);
+        let left_out = left_out + columns.len().saturating_sub(most);
         columns.truncate(most);
         columns.sort_by(|a, b| a.name.cmp(&b.name));
         Self { span, all: columns, left_out }
@@ -121,7 +122,7 @@ mod tests {
 
     #[test]
     fn what_was_not_measured_is_a_gap_and_no_zero() {
-        let columns = Columns::new(SPAN, vec![column("a", &[(0, 1.0), (20_000, f64::NAN), (30_000, 2.0 / 3.0)])], 5);
+        let columns = Columns::new(SPAN, vec![column("a", &[(0, 1.0), (20_000, f64::NAN), (30_000, 2.0 / 3.0)])], 5, 0);
         let json = columns.json();
         assert_eq!(json["times"], json!([0, 10, 20, 30]));
         assert_eq!(json["values"], json!([[1.0, null, null, 0.6667]]));
@@ -132,14 +133,14 @@ mod tests {
     fn the_largest_stay_and_the_others_are_counted() {
         let columns = ["a", "b", "c", "d"].iter().zip([3.0, 1.0, 2.0, 4.0]);
         let columns = columns.map(|(name, value)| column(name, &[(0, value)])).chain([column("empty", &[])]).collect();
-        let json = Columns::new(SPAN, columns, 2).json();
-        assert_eq!((&json["names"], &json["left_out"]), (&json!(["a", "d"]), &json!(2)));
+        let json = Columns::new(SPAN, columns, 2, 3).json();
+        assert_eq!((&json["names"], &json["left_out"]), (&json!(["a", "d"]), &json!(5)));
     }
 
     #[test]
     fn the_period_before_goes_by_the_names_of_this_one() {
-        let now = Columns::new(SPAN, vec![column("a", &[(0, 1.0)]), column("new", &[(0, 1.0)])], 5);
-        let before = Columns::new(SPAN, vec![column("gone", &[(0, 1.0)]), column("a", &[(10_000, 5.0)])], 5);
+        let now = Columns::new(SPAN, vec![column("a", &[(0, 1.0)]), column("new", &[(0, 1.0)])], 5, 0);
+        let before = Columns::new(SPAN, vec![column("gone", &[(0, 1.0)]), column("a", &[(10_000, 5.0)])], 5, 0);
         assert_eq!(before.aligned_to(&now), json!([[null, 5.0, null, null], null]));
     }
 }

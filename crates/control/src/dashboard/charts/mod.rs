@@ -13,15 +13,18 @@ use mana_watch::series::Labels;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::measured::{Span, now_ms};
-use super::{Dashboard, figures};
+use super::measured::{Span, Unmeasured, now_ms};
+use super::{Dashboard, figures, panels};
 use crate::api::RolloutView;
+use crate::desired::EDGE;
 use crate::server::{Refused, ask, problem};
 use crate::supervisor::Call;
 use columns::{Column, Columns};
 
 /// Series of a chart at most: more than eyes tell apart. Those left out are counted.
 const MOST_SERIES: usize = 12;
+/// Services in one question of a chart of many.
+const GROUP: usize = 4;
 /// Deploys that are marked on one chart.
 const MOST_MARKS: usize = 100;
 
@@ -75,6 +78,11 @@ impl Chart {
             Self::Cpu => "cores",
             Self::Memory => "bytes",
         }
+    }
+
+    /// Whether it is counted at the edge.
+    fn is_by_route(self) -> bool {
+        matches!(self, Self::P95 | Self::Requests | Self::Errors)
     }
 
     fn target(self) -> Option<f64> {
@@ -144,12 +152,19 @@ fn is_name(name: &str) -> bool {
 }
 
 async fn columns(dashboard: &Dashboard, chart: Chart, service: Option<&str>, span: Span) -> Result<Columns, Refused> {
-    let asked = chart.questions(service, &range::window(span)).into_iter().map(async |(name, text)| {
+    let (questions, left_out) = match service {
+        None if chart.is_by_route() => {
+            let (groups, left_out) = groups(dashboard).await;
+            let window = range::wide_window(span);
+            (groups.iter().flat_map(|group| chart.questions(Some(group), &window)).collect(), left_out)
+        }
+        service => (chart.questions(service, &range::window(span)), 0),
+    };
+    let asked = questions.into_iter().map(async |(name, text)| {
         let series = dashboard.measured.range(&text, span).await?;
-        Ok::<_, super::measured::Unmeasured>((name, series))
+        Ok::<_, Unmeasured>((name, series))
     });
-    let failed =
-        |error: super::measured::Unmeasured| Refused(problem(503, "the chart's data is not there", error.to_string()));
+    let failed = |error: Unmeasured| Refused(problem(503, "the chart's data is not there", error.to_string()));
     let mut columns = Vec::new();
     for answer in futures_util::future::join_all(asked).await {
         let (name, series) = answer.map_err(failed)?;
@@ -158,7 +173,27 @@ async fn columns(dashboard: &Dashboard, chart: Chart, service: Option<&str>, spa
             Column::new(name, &series.samples, span)
         }));
     }
-    Ok(Columns::new(span, columns, MOST_SERIES))
+    Ok(Columns::new(span, columns, MOST_SERIES, left_out))
+}
+
+/// Which services a chart of all of them shows, a few in each question so that they are answered side by side: those that are
+/// slowest now first. And how many are left out.
+async fn groups(dashboard: &Dashboard) -> (Vec<String>, usize) {
+    let p95 = figures::quantile(0.95, "", "5m");
+    let (p95, status) = tokio::join!(dashboard.measured.by("service", &p95), panels::status(dashboard));
+    let slowness = p95.unwrap_or_default();
+    let mut names: Vec<String> = status
+        .map(|status| status.services)
+        .unwrap_or_default()
+        .into_iter()
+        .map(|service| service.name)
+        .filter(|name| name != EDGE)
+        .collect();
+    let of = |name: &String| slowness.get(name).copied().unwrap_or(-1.0);
+    names.sort_by(|a, b| of(b).total_cmp(&of(a)));
+    let left_out = names.len().saturating_sub(MOST_SERIES);
+    names.truncate(MOST_SERIES);
+    (names.chunks(GROUP).map(|group| group.join("|")).collect(), left_out)
 }
 
 fn label(labels: &Labels, service: Option<&str>) -> String {

@@ -92,6 +92,11 @@ pub(crate) fn window(span: Span) -> String {
     format!("{}s", (span.step.max(MINUTE_MS)) / 1_000)
 }
 
+/// The same where many series are looked at: over some days what stands for an hour is enough, and a thousandth to read.
+pub(crate) fn wide_window(span: Span) -> String {
+    if span.to - span.from > 2 * DAY_MS { format!("{}s", span.step.max(4 * HOUR_MS) / 1_000) } else { window(span) }
+}
+
 fn length(text: &str) -> Result<i64, String> {
     let bad = || format!("`{text}` is no time such as 15m, 24h or 7d");
     let (digits, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(bad)?;

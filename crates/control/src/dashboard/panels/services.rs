@@ -63,7 +63,7 @@ pub(super) async fn look(dashboard: &Dashboard) -> Services {
         status(dashboard),
         ask(&dashboard.app, |reply| Call::Rollouts { service: None, reply }),
         Figures::look(&dashboard.measured),
-        dashboard.measured.by("service", REACHABLE)
+        dashboard.measured.day_by("service", REACHABLE)
     );
     let trouble = status.as_ref().err().cloned();
     let services = status.map(|status| status.services).unwrap_or_default();
