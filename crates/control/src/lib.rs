@@ -62,4 +62,5 @@ mod smoke;
 mod snapshot;
 mod store;
 mod supervisor;
+pub mod units;
 mod watching;

@@ -119,7 +119,7 @@ export class Chart {
       return;
     }
     this.canvas.hidden = false;
-    this.say(data.left_out > 0 ? `${data.left_out} more are left out: those with the smallest values.` : "");
+    this.say(data.left_out > 0 ? `${data.left_out} more are left out.` : "");
     const { series, columns } = lines(data);
     // New values of the same series are put in; nothing jumps under the pointer.
     const same = this.plot !== null && this.plot.series.length === series.length && series.every((one, at) => one.label === this.plot?.series[at]?.label);

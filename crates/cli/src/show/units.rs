@@ -1,30 +1,6 @@
 //! Durations, sizes and shares as people read them.
 
-use std::time::Duration;
-
-use jiff::Timestamp;
-
-const MINUTE: u64 = 60;
-const HOUR: u64 = 60 * MINUTE;
-const DAY: u64 = 24 * HOUR;
-
-/// A duration in its two largest units: `0.3 s`, `42 s`, `2 m 05 s`, `3 h 07 m`, `12 d 4 h`.
-pub(crate) fn duration(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match seconds {
-        0..10 => format!("{:.1} s", duration.as_secs_f64()),
-        10..MINUTE => format!("{seconds} s"),
-        MINUTE..HOUR => format!("{} m {:02} s", seconds / MINUTE, seconds % MINUTE),
-        HOUR..DAY => format!("{} h {:02} m", seconds / HOUR, seconds % HOUR / MINUTE),
-        _ => format!("{} d {} h", seconds / DAY, seconds % DAY / HOUR),
-    }
-}
-
-/// Time since an RFC 3339 instant; `None` where it is none. An instant in the future (a clock that was set back) counts as now.
-pub(crate) fn since(instant: &str, now: Timestamp) -> Option<Duration> {
-    let instant: Timestamp = instant.parse().ok()?;
-    Some(Duration::try_from(now.duration_since(instant)).unwrap_or(Duration::ZERO))
-}
+pub(crate) use mana_control::units::{duration, since};
 
 /// A size in binary units: `512 B`, `9.8 MiB`.
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown; an f64 holds sixteen")]
@@ -55,6 +31,10 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+
     use super::*;
 
     #[test]

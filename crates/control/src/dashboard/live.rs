@@ -15,7 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Dashboard;
 use super::panels::Panel;
 use crate::clock;
-use crate::server::{Refused, problem};
+use crate::server::Refused;
 
 /// How often panels are looked at.
 const LOOK_EVERY: Duration = INTERVAL;
@@ -48,9 +48,7 @@ pub(crate) async fn stream(
     State(dashboard): State<Dashboard>,
     Query(asked): Query<Asked>,
 ) -> Result<Response, Refused> {
-    let too_many =
-        |_| Refused(problem(503, "too many pages are open", "this one stands still; load it again".to_owned()));
-    let turn = dashboard.streams.clone().try_acquire_owned().map_err(too_many)?;
+    let turn = dashboard.stream()?;
     let named = asked.panels.split(',').filter_map(Panel::by_key).take(MOST_PANELS);
     let panels = named.map(|panel| (panel, None)).collect();
     let stream = stream::unfold(Stream { dashboard, panels, looks: 0, _turn: turn }, next);

@@ -43,9 +43,9 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware;
 use axum::routing::{get, post};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::server::App;
+use crate::server::{App, Refused, problem};
 use keep::Keep;
 use measured::Measured;
 use panels::{Panel, Shown};
@@ -65,6 +65,15 @@ pub(crate) struct Dashboard {
     measured: Measured,
     panels: Arc<Keep<Panel, Shown>>,
     streams: Arc<Semaphore>,
+}
+
+impl Dashboard {
+    /// The right to one more stream, as long as it is held.
+    fn stream(&self) -> Result<OwnedSemaphorePermit, Refused> {
+        let too_many =
+            |_| Refused(problem(503, "too many pages are open", "this one stands still; load it again".to_owned()));
+        self.streams.clone().try_acquire_owned().map_err(too_many)
+    }
 }
 
 /// All of it.

@@ -121,9 +121,7 @@ pub(crate) async fn follow(
     State(dashboard): State<Dashboard>,
     Query(asked): Query<Asked>,
 ) -> Result<Response, Refused> {
-    let too_many =
-        |_| Refused(problem(503, "too many pages are open", "this one stands still; load it again".to_owned()));
-    let turn = dashboard.streams.clone().try_acquire_owned().map_err(too_many)?;
+    let turn = dashboard.stream()?;
     let search = asked.search().map_err(|why| Refused(problem(422, "this is not looked for", why)))?;
     let services = chosen(&asked, &services(&dashboard).await)?;
     let data = dashboard.app.data.clone();
