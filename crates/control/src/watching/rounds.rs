@@ -132,7 +132,8 @@ fn begin(
 ) {
     let (client, edge, mailbox, told, ended) =
         (client.clone(), Arc::clone(edge), mailbox.clone(), told.clone(), ended.clone());
-    tokio::spawn(async move {
+    let named = target.clone();
+    let turn = tokio::spawn(async move {
         let began = Instant::now();
         let turned = || Turned { at, took: began.elapsed(), missed };
         let mut subjects = None;
@@ -159,8 +160,16 @@ fn begin(
                 tell(&told, probed);
             }
         }
+        subjects
+    });
+    tokio::spawn(async move {
+        // However it ends: a target whose turn never did would not be asked again.
+        let subjects = turn.await.unwrap_or_else(|error| {
+            tracing::error!(target = named, %error, "a turn broke off");
+            None
+        });
         // Whoever hears it is gone only when the process ends.
-        let _ = ended.send((target, subjects)).await;
+        let _ = ended.send((named, subjects)).await;
     });
 }
 
@@ -172,8 +181,12 @@ async fn ask(mailbox: &mpsc::Sender<Message>) -> Option<Subjects> {
 
 /// The keeper is never waited for: a disk that hangs must not hold the control plane up.
 fn tell(told: &SyncSender<Told>, what: Told) {
-    if let Err(TrySendError::Full(_)) = told.try_send(what) {
-        tracing::warn!("the store of series does not keep up; a round is left out");
+    match told.try_send(what) {
+        Ok(()) => {}
+        Err(TrySendError::Full(_)) => tracing::warn!("the store of series does not keep up; a round is left out"),
+        Err(TrySendError::Disconnected(_)) => {
+            tracing::error!("the keeper of series has ended: nothing is kept any more");
+        }
     }
 }
 
