@@ -13,6 +13,7 @@ from xml.sax.saxutils import escape
 
 import delivery_report
 import edge_report
+import watch_report
 from edge_goals import of, settings
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -138,6 +139,8 @@ def pages(plots):
         parts.append(system(system_results, plots))
     if delivery := read("delivery"):
         parts.append(delivery_report.section(delivery))
+    if watch := read("watch"):
+        parts.append(watch_report.section(watch))
     readme = (ROOT / "README.md").read_text()
     begin, end = README_MARKS
     if begin not in readme or end not in readme:

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# All measurements in one run, then docs/BENCHMARKS.md from their results. Takes some eighty minutes.
+# All measurements in one run, then docs/BENCHMARKS.md from their results. Takes some hundred and twenty minutes.
 # Installs the peers on Debian when missing; elsewhere says what to install.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 missing=()
-for program in nginx haproxy caddy wrk openssl; do
+for program in nginx haproxy caddy wrk openssl prometheus; do
   command -v "$program" >/dev/null || [ -x "/usr/sbin/$program" ] || missing+=("$program")
 done
 command -v taskset >/dev/null || missing+=(util-linux)
@@ -25,6 +25,7 @@ export PATH="$PATH:/usr/sbin"
 
 benches/system/run.py
 benches/delivery/run.py
+benches/watch/run.py
 benches/edge/run.py
 benches/report.py
 echo "written: docs/BENCHMARKS.md"

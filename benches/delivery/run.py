@@ -148,8 +148,11 @@ def in_background(work, count=1):
 
 
 def capacity(shop):
-    out = subprocess.run(["wrk", "-t1", "-c32", "-d5", f"http://127.0.0.1:{shop.port}/work"], check=True, capture_output=True, text=True).stdout
-    return float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1])
+    """Requests a second that get through, of each kind alone."""
+    plain = subprocess.run(["wrk", "-t1", "-c32", "-d5", f"http://127.0.0.1:{shop.port}/work"], check=True, capture_output=True, text=True).stdout
+    command = ["h2load", "-c", "8", "-m", "8", "-D", "5", f"--connect-to=127.0.0.1:{shop.secure}", f"https://{HOST}:{shop.secure}/work"]
+    secure = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return float(re.search(r"Requests/sec:\s+([\d.]+)", plain)[1]), float(re.search(r"finished in .*?, ([\d.]+) req/s", secure)[1])
 
 
 class Load:
@@ -220,20 +223,31 @@ def streams(shop, load):
     return work
 
 
-def rounds(shop, count):
-    """Rollouts and rollbacks under three kinds of load."""
-    most = capacity(shop)
-    rate = round(SHARE * most)
+@contextlib.contextmanager
+def under_load(shop, rate):
+    """Three kinds at once; what they meet is in what is given, once it has ended."""
     loads = {"HTTP/1.1": Load(), "HTTP/2": Load(), "streams": Load()}
     with contextlib.ExitStack() as stack:
-        stack.enter_context(in_background(http1(shop, rate // 2, loads["HTTP/1.1"])))
-        stack.enter_context(in_background(http2(shop, rate // 2, loads["HTTP/2"])))
+        stack.enter_context(in_background(http1(shop, rate, loads["HTTP/1.1"])))
+        stack.enter_context(in_background(http2(shop, rate, loads["HTTP/2"])))
         stack.enter_context(in_background(streams(shop, loads["streams"]), 16))
+        yield loads
+
+
+def rounds(shop, count):
+    """Rollouts and rollbacks under three kinds of load; and the same load with neither, to tell what is the load's own."""
+    plain, secure = capacity(shop)
+    # As many of the one kind as of the other: so many of each take that share of all.
+    rate = round(SHARE / (1 / plain + 1 / secure))
+    with under_load(shop, rate) as still:
+        time.sleep(2 * CHUNK)
+    with under_load(shop, rate) as loads:
         for _ in range(count):
             shop.mana("deploy", "shop-backend", "v1")
             shop.mana("rollback", "shop-backend")
             shop.rolled_back()
-    return {"rounds": count, "capacity": most, "asked_per_second": rate, "loads": {name: load.told() for name, load in loads.items()}}
+    told = lambda loads: {name: load.told() for name, load in loads.items()}
+    return {"rounds": count, "capacity": {"HTTP/1.1": plain, "HTTP/2": secure}, "each_per_second": rate, "loads": told(loads), "without": told(still)}
 
 
 def until_the_last(shop, old, command):
@@ -352,7 +366,8 @@ def deaths():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
-    rows = re.findall(r"^(a [a-z ]+): killed (\d+) times, (\d+) requests, none failed$", done.stdout, re.MULTILINE)
+    # Dots of the tests that ended before it may stand before a line.
+    rows = re.findall(r"^\.*(a [a-z ]+): killed (\d+) times, (\d+) requests, none failed$", done.stdout, re.MULTILINE)
     return [{"what": what, "kills": int(kills), "requests": int(requests)} for what, kills, requests in rows]
 
 
@@ -362,7 +377,7 @@ def main():
     parser.add_argument("--switches", type=int, default=100)
     parser.add_argument("--ways-back", type=int, default=5)
     parser.add_argument("--debug", action="store_true", help="with the debug binaries; writes nothing")
-    parser.add_argument("--only", help="one of: rounds, switches, back, bad, simulated, deaths; writes nothing")
+    parser.add_argument("--only", help="one of: rounds, switches, back, bad, simulated, deaths; measures it anew and leaves the other results as they were")
     options = parser.parse_args()
     binaries = ROOT / "target" / ("debug" if options.debug else "release")
     if not options.debug:
@@ -390,11 +405,13 @@ def main():
         results["simulated"] = simulated(binaries)
     if wanted("deaths"):
         results["deaths"] = deaths()
-    text = json.dumps(results, indent=2)
-    if not options.debug and not options.only:
+    if not options.debug:
         target = ROOT / "benches/results/delivery.json"
         target.parent.mkdir(exist_ok=True)
-        target.write_text(text + "\n")
+        if options.only and target.exists():
+            results = {**json.loads(target.read_text()), **results}
+        target.write_text(json.dumps(results, indent=2) + "\n")
+    text = json.dumps(results, indent=2)
     print(text)
 
 

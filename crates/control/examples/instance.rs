@@ -3,7 +3,7 @@
 //! Listens on `$PORT`; answers `/` with its id, and obeys `/crash`, `/unready`, `/ready`, `/hang`, `/slow/MILLIS`,
 //! `/take/MIB` and `/print/LINES`; `/work` fails as often as `$FAILS` says and takes `$WORK_MILLIS`; `/stream` says something every
 //! tenth of a second, for two seconds. At `/socket` it takes a WebSocket, as far as a test needs one, and says everything back. With the argument `migrate` it appends a line to the file `$MIGRATIONS` and ends, with
-//! code 1 where `$FAIL_MIGRATION` is set. `$CRASH_AT_START` ends it with code 3 at once; `$START_MILLIS` delays its start.
+//! code 1 where `$FAIL_MIGRATION` is set, after `$MIGRATION_MILLIS`. `$CRASH_AT_START` ends it with code 3 at once; `$START_MILLIS` delays its start.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -47,6 +47,9 @@ fn migrate() {
     if let Some(path) = variable("MIGRATIONS") {
         let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).expect("open");
         writeln!(file, "{}", variable("MANA_INSTANCE").unwrap_or_default()).expect("write");
+    }
+    if let Some(millis) = variable("MIGRATION_MILLIS") {
+        std::thread::sleep(Duration::from_millis(millis.parse().expect("a number")));
     }
     if variable("FAIL_MIGRATION").is_some() {
         eprintln!("no such table: users");

@@ -7,6 +7,7 @@ pub(crate) mod shop;
 pub(crate) mod webhook;
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -124,6 +125,8 @@ pub(crate) struct Ecosystem {
     pub(crate) ports: Vec<(&'static str, u16)>,
     control: Option<Child>,
     edge_program: Option<PathBuf>,
+    /// Further ones of the control plane.
+    variables: Vec<(&'static str, OsString)>,
 }
 
 impl Ecosystem {
@@ -149,9 +152,18 @@ impl Ecosystem {
         ecosystem
     }
 
+    /// One whose control plane has these variables as well.
+    pub(crate) async fn with_variables(variables: Vec<(&'static str, OsString)>) -> Self {
+        let folder = tempfile::Builder::new().prefix("mana-control-").tempdir().expect("folder");
+        let mut ecosystem = Self::unstarted(Arc::new(folder), None);
+        ecosystem.variables = variables;
+        ecosystem.start_control().await;
+        ecosystem
+    }
+
     fn unstarted(folder: Arc<TempDir>, environment: Option<&'static str>) -> Self {
         let (listen, ports) = (free_port(), Vec::new());
-        Self { folder, environment, listen, ports, control: None, edge_program: None }
+        Self { folder, environment, listen, ports, control: None, edge_program: None, variables: Vec::new() }
     }
 
     async fn with(folder: Arc<TempDir>, environment: Option<&'static str>) -> Self {
@@ -172,6 +184,7 @@ impl Ecosystem {
             .args(["control", "--data"])
             .arg(self.data())
             .envs(self.edge_program.iter().map(|program| ("TEST_EDGE_PROGRAM", program)))
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .spawn()
             .expect("control starts");

@@ -18,9 +18,9 @@ const SLICE_MS: i64 = 10 * 60 * 1000;
 
 /// Ends with the value.
 pub(crate) struct Prometheus {
-    process: Child,
     port: u16,
-    _folder: tempfile::TempDir,
+    /// Where it is ours: its process and its folder.
+    own: Option<(Child, tempfile::TempDir)>,
 }
 
 impl Prometheus {
@@ -44,14 +44,20 @@ impl Prometheus {
                      as scripts/test-services.sh install does"
                 )
             });
-        let mut started = Self { process, port, _folder: folder };
+        let mut started = Self { own: Some((process, folder)), ..Self::at(port) };
         let deadline = Instant::now() + START_WITHIN;
         while started.request("GET", "/-/ready", &[]).is_none_or(|(status, _)| status != 200) {
-            assert!(started.process.try_wait().ok().flatten().is_none(), "prometheus ended while it started");
+            let ended = started.own.as_mut().and_then(|(process, _)| process.try_wait().ok().flatten());
+            assert!(ended.is_none(), "prometheus ended while it started");
             assert!(Instant::now() < deadline, "prometheus is not ready after {START_WITHIN:?}");
             std::thread::sleep(Duration::from_millis(50));
         }
         started
+    }
+
+    /// One that runs already, and goes on.
+    pub(crate) const fn at(port: u16) -> Self {
+        Self { port, own: None }
     }
 
     /// Writes the series, by remote write, since no text format has stale markers.
@@ -119,8 +125,10 @@ impl Prometheus {
 
 impl Drop for Prometheus {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        if let Some((process, _)) = &mut self.own {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
     }
 }
 
