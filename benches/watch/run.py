@@ -57,7 +57,7 @@ class Ecosystem:
         parts = [f'name = "bench"\ndomain = "bench.example"\n[projects]\nbench = {{}}\n[environments.development]\nlisten = "127.0.0.1:{self.edge}"\n']
         for name in services:
             command = BINARIES / "examples/target"
-            parts.append(f'[services.{name}]\nkind = "backend"\nproject = "bench"\ncommand = "{command}"\nport = {free_port()}\n')
+            parts.append(f'[services.{name}]\nkind = "backend"\nproject = "bench"\ncommand = "{command}"\nhost = "{name}"\nport = {free_port()}\n')
         (self.folder / "mana.toml").write_text("".join(parts) + more)
 
     def mana(self, *arguments):

@@ -11,22 +11,43 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::{clock, paths};
 
-/// Copies it into the data folder; says where the copy lies.
-pub(crate) fn keep(data: &Path, url: &SecretString, engine: Engine, label: &str) -> Result<PathBuf, String> {
-    let folder = paths::dumps(data);
+/// Copies that are kept of a service's database; older ones go with the next.
+const KEPT: usize = 5;
+
+/// Copies it into the data folder, for a rollout of the service; says where the copy lies.
+pub(crate) fn keep(
+    data: &Path,
+    service: &str,
+    url: &SecretString,
+    engine: Engine,
+    rollout: u64,
+) -> Result<PathBuf, String> {
+    let folder = paths::dumps(data, service);
     fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
-    let time = clock::timestamp().strftime("%Y%m%dT%H%M%SZ").to_string();
+    let time = clock::timestamp().strftime("%Y%m%dT%H%M%S.%3fZ").to_string();
     let ending = match engine {
         Engine::Sqlite => "db",
         Engine::Postgres => "dump",
     };
-    let to = folder.join(format!("{label}-{time}-{}.{ending}", &clock::unique()[..8]));
+    let to = folder.join(format!("{time}-{rollout}-{}.{ending}", &clock::unique()[..8]));
     let kept = match engine {
         Engine::Sqlite => sqlite(url, &to),
         Engine::Postgres => postgres(url, &to),
     };
     kept.inspect_err(|_| drop(fs::remove_file(&to)))?;
+    // The copy is there, which is what was asked for: one too many is only said.
+    if let Err(error) = forget_old(&folder) {
+        tracing::warn!(folder = %folder.display(), %error, "old copies of a database are not removed");
+    }
     Ok(to)
+}
+
+/// Their names begin with their time.
+fn forget_old(folder: &Path) -> std::io::Result<()> {
+    let mut copies = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+    copies.sort();
+    let old = copies.len().saturating_sub(KEPT);
+    copies[..old].iter().try_for_each(fs::remove_file)
 }
 
 fn sqlite(url: &SecretString, to: &Path) -> Result<(), String> {
@@ -79,13 +100,18 @@ mod tests {
         db.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (a); INSERT INTO t VALUES (1), (2)")
             .expect("filled");
         let url = SecretString::from(format!("sqlite://{}", path.display()));
-        let copy = keep(folder.path(), &url, Engine::Sqlite, "chat-7").expect("copied");
+        let copy = keep(folder.path(), "chat", &url, Engine::Sqlite, 7).expect("copied");
         assert_eq!(fs::metadata(&copy).expect("there").permissions().mode() & 0o777, 0o600);
         let count = |db: &Connection| db.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0));
         assert_eq!(count(&Connection::open(&copy).expect("opened")).expect("read"), 2);
         let gone = SecretString::from("sqlite:///nowhere/x.db");
-        assert!(keep(folder.path(), &gone, Engine::Sqlite, "chat-8").is_err());
-        assert_eq!(fs::read_dir(paths::dumps(folder.path())).expect("read").count(), 1, "nothing half-made stays");
+        assert!(keep(folder.path(), "chat", &gone, Engine::Sqlite, 8).is_err());
+        let copies = || fs::read_dir(paths::dumps(folder.path(), "chat")).expect("read").count();
+        assert_eq!(copies(), 1, "nothing half-made stays");
+        let newer: Vec<_> = (9..20)
+            .map(|rollout| keep(folder.path(), "chat", &url, Engine::Sqlite, rollout).expect("copied"))
+            .collect();
+        assert!(newer[newer.len() - KEPT..].iter().all(|copy| copy.exists()) && copies() == KEPT, "the newest stay");
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(crate) fn look(
     release: &Release,
     serves: &Serves,
     overrides: &[Override],
-    label: &str,
+    rollout: u64,
 ) -> Result<Seen, String> {
     if release.migrations.is_empty() {
         return Ok(Seen::default());
@@ -69,7 +69,7 @@ pub(crate) fn look(
     }
     let approved = review.approve(overrides).map_err(|error| error.to_string())?;
     if approved.snapshot() == Snapshot::First {
-        let kept = dump::keep(&plan.data, &url, engine, label);
+        let kept = dump::keep(&plan.data, &service.name, &url, engine, rollout);
         let kept =
             kept.map_err(|why| format!("what is overridden does not run without a copy of the database: {why}"))?;
         tracing::info!(kept = %kept.display(), "a copy of the database");

@@ -68,8 +68,8 @@ pub fn migrated(data: &Path, service: &str) -> PathBuf {
 }
 
 /// Folder of copies of databases, taken before something ran that cannot be taken back.
-pub fn dumps(data: &Path) -> PathBuf {
-    data.join("dumps")
+pub fn dumps(data: &Path, service: &str) -> PathBuf {
+    data.join("dumps").join(service)
 }
 
 /// What is known of alerts and incidents.

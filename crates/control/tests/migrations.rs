@@ -150,7 +150,8 @@ async fn an_override_names_the_statement_copies_the_database_and_is_in_the_journ
     assert!(wrong.why.as_ref().is_some_and(|why| why.contains("names no statement")), "{wrong:#?}");
     let begun = deploy(&repository, given(fingerprint)).await;
     repository.reaches(begun.number, &["window"]).await;
-    let dumps: Vec<_> = fs::read_dir(paths::dumps(&repository.production.data())).expect("read").flatten().collect();
+    let dumps: Vec<_> =
+        fs::read_dir(paths::dumps(&repository.production.data(), SHOP)).expect("read").flatten().collect();
     assert_eq!(dumps.len(), 1, "{dumps:?}");
     let journal = repository.production.client().await.journal(1_000).await.expect("journal");
     let audited = journal.iter().find(|entry| entry.kind == "override").expect("in the journal");

@@ -18,7 +18,7 @@ const SERVICES: usize = 10;
 const BEAT_MS: i64 = 10_000;
 const DAY_MS: i64 = 24 * 3_600_000;
 /// What is told at once.
-const SLICE_MS: i64 = 10 * 60 * 1000;
+const SLICE_MS: i64 = 30 * 60 * 1000;
 
 struct One {
     labels: Labels,

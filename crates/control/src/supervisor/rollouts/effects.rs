@@ -162,7 +162,7 @@ impl Supervisor {
         };
         let (plan, service) = (desired.plan.clone(), rollout.service.clone());
         let guarded = migrates(rollout, part).then(|| self.serves(&service));
-        let (overrides, label) = (rollout.state.plan().overrides.clone(), format!("{service}-{id}"));
+        let (overrides, number) = (rollout.state.plan().overrides.clone(), id.0);
         self.work(id, intent.key.n, async move {
             let release = released.clone();
             let verified = tokio::task::spawn_blocking(move || {
@@ -171,7 +171,7 @@ impl Supervisor {
                 store.verified_root(&release).map_err(|error| error.to_string())?;
                 let planned = plan.services.iter().find(|planned| planned.name == service);
                 let (Some(serves), Some(planned)) = (guarded, planned) else { return Ok(Vec::new()) };
-                Ok(guard::look(&plan, planned, &release, &serves?, &overrides, &label)?.overridden)
+                Ok(guard::look(&plan, planned, &release, &serves?, &overrides, number)?.overridden)
             });
             match verified.await {
                 Ok(Ok(overridden)) => Found::Verified(released, overridden),
