@@ -11,6 +11,7 @@ import sys
 import tempfile
 from xml.sax.saxutils import escape
 
+import ai_report
 import delivery_report
 import edge_report
 import watch_report
@@ -139,6 +140,8 @@ def pages(plots):
         parts.append(system(system_results, plots))
     if delivery := read("delivery"):
         parts.append(delivery_report.section(delivery))
+    if calls := read("ai"):
+        parts.append(ai_report.section(calls))
     if watch := read("watch"):
         parts.append(watch_report.section(watch))
     readme = (ROOT / "README.md").read_text()

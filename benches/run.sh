@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All measurements in one run, then docs/BENCHMARKS.md from their results. Takes some hundred and twenty minutes.
+# All measurements in one run, then docs/BENCHMARKS.md from their results. Takes some two and a half hours.
 # Installs the peers on Debian when missing; elsewhere says what to install.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -26,6 +26,7 @@ export PATH="$PATH:/usr/sbin"
 benches/system/run.py
 benches/delivery/run.py
 benches/watch/run.py
+benches/ai/run.py
 benches/edge/run.py
 benches/report.py
 echo "written: docs/BENCHMARKS.md"

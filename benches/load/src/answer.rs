@@ -16,6 +16,8 @@ pub(crate) struct Head {
     pub(crate) bytes: usize,
     /// Of the body, where the head says so.
     pub(crate) length: Option<u64>,
+    /// The body says itself where it ends.
+    pub(crate) chunked: bool,
 }
 
 impl Head {
@@ -25,7 +27,10 @@ impl Head {
         let mut answer = httparse::Response::new(&mut headers);
         let httparse::Status::Complete(size) = answer.parse(bytes)? else { return Ok(None) };
         let length = length(answer.headers)?;
-        Ok(Some(Self { status: answer.code.unwrap_or_default(), bytes: size, length }))
+        let chunked = answer.headers.iter().any(|header| {
+            header.name.eq_ignore_ascii_case("transfer-encoding") && header.value.eq_ignore_ascii_case(b"chunked")
+        });
+        Ok(Some(Self { status: answer.code.unwrap_or_default(), bytes: size, length, chunked }))
     }
 
     /// Reads until it is complete: the head, and what came of the body with it.
@@ -64,6 +69,6 @@ mod tests {
     fn a_head_is_read_when_it_is_complete() {
         let text = b"HTTP/1.1 200 OK\r\ncontent-Length: 12\r\n\r\nbody";
         assert_eq!(Head::parse(&text[..20]).unwrap(), None);
-        assert_eq!(Head::parse(text).unwrap(), Some(Head { status: 200, bytes: 39, length: Some(12) }));
+        assert_eq!(Head::parse(text).unwrap(), Some(Head { status: 200, bytes: 39, length: Some(12), chunked: false }));
     }
 }

@@ -1,13 +1,16 @@
-//! Load for `benches/edge/run.py`, where the usual clients do not measure what is asked for. Prints one line of JSON.
+//! Load for the benchmarks, where the usual clients do not measure what is asked for. Prints one line of JSON.
 //!
 //! ```text
-//! load rate       --address A --path P --rate N [--connections 256] [--seconds 3]   requests at a constant rate
+//! load rate       --address A --path P --rate N [--connections 256] [--seconds 3] [CALL]   requests at a constant rate
+//! load closed     --address A --path P [--connections 64] [--seconds 3] [CALL]   as many as get through
+//! load streams    --address A --path P [--connections 1000] [--seconds 3] CALL   streamed answers at once, begun within so many seconds
 //! load handshakes --address A --path P --resume yes|no [--connections 32] [--seconds 3]   new TLS connections
 //! load up|down    --address A --path P [--bytes 67108864] [--connections 8] [--seconds 3]   large bodies
 //! load websockets --address A --path P [--connections 1000]   held until standard input ends
 //! load sink       --address A   the service behind `up`, `down` and `websockets`, until standard input ends
 //! ```
 //!
+//! CALL is `--headers FILE` (lines of headers: tokens are in no argument) and `--body FILE` (with one, it is a POST).
 //! Every load is bounded in time and connections and goes to loopback only. `rate` waits on sockets by `epoll`, in one thread; the
 //! others have a thread for each connection, which blocks: with a few of them that is as cheap, and far simpler.
 
@@ -23,6 +26,7 @@ mod handshakes;
 mod histogram;
 mod rate;
 mod sink;
+mod streams;
 mod websockets;
 
 /// What went wrong, for a person.
@@ -99,19 +103,52 @@ impl Flags {
         Ok(target)
     }
 
+    /// The bytes of a request: what `--headers` and `--body` name, if they are there.
+    fn call(&mut self, path: &str) -> Result<Vec<u8>, Problem> {
+        let mut headers = String::new();
+        let name: String = self.take("headers", Some(String::new()))?;
+        if !name.is_empty() {
+            for line in std::fs::read_to_string(name)?.lines() {
+                headers.push_str(line);
+                headers.push_str("\r\n");
+            }
+        }
+        let name: String = self.take("body", Some(String::new()))?;
+        if name.is_empty() {
+            return Ok(request("GET", path, &headers).into_bytes());
+        }
+        let body = std::fs::read(name)?;
+        let mut whole = request("POST", path, &format!("{headers}Content-Length: {}\r\n", body.len())).into_bytes();
+        whole.extend(body);
+        Ok(whole)
+    }
+
     fn end(self) -> Result<(), Problem> {
         self.0.into_keys().next().map_or(Ok(()), |flag| Err(format!("--{flag} is not known here").into()))
     }
 }
 
 fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), Problem> {
-    let load = arguments.next().ok_or("which load? rate, handshakes, up, down, websockets or sink")?;
+    let load = arguments.next().ok_or("which load? rate, closed, streams, handshakes, up, down, websockets or sink")?;
     let mut flags = Flags::parse(arguments)?;
     let measured = match load.as_str() {
         "rate" => {
             let (target, rate) = (flags.target(256)?, flags.take("rate", None)?);
+            let call = flags.call(&target.path)?;
             flags.end()?;
-            rate::run(&target, rate)?
+            rate::run(&target, Some(rate), call)?
+        }
+        "closed" => {
+            let target = flags.target(64)?;
+            let call = flags.call(&target.path)?;
+            flags.end()?;
+            rate::run(&target, None, call)?
+        }
+        "streams" => {
+            let target = flags.target(1_000)?;
+            let call = flags.call(&target.path)?;
+            flags.end()?;
+            streams::run(&target, &call)?
         }
         "handshakes" => {
             let (target, resume) = (flags.target(32)?, flags.take::<String>("resume", None)?);

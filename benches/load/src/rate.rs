@@ -1,6 +1,8 @@
 //! Requests at a constant rate over kept connections, whatever the answers take: request `n` is due `n / rate` after the begin. It
 //! goes to the connection that has been free for longest, or waits for one, and its time counts from when it was due. So a
 //! proxy that stands still for a moment pays for every request of that moment (no coordinated omission).
+//!
+//! Without a rate, each connection asks again as soon as it is answered: for what gets through at most.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -13,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::answer::Head;
 use crate::histogram::Histogram;
-use crate::{Problem, SILENCE, Target, per_second, request};
+use crate::{Problem, SILENCE, Target, per_second};
 
 /// Not counted: connections of proxy and service are still being opened.
 const WARM_UP: Duration = Duration::from_millis(500);
@@ -36,9 +38,20 @@ struct Connection {
     due: Option<Instant>,
     counted: bool,
     answer: Vec<u8>,
-    /// Of head and body together, once the head is there.
-    whole: Option<usize>,
+    end: Option<End>,
 }
+
+/// How the end of an answer is known, once its head is there.
+#[derive(Clone, Copy)]
+enum End {
+    /// Of head and body together.
+    At(usize),
+    /// The last chunk.
+    Chunk,
+}
+
+/// The end of a body in chunks. (No body of JSON holds it.)
+const LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";
 
 impl Connection {
     fn open(target: &Target, epoll: &OwnedFd, index: usize) -> Result<Self, Problem> {
@@ -46,7 +59,7 @@ impl Connection {
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
         epoll::add(epoll, &stream, epoll::EventData::new_u64(index as u64), epoll::EventFlags::IN)?;
-        Ok(Self { stream, due: None, counted: false, answer: Vec::with_capacity(4096), whole: None })
+        Ok(Self { stream, due: None, counted: false, answer: Vec::with_capacity(4096), end: None })
     }
 
     /// Whether the answer is complete.
@@ -60,22 +73,33 @@ impl Connection {
         if self.due.is_none() {
             return Err("an answer that nobody asked for".into());
         }
-        if self.whole.is_none() {
+        let end = if let Some(end) = self.end {
+            end
+        } else {
             let Some(head) = Head::parse(&self.answer)? else { return Ok(false) };
             if head.status != 200 {
                 return Err(format!("status {}", head.status).into());
             }
-            let length = head.length.ok_or("an answer without a length")?;
-            self.whole = Some(head.bytes + usize::try_from(length)?);
-        }
-        Ok(self.whole == Some(self.answer.len()))
+            match head.length {
+                Some(length) => End::At(head.bytes + usize::try_from(length)?),
+                None if head.chunked => End::Chunk,
+                None => return Err("an answer without an end".into()),
+            }
+        };
+        self.end = Some(end);
+        Ok(match end {
+            End::At(length) => self.answer.len() == length,
+            End::Chunk => self.answer.ends_with(LAST_CHUNK),
+        })
     }
 }
 
 struct Load<'a> {
     target: &'a Target,
-    request: String,
-    rate: f64,
+    request: Vec<u8>,
+    /// A second; without one, whoever is free asks.
+    rate: Option<f64>,
+    until: Instant,
     epoll: OwnedFd,
     connections: Vec<Connection>,
     free: VecDeque<usize>,
@@ -93,7 +117,15 @@ struct Load<'a> {
 impl Load<'_> {
     #[expect(clippy::cast_precision_loss, reason = "a request's number is far below 2^53")]
     fn due(&self, number: u64) -> Instant {
-        self.begin + Duration::from_secs_f64(number as f64 / self.rate)
+        match self.rate {
+            Some(rate) => self.begin + Duration::from_secs_f64(number as f64 / rate),
+            None => Instant::now(),
+        }
+    }
+
+    /// Whether there is more to send.
+    fn goes_on(&self) -> bool {
+        if self.rate.is_some() { self.sent < self.total } else { Instant::now() < self.until }
     }
 
     fn failed(&mut self, index: usize, problem: &Problem) -> Result<(), Problem> {
@@ -111,22 +143,22 @@ impl Load<'_> {
     }
 
     fn send_what_is_due(&mut self) -> Result<(), Problem> {
-        while self.sent < self.total {
+        while self.goes_on() {
             let due = self.due(self.sent);
             let now = Instant::now();
-            if due > now {
+            if self.rate.is_some() && due > now {
                 break;
             }
             let Some(index) = self.free.pop_front() else { break };
             let counted = due >= self.begin + WARM_UP;
             self.sent += 1;
             let connection = &mut self.connections[index];
-            (connection.due, connection.counted, connection.whole) = (Some(due), counted, None);
+            (connection.due, connection.counted, connection.end) = (Some(due), counted, None);
             connection.answer.clear();
             if counted {
-                self.late.record(now - due);
+                self.late.record(now.saturating_duration_since(due));
             }
-            if let Err(error) = connection.stream.write_all(self.request.as_bytes()) {
+            if let Err(error) = connection.stream.write_all(&self.request) {
                 self.failed(index, &error.into())?;
             }
         }
@@ -135,7 +167,7 @@ impl Load<'_> {
 
     fn wait(&self) -> Result<(), Problem> {
         let now = Instant::now();
-        let until = if self.sent < self.total && !self.free.is_empty() { self.due(self.sent) } else { now + REST };
+        let until = if self.goes_on() && !self.free.is_empty() { self.due(self.sent) } else { now + REST };
         let wait = Timespec::try_from(until.saturating_duration_since(now))?;
         // `epoll_pwait` counts in milliseconds, `ppoll` in nanoseconds.
         match poll(&mut [PollFd::new(&self.epoll, PollFlags::IN)], Some(&wait)) {
@@ -168,8 +200,8 @@ impl Load<'_> {
     }
 }
 
-pub(crate) fn run(target: &Target, rate: f64) -> Result<Value, Problem> {
-    if !(1.0..=1e6).contains(&rate) {
+pub(crate) fn run(target: &Target, rate: Option<f64>, request: Vec<u8>) -> Result<Value, Problem> {
+    if rate.is_some_and(|rate| !(1.0..=1e6).contains(&rate)) {
         return Err("--rate is 1 to 1000000".into());
     }
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
@@ -177,15 +209,17 @@ pub(crate) fn run(target: &Target, rate: f64) -> Result<Value, Problem> {
         (0..target.connections).map(|index| Connection::open(target, &epoll, index)).collect::<Result<Vec<_>, _>>()?;
     let whole = WARM_UP + target.duration;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 6e8, checked above")]
-    let total = (rate * whole.as_secs_f64()) as u64;
+    let total = (rate.unwrap_or_default() * whole.as_secs_f64()) as u64;
+    let begin = Instant::now();
     let mut load = Load {
         target,
-        request: request("GET", &target.path, ""),
+        request,
         rate,
         epoll,
         free: (0..connections.len()).collect(),
         connections,
-        begin: Instant::now(),
+        begin,
+        until: begin + whole,
         sent: 0,
         total,
         answered: 0,
@@ -197,7 +231,7 @@ pub(crate) fn run(target: &Target, rate: f64) -> Result<Value, Problem> {
     let mut events = Vec::with_capacity(EVENTS);
     let mut buffer = vec![0; 64 * 1024];
     let end = load.begin + whole + REST;
-    while load.answered + load.errors < total && Instant::now() < end {
+    while (load.goes_on() || load.answered + load.errors < load.sent) && Instant::now() < end {
         load.send_what_is_due()?;
         load.wait()?;
         load.receive(&mut events, &mut buffer)?;
@@ -212,7 +246,7 @@ pub(crate) fn run(target: &Target, rate: f64) -> Result<Value, Problem> {
     for number in load.sent..total {
         load.times.record(load.due(number).elapsed());
     }
-    let unanswered = total.saturating_sub(load.answered + load.errors);
+    let unanswered = total.max(load.sent).saturating_sub(load.answered + load.errors);
     Ok(json!({
         "requests": load.answered,
         "requests_per_second": per_second(load.answered, elapsed),
