@@ -46,9 +46,15 @@ pub(crate) fn render(database: Option<&Database>) -> String {
     }
     if let Some(database) = database {
         let (open, idle) = database.pool();
-        let free = usize::try_from(crate::database::POOL_SIZE.saturating_sub(open)).unwrap_or(0) + idle;
-        let _ =
-            writeln!(text, "database_pool_connections {open}\ndatabase_pool_idle {idle}\ndatabase_pool_free {free}");
+        let most = crate::database::POOL_SIZE;
+        let free = usize::try_from(most.saturating_sub(open)).unwrap_or(0) + idle;
+        let name = database.name();
+        // Under the names that mana's alerts and dashboard read.
+        for (what, value) in
+            [("open", u64::from(open)), ("idle", idle as u64), ("free", free as u64), ("max", most.into())]
+        {
+            let _ = writeln!(text, "mana_pool_connections_{what}{{database=\"{name}\"}} {value}");
+        }
     }
     text
 }

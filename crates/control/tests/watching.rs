@@ -52,3 +52,21 @@ async fn what_runs_is_measured_and_what_ends_is_gone() {
     .await;
     ecosystem.down().await;
 }
+
+#[tokio::test]
+async fn what_is_alive_and_not_ready_is_not_up_rather_than_gone() {
+    let mut ecosystem = Ecosystem::start().await;
+    ecosystem.up(&[Service::new("a")]).await;
+    becomes(&ecosystem, "up{service=\"a\"}", &[("a", 1.0)]).await;
+    let port = ecosystem.instance("a").await.port.expect("it listens");
+    support::get(port, "/unready").await.expect("an answer");
+    becomes(&ecosystem, "mana_instances_ready", &[("a", 0.0)]).await;
+    becomes(&ecosystem, "up{service=\"a\"}", &[("a", 0.0)]).await;
+    // It is asked on: a round later there is another zero.
+    let zeros = "count_over_time((up{service=\"a\"} == 0)[1m:1s]) > bool 12";
+    becomes(&ecosystem, zeros, &[("a", 1.0)]).await;
+    becomes(&ecosystem, "up{service=\"a\"}", &[("a", 0.0)]).await;
+    support::get(port, "/ready").await.expect("an answer");
+    becomes(&ecosystem, "up{service=\"a\"}", &[("a", 1.0)]).await;
+    ecosystem.down().await;
+}

@@ -33,6 +33,38 @@ pub(crate) struct Document {
     pub(crate) releases: ReleasesTable,
     pub(crate) notifications: Vec<(Text, NotificationTable)>,
     pub(crate) alerts: Vec<(Text, AlertTable)>,
+    pub(crate) dependencies: Vec<(Text, DependencyTable)>,
+    pub(crate) watch: Option<(Text, WatchTable)>,
+}
+
+/// `[dependencies.NAME]`.
+#[derive(Debug, Default)]
+pub(crate) struct DependencyTable {
+    pub(crate) url: Option<Text>,
+    pub(crate) status: Option<Spanned<i64>>,
+    pub(crate) interval: Option<Spanned<Duration>>,
+    pub(crate) timeout: Option<Spanned<Duration>>,
+    pub(crate) environments: Option<Vec<Text>>,
+}
+
+/// `[watch]`.
+#[derive(Debug, Default)]
+pub(crate) struct WatchTable {
+    pub(crate) remote_write: Option<RemoteWriteTable>,
+    pub(crate) heartbeat: Option<HeartbeatTable>,
+    pub(crate) environments: Option<Vec<Text>>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct RemoteWriteTable {
+    pub(crate) url: Option<Text>,
+    pub(crate) headers: Vec<(Text, Text)>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct HeartbeatTable {
+    pub(crate) url: Option<Text>,
+    pub(crate) every: Option<Spanned<Duration>>,
 }
 
 /// `[notifications.NAME]`.

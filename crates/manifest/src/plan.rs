@@ -8,6 +8,7 @@ mod notifications;
 mod ops;
 mod releases;
 mod smoke;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ pub use notifications::{MailEncryption, Notification, Target};
 pub use ops::{Ops, Server};
 pub use releases::{Accepted, Build, Releases};
 pub use smoke::Smoke;
+pub use watch::{Dependency, Heartbeat, RemoteWrite, Watch};
 
 /// The ecosystem in one environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -73,6 +75,12 @@ pub struct Plan {
     /// Rules of one's own.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub alerts: Vec<Alert>,
+    /// What services need and nobody here runs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dependencies: Vec<Dependency>,
+    /// Who is told what was measured.
+    #[serde(skip_serializing_if = "Watch::is_none")]
+    pub watch: Watch,
 }
 
 /// One of the three environments.
@@ -180,6 +188,9 @@ pub struct Service {
     pub run: Run,
     /// Services that must be up before this one, by name.
     pub needs: Vec<String>,
+    /// What it needs besides and nobody here runs, by name. Nothing waits for it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dependencies: Vec<String>,
     /// Secrets without which it is never started.
     pub secrets: Vec<String>,
     /// How a release of it is made; `None`: the manifest does not say.

@@ -25,6 +25,9 @@ pub fn text(plan: &Plan) -> String {
     }
     let _ = writeln!(text, "  data      {}", plan.data.display());
     let _ = writeln!(text, "  instances get ports {}-{}", plan.instance_ports.0, plan.instance_ports.1);
+    for dependency in &plan.dependencies {
+        let _ = writeln!(text, "  needs     {} at {}", dependency.name, dependency.url.redacted());
+    }
     for service in &plan.services {
         let _ = write!(text, "\n{}", of_service(service));
     }
@@ -55,7 +58,8 @@ fn of_service(service: &Service) -> String {
             }
         }
     }
-    line("needs", &service.needs.join(", "));
+    let needs: Vec<&str> = service.needs.iter().chain(&service.dependencies).map(String::as_str).collect();
+    line("needs", &needs.join(", "));
     line("secrets", &service.secrets.join(", "));
     if let Run::Command(command) = &service.run {
         for (name, value) in &command.env {

@@ -10,6 +10,7 @@ mod rollout;
 mod service;
 mod smoke;
 mod tls;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -132,6 +133,8 @@ pub(crate) fn plan(
     let told = notifications::Context { environment, domain: &setting.domain, secrets: &secrets };
     let notifications = notifications::notifications(document, &told, &mut problems);
     let alerts = alerts::alerts(document, environment, &mut problems);
+    let dependencies = watch::dependencies(document, &told, &mut problems);
+    let watch = watch::watch(document, &told, &mut problems);
     let plan = Plan {
         ecosystem: document.name.as_ref().map(|name| name.value.clone()).unwrap_or_default(),
         domain: setting.domain,
@@ -154,6 +157,8 @@ pub(crate) fn plan(
         releases,
         notifications,
         alerts,
+        dependencies,
+        watch,
     };
     (Some(plan), problems)
 }

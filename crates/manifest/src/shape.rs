@@ -5,6 +5,7 @@ mod notifications;
 mod releases;
 mod rollout;
 mod smoke;
+mod watch;
 
 use crate::plan::{Environment, Kind};
 
@@ -120,6 +121,12 @@ pub(crate) const ROOT: &[Key] = &[
         Shape::Map(Names::Name, &Shape::Table(alerts::ALERT)),
         "Rules of one's own, by any name, besides those that are built in.",
     ),
+    key(
+        "dependencies",
+        Shape::Map(Names::Name, &Shape::Table(watch::DEPENDENCY)),
+        "What services need and nobody here runs, by any name: model providers, webhooks, databases. `needs` may name them.",
+    ),
+    key("watch", Shape::Table(watch::WATCH), "Who is told what was measured, and that it is."),
 ];
 
 const ENVIRONMENT_TABLES: &[Key] = &[

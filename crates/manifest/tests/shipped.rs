@@ -201,3 +201,25 @@ fn line() -> impl Strategy<Value = String> {
     ]);
     prop_oneof![3 => (key, value).prop_map(|(key, value)| format!("{key} = {value}")), 1 => table.prop_map(str::to_owned)]
 }
+
+#[test]
+fn what_nobody_here_runs_is_needed_without_being_waited_for() {
+    let text = "name = \"shop\"\ndomain = \"shop.example\"\n[secrets]\nTOKEN = { generate = 32 }\n\
+        [dependencies.model]\nurl = \"https://model.example/?key=${secret.TOKEN}\"\nstatus = 200\n\
+        [dependencies.books]\nurl = \"tcp://books.example:9000\"\nenvironments = [\"production\"]\n\
+        [services.shop-backend]\ncommand = \"bin/shop\"\nport = 4001\nneeds = [\"model\", \"books\"]\n\
+        [watch]\nremote_write = { url = \"https://p.example/write\", headers = { authorization = \"Bearer ${secret.TOKEN}\" } }\n\
+        heartbeat = { url = \"https://beat.example/1\" }\nenvironments = [\"production\"]\n";
+    let development = plan(text, &Overrides::default());
+    assert_eq!(
+        (development.services[0].needs.len(), &development.services[0].dependencies[..]),
+        (0, &["model".into()][..])
+    );
+    assert_eq!(development.dependencies[0].url.redacted(), "https://model.example/?key=[secret TOKEN]");
+    assert!(development.watch.remote_write.is_none() && development.watch.heartbeat.is_none());
+    let production = plan(text, &in_environment(Environment::Production));
+    assert_eq!(production.services[0].dependencies, ["books", "model"]);
+    let told = production.watch;
+    assert_eq!(told.remote_write.unwrap().headers["authorization"].redacted(), "Bearer [secret TOKEN]");
+    assert_eq!(told.heartbeat.unwrap().every.as_secs(), 60);
+}

@@ -28,8 +28,9 @@ pub struct Schedule {
     waiting: BTreeSet<(i64, String)>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Target {
+    interval_ms: i64,
     /// The round of the turn that is not over.
     running: Option<i64>,
     /// It was taken away while its turn was not over.
@@ -85,14 +86,24 @@ impl Schedule {
     /// # Errors
     /// There are too many.
     pub fn add(&mut self, target: &str, now: i64) -> Result<(), TooMany> {
+        self.add_every(target, Duration::from_millis(self.interval_ms.unsigned_abs()), now)
+    }
+
+    /// As [`Self::add`], with turns every `interval`. Of one that is known it holds after its next turn.
+    ///
+    /// # Errors
+    /// There are too many.
+    pub fn add_every(&mut self, target: &str, interval: Duration, now: i64) -> Result<(), TooMany> {
+        let interval_ms = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX / 2).max(1);
         if let Some(known) = self.targets.get_mut(target) {
             known.unwanted = false;
+            known.interval_ms = interval_ms;
             return Ok(());
         }
         if self.targets.len() == MAX_TARGETS {
             return Err(TooMany { target: target.to_owned() });
         }
-        self.targets.insert(target.to_owned(), Target::default());
+        self.targets.insert(target.to_owned(), Target { interval_ms, running: None, unwanted: false, missed: 0 });
         self.waiting.insert((self.next(target, now - 1), target.to_owned()));
         Ok(())
     }
@@ -114,8 +125,9 @@ impl Schedule {
         let mut turns = Vec::new();
         while self.waiting.first().is_some_and(|(round, _)| *round <= now) {
             let Some((round, target)) = self.waiting.pop_first() else { break };
-            let rounds_late = (now - round) / self.interval_ms;
-            let round = round + rounds_late * self.interval_ms;
+            let interval_ms = self.interval_of(&target);
+            let rounds_late = (now - round) / interval_ms;
+            let round = round + rounds_late * interval_ms;
             if let Some(known) = self.targets.get_mut(&target) {
                 known.missed += rounds_late.unsigned_abs();
                 known.running = Some(round);
@@ -136,7 +148,7 @@ impl Schedule {
         let next = self.next(target, now.max(round));
         if let Some(known) = self.targets.get_mut(target) {
             known.running = None;
-            known.missed += ((next - round) / self.interval_ms - 1).max(0).unsigned_abs();
+            known.missed += ((next - round) / known.interval_ms - 1).max(0).unsigned_abs();
         }
         self.waiting.insert((next, target.to_owned()));
     }
@@ -155,13 +167,18 @@ impl Schedule {
 
     /// The target's first round after this time.
     fn next(&self, target: &str, after: i64) -> i64 {
-        let place = i64::try_from(spread(target) % self.interval_ms.unsigned_abs()).unwrap_or(0);
-        after - (after - place).rem_euclid(self.interval_ms) + self.interval_ms
+        let interval_ms = self.interval_of(target);
+        let place = i64::try_from(spread(target) % interval_ms.unsigned_abs()).unwrap_or(0);
+        after - (after - place).rem_euclid(interval_ms) + interval_ms
+    }
+
+    fn interval_of(&self, target: &str) -> i64 {
+        self.targets.get(target).map_or(self.interval_ms, |target| target.interval_ms)
     }
 
     /// A round that is further away than an interval was planned by a clock that is no more.
     fn follow_a_clock_that_was_set_back(&mut self, now: i64) {
-        if self.waiting.last().is_some_and(|(round, _)| *round > now + self.interval_ms) {
+        if self.waiting.iter().any(|(round, target)| *round > now + self.interval_of(target)) {
             let waiting = std::mem::take(&mut self.waiting);
             self.waiting =
                 waiting.into_iter().map(|(round, target)| (round.min(self.next(&target, now)), target)).collect();
@@ -363,6 +380,23 @@ mod tests {
         assert_eq!(Found::by(|sink| Outcome::Failed.put(took, 0, sink)).get("up", &[]), Some(0.0));
         let nonsense: Result<Reading<u8>, Nonsense> = Err(Nonsense::CutOff);
         assert_eq!(Outcome::of(&nonsense), Outcome::Failed);
+    }
+
+    #[test]
+    fn a_target_with_an_interval_of_its_own_is_due_that_often() {
+        let mut schedule = Schedule::new(INTERVAL);
+        schedule.add_every("model", Duration::from_mins(1), T0).expect("room");
+        schedule.add("shop", T0).expect("room");
+        let (mut turns, mut now) = (std::collections::BTreeMap::new(), T0);
+        while now < T0 + 300_000 {
+            for turn in schedule.due(now) {
+                *turns.entry(turn.target.clone()).or_insert(0) += 1;
+                schedule.done(&turn.target, now);
+            }
+            now += 100;
+        }
+        assert_eq!(turns, [("model".to_owned(), 5), ("shop".to_owned(), 30)].into());
+        assert_eq!((schedule.missed("model"), schedule.missed("shop")), (0, 0));
     }
 
     proptest! {

@@ -50,6 +50,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
 #[derive(Clone)]
 pub struct Database {
     connection: DatabaseConnection,
+    /// What the database is called.
+    name: Arc<str>,
     /// SQLite knows one writer at a time; they queue here rather than poll for its lock.
     writer: Option<Arc<Semaphore>>,
 }
@@ -85,9 +87,22 @@ pub async fn connect(url: Option<&SecretString>) -> Result<Database, crate::Fail
         make_wal(options.clone()).await;
     } else {
         options.statement_timeout(STATEMENT_TIMEOUT);
+        // The server shows whose a connection is.
+        if let Some(name) = std::env::var("MANA_SERVICE").ok().filter(|name| !name.is_empty()) {
+            options.map_sqlx_postgres_opts(move |options| options.application_name(&name));
+        }
     }
     let connection = sea_orm::Database::connect(options).await.map_err(crate::Failure::new)?;
-    Ok(Database { connection, writer: sqlite.then(|| Arc::new(Semaphore::new(1))) })
+    let name = name_of(text).into();
+    Ok(Database { connection, name, writer: sqlite.then(|| Arc::new(Semaphore::new(1))) })
+}
+
+/// The last part of the URL's path, without the ending of a file; of its characters those that need no quoting anywhere.
+fn name_of(url: &str) -> String {
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    let last = path.rsplit('/').next().unwrap_or_default();
+    let name = last.strip_suffix(".db").unwrap_or(last);
+    name.chars().filter(|letter| letter.is_ascii_alphanumeric() || "_-.".contains(*letter)).collect()
 }
 
 /// Makes a new SQLite file what every connection wants it to be. SQLite does not wait for a lock while it changes the journal
@@ -134,6 +149,11 @@ impl Database {
     /// Which engine it is.
     pub fn engine(&self) -> DbBackend {
         self.connection.get_database_backend()
+    }
+
+    /// What the database is called.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Open connections and how many of them are unused.

@@ -7,22 +7,39 @@ use super::Supervisor;
 use super::place::Place;
 use crate::desired::EDGE;
 use crate::rules;
+use crate::secrets::Secrets;
+use crate::watching::outside::{self, Found};
 use crate::watching::subjects::{Asked, Instance, Service, Subjects};
 
 impl Supervisor {
     pub(super) fn subjects(&self) -> Subjects {
         let Some(desired) = self.desired.as_ref().filter(|_| self.running) else { return Subjects::default() };
         let plan = &desired.plan;
-        let services = plan.services.iter().map(|service| self.watched_service(service, plan));
+        let Found { all: outside, needs } = self.outside(plan);
+        let services = plan.services.iter().map(|service| {
+            let mut watched = self.watched_service(service, plan);
+            watched.needs.extend(needs.get(&service.name).into_iter().flatten().cloned());
+            watched
+        });
         let instances = self.places.values().filter(|place| !place.retiring && place.instance.is_some());
         Subjects {
             // They were looked at when the manifest was applied; one that is not understood any more is not watched.
             rules: rules::rules(plan).unwrap_or_default(),
             services: services.collect(),
             instances: instances.map(instance).collect(),
+            outside,
             public: Some(public(plan)),
             edge: self.places.values().any(|place| place.service == EDGE && place.life.ready()),
         }
+    }
+
+    /// What nobody here runs. Secrets that cannot be read leave out whoever has one in its address.
+    fn outside(&self, plan: &Plan) -> Found {
+        let secrets = Secrets::load(&self.data).unwrap_or_else(|error| {
+            tracing::warn!(%error, "what has a secret in its address is not watched");
+            Secrets::default()
+        });
+        outside::found(plan, &secrets)
     }
 
     fn watched_service(&self, service: &plan::Service, plan: &Plan) -> Service {
@@ -75,7 +92,7 @@ fn instance(place: &Place) -> Instance {
         slot: place.slot.to_string(),
         release: place.label.clone(),
         process: identity.map(|identity| (identity.pid, identity.start_time_ticks)),
-        port: port.filter(|_| place.life.ready()),
+        port,
         ready: place.routable(),
         restarts: place.life.restarts(),
     }

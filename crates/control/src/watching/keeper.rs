@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use mana_watch::exposition::{self, Clash, Format, Point, Target};
@@ -15,6 +15,7 @@ use mana_watch::series::Labels;
 use mana_watch::store::{Kind, Limits, Reader, SeriesId, Store, StoreError, is_counter_name};
 
 use super::asking::Given;
+use super::outside::{self, Reading, Session};
 use super::rounds::now_ms;
 use super::subjects::{Instance, Subjects};
 
@@ -37,10 +38,10 @@ pub(super) struct Turned {
 }
 
 /// What happened.
-#[derive(Debug)]
 pub(super) enum Told {
-    Scraped { target: String, labels: Vec<(String, String)>, turn: Turned, answer: Result<Given, String> },
+    Scraped { target: String, labels: Vec<(String, String)>, turn: Turned, answer: Result<Given, String>, ready: bool },
     Probed { target: String, service: String, via: &'static str, at: i64, took: Duration, answer: Result<(), String> },
+    Outside { at: i64, session: Arc<Session>, reading: Reading },
     Subjects { at: i64, subjects: Subjects },
     Gone { target: String },
 }
@@ -107,7 +108,9 @@ impl Keeper {
 
     fn take(&mut self, told: Told) {
         match told {
-            Told::Scraped { target, labels, turn, answer } => self.scraped(&target, &labels, turn, answer),
+            Told::Scraped { target, labels, turn, answer, ready } => {
+                self.scraped(&target, &labels, turn, answer, ready);
+            }
             Told::Probed { target, service, via, at, took, answer } => {
                 if let Err(why) = &answer {
                     tracing::debug!(service, via, why, "a probe failed");
@@ -117,6 +120,15 @@ impl Keeper {
                     sink.put("probe_success", &[], f64::from(u8::from(answer.is_ok())));
                     sink.put("probe_duration_seconds", &[], took.as_secs_f64());
                 });
+            }
+            Told::Outside { at, session, reading } => {
+                let outside = &session.outside;
+                if let Reading::Down(why) = &reading
+                    && self.may_say("outside")
+                {
+                    tracing::warn!(name = outside.name, why, "something that services need does not answer");
+                }
+                self.gather(&outside.target(), outside.labels(), at, |sink| outside::put(outside, &reading, sink));
             }
             Told::Subjects { at, subjects } => self.subjects(at, &subjects),
             Told::Gone { target } => self.gone(&target),
@@ -129,6 +141,7 @@ impl Keeper {
         labels: &[(String, String)],
         Turned { at, took, missed }: Turned,
         answer: Result<Given, String>,
+        ready: bool,
     ) {
         let fresh = || (Target::new(labels.to_vec(), Clash::Ours), Gathering::new(labels.to_vec()));
         let (mut known, mut asked) = self.targets.remove(target).unwrap_or_else(fresh);
@@ -140,7 +153,8 @@ impl Keeper {
             Err(why) => Err(why),
         };
         let outcome = outcome.unwrap_or_else(|why| {
-            if self.may_say("scrape") {
+            // Whoever is not ready may well not answer, which is said elsewhere.
+            if ready && self.may_say("scrape") {
                 tracing::warn!(target, why, "a scrape failed");
             }
             Outcome::Failed
@@ -152,6 +166,10 @@ impl Keeper {
             &mut points,
             |labels| identify(store, refused, target, &labels, None),
             |sink| {
+                // Of two values of a series the first one counts: what is alive and not ready is not up.
+                if !ready {
+                    sink.put("up", &[], 0.0);
+                }
                 outcome.put(took, missed, sink);
             },
         );

@@ -5,6 +5,7 @@
 //! | `subjects` | what there is to watch at this moment, as the supervisor says |
 //! | `rounds` | the tasks that scrape and probe, each target at its own time |
 //! | `asking` | one scrape, one probe |
+//! | `outside` | databases, Redis and others that services need |
 //! | `keeper` | the thread that owns the store: it reads what was scraped, measures host and processes, and keeps all of it |
 //! | `alerts` | rules evaluated, people told, incidents written down |
 //! | `prometheus` | the HTTP API of the stored series, in Prometheus' shapes |
@@ -15,6 +16,7 @@ pub(crate) mod alerts;
 mod alerts_view;
 mod asking;
 mod keeper;
+pub(crate) mod outside;
 pub(crate) mod prometheus;
 mod rounds;
 pub(crate) mod subjects;

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::asking::{self, Given};
 use super::keeper::{Told, Turned};
+use super::outside::Session;
 use super::subjects::{Asked, Subjects};
 use crate::supervisor::{Call, Message};
 use crate::{clock, paths};
@@ -25,12 +26,13 @@ const EDGE: &str = "edge";
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What a turn is about.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone)]
 enum Task {
     Subjects,
     Edge,
-    Scrape { port: u16, labels: Vec<(String, String)> },
+    Scrape { port: u16, labels: Vec<(String, String)>, ready: bool },
     Probe { service: String, via: &'static str, asked: Asked },
+    Outside(Arc<Session>),
 }
 
 /// Watches until the process ends.
@@ -93,7 +95,8 @@ fn follow(subjects: &Subjects, tasks: &mut BTreeMap<String, Task>, schedule: &mu
     }
     for instance in &subjects.instances {
         if let Some(port) = instance.port {
-            wanted.insert(instance.target(), Task::Scrape { port, labels: instance.labels() });
+            let task = Task::Scrape { port, labels: instance.labels(), ready: instance.ready };
+            wanted.insert(instance.target(), task);
         }
     }
     for service in &subjects.services {
@@ -104,12 +107,24 @@ fn follow(subjects: &Subjects, tasks: &mut BTreeMap<String, Task>, schedule: &mu
             }
         }
     }
+    let mut intervals = BTreeMap::new();
+    for outside in &subjects.outside {
+        let target = outside.target();
+        // Whoever is asked already keeps its connection.
+        let session = match tasks.get(&target) {
+            Some(Task::Outside(session)) if session.outside == *outside => Arc::clone(session),
+            _ => Arc::new(Session::new(outside.clone())),
+        };
+        intervals.insert(target.clone(), outside.interval);
+        wanted.insert(target, Task::Outside(session));
+    }
     let gone: Vec<String> = tasks.keys().filter(|target| !wanted.contains_key(*target)).cloned().collect();
     for target in gone {
         schedule.remove(&target);
         tell(told, Told::Gone { target });
     }
-    wanted.retain(|target, _| match schedule.add(target, now_ms()) {
+    let interval = |target: &String| intervals.get(target).copied().unwrap_or(INTERVAL);
+    wanted.retain(|target, _| match schedule.add_every(target, interval(target), now_ms()) {
         Ok(()) => true,
         Err(error) => {
             tracing::warn!(%error, "too many targets");
@@ -148,16 +163,20 @@ fn begin(
                 let answer = edge.metrics().await.map_err(|error| error.to_string());
                 let answer = answer.map(|text| Given::Exposition(Format::Text, text.into_bytes()));
                 let labels = vec![("service".to_owned(), EDGE.to_owned()), ("instance".to_owned(), EDGE.to_owned())];
-                tell(&told, Told::Scraped { target: target.clone(), labels, turn: turned(), answer });
+                tell(&told, Told::Scraped { target: target.clone(), labels, turn: turned(), answer, ready: true });
             }
-            Task::Scrape { port, labels } => {
+            Task::Scrape { port, labels, ready } => {
                 let answer = asking::scrape(&client, port).await;
-                tell(&told, Told::Scraped { target: target.clone(), labels, turn: turned(), answer });
+                tell(&told, Told::Scraped { target: target.clone(), labels, turn: turned(), answer, ready });
             }
             Task::Probe { service, via, asked } => {
                 let answer = asking::probe(TIMEOUT, &asked).await;
                 let probed = Told::Probed { target: target.clone(), service, via, at, took: began.elapsed(), answer };
                 tell(&told, probed);
+            }
+            Task::Outside(session) => {
+                let reading = session.ask().await;
+                tell(&told, Told::Outside { at, session, reading });
             }
         }
         subjects

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use mana_watch::alert::Rule;
 
+use super::outside::Outside;
+
 /// All of it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Subjects {
@@ -11,6 +13,8 @@ pub(crate) struct Subjects {
     pub(crate) rules: Vec<Rule>,
     pub(crate) services: Vec<Service>,
     pub(crate) instances: Vec<Instance>,
+    /// What services need and nobody here runs.
+    pub(crate) outside: Vec<Outside>,
     /// Where the edge accepts the public's requests, and whether with TLS.
     pub(crate) public: Option<(SocketAddr, bool)>,
     /// Whether the edge runs.
@@ -23,7 +27,7 @@ pub(crate) struct Service {
     pub(crate) name: String,
     pub(crate) project: String,
     pub(crate) kind: &'static str,
-    /// Services that it needs.
+    /// Services that it needs, and what nobody here runs, by the names that alerts call them.
     pub(crate) needs: Vec<String>,
     /// Instances that there should be; 0 where it is stopped on purpose, or is a folder.
     pub(crate) wanted: u16,
@@ -56,7 +60,7 @@ pub(crate) struct Instance {
     pub(crate) release: String,
     /// Pid, and when it began in ticks since boot.
     pub(crate) process: Option<(u32, u64)>,
-    /// Where it can be asked over HTTP/1.
+    /// Where it can be asked over HTTP/1, ready or not.
     pub(crate) port: Option<u16>,
     pub(crate) ready: bool,
     pub(crate) restarts: u32,

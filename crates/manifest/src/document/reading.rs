@@ -3,9 +3,9 @@
 use toml_edit::{Item, TableLike, Value};
 
 use super::{
-    AcceptedTable, AccessTable, AcmeTable, AlertTable, BuildTable, CertificateTable, CorsTable, Document,
-    EnvironmentTable, NotificationTable, ReleasesTable, RolloutTable, SecretTable, ServiceKeys, ServiceTable, SloTable,
-    SmokeTable, Spanned, Text,
+    AcceptedTable, AccessTable, AcmeTable, AlertTable, BuildTable, CertificateTable, CorsTable, DependencyTable,
+    Document, EnvironmentTable, HeartbeatTable, NotificationTable, ReleasesTable, RemoteWriteTable, RolloutTable,
+    SecretTable, ServiceKeys, ServiceTable, SloTable, SmokeTable, Spanned, Text, WatchTable,
 };
 use crate::conform::port_range;
 use crate::plan::{Environment, Kind};
@@ -45,6 +45,35 @@ pub(crate) fn read(root: &dyn TableLike) -> Document {
         releases: root.get("releases").and_then(Item::as_table_like).map(releases).unwrap_or_default(),
         notifications: notifications.collect(),
         alerts: alerts.collect(),
+        dependencies: entries(root, "dependencies")
+            .into_iter()
+            .filter_map(|(name, item)| Some((name, dependency(item.as_table_like()?))))
+            .collect(),
+        watch: root.get("watch").and_then(Item::as_table_like).map(|table| {
+            let place = Spanned { value: "watch".to_owned(), span: root.key("watch").and_then(toml_edit::Key::span) };
+            (place, watch(table))
+        }),
+    }
+}
+
+fn dependency(table: &dyn TableLike) -> DependencyTable {
+    DependencyTable {
+        url: text(table, "url"),
+        status: integer(table, "status"),
+        interval: parsed(table, "interval", units::duration),
+        timeout: parsed(table, "timeout", units::duration),
+        environments: texts(table, "environments"),
+    }
+}
+
+fn watch(table: &dyn TableLike) -> WatchTable {
+    let inner = |name: &str| table.get(name).and_then(Item::as_table_like);
+    WatchTable {
+        remote_write: inner("remote_write")
+            .map(|table| RemoteWriteTable { url: text(table, "url"), headers: pairs(table, "headers") }),
+        heartbeat: inner("heartbeat")
+            .map(|table| HeartbeatTable { url: text(table, "url"), every: parsed(table, "every", units::duration) }),
+        environments: texts(table, "environments"),
     }
 }
 

@@ -122,13 +122,13 @@ fn email(name: &Text, table: &NotificationTable, context: &Context, problems: &m
     (!to.is_empty()).then_some(Target::Email { host, port, encryption, login, from: from.value, to })
 }
 
-fn filled(text: &Text, context: &Context, problems: &mut Vec<Problem>) -> Option<Value> {
+pub(super) fn filled(text: &Text, context: &Context, problems: &mut Vec<Problem>) -> Option<Value> {
     let parts = interpolate::fill(&text.value, |reference| match reference {
         Reference::Secret(name) if context.secrets.contains_key(name) => Ok(Part::Secret(name.to_owned())),
         Reference::Secret(name) => Err(format!("there is no secret \"{name}\" in {}", context.environment.as_str())),
         Reference::Environment => Ok(Part::Text(context.environment.as_str().to_owned())),
         Reference::Domain => Ok(Part::Text(context.domain.to_owned())),
-        Reference::Url(_) | Reference::PublicUrl(_) => Err("a channel refers to no service".to_owned()),
+        Reference::Url(_) | Reference::PublicUrl(_) => Err("no service can be referred to here".to_owned()),
     });
     match parts {
         Ok(parts) => Some(Value(parts)),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Candidate, Setting, access, alerts, folder_problem, hosts, releases, rollout, smoke};
-use crate::document::{Document, ServiceKeys, ServiceTable, Spanned, Text};
+use crate::document::{DependencyTable, Document, ServiceKeys, ServiceTable, Spanned, Text};
 use crate::interpolate::{self, Reference};
 use crate::names::variable_of;
 use crate::plan::{Command, Environment, Kind, Part, Rate, Rollout, Run, SecretRule, Service, ServiceLimits, Value};
@@ -121,6 +121,7 @@ pub(super) fn resolve(candidate: &Candidate, context: &Context, problems: &mut V
         redirects,
         run,
         needs,
+        dependencies: outside(candidate, context),
         secrets,
         build: releases::build(candidate, problems),
         limits: limits(keys, problems),
@@ -331,6 +332,8 @@ fn needs(candidate: &Candidate, context: &Context, problems: &mut Vec<Problem>) 
         let known = context.document.services.iter().find(|table| table.name.value == need.value);
         let here = context.candidates.iter().find(|other| other.table.name.value == need.value);
         match (known, here) {
+            // What nobody here runs is not waited for.
+            (None, _) if declared(context, &need.value).is_some() => {}
             (None, _) => {
                 let all = context.document.services.iter().map(|table| table.name.value.as_str());
                 let problem = Problem::error(need.span.clone(), format!("there is no service \"{}\"", need.value));
@@ -353,6 +356,22 @@ fn needs(candidate: &Candidate, context: &Context, problems: &mut Vec<Problem>) 
         }
     }
     needs
+}
+
+/// What it needs and nobody here runs, in this environment.
+fn outside(candidate: &Candidate, context: &Context) -> Vec<String> {
+    let here = |name: &str| {
+        let table = declared(context, name)?;
+        super::exists_in(table.environments.as_deref(), context.setting.environment).then(|| name.to_owned())
+    };
+    let mut outside: Vec<String> = candidate.keys.needs.iter().flatten().filter_map(|need| here(&need.value)).collect();
+    outside.sort_unstable();
+    outside.dedup();
+    outside
+}
+
+fn declared<'a>(context: &'a Context, name: &str) -> Option<&'a DependencyTable> {
+    context.document.dependencies.iter().find(|(known, _)| known.value == name).map(|(_, table)| table)
 }
 
 fn secrets(candidate: &Candidate, context: &Context, problems: &mut Vec<Problem>) -> Vec<String> {

@@ -12,7 +12,7 @@ pub const SLOW_SECONDS: f64 = 0.2;
 
 /// Connections and the age of their oldest transaction, by whom and in which state. Six states of each database are always there, so that a count
 /// falls to zero rather than ending.
-pub(super) const CONNECTIONS: Query = Query {
+pub const CONNECTIONS: Query = Query {
     what: "connections",
     view: "pg_stat_activity",
     sql: "with states(state) as (

@@ -1,19 +1,21 @@
 //! PostgreSQL 13 and later: what to ask it, and what its answers say. Names are postgres_exporter's where it has one.
 //!
-//! Nothing here connects. Whoever has a connection, of a role that is a member of `pg_monitor` and needs no other right, runs each
-//! [`Query`] and gives its rows, all of their columns as text. [`EACH_ROUND`] is cheap; [`NOW_AND_THEN`] looks at files of the databases.
+//! Nothing here connects. Whoever has a connection (of a role that is a member of `pg_monitor`, or of the one whose statements are to be seen)
+//! runs each [`Query`], with [`MARK`] before it, and gives its rows, all of their columns as text. [`EACH_ROUND`] is cheap; [`NOW_AND_THEN`] looks at files of the databases.
 //! Statements' texts go through [`plain_text`] before anybody sees them.
 
 mod activity;
 mod databases;
 mod row;
+mod slowest;
 mod statements;
 mod text;
 
-pub use activity::{RUNNING, Running, SLOW_SECONDS, running};
+pub use activity::{CONNECTIONS, RUNNING, Running, SLOW_SECONDS, running};
 pub use row::{Query, Row};
+pub use slowest::{by_application, put_running, put_slowest};
 pub use statements::{
-    MAX_STATEMENTS, STATEMENTS_AT, Statement, put_statements, statements, statements_at, statements_sql,
+    MARK, MAX_STATEMENTS, STATEMENTS_AT, Statement, put_statements, statements, statements_at, statements_sql,
 };
 pub use text::{MAX_TEXT, plain_text};
 

@@ -1,4 +1,5 @@
-//! Databases: connections, times, slow queries, hits of the cache. What nothing measures is said to be that.
+//! Databases: connections, times, slow queries, hits of the cache; of files of SQLite how large they are and whether they are whole. What nothing
+//! measures is said to be that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,12 +23,20 @@ const MEAN: &str = "sum by (datname) (rate(pg_stat_statements_seconds_total[15m]
     / (sum by (datname) (rate(pg_stat_statements_calls_total[15m])) > 0)";
 const HITS: &str = "sum by (datname) (rate(pg_stat_database_blks_hit{datname!~\"template.*|postgres|\"}[15m])) \
     / (sum by (datname) (rate(pg_stat_database_blks_hit[15m]) + rate(pg_stat_database_blks_read[15m])) > 0)";
-const SIZE: &str = "sum by (datname) (pg_database_size_bytes{datname!~\"template.*|postgres|\"})";
+const SIZE: &str = "sum by (datname) (pg_database_size_bytes{datname!~\"template.*|postgres|\"}) \
+    or label_replace(max by (database) (mana_sqlite_size_bytes + mana_sqlite_wal_bytes), \"datname\", \"$1\", \"database\", \"(.+)\")";
+/// Of files of SQLite, which have no server that could be asked: the last time they were read through they were whole.
+const WHOLE: &str = "label_replace(min by (database) (mana_sqlite_whole), \"datname\", \"$1\", \"database\", \"(.+)\")";
 const SLOW: &str = "topk(10, max by (datname, queryid) (pg_stat_statements_mean_seconds) > 0.2)";
 const TEXTS: &str = "max by (datname, queryid, query) (pg_stat_statements_query_info)";
 const SLOW_COUNT: &str = "count by (datname) (max by (datname, queryid) (pg_stat_statements_mean_seconds) > 0.2)";
+/// What runs now and is slow already, where nobody counts statements.
+const RUNNING: &str = "topk(10, max by (datname, query) (mana_database_running_seconds) > 0.2)";
 const POOLS: &str = "sum by (service, database) (mana_pool_connections_free)";
 const POOLS_MOST: &str = "sum by (service, database) (mana_pool_connections_max)";
+/// Of services that do not say how their pool is, as their server sees it.
+const POOLS_SEEN: &str = "sum by (service, database) (mana_pool_connections_open{server!=\"\"}) \
+    unless on (service, database) sum by (service, database) (mana_pool_connections_free)";
 
 #[derive(Template)]
 #[template(path = "dashboard/panels/databases.html")]
@@ -46,6 +55,7 @@ struct Row {
     slow: Option<f64>,
     hits: Option<f64>,
     size: Option<f64>,
+    whole: Option<f64>,
     mark: Mark,
 }
 
@@ -58,8 +68,10 @@ struct Slow {
 struct Pool {
     service: String,
     database: String,
-    free: String,
+    /// Nobody says how many there are.
+    free: Option<String>,
     most: Option<String>,
+    open: Option<String>,
     mark: Mark,
 }
 
@@ -91,8 +103,11 @@ pub(super) async fn look(dashboard: &Dashboard) -> Databases {
     let by = |text| measured.by("datname", text);
     let (connections, mean, hits, size, count, most) =
         tokio::join!(by(CONNECTIONS), by(MEAN), by(HITS), by(SIZE), by(SLOW_COUNT), measured.one(MOST));
-    let (slow, texts, pools, pools_most) =
-        tokio::join!(measured.now(SLOW), measured.now(TEXTS), measured.now(POOLS), measured.now(POOLS_MOST));
+    let (slow, texts, running, whole) =
+        tokio::join!(measured.now(SLOW), measured.now(TEXTS), measured.now(RUNNING), by(WHOLE));
+    let (pools, pools_most, pools_seen) =
+        tokio::join!(measured.now(POOLS), measured.now(POOLS_MOST), measured.now(POOLS_SEEN));
+    let whole = whole.unwrap_or_default();
     let unmeasured = connections.as_ref().err().map(Unmeasured::to_string);
     let (connections, mean, hits) =
         (connections.unwrap_or_default(), mean.unwrap_or_default(), hits.unwrap_or_default());
@@ -103,10 +118,18 @@ pub(super) async fn look(dashboard: &Dashboard) -> Databases {
         let (connections, mean, hits) = (of(&connections, name), of(&mean, name), of(&hits, name));
         // Statements are counted where the server has the extension for it: then none above the limit is 0.
         let slow = of(&count, name).or_else(|| mean.map(|_| 0.0));
-        let mark = judge(connections, most, slow, hits);
-        Row { name: name.clone(), connections, most, mean, slow, hits, size: of(&size, name), mark }
+        let whole = of(&whole, name);
+        // A file has no connections that could be counted, and none that could run out.
+        let mark = match whole {
+            Some(whole) if whole < 1.0 => State::Critical.mark("Damaged"),
+            Some(_) if connections.is_none() => State::Healthy.mark("Whole"),
+            _ => judge(connections, most, slow, hits),
+        };
+        Row { name: name.clone(), connections, most, mean, slow, hits, size: of(&size, name), whole, mark }
     });
-    Databases { rows: rows.collect(), slow: slow_ones(slow, texts), pools: all_pools(pools, pools_most), unmeasured }
+    let slow = slow_ones(slow, texts).into_iter().chain(running_ones(running)).collect();
+    let pools = all_pools(pools, pools_most).into_iter().chain(seen_pools(pools_seen)).collect();
+    Databases { rows: rows.collect(), slow, pools, unmeasured }
 }
 
 fn judge(connections: Option<f64>, most: Option<f64>, slow: Option<f64>, hits: Option<f64>) -> Mark {
@@ -140,6 +163,27 @@ fn slow_ones(slow: Result<Values, Unmeasured>, texts: Result<Values, Unmeasured>
     slow.iter().filter(|(_, mean)| *mean > SLOW_S).map(one).collect()
 }
 
+fn running_ones(running: Result<Values, Unmeasured>) -> Vec<Slow> {
+    let one = |(labels, seconds): &(mana_watch::series::Labels, f64)| Slow {
+        database: labels.get("datname").to_owned(),
+        text: labels.get("query").to_owned(),
+        mean: format!("runs for {}", units::seconds(*seconds)),
+    };
+    running.unwrap_or_default().iter().map(one).collect()
+}
+
+fn seen_pools(open: Result<Values, Unmeasured>) -> Vec<Pool> {
+    let one = |(labels, open): &(mana_watch::series::Labels, f64)| Pool {
+        service: labels.get("service").to_owned(),
+        database: labels.get("database").to_owned(),
+        free: None,
+        most: None,
+        open: Some(format!("{open:.0}")),
+        mark: State::Unknown.mark("Not measured"),
+    };
+    open.unwrap_or_default().iter().map(one).collect()
+}
+
 fn all_pools(free: Result<Values, Unmeasured>, most: Result<Values, Unmeasured>) -> Vec<Pool> {
     let Ok(free) = free else { return Vec::new() };
     let most = most.unwrap_or_default();
@@ -151,7 +195,7 @@ fn all_pools(free: Result<Values, Unmeasured>, most: Result<Values, Unmeasured>)
         };
         let most = most.iter().find(|(other, _)| other == labels).map(|(_, most)| format!("{most:.0}"));
         let (service, database) = (labels.get("service").to_owned(), labels.get("database").to_owned());
-        Pool { service, database, free: format!("{free:.0}"), most, mark }
+        Pool { service, database, free: Some(format!("{free:.0}")), most, open: None, mark }
     };
     free.iter().map(one).collect()
 }
@@ -166,6 +210,7 @@ impl Tabular for Databases {
             "slow_queries",
             "cache_hit_share",
             "size_bytes",
+            "whole",
             "state",
         ]);
         let known = |value: Option<f64>| value.map_or(Value::Null, |value| json!(value));
@@ -178,6 +223,7 @@ impl Tabular for Databases {
                 known(row.slow),
                 known(row.hits),
                 known(row.size),
+                known(row.whole),
                 json!(row.mark.state.name()),
             ]);
         }

@@ -1,0 +1,189 @@
+//! Which there are: the dependencies that the manifest names, and the databases and Redis that stand in services' addresses.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mana_manifest::plan::{Part, Plan, Run, Value};
+use mana_watch::schedule::INTERVAL;
+use secrecy::ExposeSecret;
+use url::Url;
+
+use super::{Address, MAX_OUTSIDE, Outside, What};
+use crate::secrets::Secrets;
+
+/// How long those may take that the manifest says nothing else of.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Variables with such names hold addresses.
+const ENDING: &str = "_URL";
+
+/// All of them, with what each service needs of them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Found {
+    pub(crate) all: Vec<Outside>,
+    pub(crate) needs: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// Which there are in a plan. What has a secret without a value, or an address that is not understood, is not among them: whoever needs
+/// it is not started either, or says so itself.
+pub(crate) fn found(plan: &Plan, secrets: &Secrets) -> Found {
+    let mut found = Found::default();
+    for dependency in &plan.dependencies {
+        let Some(text) = revealed(&dependency.url, secrets) else { continue };
+        let Some(what) = what(&text, dependency.status) else { continue };
+        let users = plan.services.iter().filter(|service| service.dependencies.contains(&dependency.name));
+        let users = users.map(|service| service.name.clone()).collect();
+        let (name, interval, timeout) = (dependency.name.clone(), dependency.interval, dependency.timeout);
+        found.all.push(Outside { name, what, interval, timeout, users });
+    }
+    for service in &plan.services {
+        let Run::Command(command) = &service.run else { continue };
+        for (_, value) in command.env.iter().filter(|(name, value)| name.ends_with(ENDING) && may_be_one(value)) {
+            let Some(text) = revealed(value, secrets) else { continue };
+            if let Some(what) = what(&text, None).filter(|what| !matches!(what, What::Http { .. } | What::Tcp { .. })) {
+                found.use_of(&service.name, what);
+            }
+        }
+    }
+    found.all.truncate(MAX_OUTSIDE);
+    for outside in &found.all {
+        for user in &outside.users {
+            found.needs.entry(user.clone()).or_default().insert(outside.name.clone());
+        }
+    }
+    found
+}
+
+impl Found {
+    /// A service has the address of something: of a server that is known, or of another one.
+    fn use_of(&mut self, service: &str, what: What) {
+        let same = self.all.iter_mut().find(|outside| is_same(&outside.what, &what));
+        if let Some(outside) = same {
+            if let (What::Postgres { databases, .. }, What::Postgres { databases: more, .. }) =
+                (&mut outside.what, what)
+            {
+                databases.extend(more);
+            }
+            outside.users.insert(service.to_owned());
+            return;
+        }
+        let users = BTreeSet::from([service.to_owned()]);
+        self.all.push(Outside { name: name_of(&what), what, interval: INTERVAL, timeout: TIMEOUT, users });
+    }
+}
+
+/// What is no text at its beginning shows only when it is revealed.
+fn may_be_one(value: &Value) -> bool {
+    match value.0.first() {
+        Some(Part::Text(text)) => ["postgres", "redis", "sqlite:"].iter().any(|scheme| text.starts_with(scheme)),
+        Some(Part::Secret(_)) => true,
+        None => false,
+    }
+}
+
+fn revealed(value: &Value, secrets: &Secrets) -> Option<String> {
+    value.reveal(|name| secrets.get(name).map(|secret| secret.expose_secret().to_owned())).ok()
+}
+
+fn what(text: &str, status: Option<u16>) -> Option<What> {
+    if let Some(path) = text.strip_prefix("sqlite://") {
+        let file = PathBuf::from(path.split('?').next().unwrap_or(path));
+        let database = file.file_stem()?.to_str()?.to_owned();
+        return file.is_absolute().then_some(What::Sqlite { database, file });
+    }
+    let url = Url::parse(text).ok()?;
+    let address = || Address::new(text.to_owned());
+    Some(match url.scheme() {
+        "postgres" | "postgresql" => {
+            let database = url.path().trim_start_matches('/');
+            let databases = Some(database.to_owned()).filter(|name| !name.is_empty()).into_iter().collect();
+            What::Postgres { url: address(), databases }
+        }
+        "redis" | "rediss" => What::Redis { url: address() },
+        "http" | "https" => What::Http { url: address(), status },
+        "tcp" => What::Tcp { host: url.host_str()?.to_owned(), port: url.port()? },
+        _ => return None,
+    })
+}
+
+/// Host and port of a server.
+fn place(what: &What) -> Option<(&'static str, String)> {
+    let (kind, url, port) = match what {
+        What::Postgres { url, .. } => ("postgres", url, 5432),
+        What::Redis { url } => ("redis", url, 6379),
+        _ => return None,
+    };
+    let url = url.url().ok()?;
+    Some((kind, format!("{}:{}", url.host_str().unwrap_or("localhost"), url.port().unwrap_or(port))))
+}
+
+fn is_same(one: &What, other: &What) -> bool {
+    match (one, other) {
+        (What::Sqlite { file: one, .. }, What::Sqlite { file: other, .. }) => one == other,
+        _ => place(one).is_some_and(|one| Some(one) == place(other)),
+    }
+}
+
+/// What it is called that has no name: what it is and where, which does not depend on what else there is.
+fn name_of(what: &What) -> String {
+    match (what, place(what)) {
+        (What::Sqlite { file, .. }, _) => file.display().to_string(),
+        (_, Some((kind, place))) => format!("{kind}@{place}"),
+        (_, None) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use mana_manifest::{Facts, Manifest, Overrides};
+
+    use super::*;
+
+    fn of(more: &str) -> Found {
+        let text = format!("name = \"shop\"\ndomain = \"shop.example\"\n{more}");
+        let manifest = Manifest::parse(Path::new("/srv/shop/mana.toml"), &text).expect("TOML");
+        found(&manifest.plan(&Overrides::default(), &Facts::assumed()).expect("a plan"), &Secrets::default())
+    }
+
+    const SERVICES: &str = "[services.a-backend]\ncommand = \"bin/a\"\nport = 4001\ndatabase = \"a\"\ncache = true\nneeds = [\"model\"]\n\
+        [services.b-backend]\ncommand = \"bin/b\"\nport = 4002\ndatabase = \"b\"\n\
+        env = { QUEUE_URL = \"redis://127.0.0.1:7000/1\", HOME_URL = \"https://b.example\" }\n\
+        [dependencies.model]\nurl = \"https://model.example\"\ninterval = \"30s\"\n";
+
+    #[test]
+    fn servers_are_found_in_services_addresses_and_asked_once_each() {
+        let environment = "[environments.development]\ndatabase = \"postgres://u:p@127.0.0.1:5432/{database}\"\n\
+            cache = \"redis://127.0.0.1:6379/0#x:\"\n";
+        let found = of(&format!("{environment}{SERVICES}"));
+        let names: Vec<&str> = found.all.iter().map(|outside| outside.name.as_str()).collect();
+        assert_eq!(names, ["model", "postgres@127.0.0.1:5432", "redis@127.0.0.1:6379", "redis@127.0.0.1:7000"]);
+        assert_eq!(found.all[0].interval, Duration::from_secs(30));
+        let What::Postgres { databases, .. } = &found.all[1].what else { panic!("{found:?}") };
+        assert_eq!(databases.iter().collect::<Vec<_>>(), ["a", "b"]);
+        let needs: Vec<&String> = found.needs["b-backend"].iter().collect();
+        assert_eq!(needs, ["postgres@127.0.0.1:5432", "redis@127.0.0.1:7000"]);
+        assert!(!format!("{found:?}").contains("u:p"), "{found:?}");
+    }
+
+    #[test]
+    fn a_server_that_the_manifest_names_has_that_name() {
+        let environment = "[environments.development]\ndatabase = \"postgres://u:p@db.example/{database}\"\n";
+        let found =
+            of(&format!("{environment}{SERVICES}[dependencies.main-db]\nurl = \"postgres://w@db.example:5432/a\"\n"));
+        let named: Vec<(&str, usize)> =
+            found.all.iter().map(|outside| (outside.name.as_str(), outside.users.len())).collect();
+        assert_eq!(named, [("model", 1), ("main-db", 2), ("redis@127.0.0.1:7000", 1)]);
+    }
+
+    #[test]
+    fn files_of_sqlite_are_found_and_what_lacks_a_secret_is_not() {
+        let found = of(&format!(
+            "{SERVICES}[secrets]\nKEY = {{ about = \"x\" }}\n[dependencies.other]\nurl = \"https://x.example/${{secret.KEY}}\"\n"
+        ));
+        let names: Vec<&str> = found.all.iter().map(|outside| outside.name.as_str()).collect();
+        let data = "/srv/shop/.mana/development/data";
+        assert_eq!(names, ["model", &format!("{data}/a.db"), &format!("{data}/b.db"), "redis@127.0.0.1:7000"]);
+    }
+}

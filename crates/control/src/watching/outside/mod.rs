@@ -1,0 +1,103 @@
+//! What services need and nobody here runs: databases, Redis, model providers, whoever takes webhooks; and the files of SQLite.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `found` | which there are: the manifest's dependencies, and what services' addresses name |
+//! | `session` | one of them, asked again and again over the connection that it keeps |
+//! | `postgres`, `redis`, `plain`, `sqlite` | how each is asked |
+//! | `tls` | the way there, where an address wants it protected |
+//! | `put` | the answer as samples |
+//!
+//! Who is asked is only read from. An address holds secrets: it is in no log, no error and no `Debug`.
+
+mod found;
+mod plain;
+mod postgres;
+mod put;
+mod redis;
+mod session;
+mod sqlite;
+mod tls;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+
+pub(crate) use found::{Found, found};
+pub(super) use put::put;
+pub(super) use session::{Reading, Session};
+
+/// Most that are asked; a small team has some ten.
+pub(crate) const MAX_OUTSIDE: usize = 100;
+
+/// One that is asked.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Outside {
+    /// What alerts and people call it.
+    pub(crate) name: String,
+    pub(crate) what: What,
+    pub(crate) interval: Duration,
+    pub(crate) timeout: Duration,
+    /// Services that use it.
+    pub(crate) users: BTreeSet<String>,
+}
+
+/// What it is, and where.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum What {
+    /// A server, with those of its databases that are named here.
+    Postgres { url: Address, databases: BTreeSet<String> },
+    /// A server.
+    Redis { url: Address },
+    /// Answers HTTP, well with this status.
+    Http { url: Address, status: Option<u16> },
+    /// Takes connections.
+    Tcp { host: String, port: u16 },
+    /// A file of SQLite.
+    Sqlite { database: String, file: PathBuf },
+}
+
+impl Outside {
+    /// What its series are kept by.
+    pub(super) fn target(&self) -> String {
+        format!("outside/{}", self.name)
+    }
+
+    /// The label that says whose a series is.
+    pub(super) fn labels(&self) -> Vec<(String, String)> {
+        let (label, value) = match &self.what {
+            What::Postgres { .. } | What::Redis { .. } => ("server", &self.name),
+            What::Http { .. } | What::Tcp { .. } => ("dependency", &self.name),
+            What::Sqlite { database, .. } => ("database", database),
+        };
+        vec![(label.to_owned(), value.clone())]
+    }
+}
+
+/// An address with its secrets in it.
+#[derive(Debug, Clone)]
+pub(crate) struct Address(SecretString);
+
+impl Address {
+    pub(crate) fn new(text: String) -> Self {
+        Self(text.into())
+    }
+
+    fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// As an URL, which is not to be shown either.
+    fn url(&self) -> Result<url::Url, String> {
+        url::Url::parse(self.expose()).map_err(|error| format!("its address is not understood: {error}"))
+    }
+}
+
+impl PartialEq for Address {
+    /// Both are the manifest's own: nobody from outside learns anything by how long it takes.
+    fn eq(&self, other: &Self) -> bool {
+        self.expose() == other.expose()
+    }
+}
