@@ -1,6 +1,7 @@
 //! `mana alerts`.
 
 use clap::Subcommand;
+use jiff::Timestamp;
 use mana_control::api::{AlertCommand, AlertRequest, AlertView, Alerting, QuietView, RuleView};
 use mana_control::client::Client;
 use mana_watch::alert::{Comparison, Condition, Span};
@@ -77,12 +78,18 @@ enum What {
         #[command(flatten)]
         who: Who,
     },
-    /// Says that something is being worked on
-    #[command(after_long_help = "Examples:\n  mana alerts maintenance chat-backend --for 30m --reason 'new database'")]
+    /// Says that something is being worked on, or will be; the status page says so, with the reason
+    #[command(
+        after_long_help = "Examples:\n  mana alerts maintenance chat-backend --for 30m --reason 'new database'\n  \
+                                 mana alerts maintenance chat-backend --from 2026-12-01T02:00Z --for 1h --reason 'new database'"
+    )]
     Maintenance {
         /// What may be in trouble meanwhile
         #[arg(required = true, value_name = "SERVICE")]
         services: Vec<String>,
+        /// From when, like `2026-12-01T02:00Z` [default: now]
+        #[arg(long, value_name = "INSTANT", value_parser = instant)]
+        from: Option<Timestamp>,
         /// For how long, like `30m`
         #[arg(long = "for", value_name = "TIME")]
         hold: Span,
@@ -132,9 +139,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
                 let conditions = conditions.iter().map(|text| condition(text)).collect::<Result<_, _>>()?;
                 (who, AlertCommand::Silence { conditions, for_ms: hold.millis(), reason: reason.clone() })
             }
-            Some(What::Maintenance { services, hold, reason, who }) => {
+            Some(What::Maintenance { services, from, hold, reason, who }) => {
                 let (services, reason) = (services.clone(), reason.clone());
-                (who, AlertCommand::Maintenance { services, for_ms: hold.millis(), reason })
+                let from_ms = from.map(Timestamp::as_millisecond);
+                (who, AlertCommand::Maintenance { services, from_ms, for_ms: hold.millis(), reason })
             }
             Some(What::Unsilence { number, who }) => (who, AlertCommand::Unsilence { number: *number }),
             Some(What::Test { who }) => (who, AlertCommand::Test),
@@ -229,6 +237,13 @@ async fn rules(client: &Client, json: bool, context: &Context) -> Result<Exit, F
     Ok(Exit::Ok)
 }
 
+/// RFC 3339, with seconds or without.
+fn instant(text: &str) -> Result<Timestamp, String> {
+    let whole = text.strip_suffix('Z').filter(|rest| rest.len() == 16).map(|rest| format!("{rest}:00Z"));
+    let bad = |_| "write an instant such as 2026-12-01T02:00Z, or 2026-12-01T03:00:00+01:00".to_owned();
+    whole.as_deref().unwrap_or(text).parse().map_err(bad)
+}
+
 /// `LABEL=VALUE` and the like.
 fn condition(text: &str) -> Result<Condition, Failure> {
     let signs =
@@ -262,5 +277,13 @@ mod tests {
             assert_eq!((read.label.as_str(), read.is, read.value.as_str()), (label, is, value), "{text}");
         }
         condition("chat").expect_err("no sign");
+    }
+
+    #[test]
+    fn an_instant_needs_no_seconds_and_a_zone() {
+        let at = |text: &str| instant(text).map(Timestamp::as_second).ok();
+        assert_eq!(at("2026-12-01T02:00Z"), at("2026-12-01T03:00:00+01:00"));
+        assert!(at("2026-12-01T02:00Z").is_some());
+        assert_eq!((at("tomorrow"), at("2026-12-01T02:00")), (None, None));
     }
 }
