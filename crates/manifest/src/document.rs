@@ -33,6 +33,17 @@ pub(crate) struct Document {
     pub(crate) releases: ReleasesTable,
     pub(crate) notifications: Vec<(Text, NotificationTable)>,
     pub(crate) alerts: Vec<(Text, AlertTable)>,
+    pub(crate) status: Option<StatusTable>,
+}
+
+/// `[status]`.
+#[derive(Debug, Default)]
+pub(crate) struct StatusTable {
+    pub(crate) title: Option<Text>,
+    pub(crate) about: Option<Text>,
+    pub(crate) host: Option<Text>,
+    pub(crate) services: Option<Vec<Text>>,
+    pub(crate) environments: Option<Vec<Text>>,
 }
 
 /// `[notifications.NAME]`.

@@ -5,6 +5,7 @@ mod notifications;
 mod releases;
 mod rollout;
 mod smoke;
+mod status;
 
 use crate::plan::{Environment, Kind};
 
@@ -120,6 +121,7 @@ pub(crate) const ROOT: &[Key] = &[
         Shape::Map(Names::Name, &Shape::Table(alerts::ALERT)),
         "Rules of one's own, by any name, besides those that are built in.",
     ),
+    key("status", Shape::Table(status::STATUS), "The page that tells everybody how things are."),
 ];
 
 const ENVIRONMENT_TABLES: &[Key] = &[

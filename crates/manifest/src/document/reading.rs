@@ -5,7 +5,7 @@ use toml_edit::{Item, TableLike, Value};
 use super::{
     AcceptedTable, AccessTable, AcmeTable, AlertTable, BuildTable, CertificateTable, CorsTable, Document,
     EnvironmentTable, NotificationTable, ReleasesTable, RolloutTable, SecretTable, ServiceKeys, ServiceTable, SloTable,
-    SmokeTable, Spanned, Text,
+    SmokeTable, Spanned, StatusTable, Text,
 };
 use crate::conform::port_range;
 use crate::plan::{Environment, Kind};
@@ -45,6 +45,17 @@ pub(crate) fn read(root: &dyn TableLike) -> Document {
         releases: root.get("releases").and_then(Item::as_table_like).map(releases).unwrap_or_default(),
         notifications: notifications.collect(),
         alerts: alerts.collect(),
+        status: root.get("status").and_then(Item::as_table_like).map(status),
+    }
+}
+
+fn status(table: &dyn TableLike) -> StatusTable {
+    StatusTable {
+        title: text(table, "title"),
+        about: text(table, "about"),
+        host: text(table, "host"),
+        services: texts(table, "services"),
+        environments: texts(table, "environments"),
     }
 }
 
