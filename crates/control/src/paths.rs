@@ -77,6 +77,16 @@ pub fn alerts(data: &Path) -> PathBuf {
     data.join("alerts.json")
 }
 
+/// Folder of the status page, as the edge gives it out.
+pub fn status_page(data: &Path) -> PathBuf {
+    data.join("status-page")
+}
+
+/// How services were on each of the last days.
+pub fn status_days(data: &Path) -> PathBuf {
+    data.join("status-days.json")
+}
+
 /// Folder of the stored time series.
 pub fn series(data: &Path) -> PathBuf {
     data.join("series")

@@ -19,7 +19,7 @@
 
 mod actions;
 pub(crate) mod alerts;
-mod assets;
+pub(crate) mod assets;
 mod charts;
 mod export;
 mod figures;
@@ -37,6 +37,8 @@ mod state;
 mod table;
 mod theme;
 mod units;
+
+pub(crate) use units::minute;
 
 use std::sync::Arc;
 

@@ -7,6 +7,7 @@ use super::Supervisor;
 use super::place::Place;
 use crate::desired::EDGE;
 use crate::rules;
+use crate::status_page::{self, Component};
 use crate::watching::subjects::{Asked, Instance, Service, Subjects};
 
 impl Supervisor {
@@ -23,6 +24,23 @@ impl Supervisor {
             public: Some(public(plan)),
             edge: self.places.values().any(|place| place.service == EDGE && place.life.ready()),
         }
+    }
+
+    /// What the status page shows.
+    pub(super) fn status_page(&self) -> Option<status_page::Shown> {
+        let plan = &self.desired.as_ref()?.plan;
+        let page = plan.status.clone()?;
+        let shown = plan.services.iter().filter(|service| page.services.contains(&service.name));
+        let component = |service: &plan::Service| Component {
+            name: service.name.clone(),
+            project: service.project.clone(),
+            kind: service.kind.as_str(),
+            state: self.state_of(&service.name),
+            // As it is probed: see `watched_service`.
+            via: if service.hosts.is_empty() || plan.proxy_protocol { "direct" } else { "public" },
+        };
+        let components = shown.map(component).collect();
+        Some((page, components))
     }
 
     fn watched_service(&self, service: &plan::Service, plan: &Plan) -> Service {
