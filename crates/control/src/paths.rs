@@ -102,6 +102,11 @@ pub fn logs(data: &Path) -> PathBuf {
     data.join("logs")
 }
 
+/// The edge's log of requests. Named as instances' logs are, so that it is read as they are.
+pub fn access_log(data: &Path) -> PathBuf {
+    logs(data).join("1-access.log")
+}
+
 /// The control plane's own log.
 pub fn control_log(data: &Path) -> PathBuf {
     logs(data).join("control.log")

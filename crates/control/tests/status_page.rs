@@ -124,11 +124,11 @@ async fn an_outage_is_on_the_page_at_once_and_the_page_is_there_while_nothing_wa
     .await;
 
     // An outage that nobody has to type.
-    let port = ecosystem.port("a");
-    support::get(port, "/unready").await.expect("an answer");
+    let address = ecosystem.port("a");
+    support::get(address, "/unready").await.expect("an answer");
     let outage = until_within(Duration::from_mins(2), "the outage is an incident", async || {
         // People go on asking meanwhile.
-        let _ = support::get(port, "/work").await;
+        let _ = support::get(address, "/work").await;
         incident(&ecosystem, |incident| incident.subjects.contains(&"a".to_owned())).await
     })
     .await;
@@ -141,7 +141,7 @@ async fn an_outage_is_on_the_page_at_once_and_the_page_is_there_while_nothing_wa
     .await;
     assert_eq!(known["state"], "outage", "{known:#}");
     let counted = until_within(Duration::from_mins(1), "failed requests are counted", async || {
-        let _ = support::get(port, "/work").await;
+        let _ = support::get(address, "/work").await;
         let found = incident(&ecosystem, |incident| incident.number == outage.number).await?;
         found.affected.clone().filter(|text| !text.starts_with("0 ")).map(|_| found)
     })

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use jiff::Timestamp;
 use mana_control::api::{AlertCommand, AlertRequest, AlertView, Alerting, QuietView, RuleView};
 use mana_control::client::Client;
-use mana_watch::alert::{Comparison, Condition, Span};
+use mana_watch::alert::{Condition, Span};
 
 use crate::context::{Context, block_on};
 use crate::exit::Exit;
@@ -246,38 +246,16 @@ fn instant(text: &str) -> Result<Timestamp, String> {
 
 /// `LABEL=VALUE` and the like.
 fn condition(text: &str) -> Result<Condition, Failure> {
-    let signs =
-        [("!=", Comparison::NotEqual), ("=~", Comparison::Like), ("!~", Comparison::Unlike), ("=", Comparison::Equal)];
-    // The first sign counts: a value may hold others.
-    let found = signs
-        .iter()
-        .filter_map(|(sign, is)| Some((text.find(sign)?, *sign, *is)))
-        .min_by_key(|(at, sign, _)| (*at, 2 - sign.len()));
-    let (at, sign, is) = found.ok_or_else(|| Failure::Usage {
+    let bad = |_| Failure::Usage {
         what: format!("{text} is no condition"),
         help: "write LABEL=VALUE, such as service=chat-backend; != and =~ work, too".to_owned(),
-    })?;
-    Ok(Condition { label: text[..at].to_owned(), is, value: text[at + sign.len()..].to_owned() })
+    };
+    text.parse().map_err(bad)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn conditions_are_read_by_their_first_sign() {
-        for (text, label, is, value) in [
-            ("service=chat", "service", Comparison::Equal, "chat"),
-            ("service!=chat", "service", Comparison::NotEqual, "chat"),
-            ("service=~chat-.*", "service", Comparison::Like, "chat-.*"),
-            ("service!~a=b", "service", Comparison::Unlike, "a=b"),
-            ("path=/a!=b", "path", Comparison::Equal, "/a!=b"),
-        ] {
-            let read = condition(text).expect("a condition");
-            assert_eq!((read.label.as_str(), read.is, read.value.as_str()), (label, is, value), "{text}");
-        }
-        condition("chat").expect_err("no sign");
-    }
 
     #[test]
     fn an_instant_needs_no_seconds_and_a_zone() {
