@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::ACCESS;
 use super::line::{Level, Line};
 
 /// As it stands in an address.
@@ -116,7 +117,9 @@ impl Search {
 }
 
 fn is_of(line: &Line, id: &str) -> bool {
-    line.request.as_deref() == Some(id) || line.trace.as_deref() == Some(id) || line.message.contains(id)
+    // Whoever looks at a request asks for a path with its id, and that is another request.
+    let says = line.service != ACCESS && line.message.contains(id);
+    says || line.request.as_deref() == Some(id) || line.trace.as_deref() == Some(id)
 }
 
 fn holds(line: &Line, word: &str) -> bool {
