@@ -7,7 +7,7 @@ import { basename } from "node:path";
 import { brotliCompressSync, constants } from "node:zlib";
 import { build } from "esbuild";
 
-const entries = ["src/chat.ts", "src/chat.css", "src/dashboard.ts", "src/dashboard.css"];
+const entries = ["src/chat.ts", "src/chat.css", "src/dashboard.ts", "src/dashboard.css", "src/status.ts", "src/status.css"];
 
 await rm("dist", { recursive: true, force: true });
 const { metafile } = await build({

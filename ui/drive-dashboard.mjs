@@ -1,13 +1,13 @@
 // Drives the dashboard in a real browser: every page and panel, every button, in light and dark, on a desk and on a phone. Ends
 // with 1, and says what was wrong, where the console complains, a page is wider than its screen, or axe finds a violation.
 // Run by `crates/control/tests/dashboard.rs`, which says where (URL, TOKEN), what (SERVICE, ROLLOUT waiting for approval, LOG a
-// file that its lines go to) and in which browser (CHROMIUM).
+// file that its lines go to, ASKED an address of the service itself, SHOTS a folder for pictures) and in which browser (CHROMIUM).
 import assert from "node:assert/strict";
 import { appendFileSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
 
-const { URL: at, TOKEN: token, SERVICE: service, ROLLOUT: rollout, LOG: log, CHROMIUM: executablePath } = process.env;
+const { URL: at, TOKEN: token, SERVICE: service, ROLLOUT: rollout, LOG: log, ASKED: asked, CHROMIUM: executablePath, SHOTS: shots } = process.env;
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const PATIENCE = 30_000;
 
@@ -44,17 +44,36 @@ async function faults(page, what) {
   return [...tooWide, ...found.map((one) => `${what}: ${one}`)];
 }
 
+/** An incident that somebody opened by hand. */
+async function incident() {
+  const { context, page, complaints, go } = await open();
+  await go("/incidents");
+  await page.getByText("Open an incident").click();
+  await page.getByLabel("What, in a few words").fill("Orders are <slow>");
+  await page.getByLabel("Severity").selectOption("P3");
+  await page.getByLabel(service, { exact: true }).check();
+  await page.getByRole("button", { name: "Open the incident" }).click();
+  await page.waitForURL("**/incidents/*");
+  assert.deepEqual(complaints, []);
+  const path = new URL(page.url()).pathname;
+  await context.close();
+  return path;
+}
+
 const checks = {
   async "every page is faultless in light and dark, on a desk and on a phone"() {
     const found = [];
+    const known = await incident();
+    const request = (await fetch(asked)).headers.get("x-request-id");
     for (const colorScheme of ["light", "dark"]) {
       for (const width of [1280, 390]) {
         const { context, page, complaints, go } = await open({ colorScheme, viewport: { width, height: 844 } });
-        for (const path of ["/", `/services/${service}`, "/services/edge", "/rollouts", `/rollouts/${rollout}`, "/logs"]) {
+        for (const path of ["/", `/services/${service}`, "/services/edge", "/rollouts", `/rollouts/${rollout}`, "/alerts", "/incidents", known, "/logs", `/requests/${request}`]) {
           await go(path);
           await settled(page);
           for (const details of await page.locator("main details").all()) await details.evaluate((element) => (element.open = true));
           found.push(...(await faults(page, `${path} in ${colorScheme} at ${width} px`)));
+          if (shots !== undefined) await page.screenshot({ path: `${shots}/${path.replaceAll("/", "_")}-${colorScheme}-${width}.png`, fullPage: true });
         }
         found.push(...complaints);
         await context.close();
@@ -90,7 +109,8 @@ const checks = {
       await page.keyboard.press("Escape");
     }
     await page.getByRole("link", { name: "Configure alerts" }).click();
-    assert.ok(page.url().endsWith("#alerts"));
+    await page.waitForURL("**/alerts");
+    await page.goBack();
     await page.getByRole("link", { name: "View logs" }).click();
     await page.waitForURL("**/logs");
     assert.deepEqual(complaints, []);
@@ -196,8 +216,9 @@ const checks = {
     await page.waitForURL("**q=card*");
     assert.deepEqual(await page.locator(".line .message").allTextContents(), ["the card was declined"]);
     await page.getByRole("link", { name: "r-2" }).click();
-    await page.waitForURL("**request_id=r-2");
+    await page.waitForURL("**/requests/r-2");
     assert.equal(await page.locator(".line").count(), 1);
+    assert.ok((await page.locator("main").innerText()).includes("The edge has no line of it"));
     await page.goto(new URL(`/logs?service=${service}&level=error`, at).href);
     assert.deepEqual(await page.locator(".line .message").allTextContents(), ["the card was declined"]);
     await page.goto(new URL(`/logs?service=${service}`, at).href);
@@ -208,6 +229,98 @@ const checks = {
     await page.waitForTimeout(1_500);
     appendFileSync(log, line("WARN", "as it comes <script>alert(1)</script>", "r-3"));
     await page.getByText("as it comes <script>").waitFor();
+    assert.deepEqual(complaints, []);
+    await context.close();
+  },
+
+  async "an incident is told of, worked on and ended, and stands on every chart"() {
+    const { context, page, complaints, go } = await open();
+    const path = await incident();
+    await go(path);
+    await page.getByLabel("Update").fill("An index is missing");
+    await page.getByLabel("Where it stands").selectOption("identified");
+    await page.getByRole("button", { name: "Post the update" }).click();
+    await page.locator(".timeline .update", { hasText: "An index is missing (identified) – bob" }).waitFor();
+    for (const [name, text] of [["Note", "looking at the plan"], ["Impact", "Orders take a minute"], ["Root cause", "a dropped index"], ["Action item", "watch for slow queries"]]) {
+      await page.locator("summary", { hasText: name }).click();
+      await page.getByLabel(name, { exact: true }).fill(text);
+      await page.getByRole("button", { name: `Save the ${name.toLowerCase()}` }).click();
+      await page.locator(".panel-body", { hasText: text }).waitFor();
+    }
+    await page.getByRole("button", { name: "Done with Schedule post-mortem meeting" }).click();
+    await page.locator(".follow-ups .done", { hasText: "Schedule post-mortem meeting" }).waitFor();
+    await page.getByText("Post-mortem, a draft").click();
+    const draft = page.waitForEvent("download");
+    await page.getByRole("link", { name: "Save as Markdown" }).click();
+    const markdown = readFileSync(await (await draft).path(), "utf8");
+    for (const words of ["a dropped index", "- [x] 3. Schedule post-mortem meeting", "- [ ] 6. Update runbooks"]) assert.ok(markdown.includes(words), markdown);
+    const { marks } = await (await page.request.get(new URL(`/data/requests?service=${service}&last=15m`, at).href)).json();
+    assert.ok(marks.some((mark) => mark.href === path && mark.until >= mark.at), JSON.stringify(marks));
+    await go(`/services/${service}?last=15m`);
+    await page.locator(".marks a", { hasText: "Orders are <slow>" }).first().waitFor();
+    await go(path);
+    await page.getByLabel("Update").fill("The index is back");
+    await page.getByLabel("Where it stands").selectOption("resolved");
+    await page.getByRole("button", { name: "Post the update" }).click();
+    await page.locator(".facts", { hasText: "resolved" }).waitFor();
+    assert.equal(await page.getByLabel("Where it stands").count(), 0);
+    assert.deepEqual(complaints, []);
+    await context.close();
+  },
+
+  async "alerts are silenced, maintenance is planned, and channels are tested"() {
+    const { context, page, complaints, go } = await open();
+    await go("/alerts");
+    await page.locator("#rules-title").waitFor();
+    await page.locator("tr", { hasText: "ServiceDown" }).locator("code").waitFor();
+    await page.getByText("Add a silence").click();
+    await page.getByLabel("Which alerts").fill(`service=${service} severity=~P3|P4`);
+    await page.getByLabel("For how long").first().fill("2h");
+    await page.getByLabel("Why").first().fill("a new disk");
+    await page.getByRole("button", { name: "Add the silence" }).click();
+    const silence = page.locator("tr", { hasText: "a new disk" });
+    await silence.locator("code", { hasText: `service="${service}", severity=~"P3|P4"` }).waitFor();
+    await silence.getByRole("button", { name: "End silence" }).click();
+    await page.waitForURL("**/alerts");
+    assert.equal(await page.locator("tr", { hasText: "a new disk" }).count(), 0);
+    await page.getByText("Plan maintenance").click();
+    await page.getByLabel(service, { exact: true }).check();
+    await page.getByLabel("From, UTC").fill("2096-01-02T03:04");
+    await page.getByLabel("For how long").last().fill("30m");
+    await page.getByLabel("Why").last().fill("a larger machine");
+    await page.getByRole("button", { name: "Plan the maintenance" }).click();
+    await page.locator("tr", { hasText: "a larger machine" }).locator("time[datetime^='2096-01-02T03:34']").waitFor();
+    await page.getByRole("button", { name: "Test team" }).click();
+    await page.getByText("team: sent.").waitFor();
+    await page.getByText("Test alert", { exact: true }).click();
+    await page.getByRole("button", { name: "Fire a test alert" }).click();
+    await page.waitForURL("**/alerts");
+    assert.deepEqual(complaints, []);
+    // What nobody would know the reason of is refused, and says so.
+    const refused = await page.request.post(new URL("/alerts/silence", at).href, { form: { csrf: "", conditions: "service=a", for: "2h", reason: "" }, headers: { accept: "text/html" } });
+    assert.equal(refused.status(), 409);
+    assert.match(await refused.text(), /a reason/);
+    await context.close();
+  },
+
+  async "a request is followed from the edge to the services that wrote of it"() {
+    const { context, page, complaints, go } = await open();
+    const id = (await fetch(asked)).headers.get("x-request-id");
+    appendFileSync(log, `${JSON.stringify({ timestamp: new Date().toISOString(), level: "INFO", fields: { message: "worked on it", request_id: id } })}\n`);
+    // The edge writes its lines once a tick.
+    for (let tries = 0; tries < 40; tries += 1) {
+      await go(`/requests/${id}`);
+      if ((await page.locator(".hops tbody tr").count()) === 1) break;
+      await page.waitForTimeout(250);
+    }
+    const hop = await page.locator(".hops tbody tr").innerText();
+    assert.ok(hop.includes("GET /work") && hop.includes(service) && hop.includes("200"), hop);
+    const lines = await page.locator(".line .message").allTextContents();
+    assert.deepEqual([...lines].sort(), ["GET /work 200", "worked on it"]);
+    // The trace's id leads to the same.
+    await page.locator(".line", { hasText: "traceparent" }).getByTitle("All of this trace").click();
+    await page.locator("h1 code").waitFor();
+    assert.deepEqual((await page.locator(".line .message").allTextContents()).sort(), ["GET /work 200", "worked on it"]);
     assert.deepEqual(complaints, []);
     await context.close();
   },

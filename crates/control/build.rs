@@ -9,5 +9,13 @@ mod embed;
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=../../ui/embed.rs");
     let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ui/dist");
-    embed::embed(&dist, &[("dashboard.js", "SCRIPT"), ("dashboard.css", "STYLE")])
+    embed::embed(
+        &dist,
+        &[
+            ("dashboard.js", "SCRIPT"),
+            ("dashboard.css", "STYLE"),
+            ("status.js", "STATUS_SCRIPT"),
+            ("status.css", "STATUS_STYLE"),
+        ],
+    )
 }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! control control --data DIR
-//! control edge --config FILE --admin SOCKET
+//! control edge --config FILE --admin SOCKET --access-log FILE
 //! ```
 
 use std::path::PathBuf;
@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         }
         Some("edge") => {
             let options = mana_edge::Options::new(value("--config")).admin(value("--admin"));
+            let options = options.access_log(mana_edge::AccessLog::File(value("--access-log")));
             let options =
                 if arguments.iter().any(|argument| argument == "--replace") { options.replace() } else { options };
             match mana_edge::run(options) {

@@ -20,6 +20,7 @@
 //! | `GET /v1/alerting` | → [`Alerting`] |
 //! | `POST /v1/alerting` | [`AlertRequest`] → [`Alerting`] after it |
 //! | `GET /v1/incidents` | → [`IncidentView`]s, newest first |
+//! | `POST /v1/incidents` | [`IncidentRequest`] → [`IncidentView`] after it |
 //! | `GET /v1/query` and others | the stored series, as Prometheus answers (docs/QUERY.md) |
 //! | `GET /v1/operators` | → [`OperatorView`]s |
 //! | `POST /v1/operators` | [`NewOperator`] → [`OperatorAfter`] with the link to set a password by |
@@ -36,6 +37,7 @@
 
 mod alerting;
 mod door;
+mod incidents;
 mod people;
 mod rollouts;
 mod smoke;
@@ -45,8 +47,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use alerting::{AlertCommand, AlertRequest, AlertView, Alerting, GroupView, IncidentView, QuietView, RuleView};
+pub use alerting::{AlertCommand, AlertRequest, AlertView, Alerting, GroupView, QuietView, RuleView};
 pub use door::{MadeToken, NewToken, Scope, TokenView, Uploaded};
+pub use incidents::{FollowUpView, IncidentCommand, IncidentRequest, IncidentView, TimelineEntry};
 pub use people::{
     AuditCheck, AuditEntry, Broken, Invitation, NewOperator, OperatorAfter, OperatorChange, OperatorView, Role,
     SessionView,

@@ -178,11 +178,22 @@ fn change(method: &Method, path: &str, body: &Value) -> Change {
             let more = texts(&["role", "session"]);
             (format!("{} operator", text("change")), [*name, &more].join(" ").trim_end().to_owned())
         }
+        ("POST", ["v1", "alerting" | "incidents"]) => asked(body),
         ("POST", ["v1", rest @ ..]) => (rest.join("/"), texts(&["service", "name"])),
         ("POST", ["hooks", rest @ ..] | rest) => (rest.join("/"), String::new()),
         (method, rest) => (format!("{} {}", method.to_lowercase(), rest.join("/")), String::new()),
     };
     Change { what, target }
+}
+
+/// What somebody wants of alerts or of an incident: `silence`, `post`, with the number that it is about.
+fn asked(body: &Value) -> (String, String) {
+    let command = body.get("command").unwrap_or(&Value::Null);
+    let Some((name, about)) = command.as_object().and_then(|object| object.iter().next()) else {
+        return (command.as_str().unwrap_or("alerting").to_owned(), "alerts".to_owned());
+    };
+    let number = ["number", "group"].iter().find_map(|key| about.get(key).and_then(Value::as_u64));
+    (name.replace('_', " "), number.map(|number| number.to_string()).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -219,6 +230,9 @@ mod tests {
         check(post.clone(), "/v1/operators/bob", json!({"change": "disable"}), "disable operator", "bob");
         check(post.clone(), "/api/v1/silences", json!({"name": "chat-p95"}), "silences", "chat-p95");
         check(post.clone(), "/v1/edge", json!("back"), "edge", "");
+        let posted = json!({"by": "ana", "command": {"post": {"number": 3, "text": "secret words"}}});
+        check(post.clone(), "/api/v1/incidents", posted, "post", "3");
+        check(post.clone(), "/v1/alerting", json!({"by": "ana", "command": "test"}), "test", "alerts");
         check(post.clone(), "/account/password", Value::Null, "account/password", "");
         check(Method::DELETE, "/v1/tokens/ci", Value::Null, "revoke token", "ci");
         check(Method::DELETE, "/api/v1/silences/3", Value::Null, "delete v1/silences/3", "");

@@ -20,10 +20,10 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use crate::api::{
-    AlertRequest, Alerting, Apply, AuditCheck, AuditEntry, Deploy, EdgeChange, Event, IncidentView, JournalEntry,
-    MadeToken, NewOperator, NewToken, OperatorAfter, OperatorChange, OperatorView, Output, Problem, PutBack, Restart,
-    RolloutCommand, RolloutDetail, RolloutView, RunRequest, RunSpec, Serving, SessionView, SmokeReport, SmokeRequest,
-    Status, TokenView, Uploaded,
+    AlertRequest, Alerting, Apply, AuditCheck, AuditEntry, Deploy, EdgeChange, Event, IncidentRequest, IncidentView,
+    JournalEntry, MadeToken, NewOperator, NewToken, OperatorAfter, OperatorChange, OperatorView, Output, Problem,
+    PutBack, Restart, RolloutCommand, RolloutDetail, RolloutView, RunRequest, RunSpec, Serving, SessionView,
+    SmokeReport, SmokeRequest, Status, TokenView, Uploaded,
 };
 use crate::{audit, paths};
 
@@ -249,6 +249,11 @@ impl Client {
     /// Incidents, newest first.
     pub async fn incidents(&self) -> Result<Vec<IncidentView>, ClientError> {
         self.ask(Method::GET, "/v1/incidents", &()).await
+    }
+
+    /// Asks for something about an incident; how it is then.
+    pub async fn incident(&self, request: &IncidentRequest) -> Result<IncidentView, ClientError> {
+        self.ask(Method::POST, "/v1/incidents", request).await
     }
 
     /// One rollout, with all that happened to it.

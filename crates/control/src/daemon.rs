@@ -19,7 +19,7 @@ use crate::passing::Passing;
 use crate::server::{self, App};
 use crate::store::{Store, StoreError};
 use crate::supervisor::{Message, Parts, Supervisor};
-use crate::{door, log, paths, watching};
+use crate::{door, log, paths, status_page, watching};
 
 /// Threads for work that blocks (rotation of logs, reading a manifest). Idle ones end soon: memory counts.
 const MAX_BLOCKING_THREADS: usize = 2;
@@ -140,6 +140,7 @@ async fn live(mut parts: Parts) -> Result<ExitReason, Error> {
     let listener = socket::bind(&socket).map_err(folder(&socket, "the socket cannot be made"))?;
     let listener = UnixListener::from_std(listener).map_err(folder(&socket, "the socket cannot be used"))?;
     let watching = watching::start(&data, mailbox.clone());
+    status_page::start(&data, mailbox.clone(), watching.clone());
     let app = App { data, mailbox: mailbox.clone(), watching, gate: Arc::new(door::Gate::new()) };
     let door = tokio::spawn(door::serve(door, app.clone()));
     let server = tokio::spawn(server::serve(listener, app));
@@ -211,6 +212,7 @@ fn take_folder(data: &Path) -> Result<File, Error> {
 pub fn make_data_folder(data: &Path) -> Result<(), Error> {
     make_private(data)?;
     make_folder(&paths::logs(data))?;
+    make_folder(&paths::status_page(data))?;
     make_folder(&paths::service_data(data))
 }
 

@@ -15,6 +15,7 @@
 //! | [`releases`] | from a manifest to what `mana-release` builds, keeps and scans |
 //! | [`secrets`] | `secrets.json`: generated once, provided by people, never printed |
 //! | `dashboard` | the pages that operators look at |
+//! | `status_page` | the page that everybody looks at |
 //! | `server` | the socket's other end: HTTP to messages |
 //! | `people` | operators' accounts: passwords, second factors, limits on tries |
 //! | `audit` | every change, written down at the one place where calls come in |
@@ -60,6 +61,7 @@ mod server;
 mod slot;
 mod smoke;
 mod snapshot;
+mod status_page;
 mod store;
 mod supervisor;
 pub mod units;

@@ -77,6 +77,16 @@ pub fn alerts(data: &Path) -> PathBuf {
     data.join("alerts.json")
 }
 
+/// Folder of the status page, as the edge gives it out.
+pub fn status_page(data: &Path) -> PathBuf {
+    data.join("status-page")
+}
+
+/// How services were on each of the last days.
+pub fn status_days(data: &Path) -> PathBuf {
+    data.join("status-days.json")
+}
+
 /// Folder of the stored time series.
 pub fn series(data: &Path) -> PathBuf {
     data.join("series")
@@ -90,6 +100,11 @@ pub fn secrets(data: &Path) -> PathBuf {
 /// Folder of all logs.
 pub fn logs(data: &Path) -> PathBuf {
     data.join("logs")
+}
+
+/// The edge's log of requests. Named as instances' logs are, so that it is read as they are.
+pub fn access_log(data: &Path) -> PathBuf {
+    logs(data).join("1-access.log")
 }
 
 /// The control plane's own log.

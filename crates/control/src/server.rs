@@ -23,8 +23,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use mana_delivery::rollout::Command;
 
 use crate::api::{
-    AlertRequest, Apply, Deploy, EdgeChange, NewToken, Problem, PutBack, Restart, RolloutCommand, RunRequest,
-    SmokeRequest,
+    AlertRequest, Apply, Deploy, EdgeChange, IncidentRequest, NewToken, Problem, PutBack, Restart, RolloutCommand,
+    RunRequest, SmokeRequest,
 };
 use crate::audit::{self, Source};
 use crate::door::Gate;
@@ -82,7 +82,7 @@ pub(crate) fn shared() -> Router<App> {
         .route("/v1/serving", get(serving))
         .route("/v1/journal", get(journal))
         .route("/v1/alerting", get(alerting).post(alert_command))
-        .route("/v1/incidents", get(incidents))
+        .route("/v1/incidents", get(incidents).post(incident_command))
         .merge(prometheus::routes())
 }
 
@@ -233,7 +233,21 @@ async fn alerting(State(app): State<App>) -> Response {
 }
 
 async fn incidents(State(app): State<App>) -> Response {
-    Json(app.watching.alerts.seen().incidents.clone()).into_response()
+    Json(&*app.watching.alerts.seen().incidents).into_response()
+}
+
+async fn incident_command(
+    State(app): State<App>,
+    person: AtDoor,
+    body: Result<Json<IncidentRequest>, JsonRejection>,
+) -> Result<Response, Refused> {
+    let Json(IncidentRequest { by, command }) = body?;
+    let by = operator(&person, Action::Deploy, by)?;
+    let number = app.watching.alerts.ask_incident(IncidentRequest { by, command }).await;
+    let number = number.map_err(|why| Refused(problem(409, "this is not done", why)))?;
+    let seen = app.watching.alerts.seen();
+    let gone = || Refused(problem(404, "there is no such incident", format!("{number} is not known any more")));
+    Ok(Json(seen.incidents.iter().find(|incident| incident.number == number).ok_or_else(gone)?).into_response())
 }
 
 async fn alert_command(

@@ -25,6 +25,8 @@ pub(crate) const EDGE_DRAIN: Duration = Duration::from_secs(5);
 const SLOWEST_CALL: Duration = Duration::from_mins(15);
 /// What the route of the operators' door is called.
 const DOOR: &str = "ops";
+/// What the route of the status page is called: below the door's, which is in no service's numbers.
+const STATUS_PAGE: &str = "ops/status";
 
 /// How long browsers may remember what pages of other sites may ask.
 const CORS_MAX_AGE_S: u32 = 600;
@@ -215,6 +217,41 @@ pub(crate) fn door(host: &str, id: &str, port: u16) -> Route {
             response_timeout_ms: millis(SLOWEST_CALL),
             ..RouteLimits::default()
         },
+        policies: Policies {
+            security_headers: true,
+            rate_limits: vec![RateLimit {
+                key: RateKey::Address,
+                requests: MOST_REQUESTS,
+                per_ms: 60_000,
+                burst: None,
+            }],
+            ..Policies::default()
+        },
+        probe: None,
+        lease: None,
+    }
+}
+
+/// The page that tells everybody how things are: files, so that it is there while the control plane is not.
+pub(crate) fn status_page(page: &plan::StatusPage, folder: PathBuf) -> Route {
+    /// For each address, in a minute.
+    const MOST_REQUESTS: u32 = 600;
+    let headers = [
+        (
+            "content-security-policy",
+            "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; \
+             form-action 'none'; frame-ancestors 'none'",
+        ),
+        // It is for everybody, and so for everybody's pages.
+        ("access-control-allow-origin", "*"),
+    ];
+    Route {
+        name: STATUS_PAGE.to_owned(),
+        hosts: vec![page.host.clone()],
+        path: "/".to_owned(),
+        target: Target::Static(StaticSite { root: folder, not_found: None, beside: None }),
+        response_headers: headers.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        limits: RouteLimits::default(),
         policies: Policies {
             security_headers: true,
             rate_limits: vec![RateLimit {

@@ -9,7 +9,8 @@ use std::process::Command as Process;
 use mana_control::api::{NewToken, Scope};
 
 use support::repository::{Repository, SHOP, up};
-use support::{Ecosystem, Load, until};
+use support::webhook::webhook;
+use support::{Ecosystem, Load, free_port, until};
 
 const DOOR: &str = "ops = \"127.0.0.1\"\n";
 
@@ -30,13 +31,16 @@ fn curl(url: &str, arguments: &[&str]) -> (u16, String) {
 }
 
 /// A shop whose rollouts bob has to approve, with one that waits for him.
-async fn shop() -> (Repository, u64) {
+async fn shop(hook: u16) -> (Repository, u64) {
     let repository = Repository::with_environments("", "", DOOR).await;
     let text = std::fs::read_to_string(repository.folder().join("mana.toml")).expect("read");
     let text = text.replace(
         "rollout = { canary = [], warm = \"1h\", requests = 1 }",
         "env = { GREETING = \"hello\", API_TOKEN = \"written-down\" }\n\
          rollout = { canary = [], warm = \"1h\", requests = 1, staging = false, approvers = [\"bob\"] }",
+    );
+    let text = format!(
+        "{text}\n[notifications.team]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:{hook}/hook\"\nsecret = \"${{secret.HOOK}}\"\nevents = [\"page\"]\n\n[secrets]\nHOOK = {{ generate = 16 }}\n"
     );
     repository.write("mana.toml", &text);
     repository.commit("four eyes");
@@ -48,7 +52,7 @@ async fn shop() -> (Repository, u64) {
 
 #[tokio::test]
 async fn pages_are_for_those_who_may_see_them_and_say_only_what_is_known() {
-    let (repository, rollout) = shop().await;
+    let (repository, rollout) = shop(free_port()).await;
     let at = |path: &str| format!("http://127.0.0.1:{}{path}", repository.listen);
     let reader = format!("authorization: Bearer {}", token(&repository.production, "eve", &[Scope::Read]).await);
     let approver = format!("authorization: Bearer {}", token(&repository.production, "zoe", &[Scope::Approve]).await);
@@ -99,8 +103,26 @@ async fn pages_are_for_those_who_may_see_them_and_say_only_what_is_known() {
         ("/data/p95?last=yesterday", 422),
         ("/data/requests?service=a%22%7D", 422),
         ("/logs?service=nothing", 404),
+        ("/incidents/99", 404),
+        ("/incidents/99/post-mortem.md", 404),
     ] {
         assert_eq!(curl(&at(path), &["-H", &reader]).0, code, "{path}");
+    }
+
+    // A reader sees what is watched and what went wrong, and changes nothing of it.
+    for (path, says) in
+        [("/alerts", "ServiceDown"), ("/incidents", "There was none"), ("/requests/r-1", "The edge has no line of it")]
+    {
+        let text = until(path, async || {
+            let (code, text) = curl(&at(path), &["-H", &reader, "-H", page]);
+            (code == 200 && text.contains(says)).then_some(text)
+        })
+        .await;
+        assert!(!text.contains("<form class=\"stack\""), "{path}: {text}");
+    }
+    for path in ["/alerts/test", "/alerts/silence", "/alerts/channels/team/test", "/incidents", "/incidents/1/post"] {
+        let form = "csrf=&severity=P1&title=x&text=x&conditions=a%3Db&for=1h&reason=x";
+        assert_eq!(curl(&at(path), &["-H", &reader, "--data", form]).0, 403, "{path}");
     }
 
     // Buttons are for those who may press them, and only from our own pages.
@@ -116,6 +138,13 @@ async fn pages_are_for_those_who_may_see_them_and_say_only_what_is_known() {
         repository.production.client().await.rollout_view(rollout).await.expect("known").stage,
         "awaiting-approval"
     );
+    assert_eq!(curl(&at("/incidents"), &["-H", &deployer, "-H", foreign, "--data", "severity=P1&title=x"]).0, 403);
+    assert_eq!(curl(&at("/incidents"), &["-H", &deployer, "--data", "severity=P3&title=Slow"]).0, 303);
+    assert_eq!(curl(&at("/incidents/1/post"), &["-H", &deployer, "--data", "text=We+know"]).0, 303);
+    assert_eq!(curl(&at("/incidents/1/promote"), &["-H", &deployer, "--data", "text=x"]).0, 404);
+    let audited = repository.production.client().await.audit(10).await.expect("read");
+    let posted = audited.iter().find(|entry| entry.what == "incidents/1/post").expect("in the audit log");
+    assert_eq!((posted.who.as_str(), posted.outcome.as_str()), ("ci", "done"));
     assert_eq!(curl(&press, &["-H", &deployer, "--data", "csrf="]).0, 303);
     repository.reaches(rollout, &["aborted"]).await;
     repository.down().await;
@@ -123,7 +152,9 @@ async fn pages_are_for_those_who_may_see_them_and_say_only_what_is_known() {
 
 #[tokio::test]
 async fn every_page_and_button_works_in_a_browser() {
-    let (repository, rollout) = shop().await;
+    let hook = free_port();
+    let taken = webhook(hook).await;
+    let (repository, rollout) = shop(hook).await;
     let bob = token(&repository.production, "bob", &[Scope::Read, Scope::Deploy, Scope::Approve]).await;
     let load = Load::with_pauses(repository.port, "/work", std::time::Duration::from_millis(50));
     let service = repository.production.service(SHOP).await;
@@ -139,10 +170,17 @@ async fn every_page_and_button_works_in_a_browser() {
     node.arg("drive-dashboard.mjs").current_dir(ui).kill_on_drop(true);
     node.env("URL", format!("http://127.0.0.1:{}", repository.listen)).env("TOKEN", bob);
     node.env("SERVICE", SHOP).env("ROLLOUT", rollout.to_string()).env("LOG", log);
+    node.env("ASKED", format!("http://127.0.0.1:{}/work", repository.port));
     let driven = node.output().await.expect("node runs (`make ui` installs what it needs)");
     let said = String::from_utf8_lossy(&driven.stdout);
     assert!(driven.status.success(), "{said}\n{}", String::from_utf8_lossy(&driven.stderr));
     println!("{said}");
     drop(load);
+    let taken = taken.lock().expect("no panic").clone();
+    let tests = taken
+        .values()
+        .flatten()
+        .filter(|body| body["title"].as_str().is_some_and(|title| title.starts_with("Test of")));
+    assert_eq!(tests.count(), 1, "the channel was tested once: {taken:#?}");
     repository.down().await;
 }

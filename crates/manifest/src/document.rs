@@ -35,6 +35,7 @@ pub(crate) struct Document {
     pub(crate) alerts: Vec<(Text, AlertTable)>,
     pub(crate) dependencies: Vec<(Text, DependencyTable)>,
     pub(crate) watch: Option<(Text, WatchTable)>,
+    pub(crate) status: Option<StatusTable>,
 }
 
 /// `[dependencies.NAME]`.
@@ -65,6 +66,16 @@ pub(crate) struct RemoteWriteTable {
 pub(crate) struct HeartbeatTable {
     pub(crate) url: Option<Text>,
     pub(crate) every: Option<Spanned<Duration>>,
+}
+
+/// `[status]`.
+#[derive(Debug, Default)]
+pub(crate) struct StatusTable {
+    pub(crate) title: Option<Text>,
+    pub(crate) about: Option<Text>,
+    pub(crate) host: Option<Text>,
+    pub(crate) services: Option<Vec<Text>>,
+    pub(crate) environments: Option<Vec<Text>>,
 }
 
 /// `[notifications.NAME]`.

@@ -9,6 +9,7 @@ mod ops;
 mod releases;
 mod smoke;
 mod watch;
+mod status;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -23,6 +24,7 @@ pub use ops::{Ops, Server};
 pub use releases::{Accepted, Build, Releases};
 pub use smoke::Smoke;
 pub use watch::{Dependency, Heartbeat, RemoteWrite, Watch};
+pub use status::StatusPage;
 
 /// The ecosystem in one environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -50,6 +52,9 @@ pub struct Plan {
     /// The operators' door; `None`: there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ops: Option<Ops>,
+    /// The page that tells everybody how things are; `None`: there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<StatusPage>,
     /// The machine that staging runs on, where that is another one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub staging_server: Option<Server>,

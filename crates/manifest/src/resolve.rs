@@ -9,6 +9,7 @@ mod releases;
 mod rollout;
 mod service;
 mod smoke;
+mod status;
 mod tls;
 mod watch;
 
@@ -130,6 +131,7 @@ pub(crate) fn plan(
         .collect();
     let releases = releases::releases(document, root, &setting.data, &mut problems);
     let (ops, staging_server) = (ops::door(&context, &mut problems), ops::staging_server(&context, &mut problems));
+    let status = status::page(&context, &services, &mut problems);
     let told = notifications::Context { environment, domain: &setting.domain, secrets: &secrets };
     let notifications = notifications::notifications(document, &told, &mut problems);
     let alerts = alerts::alerts(document, environment, &mut problems);
@@ -146,6 +148,7 @@ pub(crate) fn plan(
         proxy_protocol: setting.proxy_protocol,
         traces: setting.traces,
         ops,
+        status,
         staging_server,
         tls: setting.tls,
         public_scheme: setting.scheme,

@@ -6,6 +6,7 @@ mod releases;
 mod rollout;
 mod smoke;
 mod watch;
+mod status;
 
 use crate::plan::{Environment, Kind};
 
@@ -127,6 +128,7 @@ pub(crate) const ROOT: &[Key] = &[
         "What services need and nobody here runs, by any name: model providers, webhooks, databases. `needs` may name them.",
     ),
     key("watch", Shape::Table(watch::WATCH), "Who is told what was measured, and that it is."),
+    key("status", Shape::Table(status::STATUS), "The page that tells everybody how things are."),
 ];
 
 const ENVIRONMENT_TABLES: &[Key] = &[

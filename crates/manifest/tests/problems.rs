@@ -68,6 +68,8 @@ fn every_wrong_one_says_where_what_and_what_instead() {
         ),
         ("heartbeat to nowhere", with("\n[watch]\nheartbeat = { every = \"1m\" }\n")),
         ("samples to no address", with("\n[watch]\nremote_write = { url = \"ftp://x.example\" }\n")),
+        ("status page of no service", with("\n[status]\nservices = [\"shop-bakend\"]\n")),
+        ("status page on a service's host", with("\n[status]\nhost = \"api-shop\"\n")),
         ("channel without a kind", with("\n[notifications.ops]\nurl = \"https://example.org\"\n")),
         ("channel without an address", with("\n[notifications.ops]\nkind = \"slack\"\n")),
         ("channel of an unknown kind", with("\n[notifications.ops]\nkind = \"slak\"\nurl = \"https://x.example\"\n")),

@@ -9,6 +9,8 @@ interface Mark {
   text: string;
   bad: boolean;
   href: string;
+  /** Of an incident: when it was over. */
+  until?: number;
 }
 
 interface Data {
@@ -194,6 +196,13 @@ export class Chart {
     ctx.setLineDash([2 * devicePixelRatio, 3 * devicePixelRatio]);
     for (const mark of data.marks) {
       const x = plot.valToPos(mark.at, "x", true);
+      if (mark.until !== undefined) {
+        const width = Math.max(plot.valToPos(mark.until, "x", true) - x, 2 * devicePixelRatio);
+        ctx.globalAlpha = 0.12;
+        ctx.fillStyle = resolve("var(--bad)");
+        ctx.fillRect(x, bbox.top, width, bbox.height);
+        ctx.globalAlpha = 1;
+      }
       ctx.strokeStyle = resolve(mark.bad ? "var(--bad)" : "var(--accent)");
       ctx.fillStyle = ctx.strokeStyle;
       stroke(ctx, x, bbox.top, x, bbox.top + bbox.height);
@@ -214,7 +223,7 @@ export class Chart {
         const item = document.createElement("li");
         const link = document.createElement("a");
         link.href = mark.href;
-        link.textContent = `${mark.bad ? "✗" : "▾"} ${mark.text}`;
+        link.textContent = `${mark.until !== undefined ? "■" : mark.bad ? "✗" : "▾"} ${mark.text}`;
         const time = document.createElement("time");
         time.dateTime = new Date(mark.at * 1000).toISOString();
         item.append(link, " ", time);

@@ -1,9 +1,10 @@
 //! `mana alerts`.
 
 use clap::Subcommand;
+use jiff::Timestamp;
 use mana_control::api::{AlertCommand, AlertRequest, AlertView, Alerting, QuietView, RuleView};
 use mana_control::client::Client;
-use mana_watch::alert::{Comparison, Condition, Span};
+use mana_watch::alert::{Condition, Span};
 
 use crate::context::{Context, block_on};
 use crate::exit::Exit;
@@ -77,12 +78,18 @@ enum What {
         #[command(flatten)]
         who: Who,
     },
-    /// Says that something is being worked on
-    #[command(after_long_help = "Examples:\n  mana alerts maintenance chat-backend --for 30m --reason 'new database'")]
+    /// Says that something is being worked on, or will be; the status page says so, with the reason
+    #[command(
+        after_long_help = "Examples:\n  mana alerts maintenance chat-backend --for 30m --reason 'new database'\n  \
+                                 mana alerts maintenance chat-backend --from 2026-12-01T02:00Z --for 1h --reason 'new database'"
+    )]
     Maintenance {
         /// What may be in trouble meanwhile
         #[arg(required = true, value_name = "SERVICE")]
         services: Vec<String>,
+        /// From when, like `2026-12-01T02:00Z` [default: now]
+        #[arg(long, value_name = "INSTANT", value_parser = instant)]
+        from: Option<Timestamp>,
         /// For how long, like `30m`
         #[arg(long = "for", value_name = "TIME")]
         hold: Span,
@@ -132,9 +139,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
                 let conditions = conditions.iter().map(|text| condition(text)).collect::<Result<_, _>>()?;
                 (who, AlertCommand::Silence { conditions, for_ms: hold.millis(), reason: reason.clone() })
             }
-            Some(What::Maintenance { services, hold, reason, who }) => {
+            Some(What::Maintenance { services, from, hold, reason, who }) => {
                 let (services, reason) = (services.clone(), reason.clone());
-                (who, AlertCommand::Maintenance { services, for_ms: hold.millis(), reason })
+                let from_ms = from.map(Timestamp::as_millisecond);
+                (who, AlertCommand::Maintenance { services, from_ms, for_ms: hold.millis(), reason })
             }
             Some(What::Unsilence { number, who }) => (who, AlertCommand::Unsilence { number: *number }),
             Some(What::Test { who }) => (who, AlertCommand::Test),
@@ -229,20 +237,20 @@ async fn rules(client: &Client, json: bool, context: &Context) -> Result<Exit, F
     Ok(Exit::Ok)
 }
 
+/// RFC 3339, with seconds or without.
+fn instant(text: &str) -> Result<Timestamp, String> {
+    let whole = text.strip_suffix('Z').filter(|rest| rest.len() == 16).map(|rest| format!("{rest}:00Z"));
+    let bad = |_| "write an instant such as 2026-12-01T02:00Z, or 2026-12-01T03:00:00+01:00".to_owned();
+    whole.as_deref().unwrap_or(text).parse().map_err(bad)
+}
+
 /// `LABEL=VALUE` and the like.
 fn condition(text: &str) -> Result<Condition, Failure> {
-    let signs =
-        [("!=", Comparison::NotEqual), ("=~", Comparison::Like), ("!~", Comparison::Unlike), ("=", Comparison::Equal)];
-    // The first sign counts: a value may hold others.
-    let found = signs
-        .iter()
-        .filter_map(|(sign, is)| Some((text.find(sign)?, *sign, *is)))
-        .min_by_key(|(at, sign, _)| (*at, 2 - sign.len()));
-    let (at, sign, is) = found.ok_or_else(|| Failure::Usage {
+    let bad = |_| Failure::Usage {
         what: format!("{text} is no condition"),
         help: "write LABEL=VALUE, such as service=chat-backend; != and =~ work, too".to_owned(),
-    })?;
-    Ok(Condition { label: text[..at].to_owned(), is, value: text[at + sign.len()..].to_owned() })
+    };
+    text.parse().map_err(bad)
 }
 
 #[cfg(test)]
@@ -250,17 +258,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn conditions_are_read_by_their_first_sign() {
-        for (text, label, is, value) in [
-            ("service=chat", "service", Comparison::Equal, "chat"),
-            ("service!=chat", "service", Comparison::NotEqual, "chat"),
-            ("service=~chat-.*", "service", Comparison::Like, "chat-.*"),
-            ("service!~a=b", "service", Comparison::Unlike, "a=b"),
-            ("path=/a!=b", "path", Comparison::Equal, "/a!=b"),
-        ] {
-            let read = condition(text).expect("a condition");
-            assert_eq!((read.label.as_str(), read.is, read.value.as_str()), (label, is, value), "{text}");
-        }
-        condition("chat").expect_err("no sign");
+    fn an_instant_needs_no_seconds_and_a_zone() {
+        let at = |text: &str| instant(text).map(Timestamp::as_second).ok();
+        assert_eq!(at("2026-12-01T02:00Z"), at("2026-12-01T03:00:00+01:00"));
+        assert!(at("2026-12-01T02:00Z").is_some());
+        assert_eq!((at("tomorrow"), at("2026-12-01T02:00")), (None, None));
     }
 }

@@ -69,8 +69,14 @@ pub struct GroupView {
 pub struct QuietView {
     /// Its number.
     pub number: u64,
+    /// `silence` or `maintenance`.
+    #[serde(default)]
+    pub kind: String,
     /// What it covers, in words.
     pub covers: String,
+    /// Of a maintenance: the services.
+    #[serde(default)]
+    pub services: Vec<String>,
     /// From when, RFC 3339.
     pub from: String,
     /// Until when, RFC 3339.
@@ -96,6 +102,12 @@ pub struct RuleView {
     pub expression: String,
     /// How long a breach has to last.
     pub hold: String,
+    /// How long it has to be well again.
+    #[serde(default)]
+    pub keep_firing_for: String,
+    /// What to do about it.
+    #[serde(default)]
+    pub runbook: Option<String>,
 }
 
 /// What somebody wants of the alerts.
@@ -133,6 +145,9 @@ pub enum AlertCommand {
     Maintenance {
         /// What may be in trouble meanwhile.
         services: Vec<String>,
+        /// From when, in milliseconds since 1970; absent: from now.
+        #[serde(default)]
+        from_ms: Option<i64>,
         /// For how long.
         for_ms: u64,
         /// Why.
@@ -145,25 +160,4 @@ pub enum AlertCommand {
     },
     /// Fire one for a minute, to see that it arrives.
     Test,
-}
-
-/// An incident.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct IncidentView {
-    /// Its number.
-    pub number: u64,
-    /// One line.
-    pub title: String,
-    /// `P1` to `P4`.
-    pub severity: String,
-    /// `investigating` or `resolved`.
-    pub status: String,
-    /// When it began, RFC 3339.
-    pub began_at: String,
-    /// When it was over, RFC 3339.
-    pub resolved_at: Option<String>,
-    /// What to tell everybody.
-    pub announcement: String,
-    /// What to learn from it, as a draft.
-    pub post_mortem: String,
 }

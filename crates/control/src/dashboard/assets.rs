@@ -12,12 +12,18 @@ const FOR_EVER: &str = "public, max-age=31536000, immutable";
 /// The icon's name is fixed, so it is asked for again now and then.
 const A_DAY: &str = "public, max-age=86400";
 
-const ICON: &str = include_str!("../../templates/dashboard/favicon.svg");
+pub(crate) const ICON: &str = include_str!("../../templates/dashboard/favicon.svg");
 
 struct Asset {
     name: &'static str,
     plain: &'static [u8],
     brotli: &'static [u8],
+}
+
+/// What the status page needs of it, by name; the edge compresses it itself.
+pub(crate) fn of_status_page() -> Vec<(&'static str, &'static [u8])> {
+    let wanted = [STATUS_SCRIPT, STATUS_STYLE].map(|path| path.trim_start_matches("/assets/"));
+    ASSETS.iter().filter(|asset| wanted.contains(&asset.name)).map(|asset| (asset.name, asset.plain)).collect()
 }
 
 /// `GET /assets/{name}`

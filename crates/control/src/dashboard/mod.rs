@@ -9,7 +9,10 @@
 //! | `/live` | server-sent events: which panels are new |
 //! | `/services/NAME` | one service ([`services`]) |
 //! | `/rollouts`, `/rollouts/N` | rollouts, with the buttons that move them ([`rollouts`], [`actions`]) |
+//! | `/alerts` | what fires, rules, silences, maintenance, channels ([`alerting`]) |
+//! | `/incidents`, `/incidents/N` | incidents, and what people say of them ([`incidents`]) |
 //! | `/logs`, `/logs/live` | lines of the instances, searched and followed ([`logs`]) |
+//! | `/requests/ID` | one request: what the edge and every service have written of it ([`requests`]) |
 //! | `/assets/NAME`, `/favicon.svg` | what browsers need beside pages, for everybody |
 //!
 //! Pages are rendered here and work without scripts; scripts make them live and draw the charts. Each panel asks for what it
@@ -18,12 +21,15 @@
 //! To add a panel: a module in [`panels`] with a template and a table, and its line in [`panels::Panel`].
 
 mod actions;
+mod alerting;
 pub(crate) mod alerts;
-mod assets;
+pub(crate) mod assets;
 mod charts;
 mod export;
+mod fields;
 mod figures;
 mod guard;
+mod incidents;
 mod keep;
 mod live;
 mod logs;
@@ -31,12 +37,15 @@ mod measured;
 mod overview;
 mod pages;
 mod panels;
+mod requests;
 mod rollouts;
 mod services;
 mod state;
 mod table;
 mod theme;
 mod units;
+
+pub(crate) use units::minute;
 
 use std::sync::Arc;
 
@@ -95,6 +104,13 @@ pub(crate) fn router(app: &App) -> Router<App> {
         .route("/rollouts", get(rollouts::all))
         .route("/rollouts/{number}", get(rollouts::one))
         .route("/rollouts/{number}/{command}", post(actions::rollout))
+        .route("/alerts", get(alerting::show))
+        .route("/alerts/{command}", post(alerting::change))
+        .route("/alerts/channels/{name}/test", post(alerting::test))
+        .route("/incidents", get(incidents::all).post(incidents::open))
+        .route("/incidents/{number}", get(incidents::one))
+        .route("/incidents/{number}/{command}", get(incidents::text).post(incidents::change))
+        .route("/requests/{id}", get(requests::show))
         .route("/logs", get(logs::show))
         .route("/logs/live", get(logs::follow))
         .layer(middleware::from_fn_with_state(app.clone(), guard::guard));

@@ -5,7 +5,7 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use mana_delivery::rollout::Command;
-use mana_manifest::plan::Plan;
+use mana_manifest::plan::{Notification, Plan};
 use mana_runtime::lifecycle::{Phase, What};
 use mana_runtime::ports::Ports;
 use mana_watch::alert::Tell;
@@ -26,6 +26,7 @@ use crate::reconcile::Key;
 use crate::secrets::{self, Secrets};
 use crate::slot::Slot;
 use crate::smoke;
+use crate::status_page;
 use crate::store::{Applied, Store};
 use crate::watching::subjects::Subjects;
 
@@ -38,6 +39,10 @@ pub(crate) enum Call {
     Status(Reply<Status>),
     /// What is there to watch?
     Subjects(Reply<Subjects>),
+    /// Through which channels are people told, and of which environment?
+    Channels(Reply<(Vec<Notification>, String)>),
+    /// What does the status page show? Nothing, where there is none.
+    StatusPage(Reply<Option<status_page::Shown>>),
     /// Make it so. The manifest was read and checked.
     Apply { request: Apply, manifest: String, plan: Box<Plan>, reply: Reply<Stream> },
     /// Replace the instances of a service.
@@ -93,6 +98,8 @@ impl fmt::Debug for Call {
         out.write_str(match self {
             Self::Status(_) => "Status",
             Self::Subjects(_) => "Subjects",
+            Self::Channels(_) => "Channels",
+            Self::StatusPage(_) => "StatusPage",
             Self::Apply { .. } => "Apply",
             Self::Restart { .. } => "Restart",
             Self::Edge { .. } => "Edge",
@@ -139,6 +146,8 @@ impl Supervisor {
         match call {
             Call::Status(reply) => drop(reply.send(Ok(self.status()))),
             Call::Subjects(reply) => drop(reply.send(Ok(self.subjects()))),
+            Call::Channels(reply) => drop(reply.send(self.channels())),
+            Call::StatusPage(reply) => drop(reply.send(Ok(self.status_page()))),
             Call::Apply { request, manifest, plan, reply } => {
                 drop(reply.send(self.apply(&Applied { request, manifest }, *plan)));
             }

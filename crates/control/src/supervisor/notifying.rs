@@ -80,6 +80,14 @@ impl Supervisor {
         }
     }
 
+    /// All channels, and the environment that they are of.
+    pub(super) fn channels(&self) -> Result<(Vec<Notification>, String), Problem> {
+        let plan = self.desired.as_ref().map(|desired| &desired.plan);
+        let plan =
+            plan.ok_or_else(|| problem(409, "there are no channels", "nothing was applied yet; `mana up` does"))?;
+        Ok((plan.notifications.clone(), plan.environment.as_str().to_owned()))
+    }
+
     /// A message was sent, or not.
     pub(super) fn notified(&mut self, notified: Notified) {
         let Notified { id, result } = notified;

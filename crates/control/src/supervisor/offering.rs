@@ -30,6 +30,8 @@ impl Supervisor {
         let mut wanted = snapshot::build(&desired.plan, &deployed);
         let (port, id) = &self.door;
         wanted.routes.extend(desired.plan.ops.as_ref().map(|ops| snapshot::door(&ops.host, id, *port)));
+        let status = desired.plan.status.as_ref();
+        wanted.routes.extend(status.map(|page| snapshot::status_page(page, paths::status_page(&self.data))));
         Some(wanted)
     }
 

@@ -48,6 +48,11 @@ impl Supervisor {
         names
     }
 
+    /// Whether a service is as desired.
+    pub(super) fn state_of(&self, service: &str) -> ServiceState {
+        self.judgement(service).state
+    }
+
     fn judgement(&self, service: &str) -> Judgement {
         let planned = self.planned(service);
         if let Some(Service { run: Run::Static { folder, .. }, .. }) = planned {

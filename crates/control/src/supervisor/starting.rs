@@ -87,7 +87,8 @@ impl Supervisor {
             Program::Edge(argv) => {
                 let mut argv = argv.clone();
                 let (config, socket) = (paths::edge_snapshot(&self.data), paths::edge_socket(&self.data));
-                for (flag, path) in [("--config", config), ("--admin", socket)] {
+                let requests = paths::access_log(&self.data);
+                for (flag, path) in [("--config", config), ("--admin", socket), ("--access-log", requests)] {
                     argv.extend([flag.to_owned(), path.to_string_lossy().into_owned()]);
                 }
                 if let Some(old) = self.other_edge(key) {

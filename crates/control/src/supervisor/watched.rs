@@ -9,6 +9,7 @@ use crate::desired::EDGE;
 use crate::rules;
 use crate::secrets::Secrets;
 use crate::watching::outside::{self, Found};
+use crate::status_page::{self, Component};
 use crate::watching::subjects::{Asked, Instance, Service, Subjects};
 
 impl Supervisor {
@@ -40,6 +41,23 @@ impl Supervisor {
             Secrets::default()
         });
         outside::found(plan, &secrets)
+    }
+
+    /// What the status page shows.
+    pub(super) fn status_page(&self) -> Option<status_page::Shown> {
+        let plan = &self.desired.as_ref()?.plan;
+        let page = plan.status.clone()?;
+        let shown = plan.services.iter().filter(|service| page.services.contains(&service.name));
+        let component = |service: &plan::Service| Component {
+            name: service.name.clone(),
+            project: service.project.clone(),
+            kind: service.kind.as_str(),
+            state: self.state_of(&service.name),
+            // As it is probed: see `watched_service`.
+            via: if service.hosts.is_empty() || plan.proxy_protocol { "direct" } else { "public" },
+        };
+        let components = shown.map(component).collect();
+        Some((page, components))
     }
 
     fn watched_service(&self, service: &plan::Service, plan: &Plan) -> Service {

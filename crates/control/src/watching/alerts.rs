@@ -1,4 +1,4 @@
-//! Carries out what `mana_watch::alert` decides: rules evaluated, people told, incidents written down.
+//! Carries out what `mana_watch::alert` decides: rules evaluated, people told. What that means for incidents is in [`super::incidents`].
 //!
 //! The state is on disk (`alerts.json`, replaced as a whole) before anybody is told. Where the disk refuses, people are told all the
 //! same: a full disk is what they should know of, and each message has its key.
@@ -20,10 +20,11 @@ use mana_watch::store::Reader;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::alerts_view::{alerting, incidents};
+use super::alerts_view::alerting;
+use super::incidents_view::incidents;
 use super::rounds::now_ms;
 use super::subjects::Subjects;
-use crate::api::{AlertCommand, AlertRequest, Alerting, IncidentView};
+use crate::api::{AlertCommand, AlertRequest, Alerting, IncidentRequest, IncidentView};
 use crate::supervisor::{Call, Message};
 use crate::{clock, paths};
 
@@ -44,8 +45,14 @@ const WISHES: usize = 32;
 /// Before people are told once more of what the control plane could not take.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// Somebody's wish, and where the answer goes.
-type Wish = (AlertRequest, oneshot::Sender<Result<(), String>>);
+/// What somebody wishes.
+enum Asked {
+    Alert(AlertRequest),
+    Incident(IncidentRequest),
+}
+
+/// Somebody's wish, and where the answer goes: the number of the incident that it was about, of one.
+type Wish = (Asked, oneshot::Sender<Result<u64, String>>);
 
 /// How to ask.
 #[derive(Clone)]
@@ -58,7 +65,9 @@ pub(crate) struct Alerts {
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) alerting: Alerting,
-    pub(crate) incidents: Vec<IncidentView>,
+    pub(crate) incidents: Arc<[IncidentView]>,
+    /// Another one as soon as anything of an incident, a silence or a maintenance is new.
+    pub(crate) revision: u64,
 }
 
 impl Alerts {
@@ -69,9 +78,23 @@ impl Alerts {
 
     /// Asks for something; why it was not done, else.
     pub(crate) async fn ask(&self, request: AlertRequest) -> Result<(), String> {
+        self.wish(Asked::Alert(request)).await.map(drop)
+    }
+
+    /// Asks for something about an incident; its number, or why it was not done.
+    pub(crate) async fn ask_incident(&self, request: IncidentRequest) -> Result<u64, String> {
+        self.wish(Asked::Incident(request)).await
+    }
+
+    /// Tells when there is something new.
+    pub(crate) fn follow(&self) -> watch::Receiver<Arc<Seen>> {
+        self.seen.clone()
+    }
+
+    async fn wish(&self, asked: Asked) -> Result<u64, String> {
         let gone = || "the alerts are not watched; see the control plane's log".to_owned();
         let (reply, answer) = oneshot::channel();
-        self.wishes.send((request, reply)).await.map_err(|_| gone())?;
+        self.wishes.send((asked, reply)).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 }
@@ -79,22 +102,28 @@ impl Alerts {
 /// What is on disk.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Kept {
+pub(super) struct Kept {
     state: State,
-    incidents: Incidents,
+    pub(super) incidents: Incidents,
     /// Until when a test fires.
     test_until: Option<i64>,
+    /// Up to which entry of the journal incidents know what happened.
+    pub(super) journal: Option<i64>,
 }
 
-struct Watch {
+pub(super) struct Watch {
     file: PathBuf,
-    kept: Kept,
+    pub(super) kept: Kept,
     book: Book,
-    mailbox: mpsc::Sender<Message>,
+    pub(super) mailbox: mpsc::Sender<Message>,
     seen: watch::Sender<Arc<Seen>>,
     evaluated_at: Option<i64>,
     /// Why the last wish was not done.
-    refused: Option<String>,
+    pub(super) refused: Option<String>,
+    /// Something of an incident has changed since it was shown.
+    pub(super) incidents_new: bool,
+    /// When failed requests were counted last.
+    pub(super) counted: Option<Instant>,
 }
 
 /// Begins; it ends with the process.
@@ -109,7 +138,17 @@ pub(super) fn start(
     let file = paths::alerts(data);
     tokio::spawn(async move {
         let kept = read(&file);
-        let watch = Watch { file, kept, book: Book::default(), mailbox, seen, evaluated_at: None, refused: None };
+        let watch = Watch {
+            file,
+            kept,
+            book: Book::default(),
+            mailbox,
+            seen,
+            evaluated_at: None,
+            refused: None,
+            incidents_new: true,
+            counted: None,
+        };
         watch.run(&reader, subjects, inbox).await;
     });
     Alerts { wishes, seen: shown }
@@ -130,11 +169,17 @@ impl Watch {
         loop {
             tokio::select! {
                 _ = tick.tick() => {}
-                Some((request, reply)) = inbox.recv() => {
+                Some((asked, reply)) = inbox.recv() => {
                     self.refused = None;
-                    let done = self.wish(request).await;
-                    // Whoever asked may have gone away.
-                    let _ = reply.send(done.and_then(|()| self.refused.take().map_or(Ok(()), Err)));
+                    let done = match asked {
+                        Asked::Alert(request) => self.wish(request).await.map(|()| 0),
+                        Asked::Incident(request) => self.asked(request).await,
+                    };
+                    let done = done.and_then(|number| self.refused.take().map_or(Ok(number), Err));
+                    // Whoever asked sees what became of it.
+                    self.show();
+                    // They may have gone away.
+                    let _ = reply.send(done);
                 }
             }
             let now = now_ms();
@@ -154,7 +199,11 @@ impl Watch {
                 && let Some(reader) = reader.get().cloned()
             {
                 evaluated = Instant::now();
-                self.evaluate(reader, now).await;
+                // What happened comes before what it led to.
+                self.read_journal().await;
+                self.evaluate(reader.clone(), now).await;
+                let services = subjects.borrow().services.clone();
+                self.count_failed(reader, services, now).await;
             }
             self.step(What::Tick).await;
             if told.elapsed() >= RETRY {
@@ -196,7 +245,7 @@ impl Watch {
             match effect {
                 Effect::Changed(change) => {
                     let what = incident::What::Alert(Box::new(change.clone()));
-                    self.kept.incidents.step(&incident::Event { at: change.at, what });
+                    self.take_in(&incident::Event { at: change.at, what });
                 }
                 Effect::Refused(why) => self.refused = Some(why.clone()),
                 Effect::Tell(_) | Effect::Acknowledged { .. } => {}
@@ -263,9 +312,12 @@ impl Watch {
                 let alerts = alert::Selector::new(conditions).map_err(|refusal| refusal.to_string())?;
                 What::Silence { alerts, until: after(for_ms), by, reason }
             }
-            AlertCommand::Maintenance { services, for_ms, reason } => {
+            AlertCommand::Maintenance { services, from_ms, for_ms, reason } => {
                 let services = services.into_iter().collect();
-                What::Maintenance { services, from: now, until: after(for_ms), by, reason }
+                // One that was to begin a moment ago begins now.
+                let from = from_ms.map_or(now, |from| from.max(now));
+                let until = from.saturating_add(i64::try_from(for_ms).unwrap_or(i64::MAX));
+                What::Maintenance { services, from, until, by, reason }
             }
             AlertCommand::Unsilence { number } => What::Unsilence { number, by },
             AlertCommand::Test => {
@@ -278,15 +330,16 @@ impl Watch {
         Ok(())
     }
 
-    fn show(&self) {
-        let seen = Seen {
-            alerting: alerting(&self.kept.state, self.evaluated_at),
-            incidents: incidents(&self.kept.incidents),
-        };
-        self.seen.send_replace(Arc::new(seen));
+    fn show(&mut self) {
+        let before = self.seen.borrow().clone();
+        let alerting = alerting(&self.kept.state, self.evaluated_at);
+        let is_new = std::mem::take(&mut self.incidents_new);
+        let incidents = if is_new { incidents(&self.kept.incidents).into() } else { Arc::clone(&before.incidents) };
+        let revision = before.revision + u64::from(is_new || alerting.quiets != before.alerting.quiets);
+        self.seen.send_replace(Arc::new(Seen { alerting, incidents, revision }));
     }
 
-    async fn save(&self) {
+    pub(super) async fn save(&self) {
         let written = serde_json::to_vec(&self.kept).map_err(|error| error.to_string());
         let file = self.file.clone();
         let written = match written {

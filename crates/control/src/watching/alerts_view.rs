@@ -1,9 +1,8 @@
-//! Alerts and incidents as operators see them.
+//! Alerts as operators see them.
 
 use mana_watch::alert::{Alert, Comparison, Covers, Group, Kind, Muted, Quiet, RuleState, State};
-use mana_watch::incident::{Incident, Incidents, Status, announcement, post_mortem};
 
-use crate::api::{AlertView, Alerting, GroupView, IncidentView, QuietView, RuleView};
+use crate::api::{AlertView, Alerting, GroupView, QuietView, RuleView};
 
 /// How everything is.
 pub(super) fn alerting(state: &State, evaluated_at: Option<i64>) -> Alerting {
@@ -46,31 +45,11 @@ pub(super) fn alerting(state: &State, evaluated_at: Option<i64>) -> Alerting {
                 why: view.why.map(str::to_owned),
                 expression: view.rule.expression.trim().to_owned(),
                 hold: view.rule.hold.to_string(),
+                keep_firing_for: view.rule.keep_firing_for.to_string(),
+                runbook: view.rule.runbook.clone(),
             })
             .collect(),
         evaluated_at: evaluated_at.map(time),
-    }
-}
-
-/// All that are known, the newest first.
-pub(super) fn incidents(incidents: &Incidents) -> Vec<IncidentView> {
-    incidents.iter().rev().map(view).collect()
-}
-
-fn view(incident: &Incident) -> IncidentView {
-    IncidentView {
-        number: incident.number,
-        title: incident.title.clone(),
-        severity: incident.severity.as_str().to_owned(),
-        status: match incident.status() {
-            Status::Investigating => "investigating",
-            Status::Resolved => "resolved",
-        }
-        .to_owned(),
-        began_at: time(incident.began_at),
-        resolved_at: incident.resolved_at.map(time),
-        announcement: announcement(incident),
-        post_mortem: post_mortem(incident),
     }
 }
 
@@ -128,9 +107,15 @@ fn quiet(quiet: &Quiet) -> QuietView {
             conditions.collect::<Vec<_>>().join(", ")
         }
     };
+    let (kind, services) = match &quiet.covers {
+        Covers::Services(services) => ("maintenance", services.iter().cloned().collect()),
+        Covers::Alerts(_) => ("silence", Vec::new()),
+    };
     QuietView {
         number: quiet.number,
+        kind: kind.to_owned(),
         covers,
+        services,
         from: time(quiet.from),
         until: time(quiet.until),
         by: quiet.by.clone(),
@@ -138,6 +123,6 @@ fn quiet(quiet: &Quiet) -> QuietView {
     }
 }
 
-fn time(ms: i64) -> String {
+pub(super) fn time(ms: i64) -> String {
     jiff::Timestamp::from_millisecond(ms).map_or_else(|_| "?".to_owned(), |time| format!("{time:.0}"))
 }

@@ -7,7 +7,8 @@
 //! | `asking` | one scrape, one probe |
 //! | `outside` | databases, Redis and others that services need |
 //! | `keeper` | the thread that owns the store: it reads what was scraped, measures host and processes, and keeps all of it |
-//! | `alerts` | rules evaluated, people told, incidents written down |
+//! | `alerts` | rules evaluated, people told |
+//! | `incidents` | incidents written down: what happened, who was affected, what people say |
 //! | `prometheus` | the HTTP API of the stored series, in Prometheus' shapes |
 //!
 //! It only looks: nothing that serves waits for it, and where it fails that is logged, counted and tried again.
@@ -15,6 +16,10 @@
 pub(crate) mod alerts;
 mod alerts_view;
 mod asking;
+mod counting;
+mod happenings;
+mod incidents;
+mod incidents_view;
 mod keeper;
 pub(crate) mod outside;
 pub(crate) mod prometheus;

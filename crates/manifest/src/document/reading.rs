@@ -5,7 +5,7 @@ use toml_edit::{Item, TableLike, Value};
 use super::{
     AcceptedTable, AccessTable, AcmeTable, AlertTable, BuildTable, CertificateTable, CorsTable, DependencyTable,
     Document, EnvironmentTable, HeartbeatTable, NotificationTable, ReleasesTable, RemoteWriteTable, RolloutTable,
-    SecretTable, ServiceKeys, ServiceTable, SloTable, SmokeTable, Spanned, Text, WatchTable,
+    SecretTable, ServiceKeys, ServiceTable, SloTable, SmokeTable, Spanned, StatusTable, Text, WatchTable,
 };
 use crate::conform::port_range;
 use crate::plan::{Environment, Kind};
@@ -53,6 +53,7 @@ pub(crate) fn read(root: &dyn TableLike) -> Document {
             let place = Spanned { value: "watch".to_owned(), span: root.key("watch").and_then(toml_edit::Key::span) };
             (place, watch(table))
         }),
+        status: root.get("status").and_then(Item::as_table_like).map(status),
     }
 }
 
@@ -73,6 +74,16 @@ fn watch(table: &dyn TableLike) -> WatchTable {
             .map(|table| RemoteWriteTable { url: text(table, "url"), headers: pairs(table, "headers") }),
         heartbeat: inner("heartbeat")
             .map(|table| HeartbeatTable { url: text(table, "url"), every: parsed(table, "every", units::duration) }),
+        environments: texts(table, "environments"),
+    }
+}
+
+fn status(table: &dyn TableLike) -> StatusTable {
+    StatusTable {
+        title: text(table, "title"),
+        about: text(table, "about"),
+        host: text(table, "host"),
+        services: texts(table, "services"),
         environments: texts(table, "environments"),
     }
 }

@@ -74,7 +74,7 @@ pub use reach::{CannotFire, can_fire};
 pub use rule::{Absence, DEFAULT_PATH, MAX_EXPRESSION, MAX_LIST, MAX_NAME, Problem, Role, Rule, Severity};
 pub use silence::{
     Comparison, Condition, Covers, LONGEST as LONGEST_SILENCE, MAX_CONDITIONS, MAX_REASON, MAX_SERVICES, MAX_VALUE,
-    Quiet, Refusal, Selector,
+    NoCondition, Quiet, Refusal, Selector,
 };
 pub use span::{NoSpan, Span};
 pub use state::{LONGEST_GAP, MAX_ALERTS, MAX_OUTSTANDING, MAX_PER_RULE, MAX_QUIETS, MAX_RULES, State};

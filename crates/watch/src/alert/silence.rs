@@ -1,6 +1,7 @@
 //! Who is not to be disturbed by what, until when, and why: silences, and maintenance that was announced.
 
 use std::collections::BTreeSet;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -127,6 +128,31 @@ pub enum Covers {
     Services(BTreeSet<String>),
 }
 
+/// `LABEL=VALUE`, `!=`, `=~` or `!~`. The first sign counts: a value may hold others.
+impl FromStr for Condition {
+    type Err = NoCondition;
+
+    fn from_str(text: &str) -> Result<Self, NoCondition> {
+        let signs = [
+            ("!=", Comparison::NotEqual),
+            ("=~", Comparison::Like),
+            ("!~", Comparison::Unlike),
+            ("=", Comparison::Equal),
+        ];
+        let found = signs
+            .iter()
+            .filter_map(|(sign, is)| Some((text.find(sign)?, *sign, *is)))
+            .min_by_key(|(at, sign, _)| (*at, 2 - sign.len()));
+        let (at, sign, is) = found.ok_or_else(|| NoCondition(text.chars().take(80).collect()))?;
+        Ok(Self { label: text[..at].to_owned(), is, value: text[at + sign.len()..].to_owned() })
+    }
+}
+
+/// A text that is no condition.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is no condition: write LABEL=VALUE, such as service=chat-backend; !=, =~ and !~ work, too")]
+pub struct NoCondition(String);
+
 impl Selector {
     /// Reads conditions.
     pub fn new(conditions: Vec<Condition>) -> Result<Self, Refusal> {
@@ -231,6 +257,21 @@ mod tests {
         let condition = Condition { label: "service".into(), is: Comparison::Like, value: "chat-.*".into() };
         let covers = Covers::Alerts(Selector::new(vec![condition]).unwrap());
         Quiet { number: 1, covers, from: 0, until: DAY, by: "ana".into(), reason: "new disk".into() }
+    }
+
+    #[test]
+    fn conditions_are_read_by_their_first_sign() {
+        for (text, label, is, value) in [
+            ("service=chat", "service", Comparison::Equal, "chat"),
+            ("service!=chat", "service", Comparison::NotEqual, "chat"),
+            ("service=~chat-.*", "service", Comparison::Like, "chat-.*"),
+            ("service!~a=b", "service", Comparison::Unlike, "a=b"),
+            ("path=/a!=b", "path", Comparison::Equal, "/a!=b"),
+        ] {
+            let read: Condition = text.parse().expect("a condition");
+            assert_eq!((read.label.as_str(), read.is, read.value.as_str()), (label, is, value), "{text}");
+        }
+        "chat".parse::<Condition>().expect_err("no sign");
     }
 
     #[test]

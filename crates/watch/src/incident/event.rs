@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::model::Status;
 use crate::alert::{Change, Severity};
 
 /// What happened, and when.
@@ -46,7 +47,7 @@ pub enum What {
         /// What it is about.
         services: BTreeSet<String>,
     },
-    /// A person writes into the timeline.
+    /// A person writes into the timeline, for those who work on it.
     Said {
         /// Number of the incident.
         incident: u64,
@@ -54,8 +55,17 @@ pub enum What {
         by: String,
         /// What.
         text: String,
-        /// Whether everybody may read it.
-        public: bool,
+    },
+    /// A person writes for everybody, and may say where the incident stands. [`Status::Resolved`] is refused while an alert fires.
+    Posted {
+        /// Number of the incident.
+        incident: u64,
+        /// Who.
+        by: String,
+        /// What.
+        text: String,
+        /// Where it stands now; as before where absent.
+        status: Option<Status>,
     },
     /// So many people are or were affected, as counted.
     Counted {

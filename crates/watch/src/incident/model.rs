@@ -89,6 +89,9 @@ pub struct Incident {
     pub(crate) headline: Option<(Severity, usize)>,
     /// When an alert joined last.
     pub(crate) joined_at: i64,
+    /// How far people say that they are, while it is not over.
+    #[serde(default)]
+    pub(crate) stage: Status,
     /// What happened, as it was heard.
     pub timeline: Vec<Entry>,
     /// Entries out of its middle for which there was no room.
@@ -133,6 +136,9 @@ pub struct Entry {
     pub text: String,
     /// Who said it; nobody where it was measured.
     pub by: Option<String>,
+    /// Where the incident stood with it, where an update says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status>,
 }
 
 /// Of which kind an entry is.
@@ -175,14 +181,39 @@ pub struct Done {
     pub by: Option<String>,
 }
 
-/// Where an incident stands, in the reference's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Where an incident stands: the reference's first and last word, and what people say between them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
-    /// It is not over.
+    /// Nobody knows yet why.
+    #[default]
     Investigating,
-    /// It is.
+    /// The cause is known, and being mended.
+    Identified,
+    /// It is mended, and looked at for a while.
+    Monitoring,
+    /// It is over.
     Resolved,
+}
+
+impl Status {
+    /// All of them, in their usual order.
+    pub const ALL: [Self; 4] = [Self::Investigating, Self::Identified, Self::Monitoring, Self::Resolved];
+
+    /// In small letters, as commands and addresses have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Investigating => "investigating",
+            Self::Identified => "identified",
+            Self::Monitoring => "monitoring",
+            Self::Resolved => "resolved",
+        }
+    }
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == name)
+    }
 }
 
 /// Why a person's wish is not fulfilled.
@@ -232,7 +263,7 @@ pub enum Refusal {
 impl Incident {
     /// Where it stands.
     pub fn status(&self) -> Status {
-        if self.resolved_at.is_some() { Status::Resolved } else { Status::Investigating }
+        if self.resolved_at.is_some() { Status::Resolved } else { self.stage }
     }
 
     /// How long it took from the first breach until somebody could know.
@@ -253,6 +284,11 @@ impl Incident {
                 || needs.iter().any(|need| self.subjects.contains(need)))
     }
 
+    /// What people wrote for everybody, as it was said.
+    pub fn updates(&self) -> impl DoubleEndedIterator<Item = &Entry> {
+        self.timeline.iter().filter(|entry| entry.kind == EntryKind::Update)
+    }
+
     /// Adds a line; where there is no room, the one in the middle makes some.
     pub(crate) fn note(&mut self, entry: Entry) {
         if self.timeline.len() >= MAX_ENTRIES {
@@ -271,7 +307,7 @@ impl Incidents {
 
     /// Those that are not over.
     pub fn open(&self) -> impl DoubleEndedIterator<Item = &Incident> {
-        self.iter().filter(|incident| incident.status() == Status::Investigating)
+        self.iter().filter(|incident| incident.status() != Status::Resolved)
     }
 
     /// The one with this number.

@@ -112,6 +112,8 @@ pub fn post_mortem(incident: &Incident) -> String {
 fn status(incident: &Incident) -> &'static str {
     match incident.status() {
         Status::Investigating => "INVESTIGATING",
+        Status::Identified => "IDENTIFIED",
+        Status::Monitoring => "MONITORING",
         Status::Resolved => "RESOLVED",
     }
 }
@@ -141,7 +143,7 @@ fn timeline(incident: &Incident, stands: impl Fn(&Entry) -> bool) -> Vec<String>
 }
 
 fn entry(entry: &Entry) -> String {
-    let Entry { at, kind, text, by } = entry;
+    let Entry { at, kind, text, by, status: _ } = entry;
     let time = jiff::Timestamp::from_millisecond(*at)
         .map_or_else(|_| "?".to_owned(), |at| at.strftime("%H:%M UTC").to_string());
     let kind = match kind {

@@ -154,6 +154,7 @@ impl Incidents {
             over_more: 0,
             headline: None,
             joined_at: at,
+            stage: Status::Investigating,
             timeline: Vec::new(),
             left_out: 0,
             affected: None,
@@ -172,10 +173,8 @@ impl Incidents {
             What::Declared { by, title, severity, services } => {
                 return self.declare(by, title, *severity, services, at);
             }
-            What::Said { incident, by, text, public } => {
-                let kind = if *public { EntryKind::Update } else { EntryKind::Note };
-                self.write(*incident, by, text, kind, "", at)?.number
-            }
+            What::Said { incident, by, text } => self.write(*incident, by, text, EntryKind::Note, "", at)?.number,
+            What::Posted { incident, by, text, status } => return self.post(*incident, by, text, *status, at),
             What::Counted { incident, users, of } => {
                 let of = said("what was counted", of)?;
                 let incident = self.find(*incident)?;
@@ -201,7 +200,13 @@ impl Incidents {
                 if incident.actions.len() >= MAX_ACTIONS {
                     return Err(Refusal::Actions { number: incident.number });
                 }
-                incident.note(Entry { at, kind: EntryKind::Note, text: format!("To do: {text}"), by: Some(by) });
+                incident.note(Entry {
+                    at,
+                    kind: EntryKind::Note,
+                    text: format!("To do: {text}"),
+                    by: Some(by),
+                    status: None,
+                });
                 incident.actions.push(text);
                 incident.number
             }
@@ -212,23 +217,14 @@ impl Incidents {
                 let slot = slot.ok_or(Refusal::Point(*point))?;
                 slot.get_or_insert(Done { at, by: Some(by.clone()) });
                 let text = format!("Done: {}", FOLLOW_UPS[point - 1]);
-                incident.note(Entry { at, kind: EntryKind::Note, text, by: Some(by) });
+                incident.note(Entry { at, kind: EntryKind::Note, text, by: Some(by), status: None });
                 incident.number
             }
             What::Resolved { incident, by } => {
                 let by = said("name", by)?;
                 let incident = self.find(*incident)?;
-                let burns = incident.firing.values().filter(|seen| !seen.excused).count();
-                match (incident.status(), burns) {
-                    (Status::Resolved, _) => return Err(Refusal::Over(incident.number)),
-                    (_, firing) if firing > 0 => return Err(Refusal::Fires { number: incident.number, firing }),
-                    _ => {}
-                }
-                for (_, seen) in std::mem::take(&mut incident.firing) {
-                    incident.lay_aside(seen);
-                }
-                incident.recovered_at = incident.recovered_at.or(Some(at));
-                incident.resolve(at, Some(by));
+                incident.may_be_resolved()?;
+                incident.end(at, by);
                 return Ok(vec![Effect::Resolved(incident.number)]);
             }
             What::Alert(_) | What::Restarted { .. } | What::Deployed { .. } => return Ok(Vec::new()),
@@ -256,8 +252,40 @@ impl Incidents {
         for entry in before {
             incident.note(entry);
         }
-        incident.note(Entry { at, kind: EntryKind::State, text: format!("Declared: {title}"), by: Some(by) });
+        incident.note(Entry {
+            at,
+            kind: EntryKind::State,
+            text: format!("Declared: {title}"),
+            by: Some(by),
+            status: None,
+        });
         Ok(vec![Effect::Opened(number)])
+    }
+
+    /// What everybody may read. Said after it was over it changes nothing of that; saying that it stands elsewhere does not open it again.
+    fn post(
+        &mut self,
+        number: u64,
+        by: &str,
+        text: &str,
+        status: Option<Status>,
+        at: i64,
+    ) -> Result<Vec<Effect>, Refusal> {
+        let (by, text) = (said("name", by)?, said("text", text)?);
+        let incident = self.find(number)?;
+        match status {
+            Some(Status::Resolved) => incident.may_be_resolved()?,
+            Some(_) if incident.status() == Status::Resolved => return Err(Refusal::Over(number)),
+            Some(stage) => incident.stage = stage,
+            None => {}
+        }
+        let shown = Some(status.unwrap_or(incident.status()));
+        incident.note(Entry { at, kind: EntryKind::Update, text, by: Some(by.clone()), status: shown });
+        if status == Some(Status::Resolved) {
+            incident.end(at, by);
+            return Ok(vec![Effect::Resolved(number)]);
+        }
+        Ok(vec![Effect::Changed(number)])
     }
 
     fn write(
@@ -271,7 +299,7 @@ impl Incidents {
     ) -> Result<&mut Incident, Refusal> {
         let (by, text) = (said("name", by)?, said("text", text)?);
         let incident = self.find(number)?;
-        incident.note(Entry { at, kind, text: format!("{lead}{text}"), by: Some(by) });
+        incident.note(Entry { at, kind, text: format!("{lead}{text}"), by: Some(by), status: None });
         Ok(incident)
     }
 
@@ -294,7 +322,10 @@ impl Incident {
         self.joined_at = change.at;
         self.began_at = self.began_at.min(change.began_at);
         self.severity = self.severity.min(change.severity);
-        (self.resolved_at, self.recovered_at) = (None, None);
+        if self.resolved_at.take().is_some() {
+            self.stage = Status::Investigating;
+        }
+        self.recovered_at = None;
         self.follow_ups[DOCUMENTED] = None;
         if !change.subject.is_empty() {
             self.subjects.insert(change.subject.clone());
@@ -312,6 +343,25 @@ impl Incident {
         }
     }
 
+    /// Whether a person may say that it is over.
+    fn may_be_resolved(&self) -> Result<(), Refusal> {
+        let firing = self.firing.values().filter(|seen| !seen.excused).count();
+        match (self.status(), firing) {
+            (Status::Resolved, _) => Err(Refusal::Over(self.number)),
+            (_, 0) => Ok(()),
+            (_, firing) => Err(Refusal::Fires { number: self.number, firing }),
+        }
+    }
+
+    /// A person says that it is over.
+    fn end(&mut self, at: i64, by: String) {
+        for (_, seen) in std::mem::take(&mut self.firing) {
+            self.lay_aside(seen);
+        }
+        self.recovered_at = self.recovered_at.or(Some(at));
+        self.resolve(at, Some(by));
+    }
+
     fn lay_aside(&mut self, seen: AlertSeen) {
         if self.over.len() < MAX_ALERTS {
             self.over.push(seen);
@@ -323,7 +373,7 @@ impl Incident {
     fn resolve(&mut self, at: i64, by: Option<String>) {
         self.resolved_at = Some(at);
         self.follow_ups[DOCUMENTED] = Some(Done { at, by: None });
-        self.note(Entry { at, kind: EntryKind::State, text: "Resolved".to_owned(), by });
+        self.note(Entry { at, kind: EntryKind::State, text: "Resolved".to_owned(), by, status: None });
     }
 }
 
@@ -332,7 +382,7 @@ fn is_excused(change: &Change) -> bool {
 }
 
 fn measured(at: i64, kind: EntryKind, text: &str) -> Entry {
-    Entry { at, kind, text: one_line(text).chars().take(MAX_TEXT).collect(), by: None }
+    Entry { at, kind, text: one_line(text).chars().take(MAX_TEXT).collect(), by: None, status: None }
 }
 
 /// A person's text, on one line.

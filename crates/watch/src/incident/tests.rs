@@ -67,7 +67,7 @@ fn the_references_incident_is_told_as_the_reference_tells_it() {
     world.step(1, What::Restarted { service: "chat-backend".into(), text: "chat-backend-1, out of memory".into() });
     world.step(1, What::Counted { incident: 1, users: 500, of: "active users".into() });
     world.step(1, What::Counted { incident: 1, users: 300, of: "active users".into() });
-    world.step(2, What::Said { incident: 1, by: by(), text: "Health check passing\n".into(), public: true });
+    world.step(2, What::Posted { incident: 1, by: by(), text: "Health check passing\n".into(), status: None });
     world.step(2, What::Impact { incident: 1, by: by(), text: "API requests failing (100% error rate)".into() });
     let draft = post_mortem(world.one());
     assert_eq!(world.step(4, over(1, "ServiceDown", "chat-backend", 4, 2)), [Effect::Resolved(1)]);
@@ -182,10 +182,43 @@ fn an_alert_that_is_silenced_does_not_hold_an_incident_open_against_a_persons_wo
 }
 
 #[test]
+fn people_say_how_far_they_are_and_what_they_say_last_ends_it() {
+    let mut world = World::new();
+    let posted = |text: &str, status| What::Posted { incident: 1, by: "ana".into(), text: text.into(), status };
+    world.step(0, fires(1, "Errors", "chat", &[], 0));
+    assert_eq!(world.step(1, posted("the disk is full", Some(Status::Identified))), [Effect::Changed(1)]);
+    assert_eq!(world.step(2, posted("still", None)), [Effect::Changed(1)]);
+    let shown = |world: &World| -> Vec<Status> { world.one().updates().filter_map(|entry| entry.status).collect() };
+    assert_eq!((world.one().status(), shown(&world)), (Status::Identified, vec![Status::Identified; 2]));
+    // Nobody says that it is over while it is not; nothing of it is kept then.
+    let refused = world.step(3, posted("over", Some(Status::Resolved)));
+    assert!(matches!(&refused[..], [Effect::Refused(why)] if why.contains("still fire")), "{refused:?}");
+    assert_eq!(world.one().updates().count(), 2);
+    world.step(4, over(1, "Errors", "chat", 4, 4));
+    assert_eq!(world.step(5, posted("a larger disk is in", None)), [Effect::Changed(1)]);
+    assert_eq!(shown(&world).last(), Some(&Status::Resolved));
+    let refused = world.step(5, posted("looking", Some(Status::Monitoring)));
+    assert!(matches!(&refused[..], [Effect::Refused(why)] if why.contains("resolved already")), "{refused:?}");
+    // What begins again is looked into anew.
+    world.step(6, fires(2, "Errors", "chat", &[], 6));
+    assert_eq!(world.one().status(), Status::Investigating);
+    let declared = What::Declared {
+        by: "ana".into(),
+        title: "Slow".into(),
+        severity: Severity::P3,
+        services: ["web".into()].into(),
+    };
+    world.step(7, declared);
+    let end = What::Posted { incident: 2, by: "ana".into(), text: "It was us".into(), status: Some(Status::Resolved) };
+    assert_eq!(world.step(8, end), [Effect::Resolved(2)]);
+    assert_eq!(world.incidents.get(2).unwrap().status(), Status::Resolved);
+}
+
+#[test]
 fn what_cannot_be_done_is_refused_and_says_why() {
     let mut world = World::new();
     world.step(0, fires(1, "Errors", "chat", &[], 0));
-    let said = |incident, text: &str| What::Said { incident, by: "ana".into(), text: text.into(), public: false };
+    let said = |incident, text: &str| What::Said { incident, by: "ana".into(), text: text.into() };
     for (what, problem) in [
         (said(7, "x"), "no incident 7"),
         (said(1, " \n"), "empty"),

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::measured::{Span, Unmeasured, now_ms};
 use super::{Dashboard, figures, panels};
-use crate::api::RolloutView;
+use crate::api::{IncidentView, RolloutView};
 use crate::desired::EDGE;
 use crate::server::{Refused, ask, problem};
 use crate::supervisor::Call;
@@ -139,7 +139,9 @@ pub(crate) async fn data(
     let mut answer = now.json();
     answer["unit"] = json!(chart.unit());
     answer["target"] = json!(chart.target());
-    answer["marks"] = marks(&rollouts.unwrap_or_default(), span);
+    let Value::Array(mut all) = marks(&rollouts.unwrap_or_default(), span) else { return Err(bad(String::new())) };
+    all.extend(incidents(&dashboard.app.watching.alerts.seen().incidents, service, span));
+    answer["marks"] = Value::Array(all);
     if let Some(before) = before {
         answer["previous"] = before?.aligned_to(&now);
     }
@@ -215,6 +217,26 @@ fn marks(rollouts: &[RolloutView], span: Span) -> Value {
         })
     });
     Value::Array(marks.take(MOST_MARKS).collect())
+}
+
+/// Incidents in that time, as far as they are about this service; each with when it was over.
+fn incidents(incidents: &[IncidentView], service: Option<&str>, span: Span) -> Vec<Value> {
+    let at = |text: &str| text.parse::<jiff::Timestamp>().map(jiff::Timestamp::as_millisecond).ok();
+    let mark = |incident: &IncidentView| {
+        let began = at(&incident.began_at)?;
+        let over = incident.resolved_at.as_deref().and_then(at);
+        let is_about = service.is_none_or(|service| incident.subjects.iter().any(|subject| subject == service));
+        (is_about && began <= span.to && over.is_none_or(|over| over >= span.from)).then(|| {
+            json!({
+                "at": began.max(span.from) / 1_000,
+                "until": over.unwrap_or(span.to).min(span.to) / 1_000,
+                "text": format!("incident {}: {} ({})", incident.number, incident.title, incident.status),
+                "bad": true,
+                "href": format!("/incidents/{}", incident.number),
+            })
+        })
+    };
+    incidents.iter().filter_map(mark).take(MOST_MARKS).collect()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::logs::harmless;
 const TIME_KEYS: [&str; 4] = ["timestamp", "time", "ts", "@timestamp"];
 const LEVEL_KEYS: [&str; 3] = ["level", "severity", "lvl"];
 const MESSAGE_KEYS: [&str; 3] = ["message", "msg", "event"];
+const TRACE_KEYS: [&str; 3] = ["trace_id", "traceId", "traceparent"];
 const REQUEST_KEYS: [&str; 5] = ["request_id", "requestId", "req_id", "x_request_id", "request-id"];
 /// Characters of a line that are shown; all of it is in the file.
 const MOST_CHARACTERS: usize = 4_000;
@@ -59,6 +60,8 @@ pub(crate) struct Line {
     pub(crate) message: String,
     pub(crate) fields: Vec<(String, String)>,
     pub(crate) request: Option<String>,
+    /// The id of the trace that it belongs to.
+    pub(crate) trace: Option<String>,
 }
 
 impl Line {
@@ -66,8 +69,8 @@ impl Line {
         let (service, text) = (service.to_owned(), bounded(text));
         let Ok(mut record) = serde_json::from_str::<Map<String, Value>>(&text) else {
             let at = text.split_ascii_whitespace().next().and_then(|word| word.parse().ok());
-            let (level, fields, request) = (plain_level(&text), Vec::new(), None);
-            return Self { service, instance, at, level, message: harmless(&text), fields, request };
+            let (level, message) = (plain_level(&text), harmless(&text));
+            return Self { service, instance, at, level, message, fields: Vec::new(), request: None, trace: None };
         };
         // `tracing` puts what an event says below `fields`; what stands beside it says where it came from.
         if let Some(Value::Object(fields)) = record.remove("fields") {
@@ -75,10 +78,17 @@ impl Line {
         }
         let at = take(&mut record, &TIME_KEYS).and_then(|value| value.as_str()?.parse().ok());
         let level = take(&mut record, &LEVEL_KEYS).and_then(|value| Level::named(value.as_str()?));
-        let message = take(&mut record, &MESSAGE_KEYS).map(|value| said(&value)).unwrap_or_default();
+        let message = take(&mut record, &MESSAGE_KEYS).map(|value| said(&value));
+        let message = message.or_else(|| of_access(&record)).unwrap_or_default();
         let request = REQUEST_KEYS.iter().find_map(|key| record.get(*key)).map(said);
+        let trace = TRACE_KEYS.iter().find_map(|key| record.get(*key)).map(|value| trace_id(&said(value)));
         let fields = record.iter().map(|(key, value)| (harmless(key), said(value))).collect();
-        Self { service, instance, at, level, message, fields, request }
+        Self { service, instance, at, level, message, fields, request, trace }
+    }
+
+    /// The trace's id, where this is the field that says it.
+    pub(crate) fn trace_of(&self, value: &str) -> Option<&str> {
+        self.trace.as_deref().filter(|trace| value.contains(trace))
     }
 
     /// RFC 3339, to the millisecond.
@@ -108,6 +118,21 @@ fn take(record: &mut Map<String, Value>, keys: &[&str]) -> Option<Value> {
 fn plain_level(text: &str) -> Option<Level> {
     let words = text.split_ascii_whitespace().take(3);
     words.map(|word| word.trim_matches(|c: char| !c.is_ascii_alphabetic())).find_map(Level::named)
+}
+
+/// What a line of an access log is about.
+fn of_access(record: &Map<String, Value>) -> Option<String> {
+    let text = |key: &str| record.get(key).map(said);
+    Some(format!("{} {} {}", text("method")?, text("path")?, text("status")?))
+}
+
+/// Of a `traceparent` its second part.
+fn trace_id(text: &str) -> String {
+    let mut parts = text.split('-');
+    match (parts.next(), parts.next()) {
+        (Some(version), Some(trace)) if version.len() == 2 && trace.len() == 32 => trace.to_owned(),
+        _ => text.to_owned(),
+    }
 }
 
 fn said(value: &Value) -> String {
@@ -144,6 +169,21 @@ mod tests {
                 .into_iter()
                 .collect::<Vec<_>>()
         );
+    }
+
+    #[test]
+    fn a_line_of_the_edge_says_what_was_asked_for_and_of_which_trace_it_is() {
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let text = format!(
+            r#"{{"timestamp":"2026-01-02T03:04:05Z","method":"GET","path":"/a","status":200,"request_id":"7f","traceparent":"00-{trace}-00f067aa0ba902b7-01"}}"#
+        );
+        let line = Line::read("access", 1, &text);
+        assert_eq!(
+            (line.message.as_str(), line.request.as_deref(), line.trace.as_deref()),
+            ("GET /a 200", Some("7f"), Some(trace))
+        );
+        let own = Line::read("a", 1, &format!(r#"{{"message":"x","trace_id":"{trace}"}}"#));
+        assert_eq!(own.trace.as_deref(), Some(trace));
     }
 
     #[test]

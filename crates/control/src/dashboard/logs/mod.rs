@@ -22,6 +22,7 @@ pub(crate) use line::{Level, Line};
 use reading::{Following, Found};
 pub(crate) use search::Asked;
 use search::Search;
+pub(super) use search::time;
 
 /// Lines on a page.
 const MOST_LINES: usize = 300;
@@ -31,6 +32,8 @@ const POLL_EVERY: Duration = Duration::from_millis(500);
 const MOST_LOOKS: u32 = 7_200;
 /// The control plane's own log, beside those of the services.
 const CONTROL: &str = "control";
+/// The edge's lines, one a request: shown where they are asked for.
+pub(crate) const ACCESS: &str = "access";
 
 #[derive(Template)]
 #[template(path = "dashboard/logs.html")]
@@ -79,14 +82,17 @@ async fn services(dashboard: &Dashboard) -> Vec<String> {
         .filter(|service| !service.instances.is_empty())
         .map(|service| service.name)
         .collect();
-    names.push(CONTROL.to_owned());
+    names.extend([ACCESS, CONTROL].map(str::to_owned));
     names
 }
 
 /// Whose lines: one's, or all but the control plane's own.
 fn chosen(asked: &Asked, services: &[String]) -> Result<Vec<String>, Refused> {
     if asked.service.is_empty() {
-        return Ok(services.iter().filter(|name| *name != CONTROL).cloned().collect());
+        // Whoever looks for a request wants to see where it came in.
+        let of_request = !asked.request_id.trim().is_empty();
+        let usual = |name: &&String| *name != CONTROL && (of_request || *name != ACCESS);
+        return Ok(services.iter().filter(usual).cloned().collect());
     }
     let known = services.iter().find(|name| **name == asked.service).cloned();
     let unknown = || {
@@ -100,6 +106,12 @@ async fn find(dashboard: &Dashboard, services: Vec<String>, search: Search, most
     let data = dashboard.app.data.clone();
     let found = tokio::task::spawn_blocking(move || reading::find(&data, &services, &search, most)).await;
     found.map_err(|error| Refused(problem(500, "the logs cannot be read", error.to_string())))
+}
+
+/// The lines of these requests or traces, of the edge and of all services.
+pub(super) async fn of_request(dashboard: &Dashboard, ids: &[String], most: usize) -> Result<Found, Refused> {
+    let services = services(dashboard).await.into_iter().filter(|name| name != CONTROL).collect();
+    find(dashboard, services, Search::of_requests(ids), most).await
 }
 
 /// The last lines of a service.

@@ -13,6 +13,8 @@ use crate::logs;
 
 /// Lines of one file that are looked at, from its end: what is older is `mana logs`' to find.
 const MOST_SEARCHED: usize = 20_000;
+/// Where only an id is looked for: most lines are passed over unread.
+const MOST_PASSED: usize = 50_000;
 /// Without anything to look for, the end of each file is enough.
 const ENOUGH: usize = 400;
 /// A search that takes longer gives what it has found until then.
@@ -33,7 +35,11 @@ pub(crate) struct Found {
 
 /// The last `most` lines that fit.
 pub(crate) fn find(data: &Path, services: &[String], search: &Search, most: usize) -> Found {
-    let back = if *search == Search::default() { ENOUGH.max(most) } else { MOST_SEARCHED };
+    let back = match search {
+        search if *search == Search::default() => ENOUGH.max(most),
+        search if search.is_of_requests() => MOST_PASSED,
+        _ => MOST_SEARCHED,
+    };
     let mut found = Found::default();
     let until = Instant::now() + PATIENCE;
     let mut all = Vec::new();
@@ -50,7 +56,7 @@ pub(crate) fn find(data: &Path, services: &[String], search: &Search, most: usiz
         found.goes_on |= read.len() == back;
         found.searched += read.len();
         let mut fitting = Vec::new();
-        for text in read.iter().rev() {
+        for text in read.iter().rev().filter(|text| search.may_fit(text)) {
             let line = Line::read(service, instance, text);
             if search.is_before(&line) {
                 break;

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::ACCESS;
 use super::line::{Level, Line};
 
 /// As it stands in an address.
@@ -30,7 +31,8 @@ pub(crate) struct Search {
     level: Option<Level>,
     /// In lower case; each of them somewhere.
     words: Vec<String>,
-    request: Option<String>,
+    /// Ids of requests and traces, one of which it has to have.
+    requests: Vec<String>,
     from: Option<Timestamp>,
     to: Option<Timestamp>,
 }
@@ -48,7 +50,7 @@ impl Asked {
         Ok(Search {
             level,
             words: self.q.split_whitespace().map(str::to_lowercase).collect(),
-            request: Some(self.request_id.trim().to_owned()).filter(|id| !id.is_empty()),
+            requests: self.request_id.split_whitespace().map(str::to_owned).collect(),
             from: instant(&self.from)?,
             to: instant(&self.to)?,
         })
@@ -75,7 +77,7 @@ impl Asked {
 }
 
 /// RFC 3339, or what a field for date and time gives: `2026-01-02T03:04`, in UTC.
-fn time(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
     let whole = match text.len() {
         16 => format!("{text}:00Z"),
         19 => format!("{text}Z"),
@@ -85,10 +87,24 @@ fn time(text: &str) -> Result<Timestamp, String> {
 }
 
 impl Search {
+    /// Lines of these requests or traces.
+    pub(crate) fn of_requests(ids: &[String]) -> Self {
+        Self { requests: ids.to_vec(), ..Self::default() }
+    }
+
+    pub(crate) fn is_of_requests(&self) -> bool {
+        !self.requests.is_empty()
+    }
+
+    /// Whether a line that is not read yet may fit: looking for an id costs less than taking it apart.
+    pub(crate) fn may_fit(&self, text: &str) -> bool {
+        self.requests.is_empty() || self.requests.iter().any(|id| text.contains(id.as_str()))
+    }
+
     pub(crate) fn fits(&self, line: &Line) -> bool {
         // A line that does not say when or how bad is found only where nobody asks for that.
         self.level.is_none_or(|least| line.level.is_some_and(|level| level >= least))
-            && self.request.as_ref().is_none_or(|id| line.request.as_ref() == Some(id) || line.message.contains(id))
+            && (self.requests.is_empty() || self.requests.iter().any(|id| is_of(line, id)))
             && self.from.is_none_or(|from| line.at.is_some_and(|at| at >= from))
             && self.to.is_none_or(|to| line.at.is_some_and(|at| at <= to))
             && self.words.iter().all(|word| holds(line, word))
@@ -98,6 +114,12 @@ impl Search {
     pub(crate) fn is_before(&self, line: &Line) -> bool {
         self.from.zip(line.at).is_some_and(|(from, at)| at < from)
     }
+}
+
+fn is_of(line: &Line, id: &str) -> bool {
+    // Whoever looks at a request asks for a path with its id, and that is another request.
+    let says = line.service != ACCESS && line.message.contains(id);
+    says || line.request.as_deref() == Some(id) || line.trace.as_deref() == Some(id)
 }
 
 fn holds(line: &Line, word: &str) -> bool {

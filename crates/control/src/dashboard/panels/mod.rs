@@ -5,10 +5,12 @@ mod alerts;
 mod databases;
 mod dependencies;
 mod health;
+mod incidents;
 mod latency;
 mod resources;
 mod rollout;
 mod rollouts;
+mod rules;
 mod service;
 mod services;
 
@@ -35,6 +37,12 @@ pub(crate) enum Panel {
     Dependencies,
     /// A part of a service's page.
     Service(String, Part),
+    /// Every rule that is watched.
+    Rules,
+    /// All incidents, newest first.
+    Incidents,
+    /// One of them.
+    Incident(u64),
     /// All rollouts, newest first.
     Rollouts,
     /// One of them.
@@ -84,6 +92,9 @@ impl Panel {
         Self::Dependencies,
     ];
 
+    /// Those of other pages that there is one of.
+    const OTHERS: [Self; 3] = [Self::Rules, Self::Incidents, Self::Rollouts];
+
     /// In addresses: `health`, `service/NAME/signals`, `rollout/7`.
     pub(crate) fn key(&self) -> String {
         match self {
@@ -95,17 +106,21 @@ impl Panel {
             Self::Databases => "databases".to_owned(),
             Self::Dependencies => "dependencies".to_owned(),
             Self::Service(name, part) => format!("service/{name}/{}", part.key()),
+            Self::Rules => "rules".to_owned(),
+            Self::Incidents => "incidents".to_owned(),
+            Self::Incident(number) => format!("incident/{number}"),
             Self::Rollouts => "rollouts".to_owned(),
             Self::Rollout(number) => format!("rollout/{number}"),
         }
     }
 
     pub(crate) fn by_key(key: &str) -> Option<Self> {
-        if let Some(panel) = Self::OVERVIEW.into_iter().chain([Self::Rollouts]).find(|panel| panel.key() == key) {
+        if let Some(panel) = Self::OVERVIEW.into_iter().chain(Self::OTHERS).find(|panel| panel.key() == key) {
             return Some(panel);
         }
         let mut parts = key.split('/');
         let panel = match (parts.next()?, parts.next()?, parts.next()) {
+            ("incident", number, None) => Self::Incident(number.parse().ok()?),
             ("rollout", number, None) => Self::Rollout(number.parse().ok()?),
             ("service", name, Some(part)) => {
                 Self::Service(name.to_owned(), Part::ALL.into_iter().find(|known| known.key() == part)?)
@@ -130,11 +145,18 @@ impl Panel {
             Self::Service(_, Part::Instances) => "Instances",
             Self::Service(_, Part::Rollouts) | Self::Rollouts => "Rollouts",
             Self::Rollout(_) => "Progress",
+            Self::Rules => "Rules",
+            Self::Incidents => "Incidents",
+            Self::Incident(_) => "What is known",
         }
     }
 
     /// As it is now, or was a moment ago.
     pub(crate) async fn show(&self, dashboard: &Dashboard) -> Shown {
+        // What is in memory anyway is shown as it is: whoever has just changed it wants to see that.
+        if matches!(self, Self::Alerts | Self::Rules | Self::Incidents | Self::Incident(_)) {
+            return self.look(dashboard).await;
+        }
         dashboard.panels.get(self.clone(), now_ms(), Box::pin(self.look(dashboard))).await
     }
 
@@ -153,6 +175,9 @@ impl Panel {
             Self::Service(name, Part::Rollouts) => shown(&rollouts::look(dashboard, Some(name)).await),
             Self::Rollouts => shown(&rollouts::look(dashboard, None).await),
             Self::Rollout(number) => shown(&rollout::look(dashboard, *number).await),
+            Self::Rules => shown(&rules::look(dashboard)),
+            Self::Incidents => shown(&incidents::look(dashboard)),
+            Self::Incident(number) => shown(&incidents::one(dashboard, *number)),
         }
     }
 }
@@ -182,7 +207,8 @@ mod tests {
     #[test]
     fn a_panel_is_found_by_what_addresses_call_it() {
         let service = |part| Panel::Service("chat-web".to_owned(), part);
-        let own = Part::ALL.map(service).into_iter().chain([Panel::Rollouts, Panel::Rollout(7)]);
+        let own = Part::ALL.map(service).into_iter().chain(Panel::OTHERS);
+        let own = own.chain([Panel::Rollout(7), Panel::Incident(3)]);
         for panel in Panel::OVERVIEW.into_iter().chain(own) {
             assert_eq!(Panel::by_key(&panel.key()), Some(panel.clone()), "{panel:?}");
         }

@@ -1,0 +1,182 @@
+//! The page where alerts are configured: what fires and who looks after it, rules, silences, maintenance, and the channels by which people
+//! are told.
+
+use askama::Template;
+use axum::extract::{Path, State as Shared};
+use axum::response::{IntoResponse, Redirect, Response};
+use jiff::Timestamp;
+use mana_manifest::plan::{Notification, Target};
+use mana_watch::alert::{Condition, Span};
+
+use super::fields::Fields;
+use super::guard::Visitor;
+use super::incidents::services;
+use super::logs::time;
+use super::overview::soon;
+use super::pages::{Frame, NoPage, page};
+use super::panels::{Panel, Shown};
+use super::{Dashboard, live, units};
+use crate::api::{AlertCommand, AlertRequest, GroupView, QuietView};
+use crate::door::person::Action;
+use crate::notifications;
+use crate::secrets::Secrets;
+use crate::server::{Refused, ask, problem};
+use crate::supervisor::Call;
+
+#[derive(Template)]
+#[template(path = "dashboard/alerting.html")]
+struct Page {
+    frame: Frame,
+    panels: Vec<(Panel, Option<Shown>)>,
+    groups: Vec<GroupView>,
+    quiets: Vec<QuietView>,
+    channels: Vec<Channel>,
+    services: Vec<String>,
+    may_write: bool,
+    /// What became of a test.
+    tested: Option<Tested>,
+}
+
+struct Tested {
+    good: bool,
+    text: String,
+}
+
+/// A channel without what is secret of it.
+struct Channel {
+    name: String,
+    kind: &'static str,
+    events: String,
+    services: String,
+}
+
+impl Page {
+    fn live(&self) -> String {
+        live::names(self.panels.iter().map(|(panel, _)| panel))
+    }
+
+    fn minute(instant: &str) -> String {
+        units::minute(instant)
+    }
+}
+
+impl Channel {
+    fn of(notification: &Notification) -> Self {
+        let or_all = |list: &[String]| if list.is_empty() { "all".to_owned() } else { list.join(", ") };
+        Self {
+            name: notification.name.clone(),
+            kind: match &notification.target {
+                Target::Webhook { .. } => "webhook",
+                Target::Slack { .. } => "slack",
+                Target::Ntfy { .. } => "ntfy",
+                Target::Email { .. } => "email",
+            },
+            events: or_all(&notification.events),
+            services: or_all(&notification.services),
+        }
+    }
+}
+
+/// `GET /alerts`
+pub(crate) async fn show(Shared(dashboard): Shared<Dashboard>, visitor: Visitor, frame: Frame) -> Response {
+    render(&dashboard, &visitor, frame, None).await
+}
+
+async fn render(dashboard: &Dashboard, visitor: &Visitor, frame: Frame, tested: Option<Tested>) -> Response {
+    let panels = soon(dashboard, vec![Panel::Alerts, Panel::Rules]).await;
+    let (channels, services) = tokio::join!(channels(dashboard), services(dashboard));
+    let alerting = &dashboard.app.watching.alerts.seen().alerting;
+    page(&Page {
+        frame,
+        panels,
+        groups: alerting.groups.iter().filter(|group| group.firing > 0).cloned().collect(),
+        quiets: alerting.quiets.clone(),
+        channels: channels.map(|(channels, _)| channels.iter().map(Channel::of).collect()).unwrap_or_default(),
+        services,
+        may_write: visitor.may(Action::Deploy),
+        tested,
+    })
+}
+
+/// The manifest's channels, and the environment that they are of.
+async fn channels(dashboard: &Dashboard) -> Result<(Vec<Notification>, String), Refused> {
+    ask(&dashboard.app, Call::Channels).await
+}
+
+/// `POST /alerts/{command}`
+pub(crate) async fn change(
+    Shared(dashboard): Shared<Dashboard>,
+    Path(command): Path<String>,
+    visitor: Visitor,
+    fields: Fields,
+) -> Result<Redirect, NoPage> {
+    visitor.require(Action::Deploy)?;
+    let request = AlertRequest { by: visitor.name().to_owned(), command: meant(&command, &fields)? };
+    let done = dashboard.app.watching.alerts.ask(request).await;
+    done.map_err(|why| Refused(problem(409, "this was not done", why)))?;
+    Ok(Redirect::to("/alerts"))
+}
+
+fn meant(command: &str, fields: &Fields) -> Result<AlertCommand, Refused> {
+    let unsaid = |why: String| Refused(problem(422, "this was not done", why));
+    let number = |name: &str| fields.text(name).parse::<u64>().map_err(|_| unsaid(format!("{name} is no number")));
+    let hold = || {
+        let text = fields.text("for");
+        let span: Result<Span, _> = text.parse();
+        span.map(Span::millis).map_err(|error| unsaid(format!("`{text}` is no time such as 30m or 2h: {error}")))
+    };
+    let reason = || fields.text("reason").to_owned();
+    Ok(match command {
+        "acknowledge" => AlertCommand::Acknowledge {
+            group: number("group")?,
+            comment: fields.text("comment").to_owned(),
+            for_ms: None,
+        },
+        "silence" => {
+            let conditions = fields.text("conditions").split_whitespace().map(str::parse::<Condition>);
+            let conditions = conditions.collect::<Result<Vec<_>, _>>().map_err(|error| unsaid(error.to_string()))?;
+            AlertCommand::Silence { conditions, for_ms: hold()?, reason: reason() }
+        }
+        "maintenance" => {
+            let from = match fields.text("from") {
+                "" => None,
+                text => Some(time(text).map_err(unsaid)?),
+            };
+            AlertCommand::Maintenance {
+                services: fields.all("services"),
+                from_ms: from.map(Timestamp::as_millisecond),
+                for_ms: hold()?,
+                reason: reason(),
+            }
+        }
+        "end" => AlertCommand::Unsilence { number: number("number")? },
+        "test" => AlertCommand::Test,
+        other => {
+            let detail = format!("alerts are not asked to `{other}`");
+            return Err(Refused(problem(404, "there is no such button", detail)));
+        }
+    })
+}
+
+/// `POST /alerts/channels/{name}/test`: sends a message that says that it is a test, once, and shows how it went.
+pub(crate) async fn test(
+    Shared(dashboard): Shared<Dashboard>,
+    Path(name): Path<String>,
+    visitor: Visitor,
+    frame: Frame,
+    _: Fields,
+) -> Result<Response, NoPage> {
+    visitor.require(Action::Deploy)?;
+    let (channels, environment) = channels(&dashboard).await?;
+    let unknown = || Refused(problem(404, "there is no such channel", format!("`{name}` is none of [notifications]")));
+    let channel = channels.into_iter().find(|channel| channel.name == name).ok_or_else(unknown)?;
+    let failed = |why: String| Refused(problem(500, "the channel cannot be tested", why));
+    let data = dashboard.app.data.clone();
+    let secrets = tokio::task::spawn_blocking(move || Secrets::load(&data)).await;
+    let secrets = secrets.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))?;
+    let tested = match notifications::test(&channel, &environment, &secrets).await {
+        Ok(()) => Tested { good: true, text: format!("{name}: sent. Look whether it has arrived.") },
+        Err(why) => Tested { good: false, text: format!("{name}: not sent: {why}") },
+    };
+    Ok(render(&dashboard, &visitor, frame, Some(tested)).await.into_response())
+}

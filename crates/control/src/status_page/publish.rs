@@ -1,0 +1,122 @@
+//! The folder that the edge gives out: every file is there as a whole, or as it was before.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use super::render::Rendered;
+use crate::clock;
+use crate::dashboard::assets;
+
+/// When the page is written anew. Pure.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    /// When, in milliseconds since 1970, and what stood in it.
+    last: Option<(i64, String)>,
+}
+
+/// How soon after another a change is written.
+pub(super) const CHANGES_EVERY: Duration = Duration::from_secs(30);
+
+impl Pace {
+    /// Whether it is time. `urgent`: an incident has changed, which does not wait.
+    pub(super) fn is_due(&self, now: i64, content: &str, urgent: bool) -> bool {
+        let Some((at, before)) = &self.last else { return true };
+        // A clock that was set back must not stop the page.
+        let since = now.abs_diff(*at);
+        let passed = |time: Duration| u128::from(since) >= time.as_millis();
+        let is_new = before != content;
+        (is_new && (urgent || passed(CHANGES_EVERY))) || passed(super::RENEWED_EVERY)
+    }
+
+    pub(super) fn wrote(&mut self, now: i64, content: String) {
+        self.last = Some((now, content));
+    }
+}
+
+/// Writes all files, the page itself last: what it needs is there by then.
+pub(super) fn publish(folder: &Path, rendered: &Rendered) -> io::Result<()> {
+    let own = folder.join("assets");
+    fs::create_dir_all(&own)?;
+    let wanted = assets::of_status_page();
+    for (name, content) in &wanted {
+        if !own.join(name).exists() {
+            replace(&own, name, content)?;
+        }
+    }
+    if !folder.join("favicon.svg").exists() {
+        replace(folder, "favicon.svg", assets::ICON.as_bytes())?;
+    }
+    replace(folder, "status.json", rendered.json.as_bytes())?;
+    replace(folder, "feed.xml", rendered.feed.as_bytes())?;
+    replace(folder, "index.html", rendered.html.as_bytes())?;
+    // Those of a version before.
+    for entry in fs::read_dir(&own)? {
+        let entry = entry?;
+        if !wanted.iter().any(|(name, _)| entry.file_name().to_str() == Some(name)) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts a file where another one was, at once.
+pub(super) fn replace(folder: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+    let passing = folder.join(format!(".{name}-{}.new", clock::unique()));
+    let written = (|| {
+        let mut file = File::create(&passing)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&passing, folder.join(name))
+    })();
+    if written.is_err() {
+        let _ = fs::remove_file(&passing);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_wait_for_their_time_and_incidents_do_not() {
+        let mut pace = Pace::default();
+        assert!(pace.is_due(0, "a", false), "the first");
+        pace.wrote(0, "a".to_owned());
+        for (now, content, urgent, due) in [
+            (1_000, "a", true, false),
+            (1_000, "b", false, false),
+            (1_000, "b", true, true),
+            (29_999, "b", false, false),
+            (30_000, "b", false, true),
+            (30_000, "a", false, false),
+            (59_999, "a", false, false),
+            (60_000, "a", false, true),
+            (-60_000, "a", false, true),
+        ] {
+            assert_eq!(pace.is_due(now, content, urgent), due, "{now} {content} {urgent}");
+        }
+    }
+
+    #[test]
+    fn what_is_published_is_whole_and_leaves_nothing_else_behind() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let rendered = |text: &str| Rendered { html: text.into(), json: "{}".into(), feed: "<rss/>".into() };
+        publish(folder.path(), &rendered("one")).expect("written");
+        fs::write(folder.path().join("assets/old.css"), "").expect("written");
+        publish(folder.path(), &rendered("two")).expect("written");
+        assert_eq!(fs::read_to_string(folder.path().join("index.html")).expect("read"), "two");
+        let names = |folder: &Path| {
+            let mut names: Vec<String> = fs::read_dir(folder)
+                .expect("read")
+                .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+                .collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names(folder.path()), ["assets", "favicon.svg", "feed.xml", "index.html", "status.json"]);
+        assert_eq!(names(&folder.path().join("assets")).len(), 2, "a script and a style");
+    }
+}
