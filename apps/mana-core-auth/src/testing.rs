@@ -7,6 +7,7 @@ use secrecy::ExposeSecret;
 
 use crate::app;
 use crate::config::Config;
+use crate::ledger::Ledger;
 
 /// What internal calls must carry.
 pub const SERVICE_TOKEN: &str = "a service token for tests";
@@ -23,6 +24,8 @@ pub struct Auth {
     pub url: String,
     /// Its database.
     pub database: Database,
+    /// A writer of its own, as another instance has.
+    ledger: Ledger,
     _running: Running,
     _test_database: TestDatabase,
 }
@@ -55,7 +58,8 @@ impl Auth {
         let service = app::service(&config).await.expect("the service can be put together");
         let running = Running::start(service.into_router()).await;
         let database = test_database.connect().await;
-        Self { url: running.url.clone(), database, _running: running, _test_database: test_database }
+        let ledger = Ledger::start(database.clone());
+        Self { url: running.url.clone(), database, ledger, _running: running, _test_database: test_database }
     }
 
     /// Gives back the reservations that would be past their time after `later`; how many those were.
@@ -64,7 +68,7 @@ impl Auth {
     /// When the database does not answer.
     pub async fn expire_reservations(&self, later: std::time::Duration) -> u64 {
         let later = jiff::SignedDuration::try_from(later).expect("a time that can be added");
-        crate::ledger::expire(&self.database, kit::clock::now() + later).await.expect("the database answers")
+        self.ledger.expire(kit::clock::now() + later).await.expect("the database answers")
     }
 
     /// What `check-ledger` finds.

@@ -60,7 +60,7 @@ async fn a_person_registers_signs_in_and_out(store: Store) {
     let me: Value = caller.get("/api/auth/me", token).await.json().await.unwrap();
     assert_eq!(me["name"], "Ada");
     let balance: Value = caller.get("/api/credits/balance", token).await.json().await.unwrap();
-    assert_eq!(balance, json!({"balance": 50}));
+    assert_eq!(balance, json!({"balance": 50, "free": 50, "paid": 0}));
 
     let login = caller
         .post("/api/auth/login", json!({"email": "ADA@example.com", "password": "a good password", "appId": "chat"}))
@@ -260,7 +260,7 @@ async fn the_history_is_paged_and_tells_the_balance(store: Store) {
         .internal("reserve", json!({"userId": user, "amount": 3, "idempotencyKey": "a", "reason": "three"}))
         .await;
     let settle = json!({"userId": user, "reservationId": held["reservationId"], "amount": 1});
-    assert_eq!(caller.internal("settle", settle).await, (StatusCode::OK, json!({"balance": 49})));
+    assert_eq!(caller.internal("settle", settle).await, (StatusCode::OK, json!({"balance": 49, "version": 3})));
     let page = |query: &'static str| caller.get(query, text(&person, "accessToken"));
     let first: Value = page("/api/credits/transactions?limit=2").await.json().await.unwrap();
     let lines = first["transactions"].as_array().unwrap();
