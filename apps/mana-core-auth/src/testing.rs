@@ -1,5 +1,6 @@
 //! Runs the whole service inside a test's process.
 
+use kit::cache::Cache;
 use kit::config::Env;
 use kit::database::Database;
 use kit::testing::{Running, Store, TestDatabase};
@@ -18,6 +19,24 @@ pub const ISSUER: &str = "http://auth.test";
 /// The seed of its signing key, in hexadecimal.
 pub const SIGNING_SEED: &str = "0101010101010101010101010101010101010101010101010101010101010101";
 
+/// Gives back the reservations of a database that would be past their time after `later`; how many those were.
+///
+/// # Panics
+/// When the database does not answer.
+pub async fn expire_reservations(database: &Database, later: std::time::Duration) -> u64 {
+    let later = jiff::SignedDuration::try_from(later).expect("a time that can be added");
+    let now = kit::clock::now() + later;
+    Ledger::start(database.clone()).expire(now).await.expect("the database answers")
+}
+
+/// What `check-ledger` finds in a database.
+///
+/// # Panics
+/// When the database does not answer.
+pub async fn ledger_findings(database: &Database) -> Vec<String> {
+    crate::ledger::audit::findings(database).await.expect("the database answers")
+}
+
 /// A running mana-core-auth with a database of its own.
 pub struct Auth {
     /// Where it answers.
@@ -27,7 +46,7 @@ pub struct Auth {
     /// A writer of its own, as another instance has.
     ledger: Ledger,
     _running: Running,
-    _test_database: TestDatabase,
+    test_database: TestDatabase,
 }
 
 impl Auth {
@@ -59,7 +78,33 @@ impl Auth {
         let running = Running::start(service.into_router()).await;
         let database = test_database.connect().await;
         let ledger = Ledger::start(database.clone());
-        Self { url: running.url.clone(), database, ledger, _running: running, _test_database: test_database }
+        Self { url: running.url.clone(), database, ledger, _running: running, test_database }
+    }
+
+    /// The cache that services share.
+    ///
+    /// # Panics
+    /// On SQLite, where each process has its own.
+    pub fn shared_cache(&self) -> Cache {
+        let url = self.test_database.redis_url.as_ref().expect("a store with a cache that is shared");
+        Cache::connect(Some(url)).expect("the test server's URL")
+    }
+
+    /// Closes a user's accounts in the ledger, as deleting an account does.
+    ///
+    /// # Panics
+    /// When the database does not answer.
+    pub async fn close(&self, user: uuid::Uuid) {
+        self.ledger.close(user, kit::clock::now()).await.expect("the database answers");
+    }
+
+    /// Makes an account an administrator's.
+    ///
+    /// # Panics
+    /// When the database does not answer.
+    pub async fn make_admin(&self, email: &str) {
+        let made = crate::accounts::store::set_role(&*self.database, email, "admin").await;
+        assert!(made.expect("the database answers"), "there is no account {email}");
     }
 
     /// Gives back the reservations that would be past their time after `later`; how many those were.

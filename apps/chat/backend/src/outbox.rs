@@ -116,12 +116,14 @@ impl Outbox {
     /// Delivers a settle that is written down already. Gives what is left; `None` leaves it to the dispatcher.
     pub(crate) async fn settle_now(&self, instruction: Instruction) -> Option<Credits> {
         match self.ledger.resolve(&instruction).await {
-            Ok(left) => {
+            Ok(standing) => {
                 self.acknowledged(&instruction);
-                Some(left)
+                self.balances.keep(instruction.user, standing).await;
+                Some(standing.balance)
             }
             Err(error) => {
                 tracing::warn!(error = %chain(&error), reservation = %instruction.reservation, "settle not delivered, the outbox will repeat it");
+                self.balances.forget(instruction.user).await;
                 None
             }
         }
@@ -129,7 +131,10 @@ impl Outbox {
 
     /// Gives a reservation back: at once, or written down and repeated. If even that fails it expires at the ledger.
     pub(crate) async fn release(&self, instruction: Instruction) {
-        let Err(error) = self.ledger.resolve(&instruction).await else { return };
+        let error = match self.ledger.resolve(&instruction).await {
+            Ok(standing) => return self.balances.keep(instruction.user, standing).await,
+            Err(error) => error,
+        };
         tracing::warn!(error = %chain(&error), reservation = %instruction.reservation, "release not delivered, writing it down");
         if let Err(error) = instruction.insert(&*self.db, now_ms()).await {
             metrics::counter!("chat_release_lost_total").increment(1);
@@ -168,9 +173,9 @@ impl Outbox {
         for row in due {
             let instruction = Instruction::from(&row);
             match self.ledger.resolve(&instruction).await {
-                Ok(_) => {
+                Ok(standing) => {
                     self.acknowledged(&instruction);
-                    self.balances.forget(instruction.user).await;
+                    self.balances.keep(instruction.user, standing).await;
                     acknowledged += 1;
                 }
                 Err(LedgerError::Refused(reason)) => self.refused(&row, &instruction, &reason).await?,
