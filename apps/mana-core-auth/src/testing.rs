@@ -66,19 +66,18 @@ impl Auth {
     /// When it cannot start.
     pub async fn start_unmigrated(store: Store) -> Self {
         let test_database = TestDatabase::create(store).await;
-        let mut variables = vec![
-            ("TOKEN_ISSUER", ISSUER),
-            ("SERVICE_TOKEN", SERVICE_TOKEN),
-            ("AUTH_SIGNING_SEED", SIGNING_SEED),
-            ("DATABASE_URL", test_database.url.expose_secret()),
-        ];
-        variables.extend(test_database.redis_url.as_ref().map(|url| ("REDIS_URL", url.expose_secret())));
-        let config = Config::read(&Env::table(variables)).expect("the settings are right");
-        let service = app::service(&config).await.expect("the service can be put together");
-        let running = Running::start(service.into_router()).await;
+        let running = serve(&test_database).await;
         let database = test_database.connect().await;
         let ledger = Ledger::start(database.clone());
         Self { url: running.url.clone(), database, ledger, _running: running, test_database }
+    }
+
+    /// Starts a second instance on the same database and cache.
+    ///
+    /// # Panics
+    /// When it cannot start.
+    pub async fn another(&self) -> Running {
+        serve(&self.test_database).await
     }
 
     /// The cache that services share.
@@ -123,4 +122,17 @@ impl Auth {
     pub async fn ledger_findings(&self) -> Vec<String> {
         crate::ledger::audit::findings(&self.database).await.expect("the database answers")
     }
+}
+
+async fn serve(test_database: &TestDatabase) -> Running {
+    let mut variables = vec![
+        ("TOKEN_ISSUER", ISSUER),
+        ("SERVICE_TOKEN", SERVICE_TOKEN),
+        ("AUTH_SIGNING_SEED", SIGNING_SEED),
+        ("DATABASE_URL", test_database.url.expose_secret()),
+    ];
+    variables.extend(test_database.redis_url.as_ref().map(|url| ("REDIS_URL", url.expose_secret())));
+    let config = Config::read(&Env::table(variables)).expect("the settings are right");
+    let service = app::service(&config).await.expect("the service can be put together");
+    Running::start(service.into_router()).await
 }
