@@ -8,7 +8,8 @@ use secrecy::ExposeSecret;
 
 use crate::app;
 use crate::config::Config;
-use crate::ledger::Ledger;
+use crate::ledger::gifts::store as codes;
+use crate::ledger::{Funds, Ledger};
 
 /// What internal calls must carry.
 pub const SERVICE_TOKEN: &str = "a service token for tests";
@@ -76,7 +77,7 @@ impl Auth {
     ///
     /// # Panics
     /// When it cannot start.
-    pub async fn another(&self) -> Running {
+    pub async fn beside(&self) -> Running {
         serve(&self.test_database).await
     }
 
@@ -95,6 +96,16 @@ impl Auth {
     /// When the database does not answer.
     pub async fn close(&self, user: uuid::Uuid) {
         self.ledger.close(user, kit::clock::now()).await.expect("the database answers");
+    }
+
+    /// Makes a gift code of this many credits for `uses` people.
+    ///
+    /// # Panics
+    /// When the database does not answer.
+    pub async fn gift_code(&self, amount: kit::Credits, uses: u32) -> String {
+        let reason = "for a test".to_owned();
+        let new = codes::New { amount, funds: Funds::Paid, uses, expires_at: None, reason, made_by: "operator".into() };
+        codes::make(&self.database, &new, kit::clock::now()).await.expect("the database answers").code
     }
 
     /// Makes an account an administrator's.

@@ -158,7 +158,7 @@ enum Racer {
 async fn settle_release_and_expiry_resolve_a_reservation_once(store: Store) {
     use Racer::{Expiry, Release, Settle, SettleHalf};
     let ledger = Ledger::start(store).await;
-    let other = ledger.auth.another().await;
+    let other = ledger.auth.beside().await;
     let instances = [ledger.auth.url.as_str(), other.url.as_str()];
     let grant = json!({"amount": 1_000, "idempotencyKey": "much"});
     ledger.call("grant", grant).await;
@@ -221,7 +221,7 @@ async fn settle_release_and_expiry_resolve_a_reservation_once(store: Store) {
 
 async fn of_parallel_debits_of_a_kth_exactly_k_succeed_on_two_instances(store: Store) {
     let ledger = Ledger::start(store).await;
-    let other = ledger.auth.another().await;
+    let other = ledger.auth.beside().await;
     for (round, k) in [1, 2, 5, 10, 25].into_iter().enumerate() {
         let debits = (0..3 * k + 5).map(|n| {
             let instance = if n % 2 == 0 { &ledger.auth.url } else { &other.url };
