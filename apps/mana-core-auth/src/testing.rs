@@ -66,7 +66,20 @@ impl Auth {
     /// # Panics
     /// When it cannot start.
     pub async fn start_unmigrated(store: Store) -> Self {
-        let test_database = TestDatabase::create(store).await;
+        Self::on(TestDatabase::create(store).await).await
+    }
+
+    /// Starts one, migrated, on a database of the test's own.
+    ///
+    /// # Panics
+    /// When it cannot start.
+    pub async fn start_at(test_database: TestDatabase) -> Self {
+        let auth = Self::on(test_database).await;
+        app::MIGRATIONS.run(&auth.database).await.expect("migrations run");
+        auth
+    }
+
+    async fn on(test_database: TestDatabase) -> Self {
         let running = serve(&test_database).await;
         let database = test_database.connect().await;
         let ledger = Ledger::start(database.clone());

@@ -222,6 +222,7 @@ impl From<Broken> for Error {
 async fn carry_out(database: &Database, calls: &[(Call, Now)]) -> Result<Vec<Result<Answer, Error>>, Broken> {
     let mut pause = PAUSE;
     let mut tried = 0;
+    let first = Instant::now();
     loop {
         let began = Instant::now();
         let error = match transact(database, calls).await {
@@ -240,7 +241,8 @@ async fn carry_out(database: &Database, calls: &[(Call, Now)]) -> Result<Vec<Res
             metrics::counter!("ledger_batches_refused_total").increment(1);
             return Err(Broken::Wrong);
         }
-        if tried == TRIES {
+        // After that nobody waits for it any more.
+        if tried == TRIES || first.elapsed() >= PATIENCE {
             tracing::warn!(error = chain, calls = calls.len(), tried, "the ledger's database does not answer");
             metrics::counter!("ledger_batches_given_up_total").increment(1);
             return Err(Broken::Away);
