@@ -3,9 +3,9 @@
 
 use std::time::Instant;
 
-use kit::Credits;
 use kit::auth::SERVICE_TOKEN_HEADER;
 use kit::client::InContext;
+use kit::{Credits, failpoint};
 use reqwest::{RequestBuilder, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
@@ -108,7 +108,10 @@ impl Ledger {
             ttl_seconds: RESERVATION_TTL.as_secs(),
         };
         let call = self.internal(self.http.post(self.url("/api/internal/credits/reserve"))).json(&body);
-        match self.call::<ReserveAnswer>("reserve", call).await {
+        failpoint::here("chat: before reserving");
+        let answer = self.call::<ReserveAnswer>("reserve", call).await;
+        failpoint::here("chat: reserved");
+        match answer {
             Ok(answer) => Ok(Reserved { id: ReservationId(answer.reservation_id), left: answer.balance }),
             Err(LedgerError::OutOfCredits) => Err(Failure::OutOfCredits { price }),
             Err(error) => Err(unavailable(&error)),
