@@ -26,5 +26,6 @@ export PATH="$PATH:/usr/sbin"
 benches/system/run.py
 benches/delivery/run.py
 benches/edge/run.py
+scripts/test-services.sh run benches/ledger/run.py
 benches/report.py
 echo "written: docs/BENCHMARKS.md"

@@ -40,7 +40,7 @@ use uuid::Uuid;
 use crate::app::App;
 
 pub(crate) use calls::Ask;
-pub(crate) use history::balance;
+pub(crate) use history::{balance, by_user};
 pub(crate) use queue::Ledger;
 pub(crate) use storage::open;
 

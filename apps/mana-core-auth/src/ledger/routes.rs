@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::csv;
-use super::history::{self, Line};
+use super::history::Line;
 use crate::app::App;
 use crate::time;
 
@@ -116,7 +116,7 @@ pub(crate) async fn page_of(app: &App, user: Uuid, page: &Page, told: bool) -> R
         return Err(Problem::invalid(vec![FieldError::new("limit", format!("must be 1 to {MAX_PAGE}"))]));
     }
     // One more than asked for tells whether there is a next page.
-    let mut lines = history::by_user(&*app.database, user, page.cursor, limit + 1).await?;
+    let mut lines = super::by_user(&*app.database, user, page.cursor, limit + 1).await?;
     let more = u64::try_from(lines.len()).unwrap_or(u64::MAX) > limit;
     if more {
         lines.pop();
@@ -144,16 +144,15 @@ pub(crate) async fn page_of(app: &App, user: Uuid, page: &Page, told: bool) -> R
 async fn export(State(app): State<Arc<App>>, user: User) -> Result<Response, Problem> {
     let user = user.claims.sub;
     // What goes wrong at the beginning is still an ordinary error.
-    let first = history::by_user(&*app.database, user, None, EXPORT_PAGE).await?;
+    let first = super::by_user(&*app.database, user, None, EXPORT_PAGE).await?;
     let head = csv::HEAD.to_owned() + &csv_lines(&first);
     let rest = stream::try_unfold(next_after(&first), move |cursor| {
         let app = app.clone();
         async move {
             let Some(cursor) = cursor else { return Ok(None) };
-            let lines =
-                history::by_user(&*app.database, user, Some(cursor), EXPORT_PAGE).await.inspect_err(|error| {
-                    tracing::warn!(error = kit::chain(error), "an export breaks off");
-                })?;
+            let lines = super::by_user(&*app.database, user, Some(cursor), EXPORT_PAGE).await.inspect_err(|error| {
+                tracing::warn!(error = kit::chain(error), "an export breaks off");
+            })?;
             Ok::<_, sea_orm::DbErr>(Some((csv_lines(&lines), next_after(&lines))))
         }
     });

@@ -70,7 +70,8 @@ struct Life {
 }
 
 impl Life {
-    async fn begin(around: &Around, die_at: Option<u64>) -> Self {
+    /// `None`: it died before it listened, repeating what the life before had left.
+    async fn begin(around: &Around, die_at: Option<u64>) -> Option<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chat-backend"));
         command.env_clear().envs([
             ("PORT", "0"),
@@ -89,16 +90,17 @@ impl Life {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let listening = async {
-            loop {
-                let line: Value = serde_json::from_str(&lines.next_line().await.unwrap().expect("it listens")).unwrap();
+            while let Some(line) = lines.next_line().await.unwrap() {
+                let line: Value = serde_json::from_str(&line).unwrap();
                 if let Some(address) = line["address"].as_str() {
-                    return format!("http://{address}");
+                    return Some(format!("http://{address}"));
                 }
             }
+            None
         };
-        let url = tokio::time::timeout(LIFE, listening).await.expect("it listens in time");
+        let url = tokio::time::timeout(LIFE, listening).await.expect("it listens or dies in time")?;
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Self { child, url }
+        Some(Self { child, url })
     }
 
     async fn end(mut self) {
@@ -154,7 +156,7 @@ async fn killed_anywhere_every_stored_answer_is_charged_exactly_once(store: Stor
     for kill in 0..kills() {
         let from_outside = kill % 3 == 2;
         let die_at = (!from_outside).then_some(1 + (kill - kill / 3) % PLACES);
-        let life = Life::begin(&around, die_at).await;
+        let Some(life) = Life::begin(&around, die_at).await else { continue };
         place.send_replace(life.url.clone());
         if from_outside {
             // Not waiting for luck: any moment will do.
@@ -164,7 +166,7 @@ async fn killed_anywhere_every_stored_answer_is_charged_exactly_once(store: Stor
             life.end().await;
         }
     }
-    let last = Life::begin(&around, None).await;
+    let last = Life::begin(&around, None).await.expect("nothing kills this one");
     place.send_replace(last.url.clone());
     until("answers are given again", async || given.load(Ordering::Relaxed) > 0).await;
     over.store(true, Ordering::Relaxed);

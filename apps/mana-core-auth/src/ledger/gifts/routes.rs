@@ -194,7 +194,7 @@ async fn list(user: User, State(app): State<Arc<App>>, Query(page): Query<Page>)
 
 /// Takes a code out of use. What was redeemed stays.
 #[utoipa::path(delete, path = "/api/admin/gift-codes/{id}", tag = "admin", params(("id" = Uuid, Path)),
-    security(("accessToken" = [])), responses((status = 204), (status = 401, body = ProblemBody),
+    security(("accessToken" = [])), responses((status = 204), (status = 400, body = ProblemBody), (status = 401, body = ProblemBody),
     (status = 403, body = ProblemBody), (status = 404, body = ProblemBody)))]
 async fn withdraw(user: User, State(app): State<Arc<App>>, Path(id): Path<Uuid>) -> Result<StatusCode, Problem> {
     let by = require_admin(&app, &user).await?;
