@@ -28,5 +28,6 @@ benches/delivery/run.py
 benches/watch/run.py
 benches/ai/run.py
 benches/edge/run.py
+scripts/test-services.sh run benches/ledger/run.py
 benches/report.py
 echo "written: docs/BENCHMARKS.md"

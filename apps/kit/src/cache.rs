@@ -19,6 +19,12 @@ pub const TIMEOUT: Duration = Duration::from_millis(250);
 /// Entries kept in the process.
 const MAX_ENTRIES: u64 = 10_000;
 
+/// Stores what is newer. A version is compared as a number: below 2^53 Lua's are exact.
+const SET_NEWER: &str = "local old = redis.call('GET', KEYS[1])
+    local version = old and tonumber(string.match(old, '^(%-?%d+) '))
+    if not version or version <= tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
+    return redis.status_reply('OK')";
+
 /// Why the cache gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -107,6 +113,28 @@ impl Cache {
         }
     }
 
+    /// Stores `version` and `value`, with a blank between them, for as long as `ttl`, unless a higher version is stored.
+    pub async fn set_newer(&self, key: &str, version: i64, value: &str, ttl: Duration) -> Result<(), Error> {
+        let versioned = format!("{version} {value}");
+        match &self.0 {
+            Store::Memory(memory) => {
+                let fresh = Entry { value: versioned, expires: Instant::now() + ttl };
+                let entry = memory.entry_by_ref(key).and_upsert_with(|old| {
+                    let old = old.map(moka::Entry::into_value);
+                    let newer = old.filter(|old| version_of(&old.value) > Some(version));
+                    std::future::ready(newer.unwrap_or(fresh))
+                });
+                entry.await;
+                Ok(())
+            }
+            Store::Redis { manager, prefix } => {
+                let mut call = redis::cmd("EVAL");
+                call.arg(SET_NEWER).arg(1).arg(format!("{prefix}{key}")).arg(version).arg(versioned).arg(millis(ttl));
+                counted(call.query_async::<()>(&mut manager.clone())).await
+            }
+        }
+    }
+
     /// Forgets `key`.
     pub async fn delete(&self, key: &str) -> Result<(), Error> {
         match &self.0 {
@@ -149,6 +177,10 @@ impl Cache {
             Store::Redis { manager, .. } => counted(redis::cmd("PING").query_async::<()>(&mut manager.clone())).await,
         }
     }
+}
+
+fn version_of(value: &str) -> Option<i64> {
+    value.split_once(' ')?.0.parse().ok()
 }
 
 fn millis(ttl: Duration) -> u64 {

@@ -23,7 +23,9 @@ pub mod context;
 mod credits;
 pub mod database;
 mod extract;
+pub mod failpoint;
 pub mod health;
+mod kept_balance;
 mod metering;
 mod openapi;
 mod problem;
@@ -35,5 +37,7 @@ pub mod testing;
 
 pub use credits::{Credits, CreditsError};
 pub use extract::{Json, Query};
+pub use kept_balance::KeptBalance;
 pub use problem::{FieldError, Problem, ProblemBody};
 pub use run::{Failure, run};
+pub use telemetry::chain;

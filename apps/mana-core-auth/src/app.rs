@@ -35,6 +35,8 @@ pub const MIGRATIONS: Migrations = Migrations(&[
         include_str!("../migrations/0004_no_replacing.sqlite.sql"),
         include_str!("../migrations/0004_no_replacing.postgres.sql"),
     ),
+    Migration::shared(20, "free_and_paid", include_str!("../migrations/0020_free_and_paid.sql")),
+    Migration::shared(21, "gift_codes", include_str!("../migrations/0021_gift_codes.sql")),
 ]);
 
 /// How long others may keep the published keys without asking again.
@@ -44,6 +46,7 @@ const KEYS_CACHE_CONTROL: &str = "public, max-age=300";
 pub(crate) struct App {
     pub(crate) database: Database,
     pub(crate) cache: Cache,
+    pub(crate) ledger: ledger::Ledger,
     pub(crate) passwords: Passwords,
     pub(crate) signing_key: SigningKey,
     pub(crate) tokens: Settings,
@@ -75,21 +78,25 @@ pub async fn service(config: &Config) -> Result<Service, kit::Failure> {
     let cache = Cache::connect(config.base.redis_url.as_ref())?;
     let signing_key = SigningKey::from_seed(&config.signing_seed);
     let verifier = Verifier::new(KeySource::Fixed(signing_key.published().clone()), &config.tokens);
+    let ledger = ledger::Ledger::start(database.clone());
     let app = App {
         database: database.clone(),
         cache: cache.clone(),
+        ledger: ledger.clone(),
         passwords: Passwords::new(),
         signing_key,
         tokens: config.tokens.clone(),
         rules: config.rules.clone(),
     };
-    tokio::spawn(housekeeping::run(database.clone()));
+    tokio::spawn(housekeeping::run(database.clone(), ledger));
     let (routes, document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(published_keys))
         .merge(accounts::routes::routes())
         .merge(sessions::routes::routes())
         .merge(ledger::routes::routes())
         .merge(ledger::internal_routes::routes())
+        .merge(ledger::admin_routes::routes())
+        .merge(ledger::gifts::routes::routes())
         .with_state(Arc::new(app))
         .split_for_parts();
     let ping = move || {

@@ -1,5 +1,7 @@
 //! One-off commands, run as `mana run mana-core-auth -- COMMAND`.
 
+use std::time::Duration;
+
 use clap::{Parser, Subcommand};
 use kit::config::{self, Base, Env};
 use kit::database::{self, Database};
@@ -7,7 +9,9 @@ use kit::{Credits, Failure, clock};
 
 use crate::accounts::{store, validate};
 use crate::app::MIGRATIONS;
-use crate::ledger::{self, Ask, audit};
+use crate::ledger::gifts::{self, store as codes};
+use crate::ledger::{Ask, Funds, Ledger, audit};
+use crate::time;
 
 /// Identity, tokens and the credits ledger. Without a command it serves.
 #[derive(Debug, Parser)]
@@ -34,6 +38,27 @@ pub enum Command {
         /// Shown in the account's history.
         #[arg(long, default_value = "granted by an operator")]
         reason: String,
+        /// Whether they were paid for; free ones are spent first.
+        #[arg(long, default_value = "free", value_name = "free|paid")]
+        funds: Funds,
+    },
+    /// Makes a gift code and prints it.
+    GiftCode {
+        /// How many credits it gives.
+        #[arg(long)]
+        credits: Credits,
+        /// How many people can redeem it, once each.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(gifts::MAX_USES)))]
+        uses: u32,
+        /// Days until it is no longer valid; without, it stays valid.
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1..=3650))]
+        days: Option<u16>,
+        /// Why; kept beside it.
+        #[arg(long)]
+        reason: String,
+        /// Whether its credits count as paid for.
+        #[arg(long, default_value = "free", value_name = "free|paid")]
+        funds: Funds,
     },
     /// Makes an account an administrator's.
     MakeAdmin {
@@ -41,8 +66,12 @@ pub enum Command {
         #[arg(long)]
         email: String,
     },
-    /// Checks that every balance is the sum of its entries and all entries sum to zero.
-    CheckLedger,
+    /// Checks that every balance is the sum of its entries and all entries sum to zero; exit code 1 where that is not so.
+    CheckLedger {
+        /// Prints the statements instead, each of which finds nothing in books that are right.
+        #[arg(long)]
+        sql: bool,
+    },
 }
 
 impl Arguments {
@@ -63,21 +92,45 @@ pub async fn run(env: &Env, command: Command) -> Result<(), Failure> {
     let database = async || database::connect(Base::read(env, "mana-core-auth")?.database_url.as_ref()).await;
     match command {
         Command::Migrate => MIGRATIONS.command(env).await,
-        Command::Grant { email, credits, reason } => grant(&database().await?, &email, credits, reason).await,
+        Command::Grant { email, credits, reason, funds } => {
+            grant(&database().await?, &email, credits, reason, funds).await
+        }
+        Command::GiftCode { credits, uses, days, reason, funds } => {
+            let expires_at = days.map(|days| time::later(clock::now(), Duration::from_hours(24 * u64::from(days))));
+            let made_by = "operator".to_owned();
+            let new = codes::New { amount: credits, funds, uses, expires_at, reason, made_by };
+            gift_code(&database().await?, &new).await
+        }
         Command::MakeAdmin { email } => make_admin(&database().await?, &email).await,
-        Command::CheckLedger => check_ledger(&database().await?).await,
+        Command::CheckLedger { sql: true } => {
+            println!("{}", audit::statements(clock::now()));
+            Ok(())
+        }
+        Command::CheckLedger { sql: false } => check_ledger(&database().await?).await,
     }
 }
 
-async fn grant(database: &Database, email: &str, amount: Credits, reason: String) -> Result<(), Failure> {
+async fn grant(database: &Database, email: &str, amount: Credits, reason: String, funds: Funds) -> Result<(), Failure> {
     if amount <= Credits::ZERO {
         return Err(config::Error::Usage(format!("--credits is {amount}: it must be more than 0")).into());
     }
     let user = account(database, email).await?;
-    let ask = Ask { user: user.id, amount, reason };
+    let actor = Some("operator".to_owned());
+    let ask = Ask { user: user.id, amount, reason, funds, actor };
     let key = clock::new_id().to_string();
-    let balance = ledger::grant(database, &ask, &key, clock::now()).await.map_err(Failure::new)?;
+    let balance = Ledger::start(database.clone()).grant(ask, &key, clock::now()).await.map_err(Failure::new)?;
     println!("{} has {balance} credits now", user.email);
+    Ok(())
+}
+
+async fn gift_code(database: &Database, new: &codes::New) -> Result<(), Failure> {
+    if new.amount <= Credits::ZERO || new.amount > gifts::MAX_AMOUNT {
+        let most = gifts::MAX_AMOUNT;
+        let message = format!("--credits is {}: it must be more than 0 and at most {most}", new.amount);
+        return Err(config::Error::Usage(message).into());
+    }
+    let made = codes::make(database, new, clock::now()).await.map_err(Failure::new)?;
+    println!("{}", made.code);
     Ok(())
 }
 

@@ -8,7 +8,8 @@ use kit::database::Database;
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter};
 
 use crate::entity::{idempotency_key, refresh_token};
-use crate::{ledger, time};
+use crate::ledger::{self, Ledger};
+use crate::time;
 
 /// How often; so long after its time a reservation is given back at the latest.
 const EVERY: Duration = Duration::from_secs(15);
@@ -19,10 +20,15 @@ const ANSWERS_KEPT: Duration = Duration::from_hours(7 * 24);
 /// How long a refresh token is kept after it expired, so that its use is still recognised as such.
 const TOKENS_KEPT: Duration = Duration::from_hours(24);
 
-/// Does it for ever, beginning at once: a crash may have left much behind.
-pub(crate) async fn run(database: Database) {
+/// How long others have, after this service was away, to resolve what they had reserved: whoever waited for it to come back
+/// repeats within a minute and a quarter. Until then nothing is given back that somebody may still want to settle.
+const GRACE: Duration = Duration::from_mins(2);
+
+/// Does it for ever.
+pub(crate) async fn run(database: Database, ledger: Ledger) {
+    tokio::time::sleep(GRACE).await;
     loop {
-        if let Err(error) = round(&database).await {
+        if let Err(error) = round(&database, &ledger).await {
             metrics::counter!("housekeeping_failures_total").increment(1);
             tracing::warn!(%error, "reservations past their time cannot be given back now; it is tried again");
         }
@@ -30,8 +36,8 @@ pub(crate) async fn run(database: Database) {
     }
 }
 
-async fn round(database: &Database) -> Result<(), ledger::Error> {
-    let expired = ledger::expire(database, clock::now()).await?;
+async fn round(database: &Database, ledger: &Ledger) -> Result<(), ledger::Error> {
+    let expired = ledger.expire(clock::now()).await?;
     if expired > 0 {
         metrics::counter!("reservations_expired_total").increment(expired);
         tracing::warn!(expired, "reservations that nobody resolved in time were given back");

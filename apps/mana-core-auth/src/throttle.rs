@@ -42,6 +42,6 @@ impl Attempt {
 }
 
 /// The client's address as the edge found it. The service itself listens on loopback only.
-fn client_address(headers: &HeaderMap) -> &str {
+pub(crate) fn client_address(headers: &HeaderMap) -> &str {
     headers.get("x-real-ip").and_then(|value| value.to_str().ok()).map_or("", str::trim)
 }

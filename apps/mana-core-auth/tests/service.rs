@@ -60,7 +60,7 @@ async fn a_person_registers_signs_in_and_out(store: Store) {
     let me: Value = caller.get("/api/auth/me", token).await.json().await.unwrap();
     assert_eq!(me["name"], "Ada");
     let balance: Value = caller.get("/api/credits/balance", token).await.json().await.unwrap();
-    assert_eq!(balance, json!({"balance": 50}));
+    assert_eq!(balance, json!({"balance": 50, "free": 50, "paid": 0}));
 
     let login = caller
         .post("/api/auth/login", json!({"email": "ADA@example.com", "password": "a good password", "appId": "chat"}))
@@ -260,7 +260,7 @@ async fn the_history_is_paged_and_tells_the_balance(store: Store) {
         .internal("reserve", json!({"userId": user, "amount": 3, "idempotencyKey": "a", "reason": "three"}))
         .await;
     let settle = json!({"userId": user, "reservationId": held["reservationId"], "amount": 1});
-    assert_eq!(caller.internal("settle", settle).await, (StatusCode::OK, json!({"balance": 49})));
+    assert_eq!(caller.internal("settle", settle).await, (StatusCode::OK, json!({"balance": 49, "version": 3})));
     let page = |query: &'static str| caller.get(query, text(&person, "accessToken"));
     let first: Value = page("/api/credits/transactions?limit=2").await.json().await.unwrap();
     let lines = first["transactions"].as_array().unwrap();
@@ -277,12 +277,21 @@ async fn the_history_is_paged_and_tells_the_balance(store: Store) {
 async fn entries_cannot_be_changed(store: Store) {
     let auth = Auth::start(store).await;
     Caller::new(&auth).register("ada@example.com").await;
-    let replacing = match store {
+    let further = match store {
         Store::Sqlite => vec![
             "INSERT OR REPLACE INTO entries SELECT posting_id, account, user_id, amount + 1 FROM entries LIMIT 1",
-            "INSERT OR REPLACE INTO postings SELECT * FROM postings LIMIT 1",
+            "REPLACE INTO postings SELECT * FROM postings LIMIT 1",
+            "UPDATE OR REPLACE entries SET account = 'spent'",
+            "UPDATE OR IGNORE postings SET balance_after = 1",
+            "INSERT INTO entries SELECT * FROM entries LIMIT 1 ON CONFLICT DO UPDATE SET amount = 1",
         ],
-        Store::Postgres => Vec::new(),
+        Store::Postgres => vec![
+            "TRUNCATE entries",
+            "TRUNCATE postings CASCADE",
+            "INSERT INTO entries SELECT * FROM entries LIMIT 1 ON CONFLICT (posting_id, account) DO UPDATE SET amount = 1",
+            "WITH gone AS (DELETE FROM entries RETURNING 1) SELECT COUNT(*) FROM gone",
+            "MERGE INTO entries e USING (SELECT 1) one ON true WHEN MATCHED THEN DELETE",
+        ],
     };
     for statement in [
         "UPDATE entries SET amount = 1",
@@ -291,11 +300,38 @@ async fn entries_cannot_be_changed(store: Store) {
         "DELETE FROM postings",
     ]
     .into_iter()
-    .chain(replacing)
+    .chain(further)
     {
         let error = auth.database.execute_unprepared(statement).await.unwrap_err().to_string();
         assert!(error.contains("append-only"), "{statement}: {error}");
     }
+    assert_eq!(auth.ledger_findings().await, Vec::<String>::new());
+}
+
+/// Another role than the tables' owner, as production may have one for the service: it cannot even switch the rules off.
+#[tokio::test]
+async fn a_role_that_does_not_own_the_tables_cannot_switch_the_rules_off() {
+    let auth = Auth::start(Store::Postgres).await;
+    Caller::new(&auth).register("ada@example.com").await;
+    let role = format!("service_{}", kit::clock::new_id().simple());
+    let run = async |statement: String| auth.database.execute_unprepared(&statement).await;
+    run(format!(
+        "CREATE ROLE {role}; GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA public TO {role}"
+    ))
+    .await
+    .unwrap();
+    for (statement, expected) in [
+        ("ALTER TABLE entries DISABLE TRIGGER ALL", "must be owner"),
+        ("DROP TRIGGER entries_are_not_changed ON entries", "must be owner"),
+        ("DROP TABLE entries", "must be owner"),
+        ("SET session_replication_role = replica", "permission denied"),
+        ("UPDATE entries SET amount = 1", "append-only"),
+        ("TRUNCATE entries", "append-only"),
+    ] {
+        let error = run(format!("SET LOCAL ROLE {role}; {statement}")).await.unwrap_err().to_string();
+        assert!(error.contains(expected), "{statement}: {error}");
+    }
+    run(format!("DROP OWNED BY {role}; DROP ROLE {role}")).await.unwrap();
 }
 
 #[tokio::test]

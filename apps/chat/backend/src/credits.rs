@@ -1,4 +1,8 @@
-//! Balances for showing: from the cache (`credits:{userId}`, five minutes), else from the ledger.
+//! Balances for showing: from the cache that services share ([`KeptBalance`], five minutes), else from the ledger.
+//!
+//! Each answer of the ledger says the new balance and its version, and is kept where it is newer than what is kept; so a change
+//! replaces the copy rather than leaving the next reader without one. What mana-core-auth changes by itself (grants, gift codes)
+//! it keeps there, too.
 //!
 //! Nothing here admits or refuses anything: that is the ledger's reserve alone. A cache that fails is a cache that missed.
 
@@ -6,7 +10,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use kit::cache::Cache;
-use kit::{Credits, Json, Problem};
+use kit::{Credits, Json, KeptBalance, Problem};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -14,8 +18,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::failure::Failure;
-use crate::ledger::Ledger;
-use crate::limits::BALANCE_TTL;
+use crate::ledger::{Ledger, Standing};
 
 /// The cached balances.
 #[derive(Clone)]
@@ -30,20 +33,21 @@ impl BalanceCache {
 
     async fn get(&self, user: Uuid) -> Option<Credits> {
         // The cache counts its own errors; for us each is a miss.
-        let text = self.cache.get(&key(user)).await.ok()??;
-        text.parse().ok()
+        KeptBalance::kept(&self.cache, user).await.ok()?.map(|kept| kept.balance)
     }
 
-    async fn set(&self, user: Uuid, balance: Credits) {
-        if let Err(error) = self.cache.set(&key(user), &balance.to_string(), BALANCE_TTL).await {
-            tracing::debug!(%error, "a balance was not cached");
+    /// Keeps what the ledger said. Without a version nobody knows whether it is the newest: then the copy is forgotten.
+    pub(crate) async fn keep(&self, user: Uuid, standing: Standing) {
+        let Standing { balance, version: Some(version) } = standing else { return self.forget(user).await };
+        if let Err(error) = (KeptBalance { balance, version }).keep(&self.cache, user).await {
+            tracing::warn!(%error, %user, "a changed balance is not shown until its copy expires");
         }
     }
 
-    /// Forgets a balance that has changed.
+    /// Forgets a balance that may have changed.
     pub(crate) async fn forget(&self, user: Uuid) {
-        if let Err(error) = self.cache.delete(&key(user)).await {
-            tracing::warn!(%error, %user, "a changed balance stays in the cache until it expires there");
+        if let Err(error) = KeptBalance::forget(&self.cache, user).await {
+            tracing::warn!(%error, %user, "a balance that may have changed stays in the cache until it expires there");
         }
     }
 }
@@ -67,19 +71,10 @@ impl Balances {
             return Ok(balance);
         }
         metrics::counter!("chat_balance_reads_total", "source" => "ledger").increment(1);
-        let balance = self.ledger.balance(user).await?;
-        self.cache.set(user, balance).await;
-        Ok(balance)
+        let standing = self.ledger.balance(user).await?;
+        self.cache.keep(user, standing).await;
+        Ok(standing.balance)
     }
-
-    /// Forgets a balance that has changed.
-    pub(crate) async fn forget(&self, user: Uuid) {
-        self.cache.forget(user).await;
-    }
-}
-
-fn key(user: Uuid) -> String {
-    format!("credits:{user}")
 }
 
 /// What the caller has.

@@ -3,9 +3,9 @@
 
 use std::time::Instant;
 
-use kit::Credits;
 use kit::auth::SERVICE_TOKEN_HEADER;
 use kit::client::InContext;
+use kit::{Credits, failpoint};
 use reqwest::{RequestBuilder, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
@@ -75,9 +75,13 @@ struct ResolveBody {
     amount: Option<Credits>,
 }
 
-#[derive(Deserialize)]
-struct BalanceAnswer {
-    balance: Credits,
+/// What a user has, as the ledger says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub(crate) struct Standing {
+    pub(crate) balance: Credits,
+    /// Rises with each change; absent where an answer is repeated.
+    #[serde(default)]
+    pub(crate) version: Option<i64>,
 }
 
 impl Ledger {
@@ -87,12 +91,11 @@ impl Ledger {
     }
 
     /// What the user has.
-    pub(crate) async fn balance(&self, user: Uuid) -> Result<Credits, Failure> {
+    pub(crate) async fn balance(&self, user: Uuid) -> Result<Standing, Failure> {
         let mut url = self.url("/api/internal/credits/balance");
         url.query_pairs_mut().append_pair("userId", &user.to_string());
         let call = self.internal(self.http.get(url));
-        let answer: Result<BalanceAnswer, _> = self.call("balance", call).await;
-        answer.map(|answer| answer.balance).map_err(|error| unavailable(&error))
+        self.call("balance", call).await.map_err(|error| unavailable(&error))
     }
 
     /// Holds `price` back for one answer, or refuses: the one place where an answer is admitted.
@@ -105,7 +108,10 @@ impl Ledger {
             ttl_seconds: RESERVATION_TTL.as_secs(),
         };
         let call = self.internal(self.http.post(self.url("/api/internal/credits/reserve"))).json(&body);
-        match self.call::<ReserveAnswer>("reserve", call).await {
+        failpoint::here("chat: before reserving");
+        let answer = self.call::<ReserveAnswer>("reserve", call).await;
+        failpoint::here("chat: reserved");
+        match answer {
             Ok(answer) => Ok(Reserved { id: ReservationId(answer.reservation_id), left: answer.balance }),
             Err(LedgerError::OutOfCredits) => Err(Failure::OutOfCredits { price }),
             Err(error) => Err(unavailable(&error)),
@@ -113,7 +119,7 @@ impl Ledger {
     }
 
     /// Settles or releases a reservation. Asked again it says the same again. Gives what is left.
-    pub(crate) async fn resolve(&self, instruction: &Instruction) -> Result<Credits, LedgerError> {
+    pub(crate) async fn resolve(&self, instruction: &Instruction) -> Result<Standing, LedgerError> {
         let (name, path) = match instruction.action {
             Action::Settle => ("settle", "/api/internal/credits/settle"),
             Action::Release => ("release", "/api/internal/credits/release"),
@@ -123,8 +129,7 @@ impl Ledger {
             reservation_id: instruction.reservation.0,
             amount: (instruction.action == Action::Settle).then_some(instruction.amount),
         };
-        let answer: BalanceAnswer = self.call(name, self.internal(self.http.post(self.url(path))).json(&body)).await?;
-        Ok(answer.balance)
+        self.call(name, self.internal(self.http.post(self.url(path))).json(&body)).await
     }
 
     /// Whether the session of an access token goes on. The token alone is believed until it expires; what outlives it must

@@ -102,7 +102,7 @@ async fn answer(app: &Arc<App>, caller: &Caller, call: Call, client: &Client) ->
         }
     };
 
-    // [4] Save: both messages and the instruction to settle, in one transaction; then settle, then forget the balance.
+    // [4] Save: both messages and the instruction to settle, in one transaction; then settle.
     let exchange = exchange(caller, &call, question, said, &held, now_ms());
     match app.conversations.record(&exchange).await {
         Ok(()) => {}
@@ -118,7 +118,6 @@ async fn answer(app: &Arc<App>, caller: &Caller, call: Call, client: &Client) ->
         }
     }
     let credits = held.settle(exchange.settle).await;
-    app.balances.forget(caller.user).await;
 
     // [5] Return.
     Ok(Answered {
@@ -231,8 +230,6 @@ impl Held {
     async fn release(mut self) {
         self.resolved = true;
         self.app.outbox.release(self.instruction).await;
-        // Another answer of this person may have remembered the balance without what has just been given back.
-        self.app.balances.forget(self.instruction.user).await;
     }
 
     /// Delivers the instruction that is in the outbox already; gives what is left.

@@ -42,8 +42,5 @@ pub(crate) const LEDGER_PATIENCE: Duration = Duration::from_secs(2);
 /// so this is the longest outage of the ledger that costs nobody anything.
 pub(crate) const RESERVATION_TTL: Duration = Duration::from_hours(1);
 
-/// How long a balance is believed for display.
-pub(crate) const BALANCE_TTL: Duration = Duration::from_mins(5);
-
 /// How long the list of models is believed.
 pub(crate) const MODELS_TTL: Duration = Duration::from_hours(1);

@@ -7,8 +7,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use kit::Credits;
 use kit::database::Database;
+use kit::{Credits, failpoint};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
     QuerySelect,
@@ -85,7 +85,9 @@ impl Instruction {
             next_attempt_at: Set(now_ms + millis(HEAD_START)),
             created_at: Set(now_ms),
         };
+        failpoint::here("chat: before the instruction is written down");
         row::Entity::insert(row).exec_without_returning(db).await?;
+        failpoint::here("chat: instruction written down, not committed");
         Ok(())
     }
 }
@@ -115,13 +117,17 @@ impl Outbox {
 
     /// Delivers a settle that is written down already. Gives what is left; `None` leaves it to the dispatcher.
     pub(crate) async fn settle_now(&self, instruction: Instruction) -> Option<Credits> {
+        failpoint::here("chat: stored, not settled");
         match self.ledger.resolve(&instruction).await {
-            Ok(left) => {
+            Ok(standing) => {
+                failpoint::here("chat: settled, not acknowledged");
                 self.acknowledged(&instruction);
-                Some(left)
+                self.balances.keep(instruction.user, standing).await;
+                Some(standing.balance)
             }
             Err(error) => {
                 tracing::warn!(error = %chain(&error), reservation = %instruction.reservation, "settle not delivered, the outbox will repeat it");
+                self.balances.forget(instruction.user).await;
                 None
             }
         }
@@ -129,7 +135,11 @@ impl Outbox {
 
     /// Gives a reservation back: at once, or written down and repeated. If even that fails it expires at the ledger.
     pub(crate) async fn release(&self, instruction: Instruction) {
-        let Err(error) = self.ledger.resolve(&instruction).await else { return };
+        failpoint::here("chat: before releasing");
+        let error = match self.ledger.resolve(&instruction).await {
+            Ok(standing) => return self.balances.keep(instruction.user, standing).await,
+            Err(error) => error,
+        };
         tracing::warn!(error = %chain(&error), reservation = %instruction.reservation, "release not delivered, writing it down");
         if let Err(error) = instruction.insert(&*self.db, now_ms()).await {
             metrics::counter!("chat_release_lost_total").increment(1);
@@ -167,10 +177,11 @@ impl Outbox {
         let mut acknowledged = 0;
         for row in due {
             let instruction = Instruction::from(&row);
+            failpoint::here("chat: before repeating");
             match self.ledger.resolve(&instruction).await {
-                Ok(_) => {
+                Ok(standing) => {
                     self.acknowledged(&instruction);
-                    self.balances.forget(instruction.user).await;
+                    self.balances.keep(instruction.user, standing).await;
                     acknowledged += 1;
                 }
                 Err(LedgerError::Refused(reason)) => self.refused(&row, &instruction, &reason).await?,
@@ -210,7 +221,10 @@ impl Outbox {
             let theirs = row::Column::ReservationId.is_in(part.iter().copied());
             row::Entity::delete_many().filter(theirs).exec(&*transaction).await?;
         }
-        transaction.commit().await
+        failpoint::here("chat: before striking off");
+        transaction.commit().await?;
+        failpoint::here("chat: struck off");
+        Ok(())
     }
 
     /// The ledger will never do it (the reservation expired or was resolved otherwise): repeating is useless, forgetting

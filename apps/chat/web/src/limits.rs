@@ -26,6 +26,9 @@ pub(crate) const REFRESH_LOOK: Duration = Duration::from_millis(25);
 /// How long mana-core-auth may take for one call. Hashing a password under load takes the longest.
 pub(crate) const AUTH_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long the download of a whole history may take: a million lines on a slow line.
+pub(crate) const EXPORT_PATIENCE: Duration = Duration::from_mins(5);
+
 /// How long chat-backend may take for one call that asks no model.
 pub(crate) const BACKEND_PATIENCE: Duration = Duration::from_secs(10);
 

@@ -39,12 +39,24 @@ impl Person {
         F: Fn(SecretString) -> Answer,
         Answer: Future<Output = Result<T, Failure>>,
     {
+        Ok(self.try_call(app, call).await??)
+    }
+
+    /// As [`Person::call`], for those who have something to say about a refusal.
+    pub(crate) async fn try_call<T, F, Answer>(&self, app: &App, call: F) -> Result<Result<T, Failure>, Error>
+    where
+        F: Fn(SecretString) -> Answer,
+        Answer: Future<Output = Result<T, Failure>>,
+    {
         match call(self.session.access.clone()).await {
             Err(failure) if failure.is_about_the_token() => {
                 let renewed = app.sessions.renewed(&self.id, &self.session).await?;
-                Ok(call(renewed.access).await?)
+                match call(renewed.access).await {
+                    Err(failure) if failure.is_about_the_token() => Err(Error::from(failure)),
+                    answer => Ok(answer),
+                }
             }
-            answer => Ok(answer?),
+            answer => Ok(answer),
         }
     }
 }

@@ -7,6 +7,7 @@
 //! Every commit is durable before it is acknowledged (`synchronous = FULL`, PostgreSQL's default).
 
 mod concurrent;
+mod failures;
 mod migrations;
 
 use std::ops::Deref;
@@ -23,6 +24,7 @@ use tokio::time::Instant;
 
 use crate::config;
 
+pub use failures::{is_conflict, is_unavailable};
 pub use migrations::{Migration, MigrationError, Migrations, State};
 
 /// Connections of one instance.
@@ -210,7 +212,7 @@ pub fn is_unique_violation(error: &DbErr) -> bool {
 impl From<DbErr> for crate::Problem {
     /// A database that does not answer is 503; anything else is our fault.
     fn from(error: DbErr) -> Self {
-        if matches!(error, DbErr::ConnectionAcquire(_) | DbErr::Conn(_)) {
+        if is_unavailable(&error) {
             tracing::warn!(error = crate::telemetry::chain(&error), "the database does not answer");
             metrics::counter!("database_unavailable_total").increment(1);
             return Self::unavailable("database_unavailable", "The database does not answer; try again shortly.");

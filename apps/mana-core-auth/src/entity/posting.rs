@@ -13,6 +13,7 @@ pub(crate) struct Model {
     pub(crate) reservation_id: Option<Uuid>,
     pub(crate) balance_after: i64,
     pub(crate) created_at: i64,
+    pub(crate) actor: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -6,29 +6,73 @@ use kit::clock;
 use kit::database::Database;
 use sea_orm::{ConnectionTrait, DbErr, Statement};
 
+use super::Now;
 use crate::time;
 
 /// Each of these finds nothing in books that are right.
-const CHECKS: [(&str, &str); 5] = [
+const CHECKS: [(&str, &str); 13] = [
     (
         "postings whose entries do not sum to zero",
         "SELECT CAST(posting_id AS TEXT) AS what FROM entries GROUP BY posting_id HAVING SUM(amount) <> 0",
     ),
     (
         "postings without entries",
-        "SELECT CAST(p.id AS TEXT) AS what FROM postings p WHERE NOT EXISTS (SELECT 1 FROM entries e WHERE e.posting_id = p.id)
-         AND p.kind <> 'settle'",
+        "SELECT CAST(p.id AS TEXT) AS what FROM postings p WHERE NOT EXISTS (SELECT 1 FROM entries e WHERE e.posting_id = p.id)",
     ),
     (
-        "balances that are not the sum of their entries",
+        "free credits that are not the sum of their entries",
         "SELECT CAST(b.user_id AS TEXT) AS what FROM balances b WHERE b.available <>
          COALESCE((SELECT SUM(e.amount) FROM entries e WHERE e.user_id = b.user_id AND e.account = 'user'), 0)",
+    ),
+    (
+        "paid credits that are not the sum of their entries",
+        "SELECT CAST(b.user_id AS TEXT) AS what FROM balances b WHERE b.paid <>
+         COALESCE((SELECT SUM(e.amount) FROM entries e WHERE e.user_id = b.user_id AND e.account = 'paid'), 0)",
     ),
     (
         "users whose held credits are not their open reservations",
         "SELECT CAST(b.user_id AS TEXT) AS what FROM balances b WHERE
          COALESCE((SELECT SUM(e.amount) FROM entries e WHERE e.user_id = b.user_id AND e.account = 'held'), 0) <>
          COALESCE((SELECT SUM(r.amount) FROM reservations r WHERE r.user_id = b.user_id AND r.state = 'held'), 0)",
+    ),
+    (
+        "users whose spent credits are not what was settled",
+        "SELECT CAST(b.user_id AS TEXT) AS what FROM balances b WHERE
+         COALESCE((SELECT SUM(e.amount) FROM entries e WHERE e.user_id = b.user_id AND e.account = 'spent'), 0) <>
+         COALESCE((SELECT SUM(r.settled_amount) FROM reservations r WHERE r.user_id = b.user_id AND r.state = 'settled'), 0)",
+    ),
+    (
+        "reservations that were not posted exactly once",
+        "SELECT CAST(r.id AS TEXT) AS what FROM reservations r WHERE
+         (SELECT COUNT(*) FROM postings p WHERE p.user_id = r.user_id AND p.reservation_id = r.id AND p.kind = 'reserve') <> 1",
+    ),
+    (
+        "reservations whose resolution was not posted exactly once",
+        "SELECT CAST(r.id AS TEXT) AS what FROM reservations r WHERE
+         (SELECT COUNT(*) FROM postings p WHERE p.user_id = r.user_id AND p.reservation_id = r.id AND p.kind <> 'reserve')
+         <> CASE r.state WHEN 'held' THEN 0 ELSE 1 END",
+    ),
+    (
+        "reservations that were resolved otherwise than posted",
+        "SELECT CAST(r.id AS TEXT) AS what FROM reservations r JOIN postings p ON p.user_id = r.user_id AND p.reservation_id = r.id
+         WHERE p.kind <> 'reserve' AND r.state <> CASE p.kind WHEN 'settle' THEN 'settled' WHEN 'release' THEN 'released' ELSE '?' END",
+    ),
+    (
+        "postings after which the balance was not the one before and their change",
+        "SELECT CAST(id AS TEXT) AS what FROM (SELECT p.id, p.balance_after,
+         LAG(p.balance_after, 1, 0) OVER (PARTITION BY p.user_id ORDER BY p.id) AS before,
+         COALESCE((SELECT SUM(e.amount) FROM entries e WHERE e.posting_id = p.id AND e.account IN ('user', 'paid')), 0) AS change
+         FROM postings p) lines WHERE balance_after <> before + change",
+    ),
+    (
+        "gift codes whose redemptions are not what was counted",
+        "SELECT CAST(g.id AS TEXT) AS what FROM gift_codes g WHERE
+         g.used <> (SELECT COUNT(*) FROM gift_redemptions r WHERE r.code_id = g.id)",
+    ),
+    (
+        "gifts without their redemption",
+        "SELECT CAST(p.id AS TEXT) AS what FROM postings p WHERE p.kind = 'gift' AND
+         (SELECT COUNT(*) FROM gift_redemptions r WHERE r.user_id = p.user_id AND r.posting_id = p.id) <> 1",
     ),
     ("a sum over all accounts that is not zero", "SELECT 'all' AS what FROM (SELECT SUM(amount) AS total FROM entries) sums WHERE total <> 0"),
 ];
@@ -39,16 +83,25 @@ const OVERDUE: Duration = Duration::from_mins(10);
 /// Most offenders that are named by one check.
 const NAMED: usize = 20;
 
-/// What is wrong, a line each; empty when the books are right.
-pub(crate) async fn findings(database: &Database) -> Result<Vec<String>, DbErr> {
+fn checks(now: Now) -> impl Iterator<Item = (&'static str, String)> {
     let overdue = format!(
         "SELECT CAST(id AS TEXT) AS what FROM reservations WHERE state = 'held' AND expires_at < {}",
-        time::earlier(clock::now(), OVERDUE)
+        time::earlier(now, OVERDUE)
     );
-    let checks = CHECKS.map(|(what, query)| (what, query.to_owned()));
     let overdue = ("reservations that are held past their time (does the service run?)", overdue);
+    CHECKS.map(|(what, query)| (what, query.to_owned())).into_iter().chain([overdue])
+}
+
+/// The statements, each with what it finds, for whoever wants to ask the database by hand.
+pub(crate) fn statements(now: Now) -> String {
+    let statements: Vec<String> = checks(now).map(|(what, query)| format!("-- {what}\n{query};\n")).collect();
+    statements.concat()
+}
+
+/// What is wrong, a line each; empty when the books are right.
+pub(crate) async fn findings(database: &Database) -> Result<Vec<String>, DbErr> {
     let mut findings = Vec::new();
-    for (what, query) in checks.into_iter().chain([overdue]) {
+    for (what, query) in checks(clock::now()) {
         let rows = database.query_all_raw(Statement::from_string(database.engine(), query)).await?;
         if !rows.is_empty() {
             let named: Vec<String> = rows.iter().take(NAMED).map(|row| name(row, what)).collect();

@@ -12,8 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::Ask;
-use super::routes::BalanceView;
+use super::{Ask, Funds, Standing};
 use crate::app::App;
 use crate::time;
 
@@ -42,6 +41,22 @@ struct Whose {
     user_id: Uuid,
 }
 
+/// What can be spent.
+#[derive(Serialize, ToSchema)]
+struct BalanceView {
+    balance: Credits,
+    /// Rises with each change: of two answers the one with the higher version is the newer. Absent where an answer is
+    /// repeated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<i64>,
+}
+
+impl From<Standing> for BalanceView {
+    fn from(Standing { balance, version }: Standing) -> Self {
+        Self { balance, version }
+    }
+}
+
 /// A user's balance.
 #[utoipa::path(get, path = "/api/internal/credits/balance", tag = "internal", params(Whose), security(("serviceToken" = [])),
     responses((status = 200, body = BalanceView), (status = 401, body = ProblemBody), (status = 404, body = ProblemBody),
@@ -52,7 +67,8 @@ async fn balance(
     Query(whose): Query<Whose>,
 ) -> Result<Json<BalanceView>, Problem> {
     let balance = super::balance(&*app.database, whose.user_id).await?;
-    Ok(Json(BalanceView { balance: balance.ok_or_else(|| Problem::not_found("account"))? }))
+    let balance = balance.ok_or_else(|| Problem::not_found("account"))?;
+    Ok(Json(BalanceView { balance: balance.total(), version: Some(balance.version) }))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -66,6 +82,9 @@ struct GrantBody {
     /// For the history.
     #[serde(default)]
     reason: String,
+    /// Whether they were paid for; `free` where absent.
+    #[serde(default)]
+    funds: Funds,
 }
 
 /// Gives credits.
@@ -78,8 +97,11 @@ async fn grant(
     Json(body): Json<GrantBody>,
 ) -> Result<Json<BalanceView>, Problem> {
     let ask = ask(body.user_id, body.amount, body.reason, &body.idempotency_key)?;
-    let balance = super::grant(&app.database, &ask, &body.idempotency_key, clock::now()).await?;
-    Ok(Json(BalanceView { balance }))
+    let ask = Ask { funds: body.funds, ..ask };
+    let user = ask.user;
+    let balance = app.ledger.grant(ask, &body.idempotency_key, clock::now()).await?;
+    super::changed(&app, user).await;
+    Ok(Json(BalanceView { balance, version: None }))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -103,6 +125,9 @@ struct ReservedView {
     reservation_id: Uuid,
     /// What can still be spent.
     balance: Credits,
+    /// Rises with each change of the balance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<i64>,
     /// RFC 3339, UTC.
     expires_at: String,
 }
@@ -123,10 +148,11 @@ async fn reserve(
         Some(_) => return Err(wrong("ttlSeconds", format!("must be 1 to {MAX_TTL_SECONDS}"))),
     };
     let ask = ask(body.user_id, body.amount, body.reason, &body.idempotency_key)?;
-    let reserved = super::reserve(&app.database, &ask, &body.idempotency_key, ttl, clock::now()).await?;
+    let reserved = app.ledger.reserve(ask, &body.idempotency_key, ttl, clock::now()).await?;
     Ok(Json(ReservedView {
         reservation_id: reserved.reservation,
         balance: reserved.balance,
+        version: reserved.version,
         expires_at: time::rfc3339(reserved.expires_at),
     }))
 }
@@ -153,8 +179,9 @@ async fn settle(
     if body.amount.is_some_and(|amount| amount < Credits::ZERO) {
         return Err(wrong("amount", "must not be negative".to_owned()));
     }
-    let balance = super::settle(&app.database, body.user_id, body.reservation_id, body.amount, clock::now()).await?;
-    Ok(Json(BalanceView { balance }))
+    let now = clock::now();
+    let standing = app.ledger.settle(body.user_id, body.reservation_id, body.amount, now).await?;
+    Ok(Json(standing.into()))
 }
 
 /// Gives back what was reserved.
@@ -167,23 +194,34 @@ async fn release(
     State(app): State<Arc<App>>,
     Json(body): Json<ResolveBody>,
 ) -> Result<Json<BalanceView>, Problem> {
-    let balance = super::release(&app.database, body.user_id, body.reservation_id, clock::now()).await?;
-    Ok(Json(BalanceView { balance }))
+    let standing = app.ledger.release(body.user_id, body.reservation_id, clock::now()).await?;
+    Ok(Json(standing.into()))
 }
 
 fn ask(user: Uuid, amount: Credits, reason: String, key: &str) -> Result<Ask, Problem> {
     if amount <= Credits::ZERO {
         return Err(wrong("amount", "must be more than 0".to_owned()));
     }
-    if key.is_empty() || key.len() > MAX_KEY_BYTES {
-        return Err(wrong("idempotencyKey", format!("must have 1 to {MAX_KEY_BYTES} bytes")));
-    }
-    if reason.chars().count() > MAX_REASON_CHARS {
-        return Err(wrong("reason", format!("must have at most {MAX_REASON_CHARS} characters")));
-    }
-    Ok(Ask { user, amount, reason })
+    check_key(key)?;
+    check_reason(&reason)?;
+    Ok(Ask { user, amount, reason, funds: Funds::Free, actor: Some("service".to_owned()) })
 }
 
-fn wrong(field: &str, message: String) -> Problem {
+pub(crate) fn check_key(key: &str) -> Result<(), Problem> {
+    if key.is_empty() || key.len() > MAX_KEY_BYTES || key.chars().any(char::is_control) {
+        return Err(wrong("idempotencyKey", format!("must have 1 to {MAX_KEY_BYTES} bytes, no control characters")));
+    }
+    Ok(())
+}
+
+/// A reason is a line of text.
+pub(crate) fn check_reason(reason: &str) -> Result<(), Problem> {
+    if reason.chars().count() > MAX_REASON_CHARS || reason.chars().any(char::is_control) {
+        return Err(wrong("reason", format!("must have at most {MAX_REASON_CHARS} characters, all on one line")));
+    }
+    Ok(())
+}
+
+pub(crate) fn wrong(field: &str, message: String) -> Problem {
     Problem::invalid(vec![FieldError::new(field, message)])
 }

@@ -1,28 +1,88 @@
 //! The credits ledger: append-only double entry, in an exact type.
 //!
-//! - What moves is decided in [`postings`] (pure); every posting's entries sum to zero.
-//! - Whether it may move is decided by one conditional statement on the user's balance ([`store`]), in the transaction
-//!   that writes the posting. Nothing is looked up first and decided later.
-//! - A reservation resolves once: settled, or released, or (after its time) released by [`crate::housekeeping`].
-//! - A call with an idempotency key is carried out once and answered the same ever after, refusals included
-//!   ([`idempotency`]); key, posting and answer are one transaction.
+//! A call ([`calls`]) is put into the one queue of the process ([`queue`]). Its writer takes what has come together, locks and
+//! reads what it is about ([`storage`]), decides all of it in pure code ([`book`]), and writes it in one transaction; each
+//! caller is answered when that is durable. So a contended account costs one commit for many calls.
 //!
-//! To add a kind of posting: a variant of [`postings::Kind`] with its entries, and a function beside those of [`store`].
+//! - What moves is decided in [`postings`] (pure); every posting's entries sum to zero.
+//! - Whoever decides holds the lock of the user's balance, and so of the user's reservations and keys: two instances take turns.
+//! - A charge takes free credits before paid ones; what goes back goes back to where it came from.
+//! - A reservation resolves once: settled, or released, or (after its time) released by [`crate::housekeeping`]. Settling for
+//!   more than was reserved is refused.
+//! - A call with an idempotency key is carried out once and answered the same ever after, refusals included; key, posting and
+//!   answer are one transaction. A key belongs to a user and an operation.
+//!
+//! To add a kind of posting: a variant of [`postings::Kind`] with its entries, one of [`calls::Call`], and what it does in [`book`].
 
+pub(crate) mod admin_routes;
 pub(crate) mod audit;
-mod idempotency;
+mod book;
+mod calls;
+mod csv;
+pub(crate) mod gifts;
+pub(crate) mod history;
 pub(crate) mod internal_routes;
 pub(crate) mod postings;
+mod queue;
 pub(crate) mod routes;
-mod store;
+mod sql;
+mod storage;
+
+use std::str::FromStr;
 
 use jiff::Timestamp;
 use kit::{Credits, Problem};
 use sea_orm::DbErr;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-pub(crate) use store::{balance, by_user, expire, grant, open, release, reserve, settle};
+use crate::app::App;
+
+pub(crate) use calls::Ask;
+pub(crate) use history::{balance, by_user};
+pub(crate) use queue::Ledger;
+pub(crate) use storage::open;
+
+/// Whether credits were given or paid for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Funds {
+    /// Given.
+    #[default]
+    Free,
+    /// Paid for.
+    Paid,
+}
+
+impl Funds {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Paid => "paid",
+        }
+    }
+}
+
+impl FromStr for Funds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "free" => Ok(Self::Free),
+            "paid" => Ok(Self::Paid),
+            _ => Err(format!("{text:?} is neither free nor paid")),
+        }
+    }
+}
+
+/// What can be spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) balance: Credits,
+    /// Rises with every change, so that of two the newer one is known. `None`: an answer from before, repeated.
+    pub(crate) version: Option<i64>,
+}
 
 /// Credits held back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,16 +90,11 @@ pub(crate) struct Reserved {
     pub(crate) reservation: Uuid,
     /// What can still be spent beside it.
     pub(crate) balance: Credits,
+    /// As in [`Standing`].
+    #[serde(default)]
+    pub(crate) version: Option<i64>,
     /// Milliseconds since 1970.
     pub(crate) expires_at: i64,
-}
-
-/// What was asked, in a form whose hash tells whether it was the same; see [`idempotency`].
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Ask {
-    pub(crate) user: Uuid,
-    pub(crate) amount: Credits,
-    pub(crate) reason: String,
 }
 
 /// Why the ledger does not do what it is asked.
@@ -60,6 +115,27 @@ pub(crate) enum Refusal {
     MoreThanReserved { amount: Credits, reserved: Credits },
     #[error("the amount is beyond what an account can hold")]
     Overflow,
+    #[error("this code is not valid, or no longer")]
+    UnknownCode,
+    #[error("you have redeemed this code before")]
+    RedeemedBefore,
+}
+
+impl Refusal {
+    /// One word for the metrics.
+    fn label(&self) -> &'static str {
+        match self {
+            Self::UnknownUser => "unknown_user",
+            Self::OutOfCredits { .. } => "out_of_credits",
+            Self::KeyReused => "key_reused",
+            Self::UnknownReservation => "unknown_reservation",
+            Self::Resolved { .. } => "resolved",
+            Self::MoreThanReserved { .. } => "more_than_reserved",
+            Self::Overflow => "overflow",
+            Self::UnknownCode => "unknown_code",
+            Self::RedeemedBefore => "redeemed_before",
+        }
+    }
 }
 
 /// Why a call to the ledger failed.
@@ -69,12 +145,28 @@ pub(crate) enum Error {
     Refused(#[from] Refusal),
     #[error("the ledger's database failed")]
     Database(#[from] DbErr),
+    /// Whether it was done is not known; the same call again tells, or does it.
+    #[error("the ledger's database does not answer")]
+    Away,
+    #[error("the ledger has more to do than it can")]
+    Busy,
+    /// A fault of ours, logged where it happened.
+    #[error("the ledger failed")]
+    Fault,
 }
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let refusal = match error {
             Error::Database(error) => return error.into(),
+            Error::Away => {
+                let detail = "The ledger's database does not answer; the same call again is safe.";
+                return Self::unavailable("database_unavailable", detail);
+            }
+            Error::Busy => {
+                return Self::unavailable("ledger_busy", "The ledger is busy; the same call again is safe.");
+            }
+            Error::Fault => return Self::internal(&error),
             Error::Refused(refusal) => refusal,
         };
         let detail = sentence(&refusal.to_string());
@@ -82,7 +174,8 @@ impl From<Error> for Problem {
             Refusal::OutOfCredits { .. } => Self::out_of_credits(detail),
             Refusal::UnknownUser => Self::not_found("account"),
             Refusal::UnknownReservation => Self::not_found("reservation"),
-            Refusal::KeyReused | Refusal::Resolved { .. } => Self::conflict(detail),
+            Refusal::UnknownCode => Self::not_found("gift code, or it is no longer valid"),
+            Refusal::KeyReused | Refusal::Resolved { .. } | Refusal::RedeemedBefore => Self::conflict(detail),
             Refusal::MoreThanReserved { .. } | Refusal::Overflow => {
                 Self::invalid(vec![kit::FieldError::new("amount", refusal.to_string())])
             }
@@ -98,3 +191,20 @@ fn sentence(text: &str) -> String {
 
 /// When something happens; passed in, so that tests decide.
 pub(crate) type Now = Timestamp;
+
+/// Tells whoever keeps a copy of a balance that it has changed. A copy that cannot be reached is believed for as long as its
+/// keeper believes it; nothing is decided by one.
+pub(crate) async fn changed(app: &App, user: Uuid) {
+    let balance = match balance(&*app.database, user).await {
+        Ok(Some(balance)) => balance,
+        Ok(None) => return,
+        Err(error) => {
+            tracing::warn!(error = kit::chain(&error), "a changed balance was not told");
+            return;
+        }
+    };
+    let kept = kit::KeptBalance { balance: balance.total(), version: balance.version };
+    if let Err(error) = kept.keep(&app.cache, user).await {
+        tracing::warn!(error = kit::chain(&error), "a changed balance was not told");
+    }
+}

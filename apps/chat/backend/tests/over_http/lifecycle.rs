@@ -17,7 +17,7 @@ async fn an_answer_costs_one_credit_and_is_stored(store: Store) {
     assert_eq!(answer["credits"], 49);
     assert_eq!(answer["model"], "echo");
     assert_eq!(world.ledger_balance(&person).await, 49);
-    assert_eq!(world.get(&person, "/api/credits").await, json!({ "credits": 49 }), "the cached 50 is forgotten");
+    assert_eq!(world.get(&person, "/api/credits").await, json!({ "credits": 49 }), "the cached 50 is replaced");
 
     let id = answer["conversationId"].as_str().unwrap();
     let conversation = world.get(&person, &format!("/api/conversations/{id}")).await;
@@ -101,12 +101,35 @@ async fn a_cached_balance_neither_admits_nor_refuses(store: Store) {
     let (rich, poor) = (world.person("rich").await, world.person("poor").await);
     assert_eq!(parts(world.ask(&poor, "spend it all").await).await.1["credits"], 0);
     // The cache says the opposite of the truth for both.
-    for (person, lie) in [(&rich, "0"), (&poor, "50")] {
+    for (person, lie) in [(&rich, "999 0"), (&poor, "999 50")] {
         world.cache.set(&format!("credits:{}", person.id), lie, std::time::Duration::from_mins(5)).await.unwrap();
     }
     assert_eq!(world.get(&poor, "/api/credits").await, json!({ "credits": 50 }), "reads are answered from the cache");
     assert_eq!(parts(world.ask(&rich, "hi").await).await.0, 200);
     assert_eq!(parts(world.ask(&poor, "hi").await).await.0, 402);
+}
+
+async fn nine_of_ten_reads_of_a_balance_need_no_ledger_and_show_every_change(store: Store) {
+    let world = World::start(store).await;
+    let people = [world.person("ada").await, world.person("grace").await];
+    let mut reads = 0;
+    for n in 1..=20 {
+        for person in &people {
+            assert_eq!(world.ask(person, &format!("question {n}")).await.status(), 200);
+            assert_eq!(world.get(person, "/api/credits").await, json!({ "credits": 50 - n }), "each change shows");
+            reads += 2;
+        }
+        // What costs nothing in the end shows nothing.
+        assert_eq!(world.ask(&people[0], "[fail=500]").await.status(), 502);
+        assert_eq!(world.get(&people[0], "/api/credits").await, json!({ "credits": 50 - n }));
+        reads += 2;
+    }
+    let asked = world.gate.seen("balance");
+    assert!(asked * 10 <= reads, "{asked} of {reads} reads asked the ledger");
+    let metrics = world.http.get(world.url("/metrics")).send().await.unwrap().text().await.unwrap();
+    for source in ["cache", "ledger"] {
+        assert!(metrics.contains(&format!("chat_balance_reads_total{{source=\"{source}\"}}")), "{metrics}");
+    }
 }
 
 async fn two_hundred_at_once_on_fifty_credits_make_exactly_fifty_answers(store: Store) {
@@ -161,7 +184,8 @@ async fn a_charge_repeated_fifty_times_at_once_is_one_debit(store: Store) {
     let settle = json!({ "userId": person.id, "reservationId": world.outbox_reservation().await, "amount": 1 });
     let retries = (0..50).map(|_| world.settle_at_the_ledger(&settle));
     let answers = futures_util::future::join_all(retries).await;
-    assert_eq!(answers, vec![(200, json!({ "balance": 49 })); 50]);
+    assert!(answers.iter().all(|(status, body)| (*status, &body["balance"]) == (200, &json!(49))), "{answers:?}");
+    assert_eq!(answers.iter().filter(|(_, body)| body["version"].is_i64()).count(), 1, "one of them was the charge");
     world.gate.heal();
     until("the dispatcher's is acknowledged as well", async || world.count("outbox").await == 0).await;
     assert_eq!(world.ledger_balance(&person).await, 49);
@@ -202,6 +226,7 @@ crate::support::on_both_stores!(
     without_the_ledger_no_model_is_called,
     without_credits_there_is_no_answer,
     a_cached_balance_neither_admits_nor_refuses,
+    nine_of_ten_reads_of_a_balance_need_no_ledger_and_show_every_change,
     two_hundred_at_once_on_fifty_credits_make_exactly_fifty_answers,
     a_settle_that_fails_is_repeated_until_it_is_acknowledged_and_charges_once,
     a_release_that_fails_is_repeated_until_it_is_acknowledged,

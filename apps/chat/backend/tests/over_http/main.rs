@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where something is missing")]
 
 mod conversations;
+mod faults;
+mod kill;
 mod lifecycle;
 mod openai;
 mod platform;

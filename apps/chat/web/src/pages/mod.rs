@@ -4,6 +4,7 @@
 pub(crate) mod account;
 pub(crate) mod chat;
 pub(crate) mod conversations;
+pub(crate) mod credits;
 mod theme;
 
 use askama::Template;

@@ -12,7 +12,7 @@ use crate::limits::AUTH_PATIENCE;
 use crate::sessions::Tokens;
 use crate::visitor::Visitor;
 
-const SERVICE: &str = "mana-core-auth";
+pub(super) const SERVICE: &str = "mana-core-auth";
 
 /// What this app is called in tokens and in the list of a person's sign-ins.
 const APP_ID: &str = "chat";
@@ -20,7 +20,7 @@ const APP_ID: &str = "chat";
 /// Its client.
 #[derive(Clone)]
 pub(crate) struct Auth {
-    http: Client,
+    pub(super) http: Client,
     url: Url,
 }
 
@@ -143,11 +143,11 @@ impl Auth {
         Ok(pair.signed_in(now))
     }
 
-    fn post(&self, path: &str) -> RequestBuilder {
+    pub(super) fn post(&self, path: &str) -> RequestBuilder {
         self.http.post(self.address(path)).timeout(AUTH_PATIENCE)
     }
 
-    fn address(&self, path: &str) -> Url {
+    pub(super) fn address(&self, path: &str) -> Url {
         self.url.join(path).expect("a path of ours")
     }
 }

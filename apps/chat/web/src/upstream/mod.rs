@@ -4,6 +4,7 @@
 
 mod auth;
 mod backend;
+mod credits;
 mod sse;
 mod stream;
 
@@ -16,6 +17,7 @@ use serde::de::DeserializeOwned;
 
 pub(crate) use auth::{Auth, SignedIn};
 pub(crate) use backend::{Backend, ConversationPage, Message, Model, Question, Thread};
+pub(crate) use credits::{History, Standing, Transaction};
 pub(crate) use stream::{Said, Stream};
 
 use crate::limits::MAX_ANSWER_BYTES;

@@ -3,6 +3,7 @@
 
 mod account;
 mod chat;
+mod credits;
 mod pages;
 mod sessions;
 mod support;

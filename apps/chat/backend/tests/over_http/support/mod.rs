@@ -67,8 +67,11 @@ impl World {
 
     /// As [`World::start`], with further variables for chat-backend.
     pub(crate) async fn start_with(store: Store, variables: &[(&str, &str)]) -> Self {
-        let auth = Auth::start(store).await;
-        let test_database = TestDatabase::create(store).await;
+        Self::start_on(Auth::start(store).await, TestDatabase::create(store).await, variables).await
+    }
+
+    /// As [`World::start_with`], on servers of the test's own.
+    pub(crate) async fn start_on(auth: Auth, test_database: TestDatabase, variables: &[(&str, &str)]) -> Self {
         let gate = Gate::before(&auth.url).await;
         let (routes, _, calls) = ai::echo::service(Settings::default());
         let echo = Running::start(Service::new(routes).into_router()).await;

@@ -1,5 +1,7 @@
 //! For tests: a fresh database on either store, and a service on a port of its own.
 
+mod servers;
+
 use std::env;
 
 use axum::Router;
@@ -8,6 +10,8 @@ use secrecy::SecretString;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+
+pub use servers::{OwnPostgres, OwnRedis};
 
 use crate::clock;
 use crate::database::{self, Database};
@@ -58,6 +62,11 @@ impl TestDatabase {
                 Self { url: format!("{base}/{name}").into(), redis_url, _folder: None, server: Some((server, name)) }
             }
         }
+    }
+
+    /// One at these addresses, which the test keeps alive.
+    pub fn at(url: String, redis_url: Option<String>) -> Self {
+        Self { url: url.into(), redis_url: redis_url.map(SecretString::from), _folder: None, server: None }
     }
 
     /// Opens a pool on it.

@@ -1,0 +1,373 @@
+//! What each call does to the accounts it is about. Pure: state and a call give a new state and an answer, or a refusal that
+//! changes nothing but the memory of a key.
+//!
+//! A [`Book`] holds what was read under the locks of its users' balances, and collects what is to be written.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use kit::Credits;
+use uuid::Uuid;
+
+use super::calls::{Answer, Ask, Call, KeyId, Remembered};
+use super::gifts::{Code, Gift};
+use super::postings::{self, Account, Kind, Parts};
+use super::{Now, Refusal, Reserved, Standing};
+use crate::time;
+
+/// What a user can spend.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Balance {
+    pub(crate) parts: Parts,
+    pub(crate) version: i64,
+    pub(crate) last_posting: Option<Uuid>,
+    pub(crate) closed_at: Option<i64>,
+}
+
+impl Balance {
+    fn total(&self) -> Credits {
+        self.parts.total().unwrap_or(Credits::MAX)
+    }
+
+    fn standing(&self) -> Standing {
+        Standing { balance: self.total(), version: Some(self.version) }
+    }
+}
+
+/// How a reservation stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    Held,
+    /// For this much.
+    Settled(Credits),
+    Released,
+}
+
+impl State {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Settled(_) => "settled",
+            Self::Released => "released",
+        }
+    }
+}
+
+/// Credits held back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reservation {
+    pub(crate) user: Uuid,
+    pub(crate) held: Parts,
+    pub(crate) state: State,
+    pub(crate) expires_at: i64,
+    pub(crate) created_at: i64,
+    pub(crate) resolved_at: Option<i64>,
+    /// What resolving it was answered with.
+    pub(crate) balance_after: Option<Credits>,
+}
+
+/// A posting to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Posting {
+    pub(crate) id: Uuid,
+    pub(crate) user: Uuid,
+    pub(crate) kind: &'static str,
+    pub(crate) reason: String,
+    pub(crate) reservation: Option<Uuid>,
+    pub(crate) actor: Option<String>,
+    pub(crate) balance_after: Credits,
+    pub(crate) created_at: i64,
+    pub(crate) entries: Vec<(Account, Credits)>,
+}
+
+/// A code that was turned into credits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Redemption {
+    pub(crate) code: Uuid,
+    pub(crate) user: Uuid,
+    pub(crate) posting: Uuid,
+    pub(crate) created_at: i64,
+}
+
+/// What was read, and what is to be written.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Book {
+    pub(crate) balances: BTreeMap<Uuid, Balance>,
+    pub(crate) reservations: BTreeMap<Uuid, Reservation>,
+    pub(crate) keys: HashMap<KeyId, Remembered>,
+    pub(crate) gifts: HashMap<Code, Gift>,
+    /// Code and user.
+    pub(crate) redeemed: HashSet<(Uuid, Uuid)>,
+    pub(crate) changes: Changes,
+}
+
+/// What is to be written; of what it names, the [`Book`] has the state to write.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Changes {
+    pub(crate) balances: BTreeSet<Uuid>,
+    pub(crate) made: BTreeSet<Uuid>,
+    pub(crate) resolved: BTreeSet<Uuid>,
+    pub(crate) keys: Vec<(KeyId, i64)>,
+    pub(crate) postings: Vec<Posting>,
+    pub(crate) redemptions: Vec<Redemption>,
+}
+
+impl Changes {
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Book {
+    /// Carries a call out. `id` gives new ids.
+    pub(crate) fn carry_out(&mut self, call: &Call, now: Now, id: &mut dyn FnMut() -> Uuid) -> Result<Answer, Refusal> {
+        let Some((key, request_hash)) = call.key() else { return self.decide(call, now, id) };
+        // A key is a user's: without the user there is nothing to remember it by.
+        self.open_balance(key.user)?;
+        if let Some(before) = self.keys.get(&key) {
+            if before.request_hash != request_hash {
+                return Err(Refusal::KeyReused);
+            }
+            return Answer::from_text(key.operation, &before.answer);
+        }
+        let outcome = self.decide(call, now, id);
+        self.keys.insert(key.clone(), Remembered { request_hash, answer: Answer::to_text(&outcome) });
+        self.changes.keys.push((key, now.as_millisecond()));
+        outcome
+    }
+
+    fn decide(&mut self, call: &Call, now: Now, id: &mut dyn FnMut() -> Uuid) -> Result<Answer, Refusal> {
+        let answer = match call {
+            Call::Reserve { ask, ttl, .. } => {
+                let expires_at = time::later(now, *ttl);
+                return self.reserve(ask, expires_at, now, id).map(Answer::Reserved);
+            }
+            Call::Grant { ask, .. } => self.grant(ask, now, id),
+            Call::Settle { user, reservation, amount } => self.settle(*user, *reservation, *amount, now, id),
+            Call::Release { user, reservation } => self.release(*user, *reservation, "", now, id),
+            Call::Expire { user, reservation } => self.expire(*user, *reservation, now, id),
+            Call::Redeem { user, code } => self.redeem(*user, code, now, id),
+            Call::Close { user } => self.close(*user, now, id),
+        };
+        answer.map(Answer::Standing)
+    }
+
+    /// The balance of an account that is there and open.
+    fn open_balance(&self, user: Uuid) -> Result<&Balance, Refusal> {
+        self.balances.get(&user).filter(|balance| balance.closed_at.is_none()).ok_or(Refusal::UnknownUser)
+    }
+
+    fn grant(&mut self, ask: &Ask, now: Now, id: &mut dyn FnMut() -> Uuid) -> Result<Standing, Refusal> {
+        let parts = Parts::of(ask.funds, ask.amount);
+        self.require_room(ask.user, parts)?;
+        let posting = Draft { reason: &ask.reason, actor: ask.actor.as_deref(), ..Draft::new(Kind::Grant(parts)) };
+        self.post(ask.user, posting, now, id).map(|posted| posted.standing)
+    }
+
+    /// A balance stays within what a JSON number holds.
+    fn require_room(&self, user: Uuid, more: Parts) -> Result<(), Refusal> {
+        let sum = self.open_balance(user)?.parts.checked_add(more).and_then(Parts::total);
+        sum.filter(|sum| *sum <= Credits::MAX).map(drop).ok_or(Refusal::Overflow)
+    }
+
+    fn reserve(
+        &mut self,
+        ask: &Ask,
+        expires_at: i64,
+        now: Now,
+        id: &mut dyn FnMut() -> Uuid,
+    ) -> Result<Reserved, Refusal> {
+        let balance = self.open_balance(ask.user)?;
+        let refusal = Refusal::OutOfCredits { balance: balance.total(), amount: ask.amount };
+        let held = balance.parts.take(ask.amount).ok_or(refusal)?;
+        let reservation = id();
+        let draft = Draft { reason: &ask.reason, reservation: Some(reservation), ..Draft::new(Kind::Reserve(held)) };
+        let Standing { balance, version } = self.post(ask.user, draft, now, id)?.standing;
+        let row = Reservation {
+            user: ask.user,
+            held,
+            state: State::Held,
+            expires_at,
+            created_at: now.as_millisecond(),
+            resolved_at: None,
+            balance_after: None,
+        };
+        self.reservations.insert(reservation, row);
+        self.changes.made.insert(reservation);
+        Ok(Reserved { reservation, balance, version, expires_at })
+    }
+
+    fn settle(
+        &mut self,
+        user: Uuid,
+        reservation: Uuid,
+        amount: Option<Credits>,
+        now: Now,
+        id: &mut dyn FnMut() -> Uuid,
+    ) -> Result<Standing, Refusal> {
+        let held = self.reservation(user, reservation)?.held;
+        let reserved = held.total().ok_or(Refusal::Overflow)?;
+        let spent = amount.unwrap_or(reserved);
+        if spent > reserved || spent < Credits::ZERO {
+            return Err(Refusal::MoreThanReserved { amount: spent, reserved });
+        }
+        self.resolve(user, reservation, State::Settled(spent), Draft::new(Kind::Settle { held, spent }), now, id)
+    }
+
+    fn release(
+        &mut self,
+        user: Uuid,
+        reservation: Uuid,
+        reason: &str,
+        now: Now,
+        id: &mut dyn FnMut() -> Uuid,
+    ) -> Result<Standing, Refusal> {
+        let held = self.reservation(user, reservation)?.held;
+        let draft = Draft { reason, ..Draft::new(Kind::Release(held)) };
+        self.resolve(user, reservation, State::Released, draft, now, id)
+    }
+
+    /// As releasing, but only after its time, and somebody who was faster is not answered the same.
+    fn expire(
+        &mut self,
+        user: Uuid,
+        reservation: Uuid,
+        now: Now,
+        id: &mut dyn FnMut() -> Uuid,
+    ) -> Result<Standing, Refusal> {
+        let row = self.reservation(user, reservation)?;
+        if row.state != State::Held || row.expires_at > now.as_millisecond() {
+            return Err(Refusal::Resolved { state: row.state.as_str().to_owned() });
+        }
+        self.release(user, reservation, "expired", now, id)
+    }
+
+    fn reservation(&self, user: Uuid, id: Uuid) -> Result<&Reservation, Refusal> {
+        self.reservations.get(&id).filter(|row| row.user == user).ok_or(Refusal::UnknownReservation)
+    }
+
+    fn resolve(
+        &mut self,
+        user: Uuid,
+        reservation: Uuid,
+        state: State,
+        draft: Draft<'_>,
+        now: Now,
+        id: &mut dyn FnMut() -> Uuid,
+    ) -> Result<Standing, Refusal> {
+        let row = self.reservation(user, reservation)?;
+        if row.state == state {
+            // The same call again, and the same answer.
+            let current = self.balances.get(&user).ok_or(Refusal::UnknownUser)?.standing();
+            return Ok(row.balance_after.map_or(current, |balance| Standing { balance, version: None }));
+        }
+        if row.state != State::Held {
+            return Err(Refusal::Resolved { state: row.state.as_str().to_owned() });
+        }
+        let draft = Draft { reservation: Some(reservation), ..draft };
+        let standing = self.post(user, draft, now, id)?.standing;
+        let row = self.reservations.get_mut(&reservation).ok_or(Refusal::UnknownReservation)?;
+        row.state = state;
+        row.resolved_at = Some(now.as_millisecond());
+        row.balance_after = Some(standing.balance);
+        self.changes.resolved.insert(reservation);
+        Ok(standing)
+    }
+
+    fn redeem(&mut self, user: Uuid, code: &Code, now: Now, id: &mut dyn FnMut() -> Uuid) -> Result<Standing, Refusal> {
+        let gift = self.gifts.get(code).ok_or(Refusal::UnknownCode)?.clone();
+        if self.redeemed.contains(&(gift.id, user)) {
+            return Err(Refusal::RedeemedBefore);
+        }
+        if !gift.is_valid(now) {
+            return Err(Refusal::UnknownCode);
+        }
+        let parts = Parts::of(gift.funds, gift.amount);
+        self.require_room(user, parts)?;
+        let actor = Some(gift.made_by.as_str());
+        let posting = Draft { reason: "gift code", actor, ..Draft::new(Kind::Gift(parts)) };
+        let posted = self.post(user, posting, now, id)?;
+        if let Some(gift) = self.gifts.get_mut(code) {
+            gift.used += 1;
+        }
+        self.redeemed.insert((gift.id, user));
+        let created_at = now.as_millisecond();
+        self.changes.redemptions.push(Redemption { code: gift.id, user, posting: posted.id, created_at });
+        Ok(posted.standing)
+    }
+
+    fn close(&mut self, user: Uuid, now: Now, id: &mut dyn FnMut() -> Uuid) -> Result<Standing, Refusal> {
+        if self.balances.get(&user).ok_or(Refusal::UnknownUser)?.closed_at.is_some() {
+            return Ok(Standing { balance: Credits::ZERO, version: None });
+        }
+        let theirs = |row: &Reservation| row.user == user && row.state == State::Held;
+        let held: Vec<Uuid> = self.reservations.iter().filter(|(_, row)| theirs(row)).map(|(id, _)| *id).collect();
+        for reservation in held {
+            self.release(user, reservation, "account closed", now, id)?;
+        }
+        let left = self.open_balance(user)?.parts;
+        let draft = Draft { reason: "account closed", ..Draft::new(Kind::Close(left)) };
+        let standing = if left == Parts::default() {
+            self.open_balance(user)?.standing()
+        } else {
+            self.post(user, draft, now, id)?.standing
+        };
+        if let Some(balance) = self.balances.get_mut(&user) {
+            balance.closed_at = Some(now.as_millisecond());
+        }
+        self.changes.balances.insert(user);
+        Ok(standing)
+    }
+
+    /// Posts it: what can be spent after it.
+    fn post(
+        &mut self,
+        user: Uuid,
+        draft: Draft<'_>,
+        now: Now,
+        id: &mut dyn FnMut() -> Uuid,
+    ) -> Result<Posted, Refusal> {
+        let entries = draft.kind.entries().ok_or(Refusal::Overflow)?;
+        let balance = self.balances.get_mut(&user).ok_or(Refusal::UnknownUser)?;
+        let parts = balance.parts.checked_add(postings::change(&entries)).ok_or(Refusal::Overflow)?;
+        let after = parts.total().ok_or(Refusal::Overflow)?;
+        balance.parts = parts;
+        balance.version += 1;
+        let next = balance.last_posting.map_or(Uuid::nil(), |last| Uuid::from_u128(last.as_u128().saturating_add(1)));
+        let posting = id().max(next);
+        balance.last_posting = Some(posting);
+        let standing = balance.standing();
+        self.changes.balances.insert(user);
+        self.changes.postings.push(Posting {
+            id: posting,
+            user,
+            kind: draft.kind.as_str(),
+            reason: draft.reason.to_owned(),
+            reservation: draft.reservation,
+            actor: draft.actor.map(str::to_owned),
+            balance_after: after,
+            created_at: now.as_millisecond(),
+            entries,
+        });
+        Ok(Posted { id: posting, standing })
+    }
+}
+
+/// A posting before it has its id and its balance.
+#[derive(Clone, Copy)]
+struct Draft<'a> {
+    kind: Kind,
+    reason: &'a str,
+    reservation: Option<Uuid>,
+    actor: Option<&'a str>,
+}
+
+impl Draft<'_> {
+    fn new(kind: Kind) -> Self {
+        Self { kind, reason: "", reservation: None, actor: None }
+    }
+}
+
+struct Posted {
+    id: Uuid,
+    standing: Standing,
+}

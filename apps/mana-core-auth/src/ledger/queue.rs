@@ -1,0 +1,277 @@
+//! The one way into the ledger: a bounded queue, and a writer that carries out what has come together in one transaction.
+//!
+//! Nobody is answered before the commit that carries their call. What waits is bounded in number and in time; whoever is told
+//! that the ledger is busy or away may ask the same again: a call is done once.
+
+use std::time::Duration;
+
+use kit::database::{Database, is_conflict, is_unavailable};
+use kit::{Credits, clock, failpoint};
+use sea_orm::DbErr;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep, timeout};
+use uuid::Uuid;
+
+use super::calls::{Answer, Ask, Call};
+use super::gifts::Code;
+use super::{Error, Now, Refusal, Reserved, Standing, history, storage};
+
+/// Calls that wait. At the thousands a second that the writer does, a fraction of a second's worth.
+const QUEUE: usize = 1_024;
+
+/// Calls carried out in one transaction: enough that the commit's share is small, and its locks are short.
+const BATCH: usize = 128;
+
+/// Longest wait for an answer, the queue included: as long as a connection to the database is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often a batch is tried when the database is away or another one is in the way.
+const TRIES: u32 = 3;
+
+/// The pause before the second try; it doubles with each.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Reservations given back in one go: a batch.
+const EXPIRE_AT_ONCE: u64 = BATCH as u64;
+
+/// Where the ledger is asked.
+#[derive(Clone)]
+pub(crate) struct Ledger {
+    database: Database,
+    queue: mpsc::Sender<Asked>,
+}
+
+/// A call and who waits for its answer.
+struct Asked {
+    call: Call,
+    now: Now,
+    answer: oneshot::Sender<Result<Answer, Error>>,
+}
+
+impl Ledger {
+    /// Starts the writer; it ends when nobody can ask any more.
+    pub(crate) fn start(database: Database) -> Self {
+        let (queue, asked) = mpsc::channel(QUEUE);
+        tokio::spawn(write(database.clone(), asked));
+        Self { database, queue }
+    }
+
+    /// Gives credits; what can be spent after it.
+    pub(crate) async fn grant(&self, ask: Ask, key: &str, now: Now) -> Result<Credits, Error> {
+        let call = Call::Grant { ask, key: key.to_owned() };
+        self.standing(call, now).await.map(|standing| standing.balance)
+    }
+
+    /// Holds credits back, if the balance covers them.
+    pub(crate) async fn reserve(&self, ask: Ask, key: &str, ttl: Duration, now: Now) -> Result<Reserved, Error> {
+        match self.ask(Call::Reserve { ask, key: key.to_owned(), ttl }, now).await? {
+            Answer::Reserved(reserved) => Ok(reserved),
+            Answer::Standing(_) => Err(Error::Fault),
+        }
+    }
+
+    /// Spends what was reserved, or less of it; what can be spent after it. The same again gives the same answer.
+    pub(crate) async fn settle(
+        &self,
+        user: Uuid,
+        reservation: Uuid,
+        amount: Option<Credits>,
+        now: Now,
+    ) -> Result<Standing, Error> {
+        self.standing(Call::Settle { user, reservation, amount }, now).await
+    }
+
+    /// Gives back what was reserved; what can be spent after it. The same again gives the same answer.
+    pub(crate) async fn release(&self, user: Uuid, reservation: Uuid, now: Now) -> Result<Standing, Error> {
+        self.standing(Call::Release { user, reservation }, now).await
+    }
+
+    /// Turns a gift code into credits; what can be spent after it.
+    pub(crate) async fn redeem(&self, user: Uuid, code: Code, now: Now) -> Result<Standing, Error> {
+        self.standing(Call::Redeem { user, code }, now).await
+    }
+
+    /// Closes a user's accounts: gives back what is reserved, forfeits what is left, forgets keys and their answers. Nothing is
+    /// given or reserved after it. The same again changes nothing. The entries stay; they name nobody but an id.
+    #[allow(dead_code, reason = "called where an account is deleted")]
+    pub(crate) async fn close(&self, user: Uuid, now: Now) -> Result<(), Error> {
+        self.standing(Call::Close { user }, now).await?;
+        storage::forget_keys(&self.database, user).await?;
+        Ok(())
+    }
+
+    /// Gives back what nobody resolved in time; how many such reservations it gave back.
+    pub(crate) async fn expire(&self, now: Now) -> Result<u64, Error> {
+        let mut expired = 0;
+        loop {
+            let due = history::due(&self.database, now, EXPIRE_AT_ONCE).await?;
+            let all = (due.len() as u64) < EXPIRE_AT_ONCE;
+            let calls = due.into_iter().map(|(user, reservation)| self.ask(Call::Expire { user, reservation }, now));
+            for outcome in futures_util::future::join_all(calls).await {
+                match outcome {
+                    Ok(_) => expired += 1,
+                    // Somebody was faster, which is as good.
+                    Err(Error::Refused(Refusal::Resolved { .. })) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            if all {
+                return Ok(expired);
+            }
+        }
+    }
+
+    async fn standing(&self, call: Call, now: Now) -> Result<Standing, Error> {
+        match self.ask(call, now).await? {
+            Answer::Standing(standing) => Ok(standing),
+            Answer::Reserved(_) => Err(Error::Fault),
+        }
+    }
+
+    async fn ask(&self, call: Call, now: Now) -> Result<Answer, Error> {
+        let operation = call.operation();
+        let began = Instant::now();
+        let (answer, answered) = oneshot::channel();
+        let asked = Asked { call, now, answer };
+        let outcome = async {
+            let sent = self.queue.send_timeout(asked, PATIENCE).await;
+            sent.map_err(|_| Error::Busy)?;
+            match timeout(PATIENCE.saturating_sub(began.elapsed()), answered).await {
+                Ok(Ok(outcome)) => outcome,
+                // Its batch panicked.
+                Ok(Err(_)) => Err(Error::Fault),
+                Err(_) => Err(Error::Busy),
+            }
+        };
+        let outcome = outcome.await;
+        let label = match &outcome {
+            Ok(_) => "ok",
+            Err(Error::Refused(refusal)) => refusal.label(),
+            Err(Error::Busy) => "busy",
+            Err(Error::Away | Error::Database(_)) => "away",
+            Err(Error::Fault) => "fault",
+        };
+        metrics::counter!("ledger_calls_total", "operation" => operation, "outcome" => label).increment(1);
+        metrics::histogram!("ledger_call_seconds", "operation" => operation).record(began.elapsed());
+        outcome
+    }
+}
+
+/// Carries out what is asked until nobody can ask any more.
+async fn write(database: Database, mut asked: mpsc::Receiver<Asked>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    while asked.recv_many(&mut batch, BATCH).await > 0 {
+        metrics::gauge!("ledger_queue_depth").set(f64::from(u32::try_from(asked.len()).unwrap_or(u32::MAX)));
+        // Whoever has given up was told that nothing is known; so nothing is done.
+        batch.retain(|asked| !asked.answer.is_closed());
+        let batch = std::mem::take(&mut batch);
+        // In a task of its own, so that a panic costs this batch alone.
+        if let Err(error) = tokio::spawn(carry_out_all(database.clone(), batch)).await {
+            tracing::error!(%error, "a batch of the ledger panicked; it has changed nothing");
+        }
+    }
+}
+
+/// Carries out a batch and answers; where one of its calls cannot be written, each by itself.
+async fn carry_out_all(database: Database, batch: Vec<Asked>) {
+    let (mut calls, mut answers) = (Vec::new(), Vec::new());
+    for Asked { call, now, answer } in batch {
+        calls.push((call, now));
+        answers.push(answer);
+    }
+    if calls.is_empty() {
+        return;
+    }
+    let outcomes = match carry_out(&database, &calls).await {
+        Err(Broken::Wrong) if calls.len() > 1 => {
+            let mut outcomes = Vec::new();
+            for call in &calls {
+                let outcome = carry_out(&database, std::slice::from_ref(call)).await;
+                outcomes.push(outcome.map_err(Error::from).and_then(|mut one| one.remove(0)));
+            }
+            outcomes
+        }
+        Ok(outcomes) => outcomes,
+        Err(broken) => calls.iter().map(|_| Err(Error::from(broken))).collect(),
+    };
+    failpoint::here("ledger: before answering");
+    for (answer, outcome) in answers.into_iter().zip(outcomes) {
+        // Who has left in the meantime asks again, and is answered the same.
+        let _ = answer.send(outcome);
+    }
+}
+
+/// Why a batch was not carried out; logged where it was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Broken {
+    /// The database is away.
+    Away,
+    /// The database refuses what was to be written.
+    Wrong,
+}
+
+impl From<Broken> for Error {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Away => Self::Away,
+            Broken::Wrong => Self::Fault,
+        }
+    }
+}
+
+async fn carry_out(database: &Database, calls: &[(Call, Now)]) -> Result<Vec<Result<Answer, Error>>, Broken> {
+    let mut pause = PAUSE;
+    let mut tried = 0;
+    let first = Instant::now();
+    loop {
+        let began = Instant::now();
+        let error = match transact(database, calls).await {
+            Ok(outcomes) => {
+                metrics::histogram!("ledger_batch_seconds").record(began.elapsed());
+                metrics::counter!("ledger_batches_total").increment(1);
+                return Ok(outcomes);
+            }
+            Err(error) => error,
+        };
+        tried += 1;
+        let away = is_unavailable(&error);
+        let chain = kit::chain(&error);
+        if !away && !is_conflict(&error) {
+            tracing::error!(error = chain, calls = calls.len(), "the database refuses what the ledger writes");
+            metrics::counter!("ledger_batches_refused_total").increment(1);
+            return Err(Broken::Wrong);
+        }
+        // After that nobody waits for it any more.
+        if tried == TRIES || first.elapsed() >= PATIENCE {
+            tracing::warn!(error = chain, calls = calls.len(), tried, "the ledger's database does not answer");
+            metrics::counter!("ledger_batches_given_up_total").increment(1);
+            return Err(Broken::Away);
+        }
+        metrics::counter!("ledger_retries_total").increment(1);
+        tracing::warn!(error = chain, calls = calls.len(), tried, "a batch of the ledger is tried again");
+        sleep(pause).await;
+        pause *= 2;
+    }
+}
+
+/// One transaction. That the commit's answer was lost does no harm: tried again, each call finds itself done.
+async fn transact(database: &Database, calls: &[(Call, Now)]) -> Result<Vec<Result<Answer, Error>>, DbErr> {
+    failpoint::here("ledger: before the transaction");
+    let transaction = database.begin_write().await?;
+    failpoint::here("ledger: transaction begun");
+    let asked: Vec<&Call> = calls.iter().map(|(call, _)| call).collect();
+    let mut book = storage::read(&transaction, &asked).await?;
+    failpoint::here("ledger: read");
+    let mut ids = clock::new_id;
+    let outcomes: Vec<_> =
+        calls.iter().map(|(call, now)| book.carry_out(call, *now, &mut ids).map_err(Error::from)).collect();
+    if book.changes.is_empty() {
+        transaction.rollback().await?;
+        return Ok(outcomes);
+    }
+    storage::write(&transaction, &book).await?;
+    failpoint::here("ledger: written");
+    transaction.commit().await?;
+    failpoint::here("ledger: committed");
+    Ok(outcomes)
+}

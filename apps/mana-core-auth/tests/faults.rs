@@ -1,0 +1,191 @@
+//! PostgreSQL and Redis going away, being full, and coming back, with real servers of the test's own: calls wait within
+//! limits or fail clearly, nothing is charged twice, and all is well again without anybody's help.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use kit::testing::{OwnPostgres, OwnRedis, TestDatabase};
+use mana_core_auth::testing::{Auth, SERVICE_TOKEN};
+use reqwest::{Client, StatusCode};
+use sea_orm::{ConnectionTrait, Statement};
+use serde_json::{Value, json};
+
+/// No call takes longer, whatever is away: the ledger's own patience and a little.
+const LONGEST: Duration = Duration::from_secs(8);
+
+/// By then everything works again.
+const RECOVERED: Duration = Duration::from_secs(30);
+
+struct World {
+    auth: Auth,
+    client: Client,
+    user: Value,
+    token: String,
+}
+
+impl World {
+    async fn start(postgres: &OwnPostgres, redis: Option<&OwnRedis>) -> Self {
+        let auth = Auth::start_at(TestDatabase::at(postgres.url(), redis.map(OwnRedis::url))).await;
+        let client = Client::new();
+        let body = json!({"email": "ada@example.com", "password": "a good password", "name": "Ada"});
+        let answer = client.post(format!("{}/api/auth/register", auth.url)).json(&body).send().await.unwrap();
+        let answer: Value = answer.json().await.unwrap();
+        let (user, token) = (answer["user"]["id"].clone(), answer["accessToken"].as_str().unwrap().to_owned());
+        Self { auth, client, user, token }
+    }
+
+    /// One call, which ends in time, well or clearly not.
+    async fn call(&self, what: &str, mut body: Value) -> (StatusCode, Value) {
+        body["userId"] = self.user.clone();
+        let url = format!("{}/api/internal/credits/{what}", self.auth.url);
+        let began = Instant::now();
+        let answer = self.client.post(url).header("x-service-token", SERVICE_TOKEN).json(&body).send().await.unwrap();
+        assert!(began.elapsed() < LONGEST, "{what} took {:?}", began.elapsed());
+        let status = answer.status();
+        let patient = answer.headers().contains_key("retry-after");
+        let body: Value = answer.json().await.unwrap();
+        assert!(status == StatusCode::OK || (status == StatusCode::SERVICE_UNAVAILABLE && patient), "{status} {body}");
+        (status, body)
+    }
+
+    /// Repeats a call until it succeeds.
+    async fn insist(&self, what: &str, body: Value) -> Value {
+        let began = Instant::now();
+        loop {
+            let (status, answer) = self.call(what, body.clone()).await;
+            if status == StatusCode::OK {
+                return answer;
+            }
+            assert!(began.elapsed() < RECOVERED, "{what} never succeeds: {answer}");
+        }
+    }
+
+    /// A whole charge, insisted upon.
+    async fn charge(&self, key: &str) {
+        let held = self.insist("reserve", json!({"amount": 1, "idempotencyKey": key})).await;
+        self.insist("settle", json!({"reservationId": held["reservationId"]})).await;
+    }
+
+    async fn metrics(&self) -> String {
+        self.client.get(format!("{}/metrics", self.auth.url)).send().await.unwrap().text().await.unwrap()
+    }
+
+    async fn balance(&self) -> i64 {
+        let query = "SELECT (available + paid) / 1000 AS n FROM balances";
+        let row = self.auth.database.query_one_raw(Statement::from_string(self.auth.database.engine(), query)).await;
+        row.unwrap().unwrap().try_get("", "n").unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restarted_postgres_charges_nobody_twice_and_is_found_again() {
+    let mut postgres = OwnPostgres::start(50);
+    let world = World::start(&postgres, None).await;
+    let charging = join_all((0..4).map(|payer| {
+        let world = &world;
+        async move {
+            for turn in 0..6 {
+                world.charge(&format!("{payer} {turn}")).await;
+            }
+        }
+    }));
+    let restarting = async {
+        for _ in 0..3 {
+            tokio::task::block_in_place(|| {
+                postgres.stop();
+                postgres.start_again();
+            });
+            tokio::time::sleep(Duration::from_millis(150)).await;
+        }
+    };
+    tokio::join!(charging, restarting);
+
+    // Away for longer than anybody waits.
+    tokio::task::block_in_place(|| postgres.stop());
+    let away =
+        join_all((0..8).map(|n| world.call("reserve", json!({"amount": 1, "idempotencyKey": format!("away {n}")}))));
+    assert!(away.await.iter().all(|(status, _)| *status == StatusCode::SERVICE_UNAVAILABLE));
+    let url = format!("{}/api/credits/balance", world.auth.url);
+    let reading = world.client.get(url).bearer_auth(&world.token).send().await.unwrap();
+    assert_eq!(reading.status(), StatusCode::SERVICE_UNAVAILABLE);
+    tokio::task::block_in_place(|| postgres.start_again());
+    for n in 0..8 {
+        world.charge(&format!("away {n}")).await;
+    }
+    assert_eq!(world.balance().await, 50 - 4 * 6 - 8);
+    assert_eq!(world.auth.ledger_findings().await, Vec::<String>::new());
+    let metrics = world.metrics().await;
+    for series in ["ledger_retries_total", "ledger_batches_given_up_total", "database_unavailable_total"] {
+        assert!(metrics.contains(series), "{series} is missing in\n{metrics}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgres_without_a_free_connection_is_waited_for_within_limits() {
+    const CONNECTIONS: u32 = 12;
+    let postgres = OwnPostgres::start(CONNECTIONS);
+    let world = World::start(&postgres, None).await;
+    world.charge("before").await;
+    // Others take every connection there is, those of the service included.
+    let mut hogs = Vec::new();
+    let url: secrecy::SecretString = postgres.url().into();
+    let first = kit::database::connect(Some(&url)).await.unwrap();
+    let first = first.begin_write().await.unwrap();
+    let end_others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+    first.execute_unprepared(end_others).await.unwrap();
+    for _ in 1..CONNECTIONS {
+        let hog = kit::database::connect(Some(&url)).await.unwrap();
+        match hog.begin_write().await {
+            Ok(transaction) => hogs.push(transaction),
+            // The service was faster with one; it loses it again.
+            Err(_) => break,
+        }
+    }
+    let (status, problem) = world.call("reserve", json!({"amount": 1, "idempotencyKey": "without"})).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{problem}");
+    assert!(["ledger_busy", "database_unavailable"].contains(&problem["code"].as_str().unwrap()), "{problem}");
+    drop(hogs);
+    drop(first);
+    world.charge("without").await;
+    assert_eq!(world.balance().await, 48);
+    assert_eq!(world.auth.ledger_findings().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ledger_needs_no_redis_and_gift_codes_wait_for_it() {
+    let (postgres, mut redis) = (OwnPostgres::start(50), OwnRedis::start());
+    let world = World::start(&postgres, Some(&redis)).await;
+    let redeem = async |code: &str| {
+        let call = world.client.post(format!("{}/api/credits/redeem", world.auth.url)).bearer_auth(&world.token);
+        let began = Instant::now();
+        let answer = call.json(&json!({"code": code})).send().await.unwrap();
+        assert!(began.elapsed() < LONGEST);
+        (answer.status(), answer.json::<Value>().await.unwrap())
+    };
+    let codes =
+        [world.auth.gift_code(kit::Credits::whole(1), 1).await, world.auth.gift_code(kit::Credits::whole(1), 1).await];
+    // Halted: connections stay, answers do not come.
+    redis.halt();
+    world.charge("halted").await;
+    let grant = json!({"amount": 1, "idempotencyKey": "halted"});
+    assert_eq!(world.insist("grant", grant).await["balance"], 50, "a balance that is not told changes all the same");
+    assert_eq!(redeem(&codes[0]).await.0, StatusCode::SERVICE_UNAVAILABLE, "tries cannot be counted");
+    redis.go_on();
+    let began = Instant::now();
+    while redeem(&codes[0]).await.0 != StatusCode::OK {
+        assert!(began.elapsed() < RECOVERED, "it is found again");
+    }
+    // Gone, and back with nothing in it.
+    tokio::task::block_in_place(|| redis.stop());
+    world.charge("gone").await;
+    assert_eq!(redeem(&codes[1]).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    tokio::task::block_in_place(|| redis.start_again());
+    let began = Instant::now();
+    while redeem(&codes[1]).await.0 != StatusCode::OK {
+        assert!(began.elapsed() < RECOVERED, "it is found again");
+    }
+    assert_eq!(world.balance().await, 51);
+    assert_eq!(world.auth.ledger_findings().await, Vec::<String>::new());
+    assert!(world.metrics().await.contains("cache_errors_total"));
+}
