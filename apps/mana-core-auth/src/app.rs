@@ -3,21 +3,27 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::middleware;
 use axum::response::IntoResponse;
 use http::header;
+use jsonwebtoken::jwk::JwkSet;
 use kit::auth::{KeySource, Settings, Verifier};
 use kit::cache::Cache;
 use kit::database::{self, Database, Migration, Migrations};
 use kit::service::Service;
+use kit::{Problem, clock};
 use utoipa::OpenApi;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::config::{Config, Rules};
-use crate::keys::SigningKey;
+use crate::counters::Counters;
+use crate::keyring::Keyring;
 use crate::password::Passwords;
-use crate::{accounts, housekeeping, ledger, sessions};
+use crate::secrets::Secrets;
+use crate::settings::{Limits, Tokens};
+use crate::{accounts, housekeeping, ledger, sessions, throttle};
 
 /// The schema, in steps.
 pub const MIGRATIONS: Migrations = Migrations(&[
@@ -35,6 +41,8 @@ pub const MIGRATIONS: Migrations = Migrations(&[
         include_str!("../migrations/0004_no_replacing.sqlite.sql"),
         include_str!("../migrations/0004_no_replacing.postgres.sql"),
     ),
+    Migration::shared(10, "standing", include_str!("../migrations/0010_standing.sql")),
+    Migration::shared(11, "signing_keys", include_str!("../migrations/0011_signing_keys.sql")),
 ]);
 
 /// How long others may keep the published keys without asking again.
@@ -44,9 +52,14 @@ const KEYS_CACHE_CONTROL: &str = "public, max-age=300";
 pub(crate) struct App {
     pub(crate) database: Database,
     pub(crate) cache: Cache,
+    pub(crate) counters: Counters,
     pub(crate) passwords: Passwords,
-    pub(crate) signing_key: SigningKey,
-    pub(crate) tokens: Settings,
+    pub(crate) secrets: Secrets,
+    pub(crate) keys: Keyring,
+    /// What tokens say of where they come from.
+    pub(crate) issued: Settings,
+    pub(crate) tokens: Tokens,
+    pub(crate) limits: Limits,
     pub(crate) rules: Rules,
 }
 
@@ -71,41 +84,59 @@ impl utoipa::Modify for Security {
 
 /// The whole service.
 pub async fn service(config: &Config) -> Result<Service, kit::Failure> {
+    assemble(config).await.map(|(service, _)| service)
+}
+
+/// The whole service, and what its handlers work with.
+pub(crate) async fn assemble(config: &Config) -> Result<(Service, Arc<App>), kit::Failure> {
     let database = database::connect(config.base.database_url.as_ref()).await?;
     let cache = Cache::connect(config.base.redis_url.as_ref())?;
-    let signing_key = SigningKey::from_seed(&config.signing_seed);
-    let verifier = Verifier::new(KeySource::Fixed(signing_key.published().clone()), &config.tokens);
-    let app = App {
+    let secrets = Secrets::new(&config.signing_seed);
+    // Its keys come with the keyring's first look at the database.
+    let verifier = Arc::new(Verifier::new(KeySource::Fixed(JwkSet { keys: Vec::new() }), &config.issued));
+    let app = Arc::new(App {
         database: database.clone(),
         cache: cache.clone(),
-        passwords: Passwords::new(),
-        signing_key,
+        counters: Counters::new(cache.clone()),
+        passwords: Passwords::new(config.hashing.clone()),
+        keys: Keyring::new(secrets.clone(), config.tokens.clone(), Arc::clone(&verifier)),
+        secrets,
+        issued: config.issued.clone(),
         tokens: config.tokens.clone(),
+        limits: config.limits.clone(),
         rules: config.rules.clone(),
-    };
-    tokio::spawn(housekeeping::run(database.clone()));
+    });
+    tokio::spawn(housekeeping::run(Arc::clone(&app)));
+    let public = OpenApiRouter::new()
+        .merge(accounts::routes::public())
+        .merge(sessions::routes::public())
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&app), throttle::limit_requests));
     let (routes, document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(published_keys))
+        .merge(public)
         .merge(accounts::routes::routes())
+        .merge(accounts::password_routes::routes())
         .merge(sessions::routes::routes())
         .merge(ledger::routes::routes())
         .merge(ledger::internal_routes::routes())
-        .with_state(Arc::new(app))
+        .with_state(Arc::clone(&app))
         .split_for_parts();
     let ping = move || {
         let cache = cache.clone();
         async move { cache.ping().await.map_err(|error| error.to_string()) }
     };
-    Ok(Service::new(routes)
+    let service = Service::new(routes)
         .openapi(&document)
         .database(database, MIGRATIONS, "users")
         .dependency("cache", ping)
-        .verifier(Arc::new(verifier))
-        .service_token(config.service_token.clone()))
+        .verifier(verifier)
+        .service_tokens(config.service_tokens.clone());
+    Ok((service, app))
 }
 
-/// The keys that sign access tokens (RFC 7517).
+/// The keys that sign access tokens (RFC 7517): the one that signs, the next one, and those whose tokens may still live.
 #[utoipa::path(get, path = "/.well-known/jwks.json", tag = "auth", responses((status = 200, body = serde_json::Value)))]
-async fn published_keys(State(app): State<Arc<App>>) -> impl IntoResponse {
-    ([(header::CACHE_CONTROL, KEYS_CACHE_CONTROL)], axum::Json(app.signing_key.published().clone()))
+async fn published_keys(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Problem> {
+    let keys = app.keys.published(&*app.database, clock::now()).await?;
+    Ok(([(header::CACHE_CONTROL, KEYS_CACHE_CONTROL)], axum::Json(keys)))
 }

@@ -1,12 +1,14 @@
 //! What time alone resolves: reservations that nobody settled or released are given back, and rows that cannot matter any
 //! more go. Each step is a transaction of its own, so it may end anywhere; several instances may do it at once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kit::clock;
 use kit::database::Database;
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter};
 
+use crate::app::App;
 use crate::entity::{idempotency_key, refresh_token};
 use crate::{ledger, time};
 
@@ -20,11 +22,15 @@ const ANSWERS_KEPT: Duration = Duration::from_hours(7 * 24);
 const TOKENS_KEPT: Duration = Duration::from_hours(24);
 
 /// Does it for ever, beginning at once: a crash may have left much behind.
-pub(crate) async fn run(database: Database) {
+pub(crate) async fn run(app: Arc<App>) {
     loop {
-        if let Err(error) = round(&database).await {
+        if let Err(error) = round(&app.database).await {
             metrics::counter!("housekeeping_failures_total").increment(1);
             tracing::warn!(%error, "reservations past their time cannot be given back now; it is tried again");
+        }
+        if let Err(error) = app.keys.round(&*app.database, clock::now()).await {
+            metrics::counter!("housekeeping_failures_total").increment(1);
+            tracing::warn!(%error, "the signing keys cannot be looked after now; it is tried again");
         }
         tokio::time::sleep(EVERY).await;
     }

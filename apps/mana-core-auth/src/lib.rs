@@ -5,7 +5,8 @@
 //! | [`accounts`] | who there is: registering, signing in, `me` |
 //! | [`sessions`] | one for each sign-in: token pairs, rotation, revocation |
 //! | [`ledger`] | credits: double entry, reservations, idempotency |
-//! | [`keys`] | the key that signs tokens, and what is published of it |
+//! | [`keyring`] | which key signs tokens when, and what is published of them |
+//! | [`throttle`] | bounds on guessing and asking, counted with all instances |
 //! | [`housekeeping`] | what time alone resolves: reservations nobody resolved, rows that cannot matter any more |
 //! | [`password`] | what is accepted, and hashing on a bounded pool |
 //!
@@ -17,12 +18,16 @@ mod accounts;
 mod app;
 pub mod commands;
 pub mod config;
+mod counters;
 mod entity;
 mod housekeeping;
+mod keyring;
 mod keys;
 mod ledger;
 mod password;
+mod secrets;
 mod sessions;
+mod settings;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod throttle;

@@ -1,12 +1,16 @@
 //! Runs the whole service inside a test's process.
 
+use std::sync::Arc;
+
 use kit::config::Env;
 use kit::database::Database;
 use kit::testing::{Running, Store, TestDatabase};
 use secrecy::ExposeSecret;
 
-use crate::app;
+use crate::app::{self, App};
+use crate::commands::{self, Arguments};
 use crate::config::Config;
+use crate::secrets::Purpose;
 
 /// What internal calls must carry.
 pub const SERVICE_TOKEN: &str = "a service token for tests";
@@ -23,8 +27,9 @@ pub struct Auth {
     pub url: String,
     /// Its database.
     pub database: Database,
+    app: Arc<App>,
     _running: Running,
-    _test_database: TestDatabase,
+    test_database: TestDatabase,
 }
 
 impl Auth {
@@ -43,19 +48,91 @@ impl Auth {
     /// # Panics
     /// When it cannot start.
     pub async fn start_unmigrated(store: Store) -> Self {
-        let test_database = TestDatabase::create(store).await;
+        Self::on(TestDatabase::create(store).await, &[]).await
+    }
+
+    /// Starts one, migrated, with these settings besides.
+    ///
+    /// # Panics
+    /// When it cannot start.
+    pub async fn start_with(store: Store, settings: &[(&str, &str)]) -> Self {
+        let auth = Self::on(TestDatabase::create(store).await, settings).await;
+        app::MIGRATIONS.run(&auth.database).await.expect("migrations run");
+        auth
+    }
+
+    /// Ends this one and starts it again on the same database, with these settings.
+    ///
+    /// # Panics
+    /// When it cannot start.
+    pub async fn start_again(self, settings: &[(&str, &str)]) -> Self {
+        Self::on(self.test_database, settings).await
+    }
+
+    async fn on(test_database: TestDatabase, settings: &[(&str, &str)]) -> Self {
         let mut variables = vec![
             ("TOKEN_ISSUER", ISSUER),
             ("SERVICE_TOKEN", SERVICE_TOKEN),
             ("AUTH_SIGNING_SEED", SIGNING_SEED),
             ("DATABASE_URL", test_database.url.expose_secret()),
         ];
+        variables.extend(settings);
         variables.extend(test_database.redis_url.as_ref().map(|url| ("REDIS_URL", url.expose_secret())));
         let config = Config::read(&Env::table(variables)).expect("the settings are right");
-        let service = app::service(&config).await.expect("the service can be put together");
+        let (service, app) = app::assemble(&config).await.expect("the service can be put together");
         let running = Running::start(service.into_router()).await;
         let database = test_database.connect().await;
-        Self { url: running.url.clone(), database, _running: running, _test_database: test_database }
+        Self { url: running.url.clone(), database, app, _running: running, test_database }
+    }
+
+    /// Another instance of it, beside this one on the same stores.
+    ///
+    /// # Panics
+    /// When it cannot start.
+    pub async fn beside(&self) -> Running {
+        let mut variables = vec![
+            ("TOKEN_ISSUER", ISSUER),
+            ("SERVICE_TOKEN", SERVICE_TOKEN),
+            ("AUTH_SIGNING_SEED", SIGNING_SEED),
+            ("DATABASE_URL", self.test_database.url.expose_secret()),
+        ];
+        variables.extend(self.test_database.redis_url.as_ref().map(|url| ("REDIS_URL", url.expose_secret())));
+        let config = Config::read(&Env::table(variables)).expect("the settings are right");
+        let service = app::service(&config).await.expect("the service can be put together");
+        Running::start(service.into_router()).await
+    }
+
+    /// How many passwords were hashed or compared.
+    pub fn hashes(&self) -> u64 {
+        self.app.passwords.calls()
+    }
+
+    /// Has the signing keys read anew, and the next one made where it is due.
+    ///
+    /// # Panics
+    /// When the database does not answer.
+    pub async fn look_after_keys(&self) {
+        self.app.keys.round(&*self.app.database, kit::clock::now()).await.expect("the database answers");
+    }
+
+    /// The seed of the key that signs at first, in hexadecimal.
+    pub fn signing_key(&self) -> String {
+        hex::encode(self.app.secrets.key(Purpose::Signing(1)).expose_secret())
+    }
+
+    /// Runs one of the program's commands on its database.
+    ///
+    /// # Errors
+    /// What the command says.
+    ///
+    /// # Panics
+    /// When the command line cannot be understood.
+    pub async fn command(&self, arguments: &[&str]) -> Result<(), kit::Failure> {
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let command = Arguments::read(arguments).expect("a command").command.expect("a command");
+        let env =
+            Env::table([("DATABASE_URL", self.test_database.url.expose_secret()), ("AUTH_SIGNING_SEED", SIGNING_SEED)]);
+        commands::run(&env, command).await
     }
 
     /// Gives back the reservations that would be past their time after `later`; how many those were.

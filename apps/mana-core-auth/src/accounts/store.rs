@@ -25,6 +25,9 @@ pub(crate) async fn insert(connection: &impl ConnectionTrait, user: &Model) -> R
         role: Set(user.role.clone()),
         password_hash: Set(user.password_hash.clone()),
         created_at: Set(user.created_at),
+        email_verified_at: Set(user.email_verified_at),
+        disabled_at: Set(user.disabled_at),
+        deleted_at: Set(user.deleted_at),
     };
     Entity::insert(row).exec_without_returning(connection).await.map(|_| ())
 }
@@ -33,4 +36,24 @@ pub(crate) async fn insert(connection: &impl ConnectionTrait, user: &Model) -> R
 pub(crate) async fn set_role(connection: &impl ConnectionTrait, email: &str, role: &str) -> Result<bool, DbErr> {
     let update = Entity::update_many().col_expr(Column::Role, Expr::value(role)).filter(Column::Email.eq(email));
     Ok(update.exec(connection).await?.rows_affected == 1)
+}
+
+/// Replaces a password's hash, where it still is `old`; whether it was.
+pub(crate) async fn replace_password(
+    connection: &impl ConnectionTrait,
+    user: Uuid,
+    old: &str,
+    new: &str,
+) -> Result<bool, DbErr> {
+    let update = Entity::update_many()
+        .col_expr(Column::PasswordHash, Expr::value(new))
+        .filter(Column::Id.eq(user))
+        .filter(Column::PasswordHash.eq(old));
+    Ok(update.exec(connection).await?.rows_affected == 1)
+}
+
+/// Closes an account, or opens it again.
+pub(crate) async fn set_disabled(connection: &impl ConnectionTrait, user: Uuid, at: Option<i64>) -> Result<(), DbErr> {
+    let update = Entity::update_many().col_expr(Column::DisabledAt, Expr::value(at)).filter(Column::Id.eq(user));
+    update.exec(connection).await.map(|_| ())
 }

@@ -7,4 +7,5 @@ pub(crate) mod posting;
 pub(crate) mod refresh_token;
 pub(crate) mod reservation;
 pub(crate) mod session;
+pub(crate) mod signing_key;
 pub(crate) mod user;

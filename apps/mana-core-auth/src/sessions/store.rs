@@ -49,6 +49,30 @@ pub(super) async fn end(connection: &impl ConnectionTrait, user: Uuid, id: Uuid,
     Ok(update.exec(connection).await?.rows_affected == 1)
 }
 
+/// Ends all of a user's sessions, and with them their refresh tokens; how many those were.
+pub(crate) async fn end_all(connection: &impl ConnectionTrait, user: Uuid, now: i64) -> Result<u64, DbErr> {
+    let update = session::Entity::update_many()
+        .col_expr(session::Column::EndedAt, Expr::value(now))
+        .filter(session::Column::UserId.eq(user))
+        .filter(session::Column::EndedAt.is_null());
+    Ok(update.exec(connection).await?.rows_affected)
+}
+
+/// Ends all of a user's sessions but one.
+pub(super) async fn end_others(
+    connection: &impl ConnectionTrait,
+    user: Uuid,
+    kept: Uuid,
+    now: i64,
+) -> Result<u64, DbErr> {
+    let update = session::Entity::update_many()
+        .col_expr(session::Column::EndedAt, Expr::value(now))
+        .filter(session::Column::UserId.eq(user))
+        .filter(session::Column::Id.ne(kept))
+        .filter(session::Column::EndedAt.is_null());
+    Ok(update.exec(connection).await?.rows_affected)
+}
+
 pub(super) async fn touch(connection: &impl ConnectionTrait, id: Uuid, now: i64) -> Result<(), DbErr> {
     let update = session::Entity::update_many()
         .col_expr(session::Column::LastUsedAt, Expr::value(now))
