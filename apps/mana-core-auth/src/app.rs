@@ -12,6 +12,7 @@ use kit::cache::Cache;
 use kit::database::{self, Database, Migration, Migrations};
 use kit::service::Service;
 use kit::{Problem, clock};
+use tokio::sync::{Notify, Semaphore};
 use utoipa::OpenApi;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
@@ -20,10 +21,13 @@ use utoipa_axum::routes;
 use crate::config::{Config, Rules};
 use crate::counters::Counters;
 use crate::keyring::Keyring;
+use crate::letters::mailer::{Mail, Way};
+use crate::oidc::provider::Provider;
+use crate::passkeys::Party;
 use crate::password::Passwords;
 use crate::secrets::Secrets;
 use crate::settings::{Limits, Tokens};
-use crate::{accounts, housekeeping, ledger, sessions, throttle};
+use crate::{accounts, housekeeping, ledger, letters, oidc, passkeys, second_factor, sessions, throttle};
 
 /// The schema, in steps.
 pub const MIGRATIONS: Migrations = Migrations(&[
@@ -43,15 +47,21 @@ pub const MIGRATIONS: Migrations = Migrations(&[
     ),
     Migration::shared(10, "standing", include_str!("../migrations/0010_standing.sql")),
     Migration::shared(11, "signing_keys", include_str!("../migrations/0011_signing_keys.sql")),
+    Migration::shared(12, "letters", include_str!("../migrations/0012_letters.sql")),
+    Migration::shared(13, "second_factors", include_str!("../migrations/0013_second_factors.sql")),
+    Migration::shared(14, "passkeys", include_str!("../migrations/0014_passkeys.sql")),
+    Migration::shared(15, "identities", include_str!("../migrations/0015_identities.sql")),
 ]);
 
 /// How long others may keep the published keys without asking again.
 const KEYS_CACHE_CONTROL: &str = "public, max-age=300";
 
+/// People who have forgotten their password, at once.
+const FORGETTING_AT_ONCE: usize = 64;
+
 /// What handlers work with.
 pub(crate) struct App {
     pub(crate) database: Database,
-    pub(crate) cache: Cache,
     pub(crate) counters: Counters,
     pub(crate) passwords: Passwords,
     pub(crate) secrets: Secrets,
@@ -61,6 +71,15 @@ pub(crate) struct App {
     pub(crate) tokens: Tokens,
     pub(crate) limits: Limits,
     pub(crate) rules: Rules,
+    pub(crate) mail: Mail,
+    /// Rings when there is a letter to send.
+    pub(crate) letter_written: Notify,
+    /// Bounds what is done aside for people who have forgotten their password.
+    pub(crate) forgetting: Arc<Semaphore>,
+    /// Whose passkeys they are.
+    pub(crate) party: Party,
+    /// With whom people can sign in elsewhere.
+    pub(crate) provider: Option<Provider>,
 }
 
 #[derive(OpenApi)]
@@ -96,7 +115,6 @@ pub(crate) async fn assemble(config: &Config) -> Result<(Service, Arc<App>), kit
     let verifier = Arc::new(Verifier::new(KeySource::Fixed(JwkSet { keys: Vec::new() }), &config.issued));
     let app = Arc::new(App {
         database: database.clone(),
-        cache: cache.clone(),
         counters: Counters::new(cache.clone()),
         passwords: Passwords::new(config.hashing.clone()),
         keys: Keyring::new(secrets.clone(), config.tokens.clone(), Arc::clone(&verifier)),
@@ -105,22 +123,46 @@ pub(crate) async fn assemble(config: &Config) -> Result<(Service, Arc<App>), kit
         tokens: config.tokens.clone(),
         limits: config.limits.clone(),
         rules: config.rules.clone(),
+        mail: config.mail.clone(),
+        letter_written: Notify::new(),
+        forgetting: Arc::new(Semaphore::new(FORGETTING_AT_ONCE)),
+        party: config.party.clone(),
+        provider: Provider::read(&config.env, &config.mail.app_url)?,
     });
+    if !app.mail.can_send() {
+        tracing::warn!(
+            "SMTP_URL is not set: no letters are sent, so nobody can confirm an address or reset a password"
+        );
+    }
+    tokio::spawn(letters::post::run(Arc::clone(&app)));
     tokio::spawn(housekeeping::run(Arc::clone(&app)));
     let public = OpenApiRouter::new()
         .merge(accounts::routes::public())
         .merge(sessions::routes::public())
+        .merge(letters::routes::public())
+        .merge(second_factor::routes::public())
+        .merge(passkeys::routes::public())
+        .merge(oidc::routes::public())
         .route_layer(middleware::from_fn_with_state(Arc::clone(&app), throttle::limit_requests));
     let (routes, document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(published_keys))
         .merge(public)
         .merge(accounts::routes::routes())
+        .merge(oidc::metadata::routes())
         .merge(accounts::password_routes::routes())
+        .merge(accounts::own_routes::routes())
+        .merge(letters::routes::routes())
+        .merge(second_factor::routes::routes())
+        .merge(passkeys::routes::routes())
         .merge(sessions::routes::routes())
         .merge(ledger::routes::routes())
         .merge(ledger::internal_routes::routes())
         .with_state(Arc::clone(&app))
         .split_for_parts();
+    let routes = match &app.mail.way {
+        Way::Folder(folder) => routes.merge(letters::folder::routes(folder.clone())),
+        Way::None | Way::Smtp(_) => routes,
+    };
     let ping = move || {
         let cache = cache.clone();
         async move { cache.ping().await.map_err(|error| error.to_string()) }

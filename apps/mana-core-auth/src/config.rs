@@ -8,6 +8,9 @@ use kit::config::{Base, Env, Error};
 use secrecy::SecretBox;
 
 use crate::keys::SEED_BYTES;
+use crate::letters::mailer::Mail;
+use crate::oidc::provider::Provider;
+use crate::passkeys::Party;
 use crate::settings::{Hashing, Limits, Tokens};
 
 /// Everything the service is configured with.
@@ -20,6 +23,9 @@ pub struct Config {
     pub(crate) tokens: Tokens,
     pub(crate) limits: Limits,
     pub(crate) hashing: Hashing,
+    pub(crate) mail: Mail,
+    pub(crate) party: Party,
+    pub(crate) env: Env,
     pub(crate) rules: Rules,
 }
 
@@ -49,9 +55,17 @@ impl Config {
             let value = rules.sign_up_grant.to_string();
             return Err(Error::Invalid { name: "SIGN_UP_GRANT".into(), value, allowed: "0 credits or more".into() });
         }
+        let base = Base::read(env, "mana-core-auth")?;
+        let issued = TokenSettings::read(env)?;
+        let mail = Mail::read(env, &base, &issued.issuer)?;
+        // Read here so that it is checked before anything starts.
+        Provider::read(env, &mail.app_url)?;
         Ok(Self {
-            base: Base::read(env, "mana-core-auth")?,
-            issued: TokenSettings::read(env)?,
+            base,
+            issued,
+            party: Party::read(env, &mail.app_url)?,
+            mail,
+            env: env.clone(),
             signing_seed: env.secret_bytes("AUTH_SIGNING_SEED")?,
             service_tokens: ServiceToken::read(env)?,
             tokens: Tokens::read(env)?,

@@ -10,13 +10,16 @@ use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter};
 
 use crate::app::App;
 use crate::entity::{idempotency_key, refresh_token};
-use crate::{ledger, time};
+use crate::{ledger, letters, time};
 
 /// How often; so long after its time a reservation is given back at the latest.
 const EVERY: Duration = Duration::from_secs(15);
 
 /// How long the answer to a call with an idempotency key is remembered: far longer than anybody repeats a call.
 const ANSWERS_KEPT: Duration = Duration::from_hours(7 * 24);
+
+/// How long a letter is kept after its code stopped counting.
+const LETTERS_KEPT: Duration = Duration::from_hours(7 * 24);
 
 /// How long a refresh token is kept after it expired, so that its use is still recognised as such.
 const TOKENS_KEPT: Duration = Duration::from_hours(24);
@@ -57,5 +60,6 @@ async fn forget(database: &Database) -> Result<(), DbErr> {
         .filter(refresh_token::Column::ExpiresAt.lt(time::earlier(now, TOKENS_KEPT)))
         .exec(&*transaction)
         .await?;
+    letters::store::forget(&*transaction, time::earlier(now, LETTERS_KEPT)).await?;
     transaction.commit().await
 }

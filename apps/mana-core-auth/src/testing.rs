@@ -28,6 +28,7 @@ pub struct Auth {
     /// Its database.
     pub database: Database,
     app: Arc<App>,
+    mail: tempfile::TempDir,
     _running: Running,
     test_database: TestDatabase,
 }
@@ -76,13 +77,16 @@ impl Auth {
             ("AUTH_SIGNING_SEED", SIGNING_SEED),
             ("DATABASE_URL", test_database.url.expose_secret()),
         ];
+        let mail = tempfile::tempdir().expect("a temporary folder");
+        variables.push(("MAIL_FOLDER", mail.path().to_str().expect("a path in UTF-8")));
+        // What comes later counts.
         variables.extend(settings);
         variables.extend(test_database.redis_url.as_ref().map(|url| ("REDIS_URL", url.expose_secret())));
         let config = Config::read(&Env::table(variables)).expect("the settings are right");
         let (service, app) = app::assemble(&config).await.expect("the service can be put together");
         let running = Running::start(service.into_router()).await;
         let database = test_database.connect().await;
-        Self { url: running.url.clone(), database, app, _running: running, test_database }
+        Self { url: running.url.clone(), database, app, mail, _running: running, test_database }
     }
 
     /// Another instance of it, beside this one on the same stores.
@@ -100,6 +104,20 @@ impl Auth {
         let config = Config::read(&Env::table(variables)).expect("the settings are right");
         let service = app::service(&config).await.expect("the service can be put together");
         Running::start(service.into_router()).await
+    }
+
+    /// The letters that were sent, the oldest first.
+    ///
+    /// # Panics
+    /// When they cannot be read.
+    pub async fn letters(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        let mut entries = tokio::fs::read_dir(self.mail.path()).await.expect("the folder of letters");
+        while let Some(entry) = entries.next_entry().await.expect("the folder of letters") {
+            names.push(entry.path());
+        }
+        names.sort();
+        names.iter().map(|name| std::fs::read_to_string(name).expect("a letter")).collect()
     }
 
     /// How many passwords were hashed or compared.

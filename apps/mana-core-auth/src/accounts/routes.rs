@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use kit::auth::User;
@@ -19,9 +20,10 @@ use super::{by_token, store, validate};
 use crate::app::App;
 use crate::entity::user::Model;
 use crate::password::Verdict;
+use crate::second_factor::{self, SecondStep};
 use crate::sessions::{self, TokenPair};
 use crate::throttle::Attempt;
-use crate::{ledger, password, time};
+use crate::{ledger, letters, password, time};
 
 /// What needs no access token.
 pub(crate) fn public() -> OpenApiRouter<Arc<App>> {
@@ -109,9 +111,13 @@ async fn register(
         Err(error) if is_unique_violation(&error) => return Err(taken()),
         inserted => inserted?,
     }
+    if app.mail.can_send() {
+        letters::store::write(&*transaction, &user, letters::Kind::Verify, now).await?;
+    }
     ledger::open(&transaction, user.id, app.rules.sign_up_grant, now).await?;
     let pair = sessions::begin(&transaction, &app, &key, &user, &app_id, sessions::user_agent(&headers), now).await?;
     transaction.commit().await?;
+    app.letter_written.notify_one();
     metrics::counter!("registrations_total").increment(1);
     Ok((StatusCode::CREATED, Json(pair)))
 }
@@ -144,16 +150,13 @@ struct Login {
 /// Signs in. An unknown account and a wrong password get the same answer after the same work.
 #[utoipa::path(post, path = "/api/auth/login", tag = "auth", request_body = Login, responses(
     (status = 200, body = TokenPair),
+    (status = 202, body = SecondStep, description = "The password is right; a code of the second factor is asked for"),
     (status = 401, body = ProblemBody, description = "Address or password is wrong"),
     (status = 403, body = ProblemBody, description = "The account is closed; told to who knows its password"),
     (status = 422, body = ProblemBody),
     (status = 429, body = ProblemBody, description = "Too many failed attempts; see Retry-After"),
 ))]
-async fn login(
-    State(app): State<Arc<App>>,
-    headers: HeaderMap,
-    Json(input): Json<Login>,
-) -> Result<Json<TokenPair>, Problem> {
+async fn login(State(app): State<Arc<App>>, headers: HeaderMap, Json(input): Json<Login>) -> Result<Response, Problem> {
     let app_id =
         sessions::app_id(input.app_id).map_err(|message| Problem::invalid(vec![FieldError::new("appId", message)]))?;
     // What is no address has no account; it takes the same way as any other.
@@ -170,7 +173,7 @@ async fn login(
     if verdict == Verdict::RightButOld {
         rehash(&app, &user, input.password).await?;
     }
-    sessions::sign_in(&app, &user, &app_id, &headers, clock::now()).await.map(Json)
+    second_factor::admit(&app, &user, &app_id, &headers).await
 }
 
 /// Hashes a password with today's parameters: only its owner's signing in gives the chance.

@@ -57,3 +57,31 @@ pub(crate) async fn set_disabled(connection: &impl ConnectionTrait, user: Uuid, 
     let update = Entity::update_many().col_expr(Column::DisabledAt, Expr::value(at)).filter(Column::Id.eq(user));
     update.exec(connection).await.map(|_| ())
 }
+
+/// Notes that an address is its account's; false where the account has another one by now.
+pub(crate) async fn set_verified(
+    connection: &impl ConnectionTrait,
+    user: Uuid,
+    email: &str,
+    now: i64,
+) -> Result<bool, DbErr> {
+    let update = Entity::update_many()
+        .col_expr(Column::EmailVerifiedAt, Expr::value(now))
+        .filter(Column::Id.eq(user))
+        .filter(Column::Email.eq(email));
+    Ok(update.exec(connection).await?.rows_affected == 1)
+}
+
+/// Empties a row. It stays, since the ledger's entries stay, and says nothing of anybody any more.
+pub(crate) async fn empty(connection: &impl ConnectionTrait, user: Uuid, now: i64) -> Result<(), DbErr> {
+    let update = Entity::update_many()
+        // No address, so that nobody has it, and the real one is free again.
+        .col_expr(Column::Email, Expr::value(format!("deleted:{user}")))
+        .col_expr(Column::Name, Expr::value(""))
+        .col_expr(Column::Role, Expr::value("user"))
+        .col_expr(Column::PasswordHash, Expr::value(crate::password::NONE))
+        .col_expr(Column::EmailVerifiedAt, Expr::value(None::<i64>))
+        .col_expr(Column::DeletedAt, Expr::value(now))
+        .filter(Column::Id.eq(user));
+    update.exec(connection).await.map(|_| ())
+}

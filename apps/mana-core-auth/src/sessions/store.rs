@@ -24,7 +24,7 @@ pub(super) async fn insert(connection: &impl ConnectionTrait, session: &session:
     session::Entity::insert(row).exec_without_returning(connection).await.map(|_| ())
 }
 
-pub(super) async fn by_id(connection: &impl ConnectionTrait, id: Uuid) -> Result<Option<session::Model>, DbErr> {
+pub(crate) async fn by_id(connection: &impl ConnectionTrait, id: Uuid) -> Result<Option<session::Model>, DbErr> {
     session::Entity::find_by_id(id).one(connection).await
 }
 
@@ -71,6 +71,11 @@ pub(super) async fn end_others(
         .filter(session::Column::Id.ne(kept))
         .filter(session::Column::EndedAt.is_null());
     Ok(update.exec(connection).await?.rows_affected)
+}
+
+/// Forgets a user's sessions, and with them their refresh tokens.
+pub(crate) async fn forget_of(connection: &impl ConnectionTrait, user: Uuid) -> Result<(), DbErr> {
+    session::Entity::delete_many().filter(session::Column::UserId.eq(user)).exec(connection).await.map(|_| ())
 }
 
 pub(super) async fn touch(connection: &impl ConnectionTrait, id: Uuid, now: i64) -> Result<(), DbErr> {

@@ -24,7 +24,7 @@ async fn the_next_key_is_known_before_it_signs_and_live_tokens_outlast_the_chang
     let caller = Caller::new(&auth.url);
     let first = caller.register("ada@example.com").await;
     let old = signed_by(first.access());
-    assert_eq!(published(&caller).await, [old.clone()]);
+    assert_eq!(published(&caller).await, vec![old.clone()]);
 
     auth.command(&["rotate-keys"]).await.unwrap();
     auth.look_after_keys().await;
@@ -46,7 +46,7 @@ async fn the_next_key_is_known_before_it_signs_and_live_tokens_outlast_the_chang
     // So has the life of its last token.
     sql(&auth, "UPDATE signing_keys SET signs_from = signs_from - 960001").await;
     auth.look_after_keys().await;
-    assert_eq!(published(&caller).await, [both[0].clone()]);
+    assert_eq!(published(&caller).await, vec![both[0].clone()]);
     assert!(!caller.is_in(first.access()).await && caller.is_in(third.access()).await);
 }
 
