@@ -41,7 +41,7 @@ pub struct Service {
     openapi: Option<Arc<[u8]>>,
     health: Health,
     verifier: Option<Arc<Verifier>>,
-    accepted_token: Option<ServiceToken>,
+    accepted_tokens: Option<Arc<[ServiceToken]>>,
     body_limit: usize,
 }
 
@@ -53,7 +53,7 @@ impl Service {
             openapi: None,
             health: Health::default(),
             verifier: None,
-            accepted_token: None,
+            accepted_tokens: None,
             body_limit: BODY_LIMIT_BYTES,
         }
     }
@@ -90,10 +90,10 @@ impl Service {
         self
     }
 
-    /// Lets handlers take [`crate::auth::ServiceCaller`].
+    /// Lets handlers take [`crate::auth::ServiceCaller`], by any of these tokens.
     #[must_use]
-    pub fn service_token(mut self, token: ServiceToken) -> Self {
-        self.accepted_token = Some(token);
+    pub fn service_tokens(mut self, tokens: Vec<ServiceToken>) -> Self {
+        self.accepted_tokens = Some(tokens.into());
         self
     }
 
@@ -125,8 +125,8 @@ impl Service {
         if let Some(verifier) = self.verifier {
             router = router.layer(Extension(verifier));
         }
-        if let Some(token) = self.accepted_token {
-            router = router.layer(Extension(token));
+        if let Some(tokens) = self.accepted_tokens {
+            router = router.layer(Extension(tokens));
         }
         router
             .layer(DefaultBodyLimit::max(self.body_limit))

@@ -3,21 +3,31 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::middleware;
 use axum::response::IntoResponse;
 use http::header;
+use jsonwebtoken::jwk::JwkSet;
 use kit::auth::{KeySource, Settings, Verifier};
 use kit::cache::Cache;
 use kit::database::{self, Database, Migration, Migrations};
 use kit::service::Service;
+use kit::{Problem, clock};
+use tokio::sync::{Notify, Semaphore};
 use utoipa::OpenApi;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::config::{Config, Rules};
-use crate::keys::SigningKey;
+use crate::counters::Counters;
+use crate::keyring::Keyring;
+use crate::letters::mailer::{Mail, Way};
+use crate::oidc::provider::Provider;
+use crate::passkeys::Party;
 use crate::password::Passwords;
-use crate::{accounts, housekeeping, ledger, sessions};
+use crate::secrets::Secrets;
+use crate::settings::{Limits, Tokens};
+use crate::{accounts, housekeeping, ledger, letters, oidc, passkeys, second_factor, sessions, throttle};
 
 /// The schema, in steps.
 pub const MIGRATIONS: Migrations = Migrations(&[
@@ -35,6 +45,12 @@ pub const MIGRATIONS: Migrations = Migrations(&[
         include_str!("../migrations/0004_no_replacing.sqlite.sql"),
         include_str!("../migrations/0004_no_replacing.postgres.sql"),
     ),
+    Migration::shared(10, "standing", include_str!("../migrations/0010_standing.sql")),
+    Migration::shared(11, "signing_keys", include_str!("../migrations/0011_signing_keys.sql")),
+    Migration::shared(12, "letters", include_str!("../migrations/0012_letters.sql")),
+    Migration::shared(13, "second_factors", include_str!("../migrations/0013_second_factors.sql")),
+    Migration::shared(14, "passkeys", include_str!("../migrations/0014_passkeys.sql")),
+    Migration::shared(15, "identities", include_str!("../migrations/0015_identities.sql")),
     Migration::shared(20, "free_and_paid", include_str!("../migrations/0020_free_and_paid.sql")),
     Migration::shared(21, "gift_codes", include_str!("../migrations/0021_gift_codes.sql")),
 ]);
@@ -42,15 +58,32 @@ pub const MIGRATIONS: Migrations = Migrations(&[
 /// How long others may keep the published keys without asking again.
 const KEYS_CACHE_CONTROL: &str = "public, max-age=300";
 
+/// People who have forgotten their password, at once.
+const FORGETTING_AT_ONCE: usize = 64;
+
 /// What handlers work with.
 pub(crate) struct App {
     pub(crate) database: Database,
     pub(crate) cache: Cache,
     pub(crate) ledger: ledger::Ledger,
+    pub(crate) counters: Counters,
     pub(crate) passwords: Passwords,
-    pub(crate) signing_key: SigningKey,
-    pub(crate) tokens: Settings,
+    pub(crate) secrets: Secrets,
+    pub(crate) keys: Keyring,
+    /// What tokens say of where they come from.
+    pub(crate) issued: Settings,
+    pub(crate) tokens: Tokens,
+    pub(crate) limits: Limits,
     pub(crate) rules: Rules,
+    pub(crate) mail: Mail,
+    /// Rings when there is a letter to send.
+    pub(crate) letter_written: Notify,
+    /// Bounds what is done aside for people who have forgotten their password.
+    pub(crate) forgetting: Arc<Semaphore>,
+    /// Whose passkeys they are.
+    pub(crate) party: Party,
+    /// With whom people can sign in elsewhere.
+    pub(crate) provider: Option<Provider>,
 }
 
 #[derive(OpenApi)]
@@ -74,45 +107,86 @@ impl utoipa::Modify for Security {
 
 /// The whole service.
 pub async fn service(config: &Config) -> Result<Service, kit::Failure> {
+    assemble(config).await.map(|(service, _)| service)
+}
+
+/// The whole service, and what its handlers work with.
+pub(crate) async fn assemble(config: &Config) -> Result<(Service, Arc<App>), kit::Failure> {
     let database = database::connect(config.base.database_url.as_ref()).await?;
     let cache = Cache::connect(config.base.redis_url.as_ref())?;
-    let signing_key = SigningKey::from_seed(&config.signing_seed);
-    let verifier = Verifier::new(KeySource::Fixed(signing_key.published().clone()), &config.tokens);
-    let ledger = ledger::Ledger::start(database.clone());
-    let app = App {
+    let secrets = Secrets::new(&config.signing_seed);
+    // Its keys come with the keyring's first look at the database.
+    let verifier = Arc::new(Verifier::new(KeySource::Fixed(JwkSet { keys: Vec::new() }), &config.issued));
+    let app = Arc::new(App {
         database: database.clone(),
+        counters: Counters::new(cache.clone()),
         cache: cache.clone(),
-        ledger: ledger.clone(),
-        passwords: Passwords::new(),
-        signing_key,
+        ledger: ledger::Ledger::start(database.clone()),
+        passwords: Passwords::new(config.hashing.clone()),
+        keys: Keyring::new(secrets.clone(), config.tokens.clone(), Arc::clone(&verifier)),
+        secrets,
+        issued: config.issued.clone(),
         tokens: config.tokens.clone(),
+        limits: config.limits.clone(),
         rules: config.rules.clone(),
-    };
-    tokio::spawn(housekeeping::run(database.clone(), ledger));
+        mail: config.mail.clone(),
+        letter_written: Notify::new(),
+        forgetting: Arc::new(Semaphore::new(FORGETTING_AT_ONCE)),
+        party: config.party.clone(),
+        provider: Provider::read(&config.env, &config.mail.app_url)?,
+    });
+    if !app.mail.can_send() {
+        tracing::warn!(
+            "SMTP_URL is not set: no letters are sent, so nobody can confirm an address or reset a password"
+        );
+    }
+    tokio::spawn(letters::post::run(Arc::clone(&app)));
+    tokio::spawn(housekeeping::run(Arc::clone(&app)));
+    let public = OpenApiRouter::new()
+        .merge(accounts::routes::public())
+        .merge(sessions::routes::public())
+        .merge(letters::routes::public())
+        .merge(second_factor::routes::public())
+        .merge(passkeys::routes::public())
+        .merge(oidc::routes::public())
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&app), throttle::limit_requests));
     let (routes, document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(published_keys))
+        .merge(public)
         .merge(accounts::routes::routes())
+        .merge(oidc::metadata::routes())
+        .merge(accounts::password_routes::routes())
+        .merge(accounts::own_routes::routes())
+        .merge(letters::routes::routes())
+        .merge(second_factor::routes::routes())
+        .merge(passkeys::routes::routes())
         .merge(sessions::routes::routes())
         .merge(ledger::routes::routes())
         .merge(ledger::internal_routes::routes())
         .merge(ledger::admin_routes::routes())
         .merge(ledger::gifts::routes::routes())
-        .with_state(Arc::new(app))
+        .with_state(Arc::clone(&app))
         .split_for_parts();
+    let routes = match &app.mail.way {
+        Way::Folder(folder) => routes.merge(letters::folder::routes(folder.clone())),
+        Way::None | Way::Smtp(_) => routes,
+    };
     let ping = move || {
         let cache = cache.clone();
         async move { cache.ping().await.map_err(|error| error.to_string()) }
     };
-    Ok(Service::new(routes)
+    let service = Service::new(routes)
         .openapi(&document)
         .database(database, MIGRATIONS, "users")
         .dependency("cache", ping)
-        .verifier(Arc::new(verifier))
-        .service_token(config.service_token.clone()))
+        .verifier(verifier)
+        .service_tokens(config.service_tokens.clone());
+    Ok((service, app))
 }
 
-/// The keys that sign access tokens (RFC 7517).
+/// The keys that sign access tokens (RFC 7517): the one that signs, the next one, and those whose tokens may still live.
 #[utoipa::path(get, path = "/.well-known/jwks.json", tag = "auth", responses((status = 200, body = serde_json::Value)))]
-async fn published_keys(State(app): State<Arc<App>>) -> impl IntoResponse {
-    ([(header::CACHE_CONTROL, KEYS_CACHE_CONTROL)], axum::Json(app.signing_key.published().clone()))
+async fn published_keys(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Problem> {
+    let keys = app.keys.published(&*app.database, clock::now()).await?;
+    Ok(([(header::CACHE_CONTROL, KEYS_CACHE_CONTROL)], axum::Json(keys)))
 }

@@ -11,7 +11,8 @@ use crate::accounts::{store, validate};
 use crate::app::MIGRATIONS;
 use crate::ledger::gifts::{self, store as codes};
 use crate::ledger::{Ask, Funds, Ledger, audit};
-use crate::time;
+use crate::settings::Tokens;
+use crate::{keyring, sessions, time};
 
 /// Identity, tokens and the credits ledger. Without a command it serves.
 #[derive(Debug, Parser)]
@@ -66,6 +67,34 @@ pub enum Command {
         #[arg(long)]
         email: String,
     },
+    /// Gives an account a role. It counts from its next tokens on, at the latest when those of now expire.
+    SetRole {
+        /// The account's e-mail address.
+        #[arg(long)]
+        email: String,
+        /// What it may do.
+        #[arg(long, value_parser = ["user", "admin"])]
+        role: String,
+    },
+    /// Closes an account: its sessions end at once, and nobody gets in. Nothing is lost.
+    Disable {
+        /// The account's e-mail address.
+        #[arg(long)]
+        email: String,
+    },
+    /// Opens an account that was closed.
+    Enable {
+        /// The account's e-mail address.
+        #[arg(long)]
+        email: String,
+    },
+    /// Publishes the next key for tokens, which signs once everybody knows it. No live token is refused.
+    RotateKeys {
+        /// Somebody else knows the keys: all stop counting at once, and a new one signs. Every access token ends with them;
+        /// people's sessions go on.
+        #[arg(long)]
+        compromised: bool,
+    },
     /// Checks that every balance is the sum of its entries and all entries sum to zero; exit code 1 where that is not so.
     CheckLedger {
         /// Prints the statements instead, each of which finds nothing in books that are right.
@@ -102,6 +131,10 @@ pub async fn run(env: &Env, command: Command) -> Result<(), Failure> {
             gift_code(&database().await?, &new).await
         }
         Command::MakeAdmin { email } => make_admin(&database().await?, &email).await,
+        Command::SetRole { email, role } => set_role(&database().await?, &email, &role).await,
+        Command::Disable { email } => disable(&database().await?, &email).await,
+        Command::Enable { email } => enable(&database().await?, &email).await,
+        Command::RotateKeys { compromised } => rotate_keys(&database().await?, &Tokens::read(env)?, compromised).await,
         Command::CheckLedger { sql: true } => {
             println!("{}", audit::statements(clock::now()));
             Ok(())
@@ -135,9 +168,46 @@ async fn gift_code(database: &Database, new: &codes::New) -> Result<(), Failure>
 }
 
 async fn make_admin(database: &Database, email: &str) -> Result<(), Failure> {
+    set_role(database, email, "admin").await
+}
+
+async fn set_role(database: &Database, email: &str, role: &str) -> Result<(), Failure> {
     let user = account(database, email).await?;
-    store::set_role(&**database, &user.email, "admin").await.map_err(Failure::new)?;
-    println!("{} is an administrator from the next sign-in on", user.email);
+    store::set_role(&**database, &user.email, role).await.map_err(Failure::new)?;
+    println!("{} has the role {role:?} in all tokens from now on; those given before expire by themselves", user.email);
+    Ok(())
+}
+
+async fn disable(database: &Database, email: &str) -> Result<(), Failure> {
+    let user = account(database, email).await?;
+    let now = clock::now().as_millisecond();
+    let transaction = database.begin_write().await.map_err(Failure::new)?;
+    store::set_disabled(&*transaction, user.id, Some(now)).await.map_err(Failure::new)?;
+    let ended = sessions::store::end_all(&*transaction, user.id, now).await.map_err(Failure::new)?;
+    transaction.commit().await.map_err(Failure::new)?;
+    println!("{} is closed, and {ended} of its sessions have ended", user.email);
+    Ok(())
+}
+
+async fn enable(database: &Database, email: &str) -> Result<(), Failure> {
+    let user = account(database, email).await?;
+    store::set_disabled(&**database, user.id, None).await.map_err(Failure::new)?;
+    println!("{} is open", user.email);
+    Ok(())
+}
+
+async fn rotate_keys(database: &Database, settings: &Tokens, compromised: bool) -> Result<(), Failure> {
+    let now = clock::now();
+    let transaction = database.begin_write().await.map_err(Failure::new)?;
+    let told = if compromised {
+        let generation = keyring::replace_all(&*transaction, now).await.map_err(Failure::new)?;
+        format!("key {generation} signs now; no token of the keys before it counts any more")
+    } else {
+        let (generation, from) = keyring::rotate(&*transaction, now, settings.key_lead).await.map_err(Failure::new)?;
+        format!("key {generation} is published and signs from {from} on")
+    };
+    transaction.commit().await.map_err(Failure::new)?;
+    println!("{told}");
     Ok(())
 }
 

@@ -8,44 +8,39 @@ use kit::config::{Base, Env, Error};
 use secrecy::SecretBox;
 
 use crate::keys::SEED_BYTES;
+use crate::letters::mailer::Mail;
+use crate::oidc::provider::Provider;
+use crate::passkeys::Party;
+use crate::settings::{Hashing, Limits, Tokens};
 
 /// Everything the service is configured with.
 pub struct Config {
     /// What every service has.
     pub base: Base,
-    pub(crate) tokens: TokenSettings,
+    pub(crate) issued: TokenSettings,
     pub(crate) signing_seed: SecretBox<[u8; SEED_BYTES]>,
-    pub(crate) service_token: ServiceToken,
+    pub(crate) service_tokens: Vec<ServiceToken>,
+    pub(crate) tokens: Tokens,
+    pub(crate) limits: Limits,
+    pub(crate) hashing: Hashing,
+    pub(crate) mail: Mail,
+    pub(crate) party: Party,
+    pub(crate) env: Env,
     pub(crate) rules: Rules,
 }
 
 /// The figures that a person may want to change.
 #[derive(Debug, Clone)]
 pub(crate) struct Rules {
-    /// How long an access token lives.
-    pub(crate) access_ttl: Duration,
-    /// How long a refresh token lives.
-    pub(crate) refresh_ttl: Duration,
     /// What a new account gets, once.
     pub(crate) sign_up_grant: Credits,
     /// How long credits stay reserved where the caller says nothing.
     pub(crate) reservation_ttl: Duration,
-    /// Failed logins of one account, or from one address, before further ones are refused.
-    pub(crate) login_failures: u64,
-    /// Over which time they are counted.
-    pub(crate) login_window: Duration,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self {
-            access_ttl: Duration::from_mins(15),
-            refresh_ttl: Duration::from_hours(7 * 24),
-            sign_up_grant: Credits::whole(50),
-            reservation_ttl: Duration::from_mins(10),
-            login_failures: 5,
-            login_window: Duration::from_mins(15),
-        }
+        Self { sign_up_grant: Credits::whole(50), reservation_ttl: Duration::from_mins(10) }
     }
 }
 
@@ -60,11 +55,22 @@ impl Config {
             let value = rules.sign_up_grant.to_string();
             return Err(Error::Invalid { name: "SIGN_UP_GRANT".into(), value, allowed: "0 credits or more".into() });
         }
+        let base = Base::read(env, "mana-core-auth")?;
+        let issued = TokenSettings::read(env)?;
+        let mail = Mail::read(env, &base, &issued.issuer)?;
+        // Read here so that it is checked before anything starts.
+        Provider::read(env, &mail.app_url)?;
         Ok(Self {
-            base: Base::read(env, "mana-core-auth")?,
-            tokens: TokenSettings::read(env)?,
+            base,
+            issued,
+            party: Party::read(env, &mail.app_url)?,
+            mail,
+            env: env.clone(),
             signing_seed: env.secret_bytes("AUTH_SIGNING_SEED")?,
-            service_token: ServiceToken(env.secret("SERVICE_TOKEN", "the token that services show each other")?),
+            service_tokens: ServiceToken::read(env)?,
+            tokens: Tokens::read(env)?,
+            limits: Limits::read(env)?,
+            hashing: Hashing::read(env)?,
             rules,
         })
     }

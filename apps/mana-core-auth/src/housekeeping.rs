@@ -1,21 +1,25 @@
 //! What time alone resolves: reservations that nobody settled or released are given back, and rows that cannot matter any
 //! more go. Each step is a transaction of its own, so it may end anywhere; several instances may do it at once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kit::clock;
 use kit::database::Database;
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter};
 
+use crate::app::App;
 use crate::entity::{idempotency_key, refresh_token};
-use crate::ledger::{self, Ledger};
-use crate::time;
+use crate::{ledger, letters, time};
 
 /// How often; so long after its time a reservation is given back at the latest.
 const EVERY: Duration = Duration::from_secs(15);
 
 /// How long the answer to a call with an idempotency key is remembered: far longer than anybody repeats a call.
 const ANSWERS_KEPT: Duration = Duration::from_hours(7 * 24);
+
+/// How long a letter is kept after its code stopped counting.
+const LETTERS_KEPT: Duration = Duration::from_hours(7 * 24);
 
 /// How long a refresh token is kept after it expired, so that its use is still recognised as such.
 const TOKENS_KEPT: Duration = Duration::from_hours(24);
@@ -24,25 +28,34 @@ const TOKENS_KEPT: Duration = Duration::from_hours(24);
 /// repeats within a minute and a quarter. Until then nothing is given back that somebody may still want to settle.
 const GRACE: Duration = Duration::from_mins(2);
 
-/// Does it for ever.
-pub(crate) async fn run(database: Database, ledger: Ledger) {
-    tokio::time::sleep(GRACE).await;
+/// Does it for ever. What a crash left behind is given back after a while only; the keys are looked after at once.
+pub(crate) async fn run(app: Arc<App>) {
+    let resolved_from = tokio::time::Instant::now() + GRACE;
     loop {
-        if let Err(error) = round(&database, &ledger).await {
+        let outcome = if tokio::time::Instant::now() < resolved_from {
+            forget(&app.database).await.map_err(Into::into)
+        } else {
+            round(&app).await
+        };
+        if let Err(error) = outcome {
             metrics::counter!("housekeeping_failures_total").increment(1);
             tracing::warn!(%error, "reservations past their time cannot be given back now; it is tried again");
+        }
+        if let Err(error) = app.keys.round(&*app.database, clock::now()).await {
+            metrics::counter!("housekeeping_failures_total").increment(1);
+            tracing::warn!(%error, "the signing keys cannot be looked after now; it is tried again");
         }
         tokio::time::sleep(EVERY).await;
     }
 }
 
-async fn round(database: &Database, ledger: &Ledger) -> Result<(), ledger::Error> {
-    let expired = ledger.expire(clock::now()).await?;
+async fn round(app: &App) -> Result<(), ledger::Error> {
+    let expired = app.ledger.expire(clock::now()).await?;
     if expired > 0 {
         metrics::counter!("reservations_expired_total").increment(expired);
         tracing::warn!(expired, "reservations that nobody resolved in time were given back");
     }
-    forget(database).await?;
+    forget(&app.database).await?;
     Ok(())
 }
 
@@ -57,5 +70,6 @@ async fn forget(database: &Database) -> Result<(), DbErr> {
         .filter(refresh_token::Column::ExpiresAt.lt(time::earlier(now, TOKENS_KEPT)))
         .exec(&*transaction)
         .await?;
+    letters::store::forget(&*transaction, time::earlier(now, LETTERS_KEPT)).await?;
     transaction.commit().await
 }

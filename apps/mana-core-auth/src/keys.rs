@@ -1,4 +1,6 @@
-//! The key that signs access tokens, derived from `AUTH_SIGNING_SEED`, and what is published of it.
+//! A key that signs access tokens, and what is published of it. Which one signs when is the [`crate::keyring`]'s.
+
+use std::sync::Arc;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine as _;
@@ -16,11 +18,11 @@ pub(crate) const SEED_BYTES: usize = 32;
 const PKCS8_PREFIX: [u8; 16] =
     [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 
-/// Signs tokens; its public half is in [`SigningKey::published`].
+/// Signs tokens.
 pub(crate) struct SigningKey {
     header: Header,
     private: EncodingKey,
-    published: JwkSet,
+    public: serde_json::Value,
 }
 
 impl SigningKey {
@@ -31,22 +33,22 @@ impl SigningKey {
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some(TOKEN_TYPE.to_owned());
         header.kid = Some(id.clone());
-        let jwk = serde_json::json!({ "keys": [
+        let public = serde_json::json!(
             { "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": id, "x": public }
-        ] });
-        let published = serde_json::from_value(jwk).expect("a well-formed key set");
+        );
         let private = EncodingKey::from_ed_der(&[&PKCS8_PREFIX, seed.expose_secret().as_slice()].concat());
-        Self { header, private, published }
+        Self { header, private, public }
     }
 
     pub(crate) fn sign(&self, claims: &Claims) -> Result<String, jsonwebtoken::errors::Error> {
         jsonwebtoken::encode(&self.header, claims, &self.private)
     }
+}
 
-    /// What `/.well-known/jwks.json` answers.
-    pub(crate) fn published(&self) -> &JwkSet {
-        &self.published
-    }
+/// What `/.well-known/jwks.json` answers for these keys.
+pub(crate) fn published(keys: impl IntoIterator<Item = Arc<SigningKey>>) -> JwkSet {
+    let keys: Vec<serde_json::Value> = keys.into_iter().map(|key| key.public.clone()).collect();
+    serde_json::from_value(serde_json::json!({ "keys": keys })).expect("a well-formed key set")
 }
 
 /// RFC 7638.

@@ -5,7 +5,10 @@
 //! | [`accounts`] | who there is: registering, signing in, `me` |
 //! | [`sessions`] | one for each sign-in: token pairs, rotation, revocation |
 //! | [`ledger`] | credits: double entry, reservations, idempotency |
-//! | [`keys`] | the key that signs tokens, and what is published of it |
+//! | [`keyring`] | which key signs tokens when, and what is published of them |
+//! | [`letters`] | what is sent by e-mail: confirming an address, choosing another password |
+//! | [`second_factor`], [`passkeys`], [`oidc`] | further ways to show who one is |
+//! | [`throttle`] | bounds on guessing and asking, counted with all instances |
 //! | [`housekeeping`] | what time alone resolves: reservations nobody resolved, rows that cannot matter any more |
 //! | [`password`] | what is accepted, and hashing on a bounded pool |
 //!
@@ -17,15 +20,24 @@ mod accounts;
 mod app;
 pub mod commands;
 pub mod config;
+mod counters;
 mod entity;
 mod housekeeping;
+mod keyring;
 mod keys;
 mod ledger;
+mod letters;
+mod oidc;
+mod passkeys;
 mod password;
+mod second_factor;
+mod secrets;
 mod sessions;
+mod settings;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod throttle;
+mod tickets;
 mod time;
 
 pub use app::{MIGRATIONS, service};

@@ -1,15 +1,19 @@
 //! Runs the whole service inside a test's process.
 
+use std::sync::Arc;
+
 use kit::cache::Cache;
 use kit::config::Env;
 use kit::database::Database;
 use kit::testing::{Running, Store, TestDatabase};
 use secrecy::ExposeSecret;
 
-use crate::app;
+use crate::app::{self, App};
+use crate::commands::{self, Arguments};
 use crate::config::Config;
 use crate::ledger::gifts::store as codes;
 use crate::ledger::{Funds, Ledger};
+use crate::secrets::Purpose;
 
 /// What internal calls must carry.
 pub const SERVICE_TOKEN: &str = "a service token for tests";
@@ -46,6 +50,8 @@ pub struct Auth {
     pub database: Database,
     /// A writer of its own, as another instance has.
     ledger: Ledger,
+    app: Arc<App>,
+    mail: tempfile::TempDir,
     _running: Running,
     test_database: TestDatabase,
 }
@@ -66,7 +72,7 @@ impl Auth {
     /// # Panics
     /// When it cannot start.
     pub async fn start_unmigrated(store: Store) -> Self {
-        Self::on(TestDatabase::create(store).await).await
+        Self::on(TestDatabase::create(store).await, &[]).await
     }
 
     /// Starts one, migrated, on a database of the test's own.
@@ -74,24 +80,64 @@ impl Auth {
     /// # Panics
     /// When it cannot start.
     pub async fn start_at(test_database: TestDatabase) -> Self {
-        let auth = Self::on(test_database).await;
+        let auth = Self::on(test_database, &[]).await;
         app::MIGRATIONS.run(&auth.database).await.expect("migrations run");
         auth
     }
 
-    async fn on(test_database: TestDatabase) -> Self {
-        let running = serve(&test_database).await;
-        let database = test_database.connect().await;
-        let ledger = Ledger::start(database.clone());
-        Self { url: running.url.clone(), database, ledger, _running: running, test_database }
+    /// Starts one, migrated, with these settings besides.
+    ///
+    /// # Panics
+    /// When it cannot start.
+    pub async fn start_with(store: Store, settings: &[(&str, &str)]) -> Self {
+        let auth = Self::on(TestDatabase::create(store).await, settings).await;
+        app::MIGRATIONS.run(&auth.database).await.expect("migrations run");
+        auth
     }
 
-    /// Starts a second instance on the same database and cache.
+    /// Ends this one and starts it again on the same database, with these settings.
+    ///
+    /// # Panics
+    /// When it cannot start.
+    pub async fn start_again(self, settings: &[(&str, &str)]) -> Self {
+        Self::on(self.test_database, settings).await
+    }
+
+    async fn on(test_database: TestDatabase, settings: &[(&str, &str)]) -> Self {
+        let mut variables = vec![
+            ("TOKEN_ISSUER", ISSUER),
+            ("SERVICE_TOKEN", SERVICE_TOKEN),
+            ("AUTH_SIGNING_SEED", SIGNING_SEED),
+            ("DATABASE_URL", test_database.url.expose_secret()),
+        ];
+        let mail = tempfile::tempdir().expect("a temporary folder");
+        variables.push(("MAIL_FOLDER", mail.path().to_str().expect("a path in UTF-8")));
+        // What comes later counts.
+        variables.extend(settings);
+        variables.extend(test_database.redis_url.as_ref().map(|url| ("REDIS_URL", url.expose_secret())));
+        let config = Config::read(&Env::table(variables)).expect("the settings are right");
+        let (service, app) = app::assemble(&config).await.expect("the service can be put together");
+        let running = Running::start(service.into_router()).await;
+        let database = test_database.connect().await;
+        let ledger = Ledger::start(database.clone());
+        Self { url: running.url.clone(), database, ledger, app, mail, _running: running, test_database }
+    }
+
+    /// Another instance of it, beside this one on the same stores.
     ///
     /// # Panics
     /// When it cannot start.
     pub async fn beside(&self) -> Running {
-        serve(&self.test_database).await
+        let mut variables = vec![
+            ("TOKEN_ISSUER", ISSUER),
+            ("SERVICE_TOKEN", SERVICE_TOKEN),
+            ("AUTH_SIGNING_SEED", SIGNING_SEED),
+            ("DATABASE_URL", self.test_database.url.expose_secret()),
+        ];
+        variables.extend(self.test_database.redis_url.as_ref().map(|url| ("REDIS_URL", url.expose_secret())));
+        let config = Config::read(&Env::table(variables)).expect("the settings are right");
+        let service = app::service(&config).await.expect("the service can be put together");
+        Running::start(service.into_router()).await
     }
 
     /// The cache that services share.
@@ -130,6 +176,53 @@ impl Auth {
         assert!(made.expect("the database answers"), "there is no account {email}");
     }
 
+    /// The letters that were sent, the oldest first.
+    ///
+    /// # Panics
+    /// When they cannot be read.
+    pub async fn letters(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        let mut entries = tokio::fs::read_dir(self.mail.path()).await.expect("the folder of letters");
+        while let Some(entry) = entries.next_entry().await.expect("the folder of letters") {
+            names.push(entry.path());
+        }
+        names.sort();
+        names.iter().map(|name| std::fs::read_to_string(name).expect("a letter")).collect()
+    }
+
+    /// How many passwords were hashed or compared.
+    pub fn hashes(&self) -> u64 {
+        self.app.passwords.calls()
+    }
+
+    /// Has the signing keys read anew, and the next one made where it is due.
+    ///
+    /// # Panics
+    /// When the database does not answer.
+    pub async fn look_after_keys(&self) {
+        self.app.keys.round(&*self.app.database, kit::clock::now()).await.expect("the database answers");
+    }
+
+    /// The seed of the key that signs at first, in hexadecimal.
+    pub fn signing_key(&self) -> String {
+        hex::encode(self.app.secrets.key(Purpose::Signing(1)).expose_secret())
+    }
+
+    /// Runs one of the program's commands on its database.
+    ///
+    /// # Errors
+    /// What the command says.
+    ///
+    /// # Panics
+    /// When the command line cannot be understood.
+    pub async fn command(&self, arguments: &[&str]) -> Result<(), kit::Failure> {
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let command = Arguments::read(arguments).expect("a command").command.expect("a command");
+        let env =
+            Env::table([("DATABASE_URL", self.test_database.url.expose_secret()), ("AUTH_SIGNING_SEED", SIGNING_SEED)]);
+        commands::run(&env, command).await
+    }
+
     /// Gives back the reservations that would be past their time after `later`; how many those were.
     ///
     /// # Panics
@@ -146,17 +239,4 @@ impl Auth {
     pub async fn ledger_findings(&self) -> Vec<String> {
         crate::ledger::audit::findings(&self.database).await.expect("the database answers")
     }
-}
-
-async fn serve(test_database: &TestDatabase) -> Running {
-    let mut variables = vec![
-        ("TOKEN_ISSUER", ISSUER),
-        ("SERVICE_TOKEN", SERVICE_TOKEN),
-        ("AUTH_SIGNING_SEED", SIGNING_SEED),
-        ("DATABASE_URL", test_database.url.expose_secret()),
-    ];
-    variables.extend(test_database.redis_url.as_ref().map(|url| ("REDIS_URL", url.expose_secret())));
-    let config = Config::read(&Env::table(variables)).expect("the settings are right");
-    let service = app::service(&config).await.expect("the service can be put together");
-    Running::start(service.into_router()).await
 }

@@ -8,8 +8,8 @@ mod notifications;
 mod ops;
 mod releases;
 mod smoke;
-mod watch;
 mod status;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -23,8 +23,8 @@ pub use notifications::{MailEncryption, Notification, Target};
 pub use ops::{Ops, Server};
 pub use releases::{Accepted, Build, Releases};
 pub use smoke::Smoke;
-pub use watch::{Dependency, Heartbeat, RemoteWrite, Watch};
 pub use status::StatusPage;
+pub use watch::{Dependency, Heartbeat, RemoteWrite, Watch};
 
 /// The ecosystem in one environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

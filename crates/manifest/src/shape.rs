@@ -5,8 +5,8 @@ mod notifications;
 mod releases;
 mod rollout;
 mod smoke;
-mod watch;
 mod status;
+mod watch;
 
 use crate::plan::{Environment, Kind};
 

@@ -96,6 +96,12 @@ impl Keys {
         Ok(self.look(id).0)
     }
 
+    /// Puts another set in the place of what is known, for an issuer that knows its own.
+    pub(super) fn replace(&self, set: &JwkSet) {
+        let known = Known { by_id: by_id(set), fetched: None };
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
+    }
+
     fn look(&self, id: &str) -> (Option<Arc<DecodingKey>>, bool) {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         (known.by_id.get(id).cloned(), known.fetched.is_some_and(|at| at.elapsed() < MAX_AGE))

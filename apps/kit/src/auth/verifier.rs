@@ -47,14 +47,18 @@ pub struct Settings {
     pub issuer: String,
     /// `aud` must be this.
     pub audience: String,
+    /// `app_id` must be one of these; `None` takes the tokens of every app.
+    pub apps: Option<Vec<String>>,
 }
 
 impl Settings {
-    /// `TOKEN_ISSUER`, and `TOKEN_AUDIENCE` where it differs from the issuer.
+    /// `TOKEN_ISSUER`, `TOKEN_AUDIENCE` where it differs from the issuer, and `TOKEN_APPS`: the apps, separated by commas, whose
+    /// tokens count here. A token that a person got for another app is refused. Only a service for all apps leaves it out.
     pub fn read(env: &Env) -> Result<Self, config::Error> {
         let issuer = env.required("TOKEN_ISSUER", "the public URL of mana-core-auth")?;
         let audience = env.optional("TOKEN_AUDIENCE").unwrap_or_else(|| issuer.clone());
-        Ok(Self { issuer, audience })
+        let apps = env.optional("TOKEN_APPS").map(|list| list.split(',').map(|app| app.trim().to_owned()).collect());
+        Ok(Self { issuer, audience, apps })
     }
 }
 
@@ -89,6 +93,7 @@ impl From<Refusal> for Problem {
 pub struct Verifier {
     keys: Keys,
     validation: Validation,
+    apps: Option<Vec<String>>,
 }
 
 impl Verifier {
@@ -100,7 +105,12 @@ impl Verifier {
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         validation.validate_nbf = true;
         validation.leeway = LEEWAY_SECONDS;
-        Self { keys: Keys::new(source), validation }
+        Self { keys: Keys::new(source), validation, apps: settings.apps.clone() }
+    }
+
+    /// Puts these keys in the place of those known, where the issuer verifies its own tokens and its keys change.
+    pub fn replace_keys(&self, set: &jsonwebtoken::jwk::JwkSet) {
+        self.keys.replace(set);
     }
 
     /// The verifier of a service that needs `mana-core-auth`: its keys are at `MANA_CORE_AUTH_URL`.
@@ -125,6 +135,10 @@ impl Verifier {
         let now = clock::now().as_second();
         if claims.iat > now.saturating_add(LEEWAY_SECONDS.cast_signed()) {
             return Err(invalid("issued in the future"));
+        }
+        if self.apps.as_ref().is_some_and(|apps| !apps.contains(&claims.app_id)) {
+            metrics::counter!("access_tokens_of_another_app_total").increment(1);
+            return Err(invalid(format!("for the app {:?}", claims.app_id)));
         }
         Ok(claims)
     }

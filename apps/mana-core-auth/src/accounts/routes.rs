@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::response::Response;
 use http::{HeaderMap, StatusCode};
+use jiff::Timestamp;
 use kit::auth::User;
 use kit::database::is_unique_violation;
 use kit::{FieldError, Json, Problem, ProblemBody, clock};
@@ -14,15 +16,22 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::{store, validate};
+use super::{by_token, store, validate};
 use crate::app::App;
 use crate::entity::user::Model;
+use crate::password::Verdict;
+use crate::second_factor::{self, SecondStep};
 use crate::sessions::{self, TokenPair};
 use crate::throttle::Attempt;
-use crate::{ledger, password, time};
+use crate::{ledger, letters, password, time};
+
+/// What needs no access token.
+pub(crate) fn public() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(register)).routes(routes!(login))
+}
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(register)).routes(routes!(login)).routes(routes!(me))
+    OpenApiRouter::new().routes(routes!(me))
 }
 
 /// A person, as told to themselves.
@@ -35,6 +44,8 @@ pub(crate) struct UserView {
     role: String,
     /// RFC 3339, UTC.
     created_at: String,
+    /// Whether the person has shown that the address is theirs.
+    email_verified: bool,
 }
 
 impl From<&Model> for UserView {
@@ -45,6 +56,7 @@ impl From<&Model> for UserView {
             name: user.name.clone(),
             role: user.role.clone(),
             created_at: time::rfc3339(user.created_at),
+            email_verified: user.email_verified_at.is_some(),
         }
     }
 }
@@ -66,6 +78,7 @@ struct Registration {
     (status = 201, body = TokenPair),
     (status = 409, body = ProblemBody, description = "The address has an account"),
     (status = 422, body = ProblemBody),
+    (status = 429, body = ProblemBody, description = "Too many requests; see Retry-After"),
 ))]
 async fn register(
     State(app): State<Arc<App>>,
@@ -87,24 +100,41 @@ async fn register(
         return Err(Problem::invalid(errors));
     }
     let taken = || Problem::conflict("This e-mail address has an account; sign in instead.");
-    if store::by_email(&*app.database, &email).await?.is_some() {
-        return Err(taken());
-    }
+    // The same work for a taken address as for a free one: it is hashed before anybody looks.
     let password_hash = app.passwords.hash(input.password).await?;
     let now = clock::now();
-    let created_at = now.as_millisecond();
-    let user = Model { id: clock::new_id(), email, name, role: "user".into(), password_hash, created_at };
+    let user = new_user(email, name, password_hash, now);
+    let key = app.keys.current(&*app.database, now).await?;
 
     let transaction = app.database.begin_write().await?;
     match store::insert(&*transaction, &user).await {
         Err(error) if is_unique_violation(&error) => return Err(taken()),
         inserted => inserted?,
     }
+    if app.mail.can_send() {
+        letters::store::write(&*transaction, &user, letters::Kind::Verify, now).await?;
+    }
     ledger::open(&transaction, user.id, app.rules.sign_up_grant, now).await?;
-    let pair = sessions::begin(&transaction, &app, &user, &app_id, sessions::user_agent(&headers), now).await?;
+    let pair = sessions::begin(&transaction, &app, &key, &user, &app_id, sessions::user_agent(&headers), now).await?;
     transaction.commit().await?;
+    app.letter_written.notify_one();
     metrics::counter!("registrations_total").increment(1);
     Ok((StatusCode::CREATED, Json(pair)))
+}
+
+/// A new account of somebody.
+pub(crate) fn new_user(email: String, name: String, password_hash: String, now: Timestamp) -> Model {
+    Model {
+        id: clock::new_id(),
+        email,
+        name,
+        role: "user".into(),
+        password_hash,
+        created_at: now.as_millisecond(),
+        email_verified_at: None,
+        disabled_at: None,
+        deleted_at: None,
+    }
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -120,33 +150,39 @@ struct Login {
 /// Signs in. An unknown account and a wrong password get the same answer after the same work.
 #[utoipa::path(post, path = "/api/auth/login", tag = "auth", request_body = Login, responses(
     (status = 200, body = TokenPair),
+    (status = 202, body = SecondStep, description = "The password is right; a code of the second factor is asked for"),
     (status = 401, body = ProblemBody, description = "Address or password is wrong"),
+    (status = 403, body = ProblemBody, description = "The account is closed; told to who knows its password"),
     (status = 422, body = ProblemBody),
     (status = 429, body = ProblemBody, description = "Too many failed attempts; see Retry-After"),
 ))]
-async fn login(
-    State(app): State<Arc<App>>,
-    headers: HeaderMap,
-    Json(input): Json<Login>,
-) -> Result<Json<TokenPair>, Problem> {
+async fn login(State(app): State<Arc<App>>, headers: HeaderMap, Json(input): Json<Login>) -> Result<Response, Problem> {
     let app_id =
         sessions::app_id(input.app_id).map_err(|message| Problem::invalid(vec![FieldError::new("appId", message)]))?;
     // What is no address has no account; it takes the same way as any other.
     let email = validate::email(&input.email).unwrap_or_default();
     let attempt = Attempt::begin(&app, &email, &headers).await?;
     let user = store::by_email(&*app.database, &email).await?;
-    let stored = user.as_ref().map(|user| user.password_hash.clone());
-    let correct = app.passwords.verify(input.password, stored).await?;
-    let Some(user) = user.filter(|_| correct) else {
+    let stored = user.as_ref().map(|user| user.password_hash.as_str());
+    let verdict = app.passwords.verify(input.password.clone(), stored).await?;
+    let Some(user) = user.filter(|_| verdict != Verdict::Wrong) else {
         metrics::counter!("logins_failed_total").increment(1);
         return Err(Problem::unauthorized("The e-mail address or the password is wrong."));
     };
     attempt.succeeded(&app).await;
-    let transaction = app.database.begin_write().await?;
-    let now = clock::now();
-    let pair = sessions::begin(&transaction, &app, &user, &app_id, sessions::user_agent(&headers), now).await?;
-    transaction.commit().await?;
-    Ok(Json(pair))
+    if verdict == Verdict::RightButOld {
+        rehash(&app, &user, input.password).await?;
+    }
+    second_factor::admit(&app, &user, &app_id, &headers).await
+}
+
+/// Hashes a password with today's parameters: only its owner's signing in gives the chance.
+async fn rehash(app: &App, user: &Model, password: SecretString) -> Result<(), Problem> {
+    let hash = app.passwords.hash(password).await?;
+    if store::replace_password(&*app.database, user.id, &user.password_hash, &hash).await? {
+        metrics::counter!("passwords_hashed_anew_total").increment(1);
+    }
+    Ok(())
 }
 
 /// Who is signed in.
@@ -155,8 +191,5 @@ async fn login(
     (status = 401, body = ProblemBody),
 ))]
 async fn me(State(app): State<Arc<App>>, user: User) -> Result<Json<UserView>, Problem> {
-    sessions::require_live(&app, &user).await?;
-    let row = store::by_id(&*app.database, user.claims.sub).await?;
-    let row = row.ok_or_else(|| Problem::unauthorized("This account is no longer there."))?;
-    Ok(Json(UserView::from(&row)))
+    Ok(Json(UserView::from(&by_token(&app, &user).await?)))
 }

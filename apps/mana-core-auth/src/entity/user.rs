@@ -12,6 +12,9 @@ pub(crate) struct Model {
     pub(crate) role: String,
     pub(crate) password_hash: String,
     pub(crate) created_at: i64,
+    pub(crate) email_verified_at: Option<i64>,
+    pub(crate) disabled_at: Option<i64>,
+    pub(crate) deleted_at: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

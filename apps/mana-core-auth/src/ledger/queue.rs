@@ -93,7 +93,6 @@ impl Ledger {
 
     /// Closes a user's accounts: gives back what is reserved, forfeits what is left, forgets keys and their answers. Nothing is
     /// given or reserved after it. The same again changes nothing. The entries stay; they name nobody but an id.
-    #[allow(dead_code, reason = "called where an account is deleted")]
     pub(crate) async fn close(&self, user: Uuid, now: Now) -> Result<(), Error> {
         self.standing(Call::Close { user }, now).await?;
         storage::forget_keys(&self.database, user).await?;

@@ -1,11 +1,12 @@
 //! Sessions: one for each sign-in, with an access token that every service verifies itself and a refresh token that is
 //! exchanged for the next pair, once.
 //!
-//! A refresh token that comes a second time was copied: the whole session ends. Tokens are random, and only their hash
-//! is stored.
+//! Two tabs may ask with the same refresh token at once, so for [`crate::settings::Tokens::refresh_grace`] it gives the same
+//! successor again. After that it was copied: the whole session ends. Only hashes of tokens are stored; that the successor can
+//! be given again all the same is because it is made of its predecessor, with a key that only the server has.
 
 pub(crate) mod routes;
-mod store;
+pub(crate) mod store;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -22,6 +23,8 @@ use utoipa::ToSchema;
 use crate::accounts::routes::UserView;
 use crate::app::App;
 use crate::entity::{session, user};
+use crate::keys::SigningKey;
+use crate::secrets::{Purpose, Secrets};
 use crate::time;
 
 /// Random bytes of a refresh token.
@@ -67,10 +70,38 @@ pub(crate) fn user_agent(headers: &HeaderMap) -> Option<String> {
     Some(agent.chars().take(MAX_USER_AGENT_CHARS).collect())
 }
 
+/// How an account has to stand for anybody to get in.
+pub(crate) fn require_open(user: &user::Model) -> Result<(), Problem> {
+    if user.disabled_at.is_some() || user.deleted_at.is_some() {
+        metrics::counter!("logins_to_disabled_accounts_total").increment(1);
+        let title = "This account is closed";
+        let problem = Problem::new(http::StatusCode::FORBIDDEN, "account_disabled", title);
+        return Err(problem.detail("Whoever runs this service has closed it, and can open it again."));
+    }
+    Ok(())
+}
+
+/// Signs somebody in who has shown that they are this user: a session of its own, and its first pair of tokens.
+pub(crate) async fn sign_in(
+    app: &App,
+    user: &user::Model,
+    app_id: &str,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Result<TokenPair, Problem> {
+    require_open(user)?;
+    let key = app.keys.current(&*app.database, now).await?;
+    let transaction = app.database.begin_write().await?;
+    let pair = begin(&transaction, app, &key, user, app_id, user_agent(headers), now).await?;
+    transaction.commit().await?;
+    Ok(pair)
+}
+
 /// Begins a session and gives its first pair of tokens.
 pub(crate) async fn begin(
     transaction: &WriteTransaction,
     app: &App,
+    key: &SigningKey,
     user: &user::Model,
     app_id: &str,
     user_agent: Option<String>,
@@ -86,36 +117,55 @@ pub(crate) async fn begin(
         ended_at: None,
     };
     store::insert(&**transaction, &session).await?;
-    pair(transaction, app, user, &session, now).await
+    let refresh_token = new_refresh_token();
+    keep(transaction, app, &session, &refresh_token, now).await?;
+    pair(app, key, user, &session, refresh_token, now)
 }
 
-async fn pair(
+/// Keeps what a refresh token hashes to.
+async fn keep(
     transaction: &WriteTransaction,
     app: &App,
+    session: &session::Model,
+    refresh_token: &str,
+    now: Timestamp,
+) -> Result<(), Problem> {
+    let expires_at = time::later(now, app.tokens.refresh_ttl);
+    store::insert_refresh(&**transaction, hash(refresh_token), session.id, now.as_millisecond(), expires_at).await?;
+    Ok(())
+}
+
+fn pair(
+    app: &App,
+    key: &SigningKey,
     user: &user::Model,
     session: &session::Model,
+    refresh_token: String,
     now: Timestamp,
 ) -> Result<TokenPair, Problem> {
-    let refresh_token = new_refresh_token();
-    let expires_at = time::later(now, app.rules.refresh_ttl);
-    store::insert_refresh(&**transaction, hash(&refresh_token), session.id, now.as_millisecond(), expires_at).await?;
     let issued = now.as_second();
-    let lifetime = app.rules.access_ttl.as_secs();
+    let lifetime = app.tokens.access_ttl.as_secs();
     let claims = Claims {
         sub: user.id,
         role: user.role.clone(),
         app_id: session.app_id.clone(),
         email: user.email.clone(),
         sid: session.id,
-        iss: app.tokens.issuer.clone(),
-        aud: app.tokens.audience.clone(),
+        iss: app.issued.issuer.clone(),
+        aud: app.issued.audience.clone(),
         exp: issued.saturating_add_unsigned(lifetime),
         iat: issued,
         jti: clock::new_id(),
     };
-    let access_token = app.signing_key.sign(&claims).map_err(|error| Problem::internal(&error))?;
+    let access_token = key.sign(&claims).map_err(|error| Problem::internal(&error))?;
     let token_type = "Bearer".to_owned();
     Ok(TokenPair { access_token, refresh_token, token_type, expires_in: lifetime, user: UserView::from(user) })
+}
+
+/// The one successor of a refresh token. Nobody makes it without the server's key, so the old token alone is worth no more
+/// than the exchange it is good for.
+fn successor(secrets: &Secrets, token: &str) -> String {
+    secrets.tag(Purpose::Successor, token.as_bytes())
 }
 
 fn new_refresh_token() -> String {

@@ -24,7 +24,7 @@ pub(super) async fn insert(connection: &impl ConnectionTrait, session: &session:
     session::Entity::insert(row).exec_without_returning(connection).await.map(|_| ())
 }
 
-pub(super) async fn by_id(connection: &impl ConnectionTrait, id: Uuid) -> Result<Option<session::Model>, DbErr> {
+pub(crate) async fn by_id(connection: &impl ConnectionTrait, id: Uuid) -> Result<Option<session::Model>, DbErr> {
     session::Entity::find_by_id(id).one(connection).await
 }
 
@@ -47,6 +47,35 @@ pub(super) async fn end(connection: &impl ConnectionTrait, user: Uuid, id: Uuid,
         .filter(session::Column::UserId.eq(user))
         .filter(session::Column::EndedAt.is_null());
     Ok(update.exec(connection).await?.rows_affected == 1)
+}
+
+/// Ends all of a user's sessions, and with them their refresh tokens; how many those were.
+pub(crate) async fn end_all(connection: &impl ConnectionTrait, user: Uuid, now: i64) -> Result<u64, DbErr> {
+    let update = session::Entity::update_many()
+        .col_expr(session::Column::EndedAt, Expr::value(now))
+        .filter(session::Column::UserId.eq(user))
+        .filter(session::Column::EndedAt.is_null());
+    Ok(update.exec(connection).await?.rows_affected)
+}
+
+/// Ends all of a user's sessions but one.
+pub(super) async fn end_others(
+    connection: &impl ConnectionTrait,
+    user: Uuid,
+    kept: Uuid,
+    now: i64,
+) -> Result<u64, DbErr> {
+    let update = session::Entity::update_many()
+        .col_expr(session::Column::EndedAt, Expr::value(now))
+        .filter(session::Column::UserId.eq(user))
+        .filter(session::Column::Id.ne(kept))
+        .filter(session::Column::EndedAt.is_null());
+    Ok(update.exec(connection).await?.rows_affected)
+}
+
+/// Forgets a user's sessions, and with them their refresh tokens.
+pub(crate) async fn forget_of(connection: &impl ConnectionTrait, user: Uuid) -> Result<(), DbErr> {
+    session::Entity::delete_many().filter(session::Column::UserId.eq(user)).exec(connection).await.map(|_| ())
 }
 
 pub(super) async fn touch(connection: &impl ConnectionTrait, id: Uuid, now: i64) -> Result<(), DbErr> {

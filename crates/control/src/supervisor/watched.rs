@@ -8,8 +8,8 @@ use super::place::Place;
 use crate::desired::EDGE;
 use crate::rules;
 use crate::secrets::Secrets;
-use crate::watching::outside::{self, Found};
 use crate::status_page::{self, Component};
+use crate::watching::outside::{self, Found};
 use crate::watching::subjects::{Asked, Instance, Service, Subjects};
 
 impl Supervisor {

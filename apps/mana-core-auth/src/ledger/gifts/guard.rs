@@ -10,7 +10,7 @@ use kit::Problem;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::throttle::client_address;
+use crate::throttle::client_network;
 
 /// Over which time tries are counted.
 const WINDOW: Duration = Duration::from_mins(15);
@@ -24,7 +24,7 @@ const BY_ADDRESS: u64 = 50;
 /// Lets a try pass, or refuses it.
 pub(crate) async fn allow(app: &App, user: Uuid, headers: &HeaderMap) -> Result<(), Problem> {
     let by_account = (format!("gift-tries:{user}"), BY_ACCOUNT);
-    let by_address = (format!("gift-tries-from:{}", client_address(headers)), BY_ADDRESS);
+    let by_address = (format!("gift-tries-from:{}", client_network(headers)), BY_ADDRESS);
     for (key, most) in [by_account, by_address] {
         match app.cache.increment(&key, WINDOW).await {
             Ok(count) if count > most => {

@@ -1,0 +1,102 @@
+//! What strangers try, and that it neither gets them in nor keeps anybody out.
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::support::{Auth, Caller, PASSWORD, Store};
+
+async fn the_sixth_bad_login_is_throttled_alike_for_known_and_unknown(store: Store) {
+    let auth = Auth::start(store).await;
+    let caller = Caller::new(&auth.url);
+    caller.register("ada@example.com").await;
+    let mut told = Vec::new();
+    for email in ["ada@example.com", "nobody@example.com"] {
+        let before = auth.hashes();
+        let mut answers = Vec::new();
+        for _ in 0..6 {
+            let mut answer = caller.login(email, "wrong password").await;
+            answer.body["requestId"] = Value::Null;
+            answers.push((answer.status, answer.retry_after, answer.body));
+        }
+        assert_eq!(auth.hashes() - before, 5, "the same work for each, and none for the one that is refused");
+        assert_eq!((answers[4].0, answers[5].0), (StatusCode::UNAUTHORIZED, StatusCode::TOO_MANY_REQUESTS));
+        assert_eq!(answers[5].1, Some(900));
+        told.push(answers);
+    }
+    assert_eq!(told[0], told[1]);
+}
+
+async fn registering_a_taken_address_is_the_same_work(store: Store) {
+    let auth = Auth::start(store).await;
+    let caller = Caller::new(&auth.url);
+    let before = auth.hashes();
+    caller.register("ada@example.com").await;
+    let free = auth.hashes() - before;
+    let body = json!({"email": "ada@example.com", "password": PASSWORD, "name": "Eve"});
+    assert_eq!(caller.post("/api/auth/register", body).await.status, StatusCode::CONFLICT);
+    assert_eq!(auth.hashes() - before, 2 * free);
+}
+
+async fn a_stranger_elsewhere_locks_nobody_out(store: Store) {
+    let auth = Auth::start(store).await;
+    let caller = Caller::new(&auth.url);
+    caller.register("ada@example.com").await;
+    let (stranger, ada) = (caller.from("203.0.113.7"), caller.from("198.51.100.9"));
+    for _ in 0..7 {
+        stranger.login("ada@example.com", "wrong password").await;
+    }
+    assert_eq!(stranger.login("ada@example.com", PASSWORD).await.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(ada.login("ada@example.com", PASSWORD).await.status, StatusCode::OK);
+}
+
+async fn many_addresses_help_no_one_and_the_owners_own_still_gets_in(store: Store) {
+    let auth = Auth::start_with(store, &[("LOGIN_FAILURES_PER_ACCOUNT", "8")]).await;
+    let caller = Caller::new(&auth.url);
+    caller.register("ada@example.com").await;
+    let ada = caller.from("198.51.100.9");
+    assert_eq!(ada.login("ada@example.com", PASSWORD).await.status, StatusCode::OK);
+    for index in 0..9 {
+        caller.from(&format!("203.0.113.{index}")).login("ada@example.com", "wrong password").await;
+    }
+    let elsewhere = caller.from("203.0.113.200");
+    assert_eq!(elsewhere.login("ada@example.com", PASSWORD).await.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(ada.login("ada@example.com", PASSWORD).await.status, StatusCode::OK);
+}
+
+async fn one_address_has_a_hundred_requests_a_minute_on_whichever_instance(store: Store) {
+    let auth = Auth::start(store).await;
+    let beside = auth.beside().await;
+    // In the process each instance counts by itself.
+    let urls = if store == Store::Postgres { [&auth.url, &beside.url] } else { [&auth.url, &auth.url] };
+    let callers = urls.map(|url| Caller::new(url).from("203.0.113.7"));
+    let mut answers = Vec::new();
+    for index in 0..101 {
+        answers.push(callers[index % 2].refresh("nothing").await);
+    }
+    assert!(answers[..100].iter().all(|answer| answer.status == StatusCode::UNAUTHORIZED));
+    assert_eq!((answers[100].status, answers[100].retry_after), (StatusCode::TOO_MANY_REQUESTS, Some(60)));
+    assert_eq!(Caller::new(&auth.url).from("203.0.113.8").refresh("nothing").await.status, StatusCode::UNAUTHORIZED);
+    let keys = callers[0].get("/.well-known/jwks.json", "").await;
+    assert_eq!(keys.status, StatusCode::OK, "services ask for keys, and no account is at stake");
+}
+
+#[tokio::test]
+async fn without_redis_logins_go_on_and_are_bounded_by_each_instance() {
+    let auth = Auth::start_with(Store::Sqlite, &[("REDIS_URL", "redis://127.0.0.1:1/")]).await;
+    let caller = Caller::new(&auth.url);
+    caller.register("ada@example.com").await;
+    assert_eq!(caller.login("ada@example.com", PASSWORD).await.status, StatusCode::OK);
+    let mut statuses = Vec::new();
+    for _ in 0..6 {
+        statuses.push(caller.login("ada@example.com", "wrong password").await.status.as_u16());
+    }
+    assert_eq!(statuses, [401, 401, 401, 401, 401, 429]);
+}
+
+crate::support::on_both_stores!(
+    the_sixth_bad_login_is_throttled_alike_for_known_and_unknown,
+    registering_a_taken_address_is_the_same_work,
+    a_stranger_elsewhere_locks_nobody_out,
+    many_addresses_help_no_one_and_the_owners_own_still_gets_in,
+    one_address_has_a_hundred_requests_a_minute_on_whichever_instance,
+);
