@@ -3,7 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where something is missing")]
 
+mod branches;
 mod conversations;
+mod keeping;
 mod lifecycle;
 mod openai;
 mod platform;
