@@ -31,7 +31,10 @@ async fn an_empty_schema_is_unready_and_a_missing_table_too(store: Store) {
         "reported, but ready all the same: {report}"
     );
 
-    database.execute_unprepared("DROP TABLE attachments; DROP TABLE shares; DROP TABLE messages; DROP TABLE conversations").await.unwrap();
+    database
+        .execute_unprepared("DROP TABLE attachments; DROP TABLE shares; DROP TABLE messages; DROP TABLE conversations")
+        .await
+        .unwrap();
     assert_eq!(ready().await.status(), 503, "a history without its tables is not ready");
 }
 

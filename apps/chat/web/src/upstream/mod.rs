@@ -4,6 +4,7 @@
 
 mod auth;
 mod backend;
+mod keeping;
 mod sse;
 mod stream;
 
@@ -15,7 +16,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use auth::{Auth, SignedIn};
-pub(crate) use backend::{Backend, ConversationPage, Message, Model, Question, Thread};
+pub(crate) use backend::{Attachment, Backend, ConversationPage, Message, Model, Place, Question, Thread};
+pub(crate) use keeping::{ApiKey, Hit, NewApiKey, Share, Shared};
 pub(crate) use stream::{Said, Stream};
 
 use crate::limits::MAX_ANSWER_BYTES;

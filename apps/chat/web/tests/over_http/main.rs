@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod account;
+mod browser;
 mod chat;
+mod keeping;
 mod pages;
 mod sessions;
 mod support;
