@@ -133,7 +133,7 @@ const checks = {
     const edited = page.waitForResponse((answer) => answer.url().endsWith("/messages"));
     await page.getByRole("button", { name: "Ask this instead" }).click();
     await edited;
-    await page.getByText("You said: other words").waitFor();
+    await page.locator(".message .content", { hasText: "You said: other words" }).waitFor();
     assert.equal(await page.locator(".message").count(), 2);
     assert.equal(await page.locator("#credits").textContent(), "49.7 credits");
     await page.reload();
@@ -182,7 +182,7 @@ const checks = {
     assert.equal(await page.locator("#attached").isHidden(), true);
     await page.locator(".message .attachment summary", { hasText: "notes.txt" }).click();
     assert.equal(await page.locator(".attachment pre").textContent(), "some notes: <b>ä</b>");
-    await page.getByText("Attached file notes.txt:").waitFor();
+    await page.locator(".message .content", { hasText: "Attached file notes.txt:" }).waitFor();
     await ask(page, "good");
     await page.getByRole("button", { name: "Copy code" }).click();
     await page.getByRole("button", { name: "Copied" }).waitFor();
@@ -214,9 +214,10 @@ const checks = {
     for (const colorScheme of ["light", "dark"]) {
       for (const width of [1280, 390]) {
         const { context, page, complaints, go } = await open({ colorScheme, viewport: { width, height: 844 }, storageState });
-        for (const path of ["/", place, `${place}/links`, link, "/search?q=good", "/archived", "/settings", "/keys"]) {
+        const paths = { new: "/", chat: place, links: `${place}/links`, shared: link, search: "/search?q=good", archived: "/archived", settings: "/settings", keys: "/keys" };
+        for (const [called, path] of Object.entries(paths)) {
           await go(path);
-          const name = `${path.replaceAll(/[^a-z]+/g, "-").slice(0, 14)}-${colorScheme}-${width}`;
+          const name = `${called}-${colorScheme}-${width}`;
           await picture(page, name);
           for (const details of await page.locator("main details").all()) await details.evaluate((element) => (element.open = true));
           found.push(...(await faults(page, `${path} in ${colorScheme} at ${width} px`)));
