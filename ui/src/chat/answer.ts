@@ -18,14 +18,14 @@ const BROKEN: AnswerEvent = {
 };
 
 /** Sends the form and gives each event to `on`; the last one is `done` or `failed`. Throws only when `signal` aborts. */
-export async function ask(form: HTMLFormElement, signal: AbortSignal, on: (event: AnswerEvent) => void): Promise<void> {
+export async function ask(action: string, form: FormData, signal: AbortSignal, on: (event: AnswerEvent) => void): Promise<void> {
   const silence = new AbortController();
   const both = AbortSignal.any([signal, silence.signal]);
   try {
-    const answer = await fetch(form.action, {
+    const answer = await fetch(action, {
       method: "POST",
       headers: { accept: "text/event-stream" },
-      body: new URLSearchParams(new FormData(form) as unknown as Record<string, string>),
+      body: new URLSearchParams(form as unknown as Record<string, string>),
       signal: both,
     });
     if (!answer.ok || answer.body === null) return on(await refused(answer));

@@ -1,5 +1,6 @@
 // The form at the foot of the page: Enter sends, Shift+Enter breaks the line, Escape stops.
 import { ask, type AnswerEvent } from "./answer";
+import type { Attachments } from "./attachments";
 import type { Credits } from "./credits";
 import type { Message, Messages } from "./messages";
 
@@ -7,6 +8,9 @@ type Failure = Extract<AnswerEvent, { kind: "failed" }>;
 
 /** When to look at the balance after a stop: the server settles what was delivered a moment later. */
 const AFTER_STOP_MS = [400, 1_500];
+
+/** When to look for the name that the model gives a new conversation. */
+const AFTER_FIRST_MS = [2_000, 6_000, 15_000];
 
 export interface Parts {
   form: HTMLFormElement;
@@ -26,12 +30,14 @@ export class Composer {
   readonly #parts: Parts;
   readonly #messages: Messages;
   readonly #credits: Credits;
+  readonly #attachments: Attachments;
   #running: AbortController | undefined;
 
-  constructor(parts: Parts, messages: Messages, credits: Credits) {
+  constructor(parts: Parts, messages: Messages, credits: Credits, attachments: Attachments) {
     this.#parts = parts;
     this.#messages = messages;
     this.#credits = credits;
+    this.#attachments = attachments;
   }
 
   start(): void {
@@ -48,6 +54,15 @@ export class Composer {
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
       event.preventDefault();
       form.requestSubmit();
+    });
+    // Messages come and go, so their forms are listened to from above.
+    document.addEventListener("submit", (event) => {
+      const again = event.target;
+      if (!(again instanceof HTMLFormElement) || again.closest(".message") === null) return;
+      const does = again.dataset["does"];
+      if (does !== "edit" && does !== "regenerate") return;
+      event.preventDefault();
+      void this.#again(again, does);
     });
     document.addEventListener("keydown", (event) => {
       if (event.key === "Escape") this.#running?.abort();
@@ -74,19 +89,53 @@ export class Composer {
   }
 
   async #send(): Promise<void> {
-    const { form, prompt, problem, status, welcome } = this.#parts;
+    const { form, prompt, welcome } = this.#parts;
     const question = prompt.value.trim();
     if (question === "" || this.#running || !this.#credits.cover) return;
+    welcome.hidden = true;
+    const attached = this.#attachments.all;
+    const asked = this.#messages.add("user", question);
+    for (const { name } of attached) asked.note(`Attached: ${name}`);
+    const body = new FormData(form);
+    prompt.value = "";
+    this.#attachments.clear();
+    await this.#ask(form.action, body, question, () => {
+      if (prompt.value === "") prompt.value = question;
+      this.#attachments.set(attached);
+      asked.remove();
+      welcome.hidden = !this.#messages.isEmpty();
+    });
+    prompt.focus({ preventScroll: true });
+  }
+
+  /** Asks an edited question, or for another answer: what follows goes out of sight, and comes back if nothing comes of it. */
+  async #again(again: HTMLFormElement, does: "edit" | "regenerate"): Promise<void> {
+    const message = again.closest(".message");
+    if (this.#running || !this.#credits.cover || message === null) return;
+    const body = new FormData(again);
+    const model = new FormData(this.#parts.form).get("model");
+    if (model !== null) body.set("model", model);
+    const question = String(body.get("prompt") ?? "").trim();
+    if (does === "edit" && question === "") return;
+    const back = this.#messages.cut(message);
+    const asked = does === "edit" ? this.#messages.add("user", question) : undefined;
+    await this.#ask(again.action, body, question, () => {
+      asked?.remove();
+      back();
+    });
+    this.#parts.prompt.focus({ preventScroll: true });
+  }
+
+  /** Sends a question and shows the answer; `undo` puts things back where nothing was said. */
+  async #ask(action: string, body: FormData, question: string, undo: () => void): Promise<void> {
+    const { problem, status } = this.#parts;
     const running = new AbortController();
     this.#running = running;
     problem.hidden = true;
-    welcome.hidden = true;
-    const asked = this.#messages.add("user", question);
     const answer = this.#messages.add("assistant", "");
     answer.writing = true;
     status.textContent = "Chat is answering. Press Escape to stop.";
-    const sent = ask(form, running.signal, (event) => this.#on(event, question, asked, answer));
-    prompt.value = "";
+    const sent = ask(action, body, running.signal, (event) => this.#on(event, question, answer, undo));
     this.update();
     try {
       await sent;
@@ -96,10 +145,9 @@ export class Composer {
     answer.writing = false;
     this.#running = undefined;
     this.update();
-    prompt.focus({ preventScroll: true });
   }
 
-  #on(event: AnswerEvent, question: string, asked: Message, answer: Message): void {
+  #on(event: AnswerEvent, question: string, answer: Message, undo: () => void): void {
     const { status } = this.#parts;
     switch (event.kind) {
       case "start":
@@ -110,10 +158,11 @@ export class Composer {
         this.#credits.left = event.credits;
         // Once and whole: announcing each word would bury the reader.
         status.textContent = `Chat says: ${answer.text} — ${this.#credits.words} left.`;
-        document.body.dispatchEvent(new Event("conversations-changed"));
+        this.#listChanged();
+        void this.#messages.reload(this.#parts.conversation.value);
         return;
       case "failed":
-        return this.#failed(event, question, asked, answer);
+        return this.#failed(event, answer, undo);
     }
   }
 
@@ -123,15 +172,19 @@ export class Composer {
     if (conversation.value === id) return;
     conversation.value = id;
     heading.textContent = question;
+    for (const after of AFTER_FIRST_MS) setTimeout(() => this.#listChanged(), after);
     history.replaceState(null, "", `/c/${id}`);
     this.#parts.options.hidden = false;
     for (const form of this.#parts.options.querySelectorAll<HTMLFormElement>("form[data-does]")) {
       form.action = `/c/${id}/${form.dataset["does"]}`;
     }
+    for (const link of this.#parts.options.querySelectorAll<HTMLAnchorElement>("a[data-does]")) {
+      link.href = `/c/${id}/${link.dataset["does"]}`;
+    }
   }
 
-  #failed(failure: Failure, question: string, asked: Message, answer: Message): void {
-    const { prompt, problem, status, welcome, conversation, options } = this.#parts;
+  #failed(failure: Failure, answer: Message, undo: () => void): void {
+    const { problem, status, conversation, options } = this.#parts;
     const { code, message, kept } = failure;
     if (code === "signed_out") return location.assign("/login?ended");
     if (code === "out_of_credits") void this.#credits.refresh().then(() => this.update());
@@ -141,12 +194,10 @@ export class Composer {
       history.replaceState(null, "", "/");
       options.hidden = true;
     }
-    if (prompt.value === "") prompt.value = question;
     if (answer.text === "") {
       // Nothing was said, so nothing is kept: the question goes back to where it can be sent again.
       answer.remove();
-      asked.remove();
-      welcome.hidden = !this.#messages.isEmpty();
+      undo();
     } else {
       answer.note(message);
     }
@@ -161,8 +212,16 @@ export class Composer {
     for (const after of AFTER_STOP_MS) {
       setTimeout(() => {
         void this.#credits.refresh().then(() => this.update());
-        document.body.dispatchEvent(new Event("conversations-changed"));
+        this.#listChanged();
       }, after);
     }
+    setTimeout(() => {
+      const { value } = this.#parts.conversation;
+      if (value !== "" && !this.#running) void this.#messages.reload(value);
+    }, AFTER_STOP_MS.at(-1));
+  }
+
+  #listChanged(): void {
+    document.body.dispatchEvent(new Event("conversations-changed"));
   }
 }

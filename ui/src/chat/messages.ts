@@ -1,4 +1,7 @@
-// The list of messages: adds to it, and stays at its end unless the reader scrolled away. Text only, never HTML.
+// The list of messages: adds to it, and stays at its end unless the reader scrolled away. What is being written is text; what is
+// kept comes from the server, which makes of it the few elements that there may be.
+import htmx from "htmx.org";
+import { addCopyButtons } from "./copy";
 
 /** How far from the end still counts as reading along, in CSS pixels. */
 const NEAR_END_PX = 80;
@@ -27,6 +30,25 @@ export class Messages {
     this.#list.append(fragment);
     this.toEnd();
     return new Message(this, element, content);
+  }
+
+  /** Takes a message and all that follow out of sight; gives what brings them back. */
+  cut(from: Element): () => void {
+    const gone: Element[] = [];
+    for (let next: Element | null = from; next !== null; next = next.nextElementSibling) gone.push(next);
+    for (const element of gone) element.remove();
+    return () => this.#list.append(...gone);
+  }
+
+  /** Shows what is kept of a conversation, in place of what was put together here. */
+  async reload(conversation: string): Promise<void> {
+    const answer = await fetch(`/c/${conversation}/messages`, { headers: { "hx-request": "true" } }).catch(() => undefined);
+    if (!answer?.ok) return;
+    const atEnd = this.isAtEnd();
+    this.#list.innerHTML = await answer.text();
+    htmx.process(this.#list);
+    addCopyButtons(this.#list);
+    if (atEnd) this.toEnd();
   }
 
   isEmpty(): boolean {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ai::Catalog;
 use axum::Router;
 use axum::routing::any;
+use kit::auth::ServiceToken;
 use kit::cache::Cache;
 use kit::database::{Database, Migration, Migrations};
 use kit::service::Service;
@@ -13,13 +14,13 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use utoipa::OpenApi;
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::completions::{native, openai};
 use crate::config::Config;
-use crate::conversations::{self, Store};
+use crate::conversations::{self, Store, Titles};
 use crate::credits::{self, BalanceCache, Balances};
 use crate::keys;
 use crate::ledger::Ledger;
@@ -32,6 +33,14 @@ use crate::places::Places;
 pub const MIGRATIONS: Migrations = Migrations(&[
     Migration::shared(1, "conversations", include_str!("../migrations/0001_conversations.sql")),
     Migration::shared(2, "api keys", include_str!("../migrations/0002_api_keys.sql")),
+    Migration::shared(40, "conversation tree", include_str!("../migrations/0040_conversation_tree.sql")),
+    Migration::shared(41, "parents", include_str!("../migrations/0041_parents.sql")),
+    Migration::split(
+        42,
+        "search",
+        include_str!("../migrations/0042_search.sqlite.sql"),
+        include_str!("../migrations/0042_search.postgres.sql"),
+    ),
 ]);
 
 /// How long answers that are under way when the last connection is closed may still take; and, after that, how long they
@@ -45,6 +54,7 @@ pub(crate) struct App {
     pub(crate) balances: Balances,
     pub(crate) ledger: Ledger,
     pub(crate) conversations: Store,
+    pub(crate) titles: Titles,
     pub(crate) keys: keys::Store,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) places: Places,
@@ -63,6 +73,7 @@ pub struct Running {
 
 /// Puts the service together and starts what runs beside it (the outbox's dispatcher).
 pub fn start(config: Config, database: &Database, cache: Cache) -> Running {
+    let accepted = ServiceToken(config.service_token.clone());
     let ledger = Ledger::new(config.ledger_url, config.service_token);
     let balance_cache = BalanceCache::new(cache.clone());
     let outbox = Arc::new(Outbox::new(database.clone(), ledger.clone(), balance_cache.clone()));
@@ -73,6 +84,7 @@ pub fn start(config: Config, database: &Database, cache: Cache) -> Running {
         balances: Balances::new(balance_cache, ledger.clone()),
         ledger: ledger.clone(),
         conversations: Store::new(database.clone()),
+        titles: Titles::new(config.titles),
         keys: keys::Store::new(database.clone()),
         outbox: outbox.clone(),
         places: Places::new(config.places),
@@ -86,6 +98,7 @@ pub fn start(config: Config, database: &Database, cache: Cache) -> Running {
     let mut service = Service::new(router)
         .openapi(&openapi)
         .verifier(config.verifier)
+        .service_token(accepted)
         .body_limit(MAX_BODY_BYTES)
         .database(database.clone(), MIGRATIONS, "conversations")
         .dependency("mana-core-auth", move || {
@@ -149,8 +162,7 @@ fn router(app: Arc<App>) -> (Router, utoipa::openapi::OpenApi) {
     let (native, mut description) = OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(native::create))
         .routes(routes!(native::create_short))
-        .routes(routes!(conversations::routes::list, conversations::routes::create))
-        .routes(routes!(conversations::routes::read, conversations::routes::rename, conversations::routes::delete))
+        .merge(conversation_routes())
         .routes(routes!(models::handler))
         .routes(routes!(keys::routes::list, keys::routes::create))
         .routes(routes!(keys::routes::revoke))
@@ -160,6 +172,23 @@ fn router(app: Arc<App>) -> (Router, utoipa::openapi::OpenApi) {
     (native.merge(openai).with_state(app), description)
 }
 
+/// What is about conversations.
+fn conversation_routes() -> OpenApiRouter<Arc<App>> {
+    use conversations::{erasure, export, messages, preferences, routes, search, shares};
+    OpenApiRouter::new()
+        .routes(routes!(routes::list, routes::create, erasure::delete_all))
+        .routes(routes!(messages::read, routes::change, routes::delete))
+        .routes(routes!(messages::show_branch))
+        .routes(routes!(search::search))
+        .routes(routes!(shares::list, shares::create))
+        .routes(routes!(shares::revoke))
+        .routes(routes!(shares::read))
+        .routes(routes!(export::one))
+        .routes(routes!(export::all))
+        .routes(routes!(preferences::read, preferences::change))
+        .routes(routes!(erasure::delete_user))
+}
+
 #[derive(OpenApi)]
 #[openapi(
     info(title = "chat-backend", description = "AI conversations, paid in credits."),
@@ -167,6 +196,7 @@ fn router(app: Arc<App>) -> (Router, utoipa::openapi::OpenApi) {
     tags(
         (name = "chat", description = "Ask a model"),
         (name = "conversations", description = "What was said"),
+        (name = "internal", description = "For services of the ecosystem"),
         (name = "keys", description = "API keys for the protocol below"),
         (name = "openai", description = "The same in OpenAI's protocol"),
     )
@@ -180,5 +210,7 @@ impl utoipa::Modify for Token {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         let components = openapi.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+        let service = ApiKey::Header(ApiKeyValue::new(kit::auth::SERVICE_TOKEN_HEADER.as_str()));
+        components.add_security_scheme("service", SecurityScheme::ApiKey(service));
     }
 }

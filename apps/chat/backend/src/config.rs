@@ -2,11 +2,12 @@
 //!
 //! Beside what every service gets ([`kit::config::Base`]): `MANA_CORE_AUTH_URL` (the ledger and the token keys),
 //! `SERVICE_TOKEN` (shown to the ledger), `TOKEN_ISSUER`, `CHAT_MODEL_PLACES` (answers written at once, 1024 unless said
-//! otherwise), and the variables of [`ai::config`].
+//! otherwise), `CHAT_TITLE_MODEL` (which model names conversations: one of those on offer, or `none`; the cheapest unless said
+//! otherwise, and none where there is only echo, which names nothing), and the variables of [`ai::config`].
 
 use std::sync::Arc;
 
-use ai::Catalog;
+use ai::{Catalog, Offer};
 use kit::auth::Verifier;
 use kit::config::{Base, Env, Error};
 use secrecy::SecretString;
@@ -27,6 +28,8 @@ pub struct Config {
     pub(crate) verifier: Arc<Verifier>,
     pub(crate) catalog: Catalog,
     pub(crate) places: usize,
+    /// Who names conversations.
+    pub(crate) titles: Option<Offer>,
 }
 
 impl Config {
@@ -44,14 +47,32 @@ impl Config {
         if !(1..=100_000).contains(&places) {
             return Err(invalid(places.to_string(), "CHAT_MODEL_PLACES", "a number from 1 to 100000"));
         }
+        // It says everything that is wrong at once, each with its variable's name.
+        let catalog = ai::config::catalog(|name| env.optional(name)).map_err(|e| Error::Usage(e.to_string()))?;
         Ok(Self {
+            titles: titles(env.optional("CHAT_TITLE_MODEL").as_deref(), &catalog)?,
             base: Base::read(env, NAME)?,
             ledger_url,
             service_token: env.secret("SERVICE_TOKEN", "the token that services show each other")?,
             verifier: Arc::new(Verifier::read(env)?),
-            // It says everything that is wrong at once, each with its variable's name.
-            catalog: ai::config::catalog(|name| env.optional(name)).map_err(|e| Error::Usage(e.to_string()))?,
+            catalog,
             places,
         })
+    }
+}
+
+/// Who names conversations: the cheapest model that can, unless said otherwise.
+fn titles(named: Option<&str>, catalog: &Catalog) -> Result<Option<Offer>, Error> {
+    match named {
+        Some("none") => Ok(None),
+        Some(model) => catalog.find(model).cloned().map(Some).ok_or_else(|| Error::Invalid {
+            name: "CHAT_TITLE_MODEL".into(),
+            value: model.into(),
+            allowed: "a model on offer, or none".into(),
+        }),
+        None => {
+            let able = catalog.offers().iter().filter(|offer| offer.provider.name() != "echo");
+            Ok(able.min_by_key(|offer| offer.price).cloned())
+        }
     }
 }

@@ -30,6 +30,10 @@ id! {
     MessageId
 }
 id! {
+    /// A link to a conversation, UUIDv7. It opens nothing; the link's token does.
+    ShareId
+}
+id! {
     /// What the ledger calls the credits it holds back for one answer.
     ReservationId
 }

@@ -19,16 +19,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use ai::{Message, Request, Role};
+use ai::Request;
 use kit::{Credits, clock};
 
 use crate::app::App;
 use crate::caller::Caller;
-use crate::conversations::{Answer, Exchange, Origin, RecordError, Target};
+use crate::conversations::{Answer, Attachment, Exchange, Origin, Place, RecordError, Spot, Target, is_to_be_named};
 use crate::delivery::Client;
 use crate::failure::Failure;
 use crate::ids::{ConversationId, MessageId};
-use crate::limits::{MAX_HISTORY_CHARS, MAX_HISTORY_MESSAGES};
 use crate::outbox::{Action, Instruction};
 use crate::speech::{self, Said};
 use crate::time::now_ms;
@@ -39,6 +38,10 @@ use crate::validate::{self, Input, Valid};
 pub(crate) struct Call {
     pub(crate) input: Input,
     pub(crate) origin: Origin,
+    /// Where in its conversation it goes.
+    pub(crate) place: Place,
+    /// Texts that come with the question.
+    pub(crate) attachments: Vec<Attachment>,
     /// Taken before that of the answer: messages are read back in the order of their ids.
     question_id: MessageId,
     /// Known before the answer is, so that the pieces of a stream can name it.
@@ -52,10 +55,17 @@ impl Call {
         Self {
             input,
             origin,
+            place: Place::End,
+            attachments: Vec::new(),
             question_id: MessageId(clock::new_id()),
             answer_id: MessageId(clock::new_id()),
             created_at: now_ms(),
         }
+    }
+
+    /// The same call, somewhere else in its conversation, with texts.
+    pub(crate) fn at(self, place: Place, attachments: Vec<Attachment>) -> Self {
+        Self { place, attachments, ..self }
     }
 }
 
@@ -103,6 +113,7 @@ async fn answer(app: &Arc<App>, caller: &Caller, call: Call, client: &Client) ->
     };
 
     // [4] Save: both messages and the instruction to settle, in one transaction; then settle.
+    let is_first = question.is_first;
     let exchange = exchange(caller, &call, question, said, &held, now_ms());
     match app.conversations.record(&exchange).await {
         Ok(()) => {}
@@ -118,6 +129,10 @@ async fn answer(app: &Arc<App>, caller: &Caller, call: Call, client: &Client) ->
         }
     }
     let credits = held.settle(exchange.settle).await;
+    if is_first {
+        let asked = exchange.question.as_deref().unwrap_or_default();
+        app.titles.begin(app, caller.user, &exchange.target, asked, &exchange.answer.content);
+    }
 
     // [5] Return.
     Ok(Answered {
@@ -136,25 +151,26 @@ async fn answer(app: &Arc<App>, caller: &Caller, call: Call, client: &Client) ->
 struct Question {
     valid: Valid,
     target: Target,
+    spot: Spot,
     request: Request,
+    /// Whether it gives its conversation a name.
+    is_first: bool,
 }
 
 /// Validates the call, finds its conversation, and puts together what the model is to read.
 async fn prepare(app: &App, caller: &Caller, call: &Call) -> Result<Question, Failure> {
-    let valid = validate::check(&call.input, &app.catalog).map_err(Failure::Invalid)?;
+    let spot = Spot::find(&app.conversations, caller, call).await?;
+    let valid = validate::check(&spot.input(&call.input), &app.catalog).map_err(Failure::Invalid)?;
     let title = validate::title(valid.question());
-    let mut messages = valid.messages.clone();
+    let is_first = call.origin == Origin::App && is_to_be_named(spot.conversation.as_ref());
     let target = match valid.conversation {
         None => Target::New { id: ConversationId(clock::new_id()), title, origin: call.origin },
-        Some(id) => {
-            let found = app.conversations.find(caller.user, id).await.map_err(|e| storage(&e))?;
-            found.ok_or(Failure::NoConversation)?;
-            // A single message continues the conversation; several are the caller's own idea of it.
-            if messages.len() == 1 {
-                messages = [history(app, id).await?, messages].concat();
-            }
-            Target::Existing { id, title }
-        }
+        Some(id) => Target::Existing { id, title },
+    };
+    // A single message continues the conversation; several are the caller's own idea of it.
+    let messages = match valid.messages.as_slice() {
+        [_] if call.origin == Origin::App => spot.messages(&app.conversations, caller, call, valid.question()).await?,
+        several => several.to_vec(),
     };
     let request = Request {
         model: valid.offer.model.clone(),
@@ -162,33 +178,16 @@ async fn prepare(app: &App, caller: &Caller, call: &Call) -> Result<Question, Fa
         parameters: call.input.parameters.clone(),
         request_id: kit::context::request_id(),
     };
-    Ok(Question { valid, target, request })
-}
-
-/// What was said before, oldest first, as much as the limits let the model read.
-async fn history(app: &App, id: ConversationId) -> Result<Vec<Message>, Failure> {
-    let newest_first = app.conversations.messages(id, None, MAX_HISTORY_MESSAGES).await.map_err(|e| storage(&e))?;
-    let mut chars = 0;
-    let mut messages: Vec<Message> = newest_first
-        .into_iter()
-        .take_while(|message| {
-            chars += message.content.chars().count();
-            chars <= MAX_HISTORY_CHARS
-        })
-        .map(|message| Message {
-            role: if message.role == Role::Assistant.as_str() { Role::Assistant } else { Role::User },
-            content: message.content,
-        })
-        .collect();
-    messages.reverse();
-    Ok(messages)
+    Ok(Question { valid, target, spot, request, is_first })
 }
 
 fn exchange(caller: &Caller, call: &Call, question: Question, said: Said, held: &Held, now: i64) -> Exchange {
     Exchange {
         owner: caller.user,
         question_id: call.question_id,
-        question: question.valid.question().to_owned(),
+        parent: question.spot.parent,
+        question: (!question.spot.is_asked()).then(|| question.valid.question().to_owned()),
+        attachments: call.attachments.clone(),
         answer: Answer {
             id: call.answer_id,
             content: said.text,
@@ -198,6 +197,7 @@ fn exchange(caller: &Caller, call: &Call, question: Question, said: Said, held: 
         },
         target: question.target,
         settle: Instruction { action: Action::Settle, ..held.instruction },
+        begun: call.created_at,
         now,
     }
 }
@@ -254,7 +254,7 @@ impl Drop for Held {
     }
 }
 
-fn storage(error: &sea_orm::DbErr) -> Failure {
+pub(crate) fn storage(error: &sea_orm::DbErr) -> Failure {
     tracing::error!(error = %chain(error), "the database does not answer");
     Failure::Storage
 }

@@ -26,6 +26,51 @@ pub(crate) const MAX_TITLE_CHARS: usize = 200;
 /// Characters that a name made from the first question keeps: one line of a list.
 pub(crate) const MADE_TITLE_CHARS: usize = 60;
 
+/// Versions of one question or answer: each is one press of a button; whoever needs more begins a new conversation.
+pub(crate) const MAX_BRANCHES: u64 = 50;
+
+/// Messages from a conversation's beginning to the end of one branch that are looked at: an export of it holds their ids.
+pub(crate) const MAX_PATH: u64 = 10_000;
+
+/// Texts that come with one question.
+pub(crate) const MAX_ATTACHMENTS: usize = 4;
+
+/// Characters of one of them: with the others and the question it stays below what the smallest model on offer reads.
+pub(crate) const MAX_ATTACHMENT_CHARS: usize = 50_000;
+
+/// Characters of an attachment's name.
+pub(crate) const MAX_ATTACHMENT_NAME_CHARS: usize = 120;
+
+/// Characters of the instructions for the model.
+pub(crate) const MAX_SYSTEM_PROMPT_CHARS: usize = 8_000;
+
+/// Links to one conversation.
+pub(crate) const MAX_SHARES: u64 = 20;
+
+/// Characters of a search.
+pub(crate) const MAX_SEARCH_CHARS: usize = 200;
+
+/// Words of a search that count: more narrow nothing down.
+pub(crate) const MAX_SEARCH_WORDS: usize = 10;
+
+/// How long the model may take to name a conversation. Nobody waits for it; the first words are there meanwhile.
+pub(crate) const TITLE_PATIENCE: Duration = Duration::from_secs(15);
+
+/// Conversations named at once. One more keeps its first words.
+pub(crate) const TITLE_PLACES: usize = 8;
+
+/// Characters of question and answer that the model reads to name a conversation: it costs us, not the person.
+pub(crate) const TITLE_READS_CHARS: usize = 1_000;
+
+/// Messages that an export reads at a time.
+pub(crate) const EXPORT_PAGE: u64 = 100;
+
+/// Pieces of an export on their way to a client that reads slowly.
+pub(crate) const EXPORT_IN_FLIGHT: usize = 4;
+
+/// How long an export waits for a client that takes nothing.
+pub(crate) const EXPORT_STALL: Duration = Duration::from_secs(30);
+
 /// Entries of a page, when the caller does not say.
 pub(crate) const PAGE_DEFAULT: u64 = 50;
 

@@ -24,7 +24,7 @@ use crate::app::Shared;
 use crate::error::Error;
 use crate::pages::chat::{self, Unanswered};
 use crate::person::Person;
-use crate::upstream::{Backend, Failure, Question, Said, Stream};
+use crate::upstream::{Attachment, Backend, Failure, Place, Question, Said, Stream};
 use crate::words::{self, Words};
 
 /// How often a silent stream says that it is alive, so that nothing between us and the browser closes it as idle.
@@ -33,11 +33,19 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// The form at the foot of a conversation.
 #[derive(Deserialize)]
 pub(crate) struct Ask {
+    #[serde(default)]
     prompt: String,
     #[serde(default)]
     model: String,
     #[serde(default)]
     conversation: String,
+    /// A question that this one takes the place of.
+    edit: Option<Uuid>,
+    /// An answer beside which another is wanted.
+    regenerate: Option<Uuid>,
+    /// Texts that come with it, as the script puts them: a list of `{name, content}`.
+    #[serde(default)]
+    attachments: String,
 }
 
 impl Ask {
@@ -48,6 +56,25 @@ impl Ask {
     /// Browsers send line breaks as CR LF; what was typed is a line feed.
     fn text(&self) -> String {
         self.prompt.replace("\r\n", "\n").trim().to_owned()
+    }
+
+    fn place(&self) -> Place {
+        match (self.edit, self.regenerate) {
+            (_, Some(answer)) => Place::Again(answer),
+            (Some(question), None) => Place::InsteadOf(question),
+            (None, None) => Place::End,
+        }
+    }
+
+    fn attachments(&self) -> Result<Vec<Attachment>, Error> {
+        if self.attachments.is_empty() {
+            return Ok(Vec::new());
+        }
+        let wrong = |_| {
+            let says = "The attached files cannot be read. Nothing was charged; reload the page and attach them again.";
+            Error::Told(Words::new(StatusCode::UNPROCESSABLE_ENTITY, "attachments", says))
+        };
+        serde_json::from_str(&self.attachments).map_err(wrong)
     }
 
     /// `None` for a conversation that is to be made.
@@ -85,18 +112,32 @@ pub(crate) async fn ask(
 }
 
 async fn whole(app: &Shared, person: &Person, form: &Ask, given: Option<Uuid>) -> Result<Uuid, Error> {
+    let attachments = form.attachments()?;
     let made = Made::unless(given, app, person).await?;
     let text = form.text();
-    let question = &Question { text: &text, model: form.model(), conversation: made.id };
+    let question = &Question {
+        text: &text,
+        model: form.model(),
+        conversation: made.id,
+        place: form.place(),
+        attachments: &attachments,
+    };
     let backend = &app.backend;
     person.call(app, |access| async move { backend.ask(&access, question).await }).await?;
     Ok(made.keep())
 }
 
 async fn streaming(app: &Shared, person: &Person, form: &Ask, given: Option<Uuid>) -> Result<Response, Error> {
+    let attachments = form.attachments()?;
     let made = Made::unless(given, app, person).await?;
     let text = form.text();
-    let question = &Question { text: &text, model: form.model(), conversation: made.id };
+    let question = &Question {
+        text: &text,
+        model: form.model(),
+        conversation: made.id,
+        place: form.place(),
+        attachments: &attachments,
+    };
     let backend = &app.backend;
     let answer = person.call(app, |access| async move { backend.ask_streaming(&access, question).await }).await?;
     let start = event("start", &json!({ "conversationId": made.id }));

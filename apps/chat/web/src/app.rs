@@ -10,7 +10,7 @@ use kit::service::Service;
 
 use crate::config::{Config, Site};
 use crate::limits::MAX_FORM_BYTES;
-use crate::pages::{self, account, chat, conversations};
+use crate::pages::{self, account, chat, conversations, keeping, settings};
 use crate::sessions::{Keys, Sessions};
 use crate::upstream::{Auth, Backend};
 use crate::{answers, assets, error, guard, headers};
@@ -58,6 +58,21 @@ fn router(app: Shared) -> Router {
         .route("/", get(chat::new))
         .route("/c/{id}", get(chat::open))
         .route("/c/{id}/older", get(chat::older))
+        .route("/c/{id}/messages", get(chat::newest))
+        .route("/c/{id}/branch", post(keeping::branch))
+        .route("/c/{id}/archive", post(keeping::archive))
+        .route("/c/{id}/instructions", post(keeping::instruct))
+        .route("/c/{id}/links", get(keeping::links).post(keeping::share))
+        .route("/c/{id}/links/{share}/revoke", post(keeping::unshare))
+        .route("/c/{id}/export", get(keeping::export))
+        .route("/s/{token}", get(keeping::shared))
+        .route("/search", get(keeping::search))
+        .route("/export", get(keeping::export_all))
+        .route("/archived", get(conversations::archived))
+        .route("/settings", get(settings::show).post(settings::change))
+        .route("/settings/delete-all", post(settings::delete_all))
+        .route("/keys", get(settings::keys).post(settings::make_key))
+        .route("/keys/{id}/revoke", post(settings::revoke_key))
         .route("/c/{id}/rename", post(conversations::rename))
         .route("/c/{id}/delete", post(conversations::delete))
         .route("/conversations", get(conversations::list))

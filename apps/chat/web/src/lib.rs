@@ -5,7 +5,7 @@
 //! into [`words`] and shown by [`error`].
 //!
 //! Invariants: tokens never leave the server; nothing is changed without the guard; no page runs or styles anything inline;
-//! what a model or a person wrote is text, never HTML; every page works without scripts.
+//! what a person wrote is text, and what a model wrote becomes the few elements of [`markdown`]; every page works without scripts.
 //!
 //! To add a page: a handler and a template in [`pages`], its address in [`app`]. Forms carry the field `csrf`.
 
@@ -17,6 +17,7 @@ mod error;
 mod guard;
 mod headers;
 mod limits;
+mod markdown;
 mod pages;
 mod person;
 mod sessions;

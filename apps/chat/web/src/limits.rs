@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Bytes of one form: the longest question chat-backend takes (32 000 characters of four bytes), each byte written as `%XX`.
-pub(crate) const MAX_FORM_BYTES: usize = 400_000;
+/// Bytes of one form: above the most that chat-backend takes in one call (1 MiB), half of it written as `%XX`.
+pub(crate) const MAX_FORM_BYTES: usize = 2 * 1024 * 1024;
 
 /// Bytes of one answer of another service: a page of messages, each of the longest kind, stays far below.
 pub(crate) const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;

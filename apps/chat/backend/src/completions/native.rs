@@ -9,14 +9,15 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::sse::Event as SseEvent;
 use axum::response::{IntoResponse, Response};
-use kit::{Json, Problem};
+use kit::{FieldError, Json, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::{Beginning, Renderer, begin, respond};
 use crate::app::App;
 use crate::caller::Caller;
-use crate::conversations::Origin;
+use crate::conversations::{Attachment, Origin, Place};
 use crate::delivery::Event;
 use crate::ids::{ConversationId, MessageId};
 use crate::lifecycle::{Answered, Call};
@@ -28,13 +29,27 @@ use crate::validate::{Input, InputMessage};
 pub(crate) struct CompletionRequest {
     /// The conversation so far, the question last. A single message continues the conversation of `conversationId`: what
     /// is stored there is put before it. Several messages are taken as they are, without what is stored.
-    messages: Vec<CompletionMessage>,
+    /// With `regenerate` there are none.
+    #[serde(default)]
+    messages: Option<Vec<CompletionMessage>>,
     /// One of `/api/models`; absent: the default.
     #[serde(default)]
     model: Option<String>,
     /// The conversation to add the exchange to; absent: a new one.
     #[serde(default)]
     conversation_id: Option<String>,
+    /// The answer that the message follows; absent: the last one of the branch that is shown.
+    #[serde(default)]
+    parent_id: Option<String>,
+    /// A question of the conversation: the message is asked in its place, on a branch of its own.
+    #[serde(default)]
+    edit: Option<String>,
+    /// An answer of the conversation: its question is answered again, on a branch of its own.
+    #[serde(default)]
+    regenerate: Option<String>,
+    /// Texts that come with the question, at most 4; the model reads them behind it.
+    #[serde(default)]
+    attachments: Vec<Attachment>,
     /// Whether the answer is to be a stream of events.
     #[serde(default)]
     stream: Option<bool>,
@@ -127,20 +142,50 @@ pub(crate) async fn create_short(
 
 async fn answer(app: Arc<App>, caller: Caller, body: CompletionRequest) -> Result<Response, Problem> {
     let streams = body.stream.unwrap_or(false);
-    let messages = body.messages.into_iter().map(|m| InputMessage { role: m.role, content: m.content }).collect();
+    let place = body.place()?;
+    let again = matches!(place, Place::Again(_));
+    let messages = match body.messages {
+        Some(messages) if again && !messages.is_empty() => {
+            return Err(refused("messages", "must be empty with regenerate: the question is there already"));
+        }
+        None if !again => return Err(refused("messages", "is missing")),
+        messages => messages.unwrap_or_default(),
+    };
+    if again && !body.attachments.is_empty() {
+        return Err(refused("attachments", "must be empty with regenerate: the question has its own"));
+    }
+    let messages = messages.into_iter().map(|m| InputMessage { role: m.role, content: m.content }).collect();
     let input = Input {
         messages,
         model: body.model,
         conversation_id: body.conversation_id,
         parameters: serde_json::Map::new(),
     };
-    match begin(&app, caller, Call::new(input, Origin::App), streams).await {
+    let call = Call::new(input, Origin::App).at(place, body.attachments);
+    match begin(&app, caller, call, streams).await {
         Ok(Beginning::Whole(answered)) => Ok(Json(CompletionAnswer::from(*answered)).into_response()),
         Ok(Beginning::Stream(first, answer)) => {
             Ok(respond(first, answer, Events { request_id: kit::context::request_id() }))
         }
         Err(failure) => Err(failure.problem()),
     }
+}
+
+impl CompletionRequest {
+    fn place(&self) -> Result<Place, Problem> {
+        let id = |field: &str, text: &str| Uuid::parse_str(text).map_err(|_| refused(field, "must be a UUID"));
+        match (&self.parent_id, &self.edit, &self.regenerate) {
+            (None, None, None) => Ok(Place::End),
+            (Some(text), None, None) => id("parentId", text).map(Place::After),
+            (None, Some(text), None) => id("edit", text).map(Place::InsteadOf),
+            (None, None, Some(text)) => id("regenerate", text).map(Place::Again),
+            _ => Err(refused("edit", "goes with neither parentId nor regenerate: give one of the three")),
+        }
+    }
+}
+
+fn refused(field: &str, says: &str) -> Problem {
+    Problem::invalid(vec![FieldError::new(field, says)])
 }
 
 /// The events of the native stream.

@@ -1,4 +1,4 @@
-//! `/api/conversations`: list, make, read, rename, delete. Someone else's is answered as one that does not exist.
+//! `/api/conversations`: list, make, change, delete. Someone else's is answered as one that does not exist.
 
 use std::sync::Arc;
 
@@ -6,16 +6,18 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use kit::{FieldError, Json, Problem, Query, clock};
-use serde::{Deserialize, Serialize};
+use sea_orm::ActiveValue::Set;
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::cursor::Cursor;
 use super::store::{Origin, UNTITLED};
+use super::{erasure, preferences};
 use crate::app::App;
 use crate::caller::Caller;
-use crate::entity::{conversation, message};
-use crate::ids::{ConversationId, MessageId};
+use crate::entity::conversation;
+use crate::ids::ConversationId;
 use crate::limits::{MAX_TITLE_CHARS, PAGE_DEFAULT, PAGE_MAX};
 use crate::time::{now_ms, timestamp};
 
@@ -30,6 +32,11 @@ pub(crate) struct Conversation {
     /// When something was last said in it.
     #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
+    /// Whether it is put away.
+    archived: bool,
+    /// Its own instructions for the model; absent: the caller's (`/api/preferences`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system_prompt: Option<String>,
 }
 
 /// A page of conversations, the one changed last first.
@@ -42,36 +49,6 @@ pub(crate) struct ConversationPage {
     next_cursor: Option<String>,
 }
 
-/// Something that was said.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Message {
-    id: MessageId,
-    /// `user` or `assistant`.
-    role: String,
-    content: String,
-    /// Of answers: who gave it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    model: Option<String>,
-    /// Of answers: `stop`, `length`, `content_filter`, or `cancelled` when its reader left before the end.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    finish: Option<String>,
-    #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
-}
-
-/// A conversation with a page of its messages: the newest ones, oldest of them first.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ConversationWithMessages {
-    #[serde(flatten)]
-    conversation: Conversation,
-    messages: Vec<Message>,
-    /// To be given as `cursor` for the page of older messages; absent when there are none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<String>,
-}
-
 /// A conversation to make.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct NewConversation {
@@ -80,11 +57,34 @@ pub(crate) struct NewConversation {
     title: Option<String>,
 }
 
-/// What to change.
+/// What to change; what is absent stays.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct ConversationChange {
     /// The new name, 1 to 200 characters.
-    title: String,
+    #[serde(default)]
+    title: Option<String>,
+    /// Whether it is put away: out of the list, still found, read and gone on with.
+    #[serde(default)]
+    archived: Option<bool>,
+    /// Instructions for the model in this conversation, up to 8 000 characters; empty: none; null: the caller's own
+    /// (`/api/preferences`) again.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    system_prompt: Change,
+}
+
+/// What becomes of a value that can be absent.
+#[derive(Debug, Default)]
+enum Change {
+    #[default]
+    Stays,
+    Becomes(Option<String>),
+}
+
+/// Tells `null` from what is absent.
+fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Change, D::Error> {
+    Option::deserialize(value).map(Change::Becomes)
 }
 
 /// Which part of a list.
@@ -92,13 +92,13 @@ pub(crate) struct ConversationChange {
 #[into_params(parameter_in = Query)]
 pub(crate) struct PageQuery {
     /// `nextCursor` of the page before.
-    cursor: Option<String>,
+    pub(super) cursor: Option<String>,
     /// Entries, 1 to 100; 50 when absent.
     limit: Option<u64>,
 }
 
 impl PageQuery {
-    fn limit(&self) -> Result<u64, Problem> {
+    pub(super) fn limit(&self) -> Result<u64, Problem> {
         match self.limit.unwrap_or(PAGE_DEFAULT) {
             limit @ 1..=PAGE_MAX => Ok(limit),
             _ => Err(invalid("limit", format!("must be 1 to {PAGE_MAX}"))),
@@ -106,11 +106,19 @@ impl PageQuery {
     }
 }
 
+/// Which list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ArchivedQuery {
+    /// Whether those that are put away are meant; the others when absent.
+    archived: Option<bool>,
+}
+
 /// `GET /api/conversations`
 #[utoipa::path(
     get, path = "/api/conversations", tag = "conversations", operation_id = "listConversations",
     summary = "The caller's conversations",
-    params(PageQuery),
+    params(PageQuery, ArchivedQuery),
     responses(
         (status = 200, description = "A page", body = ConversationPage),
         (status = 401, description = "Not signed in", body = kit::ProblemBody),
@@ -122,6 +130,7 @@ pub(crate) async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,
     Query(query): Query<PageQuery>,
+    Query(which): Query<ArchivedQuery>,
 ) -> Result<Json<ConversationPage>, Problem> {
     let limit = query.limit()?;
     let after = match query.cursor.as_deref() {
@@ -130,7 +139,7 @@ pub(crate) async fn list(
             Some(Cursor::parse(text).ok_or_else(|| invalid("cursor", "must be the nextCursor of a page".into()))?)
         }
     };
-    let rows = app.conversations.list(caller.user, Origin::App, after, limit).await?;
+    let rows = app.conversations.list(caller.user, Origin::App, which.archived.unwrap_or(false), after, limit).await?;
     let (rows, more) = page(rows, limit);
     let next_cursor =
         rows.last().filter(|_| more).map(|row| Cursor { updated_at: row.updated_at, id: row.id }.to_string());
@@ -163,72 +172,48 @@ pub(crate) async fn create(
         origin: Origin::App.as_str().to_owned(),
         created_at: now,
         updated_at: now,
+        archived_at: None,
+        active_leaf: None,
+        system_prompt: None,
     };
-    app.conversations.create(row.clone()).await?;
+    if !app.conversations.create(row.clone()).await? {
+        return Err(erasure::gone());
+    }
     Ok((StatusCode::CREATED, Json(row.into())))
-}
-
-/// `GET /api/conversations/{id}`
-#[utoipa::path(
-    get, path = "/api/conversations/{id}", tag = "conversations", operation_id = "readConversation",
-    summary = "A conversation and its newest messages",
-    params(("id" = String, Path, description = "The conversation"), PageQuery),
-    responses(
-        (status = 200, description = "The conversation", body = ConversationWithMessages),
-        (status = 401, description = "Not signed in", body = kit::ProblemBody),
-        (status = 404, description = "No such conversation", body = kit::ProblemBody),
-        (status = 422, description = "Cursor or limit are not valid", body = kit::ProblemBody),
-    ),
-    security(("token" = []))
-)]
-pub(crate) async fn read(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    Path(id): Path<String>,
-    Query(query): Query<PageQuery>,
-) -> Result<Json<ConversationWithMessages>, Problem> {
-    let id = parse_id(&id)?;
-    let limit = query.limit()?;
-    let before = match query.cursor.as_deref() {
-        None => None,
-        Some(text) => {
-            Some(Uuid::parse_str(text).map_err(|_| invalid("cursor", "must be the nextCursor of a page".into()))?)
-        }
-    };
-    let found = app.conversations.find(caller.user, id).await?;
-    let conversation = Conversation::from(found.ok_or_else(no_conversation)?);
-    let rows = app.conversations.messages(id, before, limit).await?;
-    let (mut rows, more) = page(rows, limit);
-    let next_cursor = rows.last().filter(|_| more).map(|row| row.id.to_string());
-    rows.reverse();
-    let messages = rows.into_iter().map(Message::from).collect();
-    Ok(Json(ConversationWithMessages { conversation, messages, next_cursor }))
 }
 
 /// `PATCH /api/conversations/{id}`
 #[utoipa::path(
-    patch, path = "/api/conversations/{id}", tag = "conversations", operation_id = "renameConversation",
-    summary = "Renames a conversation",
+    patch, path = "/api/conversations/{id}", tag = "conversations", operation_id = "changeConversation",
+    summary = "Renames a conversation, puts it away or back, or changes its instructions for the model",
     params(("id" = String, Path, description = "The conversation")),
     request_body = ConversationChange,
     responses(
-        (status = 200, description = "Renamed", body = Conversation),
+        (status = 200, description = "As it is now", body = Conversation),
         (status = 401, description = "Not signed in", body = kit::ProblemBody),
         (status = 404, description = "No such conversation", body = kit::ProblemBody),
-        (status = 422, description = "The title is not valid", body = kit::ProblemBody),
+        (status = 422, description = "The title or the instructions are not valid", body = kit::ProblemBody),
     ),
     security(("token" = []))
 )]
-pub(crate) async fn rename(
+pub(crate) async fn change(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(id): Path<String>,
     Json(body): Json<ConversationChange>,
 ) -> Result<Json<Conversation>, Problem> {
     let id = parse_id(&id)?;
-    let title = checked_title(&body.title)?;
-    let renamed = app.conversations.rename(caller.user, id, &title).await?;
-    if !renamed {
+    let mut change = conversation::ActiveModel::default();
+    if let Some(title) = &body.title {
+        change.title = Set(checked_title(title)?);
+    }
+    if let Some(archived) = body.archived {
+        change.archived_at = Set(archived.then(now_ms));
+    }
+    if let Change::Becomes(prompt) = &body.system_prompt {
+        change.system_prompt = Set(prompt.as_deref().map(preferences::checked).transpose()?);
+    }
+    if !app.conversations.change(caller.user, id, change).await? {
         return Err(no_conversation());
     }
     let found = app.conversations.find(caller.user, id).await?;
@@ -258,15 +243,15 @@ pub(crate) async fn delete(
 }
 
 /// What is no id is no conversation.
-fn parse_id(text: &str) -> Result<ConversationId, Problem> {
+pub(super) fn parse_id(text: &str) -> Result<ConversationId, Problem> {
     Uuid::parse_str(text).map(ConversationId).map_err(|_| no_conversation())
 }
 
-fn no_conversation() -> Problem {
+pub(super) fn no_conversation() -> Problem {
     Problem::not_found("conversation")
 }
 
-fn invalid(field: &str, message: String) -> Problem {
+pub(super) fn invalid(field: &str, message: String) -> Problem {
     Problem::invalid(vec![FieldError::new(field, message)])
 }
 
@@ -283,7 +268,7 @@ fn checked_title(title: &str) -> Result<String, Problem> {
 }
 
 /// The first `limit` rows, and whether there were more.
-fn page<T>(mut rows: Vec<T>, limit: u64) -> (Vec<T>, bool) {
+pub(super) fn page<T>(mut rows: Vec<T>, limit: u64) -> (Vec<T>, bool) {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = rows.len() > limit;
     rows.truncate(limit);
@@ -297,19 +282,8 @@ impl From<conversation::Model> for Conversation {
             title: row.title,
             created_at: timestamp(row.created_at),
             updated_at: timestamp(row.updated_at),
-        }
-    }
-}
-
-impl From<message::Model> for Message {
-    fn from(row: message::Model) -> Self {
-        Self {
-            id: MessageId(row.id),
-            role: row.role,
-            content: row.content,
-            model: row.model,
-            finish: row.finish,
-            created_at: timestamp(row.created_at),
+            archived: row.archived_at.is_some(),
+            system_prompt: row.system_prompt,
         }
     }
 }

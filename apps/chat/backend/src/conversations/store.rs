@@ -8,7 +8,9 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+use super::attachments::{self, Attachment};
 use super::cursor::Cursor;
+use super::erasure;
 use crate::entity::{conversation, message};
 use crate::ids::{ConversationId, MessageId};
 use crate::outbox::Instruction;
@@ -79,10 +81,16 @@ pub(crate) struct Answer {
 pub(crate) struct Exchange {
     pub(crate) owner: Uuid,
     pub(crate) target: Target,
+    /// What it follows; `None`: it begins the conversation.
+    pub(crate) parent: Option<Uuid>,
     pub(crate) question_id: MessageId,
-    pub(crate) question: String,
+    /// `None` for another answer to a question that is stored already, which `parent` is then.
+    pub(crate) question: Option<String>,
+    pub(crate) attachments: Vec<Attachment>,
     pub(crate) answer: Answer,
     pub(crate) settle: Instruction,
+    /// When it was asked, milliseconds since 1970.
+    pub(crate) begun: i64,
     /// Milliseconds since 1970.
     pub(crate) now: i64,
 }
@@ -104,7 +112,7 @@ pub(crate) enum RecordError {
 /// The tables `conversations` and `messages`.
 #[derive(Clone)]
 pub(crate) struct Store {
-    db: Database,
+    pub(super) db: Database,
 }
 
 impl Store {
@@ -112,11 +120,16 @@ impl Store {
         Self { db }
     }
 
-    /// A conversation without messages.
-    pub(super) async fn create(&self, row: conversation::Model) -> Result<(), DbErr> {
+    /// A conversation without messages; false if its owner's account is gone.
+    pub(super) async fn create(&self, row: conversation::Model) -> Result<bool, DbErr> {
+        let transaction = self.db.begin_write().await?;
+        if !erasure::admits(&*transaction, row.user_id, row.created_at).await? {
+            return Ok(false);
+        }
         let row: conversation::ActiveModel = row.into();
-        conversation::Entity::insert(row.reset_all()).exec_without_returning(&*self.db).await?;
-        Ok(())
+        conversation::Entity::insert(row.reset_all()).exec_without_returning(&*transaction).await?;
+        transaction.commit().await?;
+        Ok(true)
     }
 
     /// The owner's conversations, the one changed last first. One more than `limit` when there are more.
@@ -124,6 +137,7 @@ impl Store {
         &self,
         owner: Uuid,
         origin: Origin,
+        archived: bool,
         after: Option<Cursor>,
         limit: u64,
     ) -> Result<Vec<conversation::Model>, DbErr> {
@@ -131,6 +145,7 @@ impl Store {
         let mut query = conversation::Entity::find()
             .filter(Column::UserId.eq(owner))
             .filter(Column::Origin.eq(origin.as_str()))
+            .filter(if archived { Column::ArchivedAt.is_not_null() } else { Column::ArchivedAt.is_null() })
             .order_by_desc(Column::UpdatedAt)
             .order_by_desc(Column::Id)
             .limit(limit + 1);
@@ -146,12 +161,33 @@ impl Store {
         conversation::Entity::find_by_id(id.0).filter(conversation::Column::UserId.eq(owner)).one(&*self.db).await
     }
 
-    /// Gives it another name; false if the owner has none of this id.
-    pub(super) async fn rename(&self, owner: Uuid, id: ConversationId, title: &str) -> Result<bool, DbErr> {
+    /// Changes what is set of `change`; false if the owner has none of this id.
+    pub(super) async fn change(
+        &self,
+        owner: Uuid,
+        id: ConversationId,
+        change: conversation::ActiveModel,
+    ) -> Result<bool, DbErr> {
+        let mine = conversation::Column::UserId.eq(owner);
+        if !change.is_changed() {
+            return Ok(self.find(owner, id).await?.is_some());
+        }
         let updated = conversation::Entity::update_many()
-            .col_expr(conversation::Column::Title, Expr::value(title))
+            .set(change)
+            .filter(conversation::Column::Id.eq(id.0))
+            .filter(mine)
+            .exec(&*self.db)
+            .await?;
+        Ok(updated.rows_affected == 1)
+    }
+
+    /// Gives it another name if it still has this one.
+    pub(super) async fn retitle(&self, owner: Uuid, id: ConversationId, from: &str, to: &str) -> Result<bool, DbErr> {
+        let updated = conversation::Entity::update_many()
+            .col_expr(conversation::Column::Title, Expr::value(to))
             .filter(conversation::Column::Id.eq(id.0))
             .filter(conversation::Column::UserId.eq(owner))
+            .filter(conversation::Column::Title.eq(from))
             .exec(&*self.db)
             .await?;
         Ok(updated.rows_affected == 1)
@@ -165,24 +201,6 @@ impl Store {
             .exec(&*self.db)
             .await?;
         Ok(deleted.rows_affected == 1)
-    }
-
-    /// Messages of a conversation before `before` (all when `None`), the newest first. One more than `limit` when there
-    /// are more. The caller has checked the owner.
-    pub(crate) async fn messages(
-        &self,
-        id: ConversationId,
-        before: Option<Uuid>,
-        limit: u64,
-    ) -> Result<Vec<message::Model>, DbErr> {
-        let mut query = message::Entity::find()
-            .filter(message::Column::ConversationId.eq(id.0))
-            .order_by_desc(message::Column::Id)
-            .limit(limit + 1);
-        if let Some(before) = before {
-            query = query.filter(message::Column::Id.lt(before));
-        }
-        query.all(&*self.db).await
     }
 
     /// Stores an exchange and its instruction to the ledger in one transaction.
@@ -203,34 +221,38 @@ async fn write(transaction: &impl ConnectionTrait, exchange: &Exchange) -> Resul
         return Ok(false);
     }
     let conversation_id = exchange.target.id().0;
-    let answer = &exchange.answer;
-    let rows = [
-        message::ActiveModel {
+    if let Some(question) = &exchange.question {
+        let row = message::ActiveModel {
             id: Set(exchange.question_id.0),
             conversation_id: Set(conversation_id),
             role: Set(ai::Role::User.as_str().to_owned()),
-            content: Set(exchange.question.clone()),
+            content: Set(question.clone()),
             model: Set(None),
             finish: Set(None),
             prompt_tokens: Set(None),
             completion_tokens: Set(None),
             price: Set(None),
             created_at: Set(exchange.now),
-        },
-        message::ActiveModel {
-            id: Set(answer.id.0),
-            conversation_id: Set(conversation_id),
-            role: Set(ai::Role::Assistant.as_str().to_owned()),
-            content: Set(answer.content.clone()),
-            model: Set(Some(answer.model.clone())),
-            finish: Set(Some(answer.finish.to_owned())),
-            prompt_tokens: Set(answer.usage.map(|u| i64::from(u.prompt_tokens))),
-            completion_tokens: Set(answer.usage.map(|u| i64::from(u.completion_tokens))),
-            price: Set(Some(exchange.settle.amount.units())),
-            created_at: Set(exchange.now),
-        },
-    ];
-    message::Entity::insert_many(rows).exec_without_returning(transaction).await?;
+            parent_id: Set(exchange.parent),
+        };
+        message::Entity::insert(row).exec_without_returning(transaction).await?;
+        attachments::insert(transaction, exchange.question_id.0, &exchange.attachments).await?;
+    }
+    let answer = &exchange.answer;
+    let row = message::ActiveModel {
+        id: Set(answer.id.0),
+        conversation_id: Set(conversation_id),
+        role: Set(ai::Role::Assistant.as_str().to_owned()),
+        content: Set(answer.content.clone()),
+        model: Set(Some(answer.model.clone())),
+        finish: Set(Some(answer.finish.to_owned())),
+        prompt_tokens: Set(answer.usage.map(|u| i64::from(u.prompt_tokens))),
+        completion_tokens: Set(answer.usage.map(|u| i64::from(u.completion_tokens))),
+        price: Set(Some(exchange.settle.amount.units())),
+        created_at: Set(exchange.now),
+        parent_id: Set(if exchange.question.is_some() { Some(exchange.question_id.0) } else { exchange.parent }),
+    };
+    message::Entity::insert(row).exec_without_returning(transaction).await?;
     exchange.settle.insert(transaction, exchange.now).await?;
     Ok(true)
 }
@@ -239,6 +261,9 @@ async fn touch_conversation(db: &impl ConnectionTrait, exchange: &Exchange) -> R
     use conversation::Column;
     match &exchange.target {
         Target::New { id, title, origin } => {
+            if !erasure::admits(db, exchange.owner, exchange.begun).await? {
+                return Ok(false);
+            }
             let row = conversation::ActiveModel {
                 id: Set(id.0),
                 user_id: Set(exchange.owner),
@@ -246,14 +271,22 @@ async fn touch_conversation(db: &impl ConnectionTrait, exchange: &Exchange) -> R
                 origin: Set(origin.as_str().to_owned()),
                 created_at: Set(exchange.now),
                 updated_at: Set(exchange.now),
+                archived_at: Set(None),
+                active_leaf: Set(Some(exchange.answer.id.0)),
+                system_prompt: Set(None),
             };
             conversation::Entity::insert(row).exec_without_returning(db).await?;
             Ok(true)
         }
         Target::Existing { id, title } => {
             let named = Expr::case(Column::Title.eq(UNTITLED), title.as_str()).finally(Expr::col(Column::Title));
+            // Of answers that are written side by side, the one that was asked for last is shown, not the one that took longest.
+            let answer = exchange.answer.id.0;
+            let earlier = Condition::any().add(Column::ActiveLeaf.is_null()).add(Column::ActiveLeaf.lt(answer));
+            let leaf = Expr::case(earlier, answer).finally(Expr::col(Column::ActiveLeaf));
             let updated = conversation::Entity::update_many()
                 .col_expr(Column::UpdatedAt, Expr::value(exchange.now))
+                .col_expr(Column::ActiveLeaf, leaf.into())
                 .col_expr(Column::Title, named.into())
                 .filter(Column::Id.eq(id.0))
                 .filter(Column::UserId.eq(exchange.owner))

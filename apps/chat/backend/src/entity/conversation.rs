@@ -13,6 +13,10 @@ pub(crate) struct Model {
     pub(crate) origin: String,
     pub(crate) created_at: i64,
     pub(crate) updated_at: i64,
+    pub(crate) archived_at: Option<i64>,
+    pub(crate) active_leaf: Option<Uuid>,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub(crate) system_prompt: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

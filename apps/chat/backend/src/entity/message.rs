@@ -19,6 +19,7 @@ pub(crate) struct Model {
     pub(crate) completion_tokens: Option<i64>,
     pub(crate) price: Option<i64>,
     pub(crate) created_at: i64,
+    pub(crate) parent_id: Option<Uuid>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -1,6 +1,9 @@
 //! The rows of the tables. Nothing outside the stores sees them.
 
 pub(crate) mod api_key;
+pub(crate) mod attachment;
 pub(crate) mod conversation;
 pub(crate) mod message;
 pub(crate) mod outbox;
+pub(crate) mod preference;
+pub(crate) mod share;

@@ -3,8 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where something is missing")]
 
+mod branches;
 mod conversations;
 mod faults;
+mod keeping;
 mod kill;
 mod lifecycle;
 mod openai;

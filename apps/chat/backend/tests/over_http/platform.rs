@@ -31,7 +31,10 @@ async fn an_empty_schema_is_unready_and_a_missing_table_too(store: Store) {
         "reported, but ready all the same: {report}"
     );
 
-    database.execute_unprepared("DROP TABLE messages; DROP TABLE conversations").await.unwrap();
+    database
+        .execute_unprepared("DROP TABLE attachments; DROP TABLE shares; DROP TABLE messages; DROP TABLE conversations")
+        .await
+        .unwrap();
     assert_eq!(ready().await.status(), 503, "a history without its tables is not ready");
 }
 
@@ -82,12 +85,21 @@ async fn the_description_covers_every_route(store: Store) {
             "/api/chat/completions",
             "/api/conversations",
             "/api/conversations/{id}",
+            "/api/conversations/{id}/branch",
+            "/api/conversations/{id}/export",
+            "/api/conversations/{id}/shares",
+            "/api/conversations/{id}/shares/{share}",
             "/api/credits",
+            "/api/export",
             "/api/health",
             "/api/health/ready",
+            "/api/internal/users/{id}",
             "/api/keys",
             "/api/keys/{id}",
             "/api/models",
+            "/api/preferences",
+            "/api/search",
+            "/api/shared/{token}",
             "/metrics",
             "/v1/chat/completions",
             "/v1/models",

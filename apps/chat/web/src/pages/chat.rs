@@ -24,6 +24,7 @@ struct ChatPage {
     email: String,
     list: List,
     thread: Option<Thread>,
+    messages: Messages,
     models: Vec<Model>,
     /// The model to go on with.
     chosen: Option<String>,
@@ -41,6 +42,15 @@ impl ChatPage {
     /// The id of the conversation, in addresses and in the form; empty before there is one.
     fn place(&self) -> String {
         self.thread.as_ref().map_or_else(String::new, |thread| thread.conversation.id.to_string())
+    }
+
+    /// What the model is told in this conversation; empty where it has nothing of its own.
+    fn instructions(&self) -> &str {
+        self.thread.as_ref().and_then(|thread| thread.conversation.system_prompt.as_deref()).unwrap_or_default()
+    }
+
+    fn is_archived(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| thread.conversation.archived)
     }
 
     fn is_chosen(&self, model: &Model) -> bool {
@@ -104,11 +114,11 @@ pub(crate) async fn page(
         let before = place.before;
         person.call(app, |access| async move { backend.thread(&access, id, before).await }).await.map(Some)
     };
-    let list = person.call(app, |access| async move { backend.conversations(&access, None).await });
+    let list = person.call(app, |access| async move { backend.conversations(&access, false, None).await });
     let models = person.call(app, |access| async move { backend.models(&access).await });
     let balance = person.call(app, |access| async move { auth.balance(&access).await });
     let (thread, list, models, balance) = tokio::join!(thread, list, models, balance);
-    let thread = thread?;
+    let mut thread = thread?;
 
     let mut problem = unanswered.as_ref().map(|unanswered| unanswered.words.text.clone());
     let page = part(list, &mut problem)?.unwrap_or_default();
@@ -119,11 +129,13 @@ pub(crate) async fn page(
     let before =
         thread.as_ref().and_then(|thread| thread.messages.iter().rev().find_map(|message| message.model.clone()));
     let chosen = asked_for.or(before).filter(|chosen| models.iter().any(|model| model.id == *chosen));
+    let messages = Messages::of(thread.as_mut(), person.shell(app).csrf);
     let page = ChatPage {
         shell: person.shell(app),
+        messages,
         name: person.session.name.clone(),
         email: person.session.email.clone(),
-        list: List { page, open: place.conversation, first: true },
+        list: List { page, open: place.conversation, first: true, archived: false },
         thread,
         models,
         chosen,
@@ -146,13 +158,66 @@ fn part<T>(result: Result<T, Error>, problem: &mut Option<String>) -> Result<Opt
     }
 }
 
-/// Messages before those of the page, for htmx.
-#[derive(Template)]
-#[template(path = "older.html")]
-struct Older {
+/// Messages: in the page of their conversation, or alone.
+#[derive(Default, Template)]
+#[template(path = "messages.html")]
+struct Messages {
     id: Uuid,
-    messages: Vec<Message>,
+    csrf: String,
+    said: Vec<Message>,
     next_cursor: Option<String>,
+}
+
+impl Messages {
+    /// Takes them out of a thread.
+    fn of(thread: Option<&mut Thread>, csrf: String) -> Self {
+        let Some(thread) = thread else { return Self::default() };
+        Self {
+            id: thread.conversation.id,
+            csrf,
+            said: std::mem::take(&mut thread.messages),
+            next_cursor: thread.next_cursor.take(),
+        }
+    }
+}
+
+/// Which of the messages that stand side by side one is.
+struct Version<'a> {
+    all: &'a [Uuid],
+    /// From 1.
+    number: usize,
+}
+
+impl Message {
+    /// `None` where it stands alone.
+    fn version(&self) -> Option<Version<'_>> {
+        let at = self.versions.iter().position(|id| *id == self.id)?;
+        (self.versions.len() > 1).then(|| Version { all: &self.versions, number: at + 1 })
+    }
+}
+
+impl Version<'_> {
+    fn count(&self) -> usize {
+        self.all.len()
+    }
+
+    fn is_first(&self) -> bool {
+        self.number == 1
+    }
+
+    fn is_last(&self) -> bool {
+        self.number == self.all.len()
+    }
+
+    /// The one before, itself where it is the first.
+    fn before(&self) -> Uuid {
+        self.all[self.number.saturating_sub(2)]
+    }
+
+    /// The one after, itself where it is the last.
+    fn after(&self) -> Uuid {
+        self.all[self.number.min(self.all.len() - 1)]
+    }
 }
 
 #[derive(Deserialize)]
@@ -167,9 +232,18 @@ pub(crate) async fn older(
     Path(id): Path<Uuid>,
     Query(before): Query<Before>,
 ) -> Result<Response, Error> {
-    let (backend, cursor) = (&app.backend, before.cursor.as_deref());
-    let thread = person.call(&app, |access| async move { backend.thread(&access, id, cursor).await }).await?;
-    Ok(html(StatusCode::OK, &Older { id, messages: thread.messages, next_cursor: thread.next_cursor }))
+    excerpt(&app, &person, id, before.cursor.as_deref()).await
+}
+
+/// `GET /c/{id}/messages`: the newest, as they are kept, for the script after an answer.
+pub(crate) async fn newest(State(app): State<Shared>, person: Person, Path(id): Path<Uuid>) -> Result<Response, Error> {
+    excerpt(&app, &person, id, None).await
+}
+
+async fn excerpt(app: &Shared, person: &Person, id: Uuid, cursor: Option<&str>) -> Result<Response, Error> {
+    let backend = &app.backend;
+    let mut thread = person.call(app, |access| async move { backend.thread(&access, id, cursor).await }).await?;
+    Ok(html(StatusCode::OK, &Messages::of(Some(&mut thread), person.shell(app).csrf)))
 }
 
 /// `GET /credits`: what is left, for the script.

@@ -23,11 +23,17 @@ pub(crate) struct List {
     pub(crate) open: Option<Uuid>,
     /// Whether this is the beginning of the list.
     pub(crate) first: bool,
+    /// Whether it is the list of those that are put away.
+    pub(crate) archived: bool,
 }
 
 impl List {
     fn is_open(&self, id: &Uuid) -> bool {
         self.open.as_ref() == Some(id)
+    }
+
+    fn address(&self) -> &'static str {
+        if self.archived { "/archived" } else { "/conversations" }
     }
 }
 
@@ -51,14 +57,34 @@ pub(crate) async fn list(
     headers: HeaderMap,
     Query(place): Query<Place>,
 ) -> Result<Response, Error> {
+    part(&app, &person, &headers, &place, false).await
+}
+
+/// `GET /archived`: the same of those that are put away.
+pub(crate) async fn archived(
+    State(app): State<Shared>,
+    person: Person,
+    headers: HeaderMap,
+    Query(place): Query<Place>,
+) -> Result<Response, Error> {
+    part(&app, &person, &headers, &place, true).await
+}
+
+async fn part(
+    app: &Shared,
+    person: &Person,
+    headers: &HeaderMap,
+    place: &Place,
+    archived: bool,
+) -> Result<Response, Error> {
     let cursor = place.cursor.as_deref();
     let backend = &app.backend;
-    let page = person.call(&app, |access| async move { backend.conversations(&access, cursor).await }).await?;
-    let list = List { page, open: opened(&headers), first: cursor.is_none() };
+    let page = person.call(app, |access| async move { backend.conversations(&access, archived, cursor).await }).await?;
+    let list = List { page, open: opened(headers), first: cursor.is_none(), archived };
     if headers.contains_key("hx-request") {
         return Ok(html(StatusCode::OK, &list));
     }
-    Ok(html(StatusCode::OK, &ListPage { shell: person.shell(&app), list }))
+    Ok(html(StatusCode::OK, &ListPage { shell: person.shell(app), list }))
 }
 
 /// `POST /c/{id}/rename`
@@ -68,8 +94,8 @@ pub(crate) async fn rename(
     Path(id): Path<Uuid>,
     Form(form): Form<Rename>,
 ) -> Result<Redirect, Error> {
-    let (backend, title) = (&app.backend, &form.title);
-    person.call(&app, |access| async move { backend.rename(&access, id, title).await }).await?;
+    let (backend, change) = (&app.backend, &serde_json::json!({ "title": form.title }));
+    person.call(&app, |access| async move { backend.change(&access, id, change).await }).await?;
     Ok(Redirect::to(&format!("/c/{id}")))
 }
 

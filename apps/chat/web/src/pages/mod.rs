@@ -1,10 +1,12 @@
 //! The pages. Each is a template in `templates/` and a struct here that holds what it shows; text is always escaped, and
-//! what a model said is text.
+//! what a model said goes through [`crate::markdown`].
 
 pub(crate) mod account;
 pub(crate) mod chat;
 pub(crate) mod conversations;
 pub(crate) mod credits;
+pub(crate) mod keeping;
+pub(crate) mod settings;
 mod theme;
 
 use askama::Template;

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use kit::{Credits, client};
-use reqwest::{Client, Method, RequestBuilder};
+use reqwest::{Client, Method, RequestBuilder, Response};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
-use serde_json::json as object;
+use serde_json::{Value, json as object};
 use url::Url;
 use uuid::Uuid;
 
@@ -19,7 +19,7 @@ pub(super) const SERVICE: &str = "chat-backend";
 /// Its client.
 #[derive(Clone)]
 pub(crate) struct Backend {
-    http: Client,
+    pub(super) http: Client,
     url: Url,
 }
 
@@ -29,6 +29,10 @@ pub(crate) struct Backend {
 pub(crate) struct Conversation {
     pub(crate) id: Uuid,
     pub(crate) title: String,
+    #[serde(default)]
+    pub(crate) archived: bool,
+    /// Its own instructions for the model.
+    pub(crate) system_prompt: Option<String>,
 }
 
 /// Part of the list, the one changed last first.
@@ -42,12 +46,26 @@ pub(crate) struct ConversationPage {
 /// Something that was said.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Message {
+    pub(crate) id: Uuid,
     pub(crate) role: String,
     pub(crate) content: String,
     /// Of answers: who gave it.
     pub(crate) model: Option<String>,
     /// Of answers: how it ended.
     pub(crate) finish: Option<String>,
+    /// Texts that came with a question.
+    #[serde(default)]
+    pub(crate) attachments: Vec<Attachment>,
+    /// All that stand side by side here, itself among them; none where it is alone.
+    #[serde(default)]
+    pub(crate) versions: Vec<Uuid>,
+}
+
+/// A text that comes with a question.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Attachment {
+    pub(crate) name: String,
+    pub(crate) content: String,
 }
 
 /// A conversation with its newest messages, or those before a cursor.
@@ -80,12 +98,29 @@ pub(crate) struct Question<'a> {
     pub(crate) text: &'a str,
     pub(crate) model: Option<&'a str>,
     pub(crate) conversation: Uuid,
+    pub(crate) place: Place,
+    pub(crate) attachments: &'a [Attachment],
+}
+
+/// Where in its conversation a question goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    End,
+    /// In the place of this question.
+    InsteadOf(Uuid),
+    /// Nowhere: another answer beside this one.
+    Again(Uuid),
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Completion<'a> {
-    messages: [CompletionMessage<'a>; 1],
+    messages: Vec<CompletionMessage<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edit: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    regenerate: Option<Uuid>,
+    attachments: &'a [Attachment],
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<&'a str>,
     conversation_id: Uuid,
@@ -106,10 +141,12 @@ impl Backend {
     pub(crate) async fn conversations(
         &self,
         access: &SecretString,
+        archived: bool,
         cursor: Option<&str>,
     ) -> Result<ConversationPage, Failure> {
         let mut url = self.address("/api/conversations");
         url.query_pairs_mut().append_pair("limit", &CONVERSATIONS_A_PAGE.to_string());
+        url.query_pairs_mut().append_pair("archived", &archived.to_string());
         if let Some(cursor) = cursor {
             url.query_pairs_mut().append_pair("cursor", cursor);
         }
@@ -136,9 +173,10 @@ impl Backend {
         json::<Conversation>(SERVICE, call(SERVICE, request).await?).await.map(|made| made.id)
     }
 
-    pub(crate) async fn rename(&self, access: &SecretString, id: Uuid, title: &str) -> Result<(), Failure> {
+    /// Changes what `change` names.
+    pub(crate) async fn change(&self, access: &SecretString, id: Uuid, change: &Value) -> Result<(), Failure> {
         let request = self.request(Method::PATCH, self.conversation(id), access);
-        call(SERVICE, request.json(&object!({ "title": title }))).await.map(drop)
+        call(SERVICE, request.json(change)).await.map(drop)
     }
 
     pub(crate) async fn delete(&self, access: &SecretString, id: Uuid) -> Result<(), Failure> {
@@ -168,6 +206,23 @@ impl Backend {
         Stream::of(response).await
     }
 
+    /// A file to be taken away, as it is made.
+    pub(crate) async fn export(
+        &self,
+        access: &SecretString,
+        conversation: Option<Uuid>,
+        format: &str,
+    ) -> Result<Response, Failure> {
+        let mut url = match conversation {
+            Some(id) => self.address(&format!("/api/conversations/{id}/export")),
+            None => self.address("/api/export"),
+        };
+        url.query_pairs_mut().append_pair("format", format);
+        let asked = call(SERVICE, self.http.get(url).bearer_auth(access.expose_secret()));
+        let late = |_| Failure::Away { service: SERVICE, reason: format!("nothing within {BACKEND_PATIENCE:?}") };
+        tokio::time::timeout(BACKEND_PATIENCE, asked).await.map_err(late)?
+    }
+
     /// Whether it lives.
     pub(crate) async fn ping(&self) -> Result<(), String> {
         let request = self.http.get(self.address("/api/health")).timeout(Duration::from_secs(2));
@@ -176,24 +231,33 @@ impl Backend {
 
     fn completion(&self, access: &SecretString, question: &Question<'_>, stream: bool) -> RequestBuilder {
         let url = self.address("/api/chat/completions");
+        let (edit, regenerate) = match question.place {
+            Place::End => (None, None),
+            Place::InsteadOf(id) => (Some(id), None),
+            Place::Again(id) => (None, Some(id)),
+        };
+        let asked = CompletionMessage { role: "user", content: question.text };
         // A stream may go on for as long as it says something; the caller bounds its waits.
         self.http.post(url).bearer_auth(access.expose_secret()).json(&Completion {
-            messages: [CompletionMessage { role: "user", content: question.text }],
+            messages: if regenerate.is_some() { Vec::new() } else { vec![asked] },
+            edit,
+            regenerate,
+            attachments: question.attachments,
             model: question.model,
             conversation_id: question.conversation,
             stream,
         })
     }
 
-    fn request(&self, method: Method, url: Url, access: &SecretString) -> RequestBuilder {
+    pub(super) fn request(&self, method: Method, url: Url, access: &SecretString) -> RequestBuilder {
         self.http.request(method, url).bearer_auth(access.expose_secret()).timeout(BACKEND_PATIENCE)
     }
 
-    fn conversation(&self, id: Uuid) -> Url {
+    pub(super) fn conversation(&self, id: Uuid) -> Url {
         self.address(&format!("/api/conversations/{id}"))
     }
 
-    fn address(&self, path: &str) -> Url {
+    pub(super) fn address(&self, path: &str) -> Url {
         self.url.join(path).expect("a path of ours")
     }
 }

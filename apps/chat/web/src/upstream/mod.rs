@@ -5,6 +5,7 @@
 mod auth;
 mod backend;
 mod credits;
+mod keeping;
 mod sse;
 mod stream;
 
@@ -16,8 +17,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use auth::{Auth, SignedIn};
-pub(crate) use backend::{Backend, ConversationPage, Message, Model, Question, Thread};
+pub(crate) use backend::{Attachment, Backend, ConversationPage, Message, Model, Place, Question, Thread};
 pub(crate) use credits::{History, Standing, Transaction};
+pub(crate) use keeping::{ApiKey, Hit, NewApiKey, Share, Shared};
 pub(crate) use stream::{Said, Stream};
 
 use crate::limits::MAX_ANSWER_BYTES;

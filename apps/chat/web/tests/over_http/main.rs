@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod account;
+mod browser;
 mod chat;
 mod credits;
+mod keeping;
 mod pages;
 mod sessions;
 mod support;

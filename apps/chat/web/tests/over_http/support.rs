@@ -51,11 +51,16 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn start(store: Store) -> Self {
+        Self::start_with(store, &[]).await
+    }
+
+    /// As [`World::start`], with further variables for chat-backend.
+    pub(crate) async fn start_with(store: Store, variables: &[(&str, &str)]) -> Self {
         let auth = Auth::start(store).await;
         let (routes, _, _) = ai::echo::service(Settings::default());
         let echo = Running::start(Service::new(routes).into_router()).await;
         let theirs = TestDatabase::create(store).await;
-        let backend = backend(&auth, &echo, &theirs).await;
+        let backend = backend(&auth, &echo, &theirs, variables).await;
         let ours = TestDatabase::create(store).await;
         let database = ours.connect().await;
         MIGRATIONS.run(&database).await.unwrap();
@@ -91,6 +96,24 @@ impl World {
         browser
     }
 
+    /// The same app once more, at an address that a real browser can open.
+    pub(crate) async fn for_a_real_browser(&self) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let origin = format!("http://localhost:{}", listener.local_addr().unwrap().port());
+        let key = "07".repeat(32);
+        let config = Config::read(&Env::table([
+            ("PORT", "0"),
+            ("MANA_CORE_AUTH_URL", self.auth.url.as_str()),
+            ("CHAT_BACKEND_URL", &self.backend.as_ref().unwrap().url),
+            ("PUBLIC_URL", &origin),
+            ("SESSION_KEY", &key),
+        ]));
+        let router = chat_web::service(&config.unwrap(), &self.database).into_router();
+        // It ends with the runtime of the test.
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        origin
+    }
+
     /// chat-backend goes away.
     pub(crate) fn stop_the_backend(&mut self) {
         self.backend = None;
@@ -105,15 +128,17 @@ impl World {
 
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
-async fn backend(auth: &Auth, echo: &Running, test_database: &TestDatabase) -> Running {
-    let config = chat_backend::Config::read(&Env::table([
+async fn backend(auth: &Auth, echo: &Running, test_database: &TestDatabase, variables: &[(&str, &str)]) -> Running {
+    let usual = [
         ("PORT", "0"),
         ("MANA_CORE_AUTH_URL", auth.url.as_str()),
         ("SERVICE_TOKEN", SERVICE_TOKEN),
         ("TOKEN_ISSUER", ISSUER),
         ("AI_PROVIDERS", "echo"),
         ("AI_ECHO_URL", &echo.url),
-    ]));
+    ];
+    // The later of two entries counts.
+    let config = chat_backend::Config::read(&Env::table(usual.iter().chain(variables).copied()));
     let database = test_database.connect().await;
     chat_backend::MIGRATIONS.run(&database).await.unwrap();
     let cache = Cache::connect(test_database.redis_url.as_ref()).unwrap();
