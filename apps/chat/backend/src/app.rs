@@ -73,7 +73,7 @@ pub struct Running {
 
 /// Puts the service together and starts what runs beside it (the outbox's dispatcher).
 pub fn start(config: Config, database: &Database, cache: Cache) -> Running {
-    let accepted = ServiceToken(config.service_token.clone());
+    let accepted = vec![ServiceToken::new("service", config.service_token.clone())];
     let ledger = Ledger::new(config.ledger_url, config.service_token);
     let balance_cache = BalanceCache::new(cache.clone());
     let outbox = Arc::new(Outbox::new(database.clone(), ledger.clone(), balance_cache.clone()));
@@ -98,7 +98,7 @@ pub fn start(config: Config, database: &Database, cache: Cache) -> Running {
     let mut service = Service::new(router)
         .openapi(&openapi)
         .verifier(config.verifier)
-        .service_token(accepted)
+        .service_tokens(accepted)
         .body_limit(MAX_BODY_BYTES)
         .database(database.clone(), MIGRATIONS, "conversations")
         .dependency("mana-core-auth", move || {

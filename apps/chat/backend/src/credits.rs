@@ -75,6 +75,11 @@ impl Balances {
         self.cache.keep(user, standing).await;
         Ok(standing.balance)
     }
+
+    /// Forgets a user's copy.
+    pub(crate) async fn forget(&self, user: Uuid) {
+        self.cache.forget(user).await;
+    }
 }
 
 /// What the caller has.
