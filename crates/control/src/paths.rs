@@ -77,6 +77,11 @@ pub fn alerts(data: &Path) -> PathBuf {
     data.join("alerts.json")
 }
 
+/// Up to when samples were told elsewhere.
+pub fn remote_write(data: &Path) -> PathBuf {
+    data.join("remote-write")
+}
+
 /// Folder of the stored time series.
 pub fn series(data: &Path) -> PathBuf {
     data.join("series")

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::alerts_view::{alerting, incidents};
+use super::pulse::Pulse;
 use super::rounds::now_ms;
 use super::subjects::Subjects;
 use crate::api::{AlertCommand, AlertRequest, Alerting, IncidentView};
@@ -95,6 +96,7 @@ struct Watch {
     evaluated_at: Option<i64>,
     /// Why the last wish was not done.
     refused: Option<String>,
+    pulse: Arc<Pulse>,
 }
 
 /// Begins; it ends with the process.
@@ -103,13 +105,15 @@ pub(super) fn start(
     mailbox: mpsc::Sender<Message>,
     reader: Arc<OnceLock<Reader>>,
     subjects: watch::Receiver<Subjects>,
+    pulse: Arc<Pulse>,
 ) -> Alerts {
     let (wishes, inbox) = mpsc::channel(WISHES);
     let (seen, shown) = watch::channel(Arc::default());
     let file = paths::alerts(data);
     tokio::spawn(async move {
         let kept = read(&file);
-        let watch = Watch { file, kept, book: Book::default(), mailbox, seen, evaluated_at: None, refused: None };
+        let watch =
+            Watch { file, kept, book: Book::default(), mailbox, seen, evaluated_at: None, refused: None, pulse };
         watch.run(&reader, subjects, inbox).await;
     });
     Alerts { wishes, seen: shown }
@@ -184,6 +188,7 @@ impl Watch {
                     self.step(What::Evaluated { rule, outcome }).await;
                 }
                 self.evaluated_at = Some(now);
+                self.pulse.judged(now_ms());
             }
             Err(error) => tracing::error!(%error, "the rules could not be evaluated"),
         }
