@@ -149,7 +149,7 @@ async fn a_prometheus_federates_with_a_token_and_nobody_does_without() {
     let found = prometheus.until("up{service=\"a\"}", |found| found.len() == 1).await;
     assert_eq!(found[0].0["instance"], "blue-1", "its own labels are kept");
     prometheus.until("mana_instances_ready{service=\"a\"} == 1", |found| found.len() == 1).await;
-    prometheus.until("up{job=\"mana\"} == 1", |found| found.len() == 1).await;
+    prometheus.until("up{job=\"mana\",service=\"\"} == 1", |found| found.len() == 1).await;
     prometheus.until("up{job=\"stranger\"} == 0", |found| found.len() == 1).await;
     // Without a selector it says what is missing.
     let answer = Command::new("curl")

@@ -15,7 +15,7 @@ use mana_watch::alert::{
 };
 use mana_watch::incident::{self, Incidents};
 use mana_watch::query::{self, Answer, Limits};
-use mana_watch::series::Matcher;
+use mana_watch::series::{Matcher, NAME};
 use mana_watch::store::Reader;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -26,7 +26,7 @@ use super::rounds::now_ms;
 use super::subjects::Subjects;
 use crate::api::{AlertCommand, AlertRequest, Alerting, IncidentView};
 use crate::supervisor::{Call, Message};
-use crate::{clock, paths};
+use crate::{clock, paths, rules};
 
 /// How often every rule is evaluated: half of the interval of scrapes, so that what is measured is judged within it.
 const EVALUATE_EVERY: Duration = Duration::from_secs(5);
@@ -36,6 +36,9 @@ const TICK: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(4);
 /// How far back a series counts as there.
 const THERE_MS: i64 = 300_000;
+/// How often it is looked which rules can never fire, and how far back: what was measured within a day may come again.
+const DOUBT_EVERY: Duration = Duration::from_mins(1);
+const DOUBT_LOOKBACK_MS: i64 = 24 * 3_600_000;
 /// How long a test fires.
 const TEST_MS: i64 = 60_000;
 /// What a test is called.
@@ -97,6 +100,9 @@ struct Watch {
     /// Why the last wish was not done.
     refused: Option<String>,
     pulse: Arc<Pulse>,
+    /// Rules that can never fire, with their reasons, and when that was looked at.
+    doubts: BTreeMap<String, String>,
+    doubted: Option<Instant>,
 }
 
 /// Begins; it ends with the process.
@@ -112,8 +118,18 @@ pub(super) fn start(
     let file = paths::alerts(data);
     tokio::spawn(async move {
         let kept = read(&file);
-        let watch =
-            Watch { file, kept, book: Book::default(), mailbox, seen, evaluated_at: None, refused: None, pulse };
+        let watch = Watch {
+            file,
+            kept,
+            book: Book::default(),
+            mailbox,
+            seen,
+            evaluated_at: None,
+            refused: None,
+            pulse,
+            doubts: BTreeMap::new(),
+            doubted: None,
+        };
         watch.run(&reader, subjects, inbox).await;
     });
     Alerts { wishes, seen: shown }
@@ -152,12 +168,17 @@ impl Watch {
             testing = tests;
             if let Some(book) = book.filter(|book| *book != self.book) {
                 self.book = book.clone();
+                self.doubted = None;
                 self.step(What::RulesChanged(Box::new(book))).await;
             }
             if evaluated.elapsed() >= EVALUATE_EVERY
                 && let Some(reader) = reader.get().cloned()
             {
                 evaluated = Instant::now();
+                if self.doubted.is_none_or(|looked| looked.elapsed() >= DOUBT_EVERY) {
+                    self.doubted = Some(Instant::now());
+                    self.doubt(reader.clone(), now).await;
+                }
                 self.evaluate(reader, now).await;
             }
             self.step(What::Tick).await;
@@ -192,6 +213,23 @@ impl Watch {
             }
             Err(error) => tracing::error!(%error, "the rules could not be evaluated"),
         }
+    }
+
+    /// Which of the manifest's own rules can never fire: what they read is compared with all that was measured lately.
+    async fn doubt(&mut self, reader: Reader, now: i64) {
+        let own = |rule: &&Rule| builtin::rules().iter().all(|other| other.name != rule.name);
+        let rules: Vec<Rule> = self.book.rules.iter().filter(own).cloned().collect();
+        let found = tokio::task::spawn_blocking(move || {
+            let there = reader.label_values(NAME, &[], now - DOUBT_LOOKBACK_MS, now).unwrap_or_default();
+            let there = there.into_iter().collect();
+            let doubt = |rule: &Rule| Some((rule.name.clone(), rules::doubt(rule, &there)?));
+            rules.iter().filter_map(doubt).collect::<BTreeMap<_, _>>()
+        });
+        let Ok(found) = found.await else { return };
+        for (rule, why) in found.iter().filter(|(rule, _)| !self.doubts.contains_key(*rule)) {
+            tracing::warn!(rule, why, "a rule can never fire");
+        }
+        self.doubts = found;
     }
 
     async fn step(&mut self, what: What) {
@@ -285,7 +323,7 @@ impl Watch {
 
     fn show(&self) {
         let seen = Seen {
-            alerting: alerting(&self.kept.state, self.evaluated_at),
+            alerting: alerting(&self.kept.state, &self.doubts, self.evaluated_at),
             incidents: incidents(&self.kept.incidents),
         };
         self.seen.send_replace(Arc::new(seen));
