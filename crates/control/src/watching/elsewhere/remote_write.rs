@@ -54,15 +54,20 @@ pub(super) async fn run(
     };
     let file = paths::remote_write(&data);
     let mut teller: Option<Teller> = None;
+    // What is measured before it is known who is to be told is told as well.
+    let mut from = now_ms();
     loop {
         let receiver = subjects.borrow().elsewhere.remote_write.clone();
+        let nobody = receiver.is_none();
         let (Some(receiver), Some(reader)) = (receiver, reader.get()) else {
             // Whoever is named later is told from then on.
-            if subjects.borrow().services.is_empty() || teller.take().is_none() {
-                pause(LOOK_EVERY_MS).await;
-            } else {
-                forget(&file);
+            if nobody && !subjects.borrow().services.is_empty() {
+                from = now_ms();
+                if teller.take().is_some() {
+                    forget(&file);
+                }
             }
+            pause(LOOK_EVERY_MS).await;
             continue;
         };
         let teller = teller.get_or_insert_with(|| Teller {
@@ -70,7 +75,7 @@ pub(super) async fn run(
             subjects: subjects.clone(),
             pulse: Arc::clone(&pulse),
             // While nobody watched for long there was nothing to tell.
-            cursor: Cursor::new(read(&file).map_or_else(now_ms, |told| told.max(now_ms() - MAX_BEHIND_MS))),
+            cursor: Cursor::new(read(&file).map_or(from, |told| told.max(from - MAX_BEHIND_MS))),
             file: file.clone(),
         });
         teller.turn(reader, receiver).await;
