@@ -3,6 +3,7 @@
 //! Each call opens its own connection to `control.sock`: calls are rare, and a connection that was idle while the control
 //! plane was replaced would only bring errors of its own.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -234,6 +235,13 @@ impl Client {
     pub async fn query(&self, text: &str) -> Result<serde_json::Value, ClientError> {
         let text: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
         self.ask(Method::GET, &format!("/v1/query?query={text}"), &()).await
+    }
+
+    /// The names of all series that are stored.
+    pub async fn metric_names(&self) -> Result<BTreeSet<String>, ClientError> {
+        let answer: serde_json::Value = self.ask(Method::GET, "/v1/label/__name__/values", &()).await?;
+        let names = answer["data"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_str);
+        Ok(names.map(str::to_owned).collect())
     }
 
     /// How everything is that is watched for.

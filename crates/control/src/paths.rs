@@ -87,6 +87,11 @@ pub fn status_days(data: &Path) -> PathBuf {
     data.join("status-days.json")
 }
 
+/// Up to when samples were told elsewhere.
+pub fn remote_write(data: &Path) -> PathBuf {
+    data.join("remote-write")
+}
+
 /// Folder of the stored time series.
 pub fn series(data: &Path) -> PathBuf {
     data.join("series")

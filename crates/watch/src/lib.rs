@@ -10,6 +10,7 @@
 //! | `exposition`, `host`, `process`, `postgres`, `redis` | what is measured, from texts, files and rows |
 //! | `store` | where it is kept |
 //! | `query` | how it is asked for: a documented part of PromQL |
+//! | `remote` | telling another store |
 //! | `alert` | from a breach to whoever is told of it |
 //! | `incident` | what happened, written down while it happens |
 
@@ -23,6 +24,7 @@ pub mod process;
 pub mod query;
 pub mod redis;
 mod remember;
+pub mod remote;
 pub mod schedule;
 pub mod series;
 pub mod store;

@@ -1,12 +1,15 @@
 //! `mana check`.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use mana_manifest::plan::Environment;
+use mana_control::client::Client;
+use mana_control::rules;
+use mana_manifest::plan::{Environment, Plan};
 use mana_manifest::{Facts, Manifest, Overrides, Problem};
 use serde::Serialize;
 
-use crate::context::Context;
+use crate::context::{Context, block_on};
 use crate::ecosystem;
 use crate::exit::Exit;
 use crate::failure::{Failure, MissingSecret};
@@ -39,6 +42,8 @@ struct Answer<'a> {
     ok: bool,
     problems: &'a [Problem],
     missing_secrets: &'a [MissingSecret],
+    /// Rules that can never fire, with their reasons.
+    doubts: &'a [String],
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
@@ -57,7 +62,13 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let missing = plan.as_ref().map(ecosystem::missing).transpose()?.unwrap_or_default();
     if args.json {
         let ok = !problems.any_error() && missing.is_empty();
-        let answer = Answer { manifest: &path, ok, problems: problems.list(), missing_secrets: &missing };
+        let answer = Answer {
+            manifest: &path,
+            ok,
+            problems: problems.list(),
+            missing_secrets: &missing,
+            doubts: &plan.as_ref().map(doubts).unwrap_or_default(),
+        };
         context.output().json(&answer)?;
         return Ok(if ok { Exit::Ok } else { Exit::BadConfiguration });
     }
@@ -65,17 +76,34 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         return Err(Failure::manifest(problems));
     };
     report::details(problems.diagnostics(), context.global().color);
-    if let Err(problems) = mana_control::rules::rules(plan) {
+    if let Err(problems) = rules::rules(plan) {
         return Err(Failure::Failed {
             what: problems.join("\n"),
             help: "docs/QUERY.md has the language of expressions".to_owned(),
         });
+    }
+    for doubt in doubts(plan) {
+        report::note(&doubt);
     }
     context.refuse_missing(plan, missing)?;
     let mut output = context.output();
     let mark = output.style().paint(Tone::Good, "✓");
     output.line(&format!("{mark} {} is right: {}", path.display(), extent(manifest, &overrides)))?;
     Ok(Exit::Ok)
+}
+
+/// Rules that can never fire. Where the environment runs, it is known what is measured there.
+fn doubts(plan: &Plan) -> Vec<String> {
+    if plan.alerts.is_empty() {
+        return Vec::new();
+    }
+    let there = block_on(async {
+        match Client::connect(&plan.data).await {
+            Ok(client) => client.metric_names().await.unwrap_or_default(),
+            Err(_) => BTreeSet::new(),
+        }
+    });
+    rules::doubts(plan, &there)
 }
 
 /// How many services there are in each environment that was checked.

@@ -5,7 +5,7 @@ use std::path::Path;
 use mana_control::api::{Apply, Status};
 use mana_control::client::Client;
 use mana_control::daemon::make_data_folder;
-use mana_control::secrets;
+use mana_control::{rules, secrets};
 use mana_manifest::plan::Plan;
 use mana_manifest::{Facts, Overrides};
 use serde::Serialize;
@@ -68,7 +68,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     // The manifest is read and checked first: with a wrong one not even a control plane is started.
     let plan = checked_plan(args, context)?;
     context.refuse_missing(&plan, ecosystem::missing(&plan)?)?;
-    let data = plan.data;
+    let data = plan.data.clone();
     make_data_folder(&data)?;
     take_secrets(&data, args)?;
     let apply = Apply { manifest: context.manifest()?, overrides: context.overrides()? };
@@ -78,6 +78,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     block_on(async {
         let (Running { client, status }, started) = start::ensure(context, &data).await?;
         note_other_version(&status, context);
+        if !args.json {
+            for doubt in rules::doubts(&plan, &client.metric_names().await.unwrap_or_default()) {
+                report::note(&doubt);
+            }
+        }
         let done = bring_up(&client, &apply, args, context).await;
         if let Err(Failure::Refused(_)) = &done
             && started

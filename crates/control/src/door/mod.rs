@@ -5,6 +5,7 @@
 //! | `/api/v1/…` | a token, as `Authorization: Bearer` or as a signature ([`access`]); somebody logged in, by a cookie and a form's token ([`guard`]) | the calls of `control.sock` that are not for its owner alone |
 //! | `/api/v1/{operators,tokens,audit}…` | an admin who is logged in | who comes in, and who did what |
 //! | `PUT /api/v1/releases/SERVICE` | likewise | a release from another machine |
+//! | `/federate` | likewise | the stored series, for another Prometheus |
 //! | `/`, … | somebody logged in, or a token | the pages of the [dashboard](crate::dashboard) |
 //! | `POST /hooks/push` | the repository's host, by its signature ([`push`]) | deploys what was pushed |
 //! | `/login`, `/invite`, `/logout`, `/account` | anybody; what changes something, by a form's token | logging in, and one's own account ([`pages`]) |
@@ -96,8 +97,10 @@ fn router(app: App) -> Router {
     let managing = managing().route_layer(middleware::from_fn(admins));
     let api = shared().merge(managing).layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES)).merge(uploads);
     let api = api.layer(middleware::from_fn_with_state(app.clone(), admit));
+    let federation = prometheus::federation().layer(middleware::from_fn_with_state(app.clone(), admit));
     Router::new()
         .nest(API, api)
+        .merge(federation)
         // What strangers send is held in memory until its signature was looked at.
         .route("/hooks/push", post(push::pushed).layer(ConcurrencyLimitLayer::new(PUSHES_AT_ONCE)))
         .layer(DefaultBodyLimit::max(push::MAX_BYTES))

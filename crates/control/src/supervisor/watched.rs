@@ -1,7 +1,8 @@
 //! What there is to watch at this moment.
 
 use mana_delivery::rollout::Stage;
-use mana_manifest::plan::{self, Plan, Run};
+use mana_manifest::plan::{self, Plan, Run, Value};
+use secrecy::ExposeSecret;
 
 use super::Supervisor;
 use super::place::Place;
@@ -9,6 +10,8 @@ use crate::desired::EDGE;
 use crate::rules;
 use crate::secrets::Secrets;
 use crate::status_page::{self, Component};
+use crate::watching::address::Address;
+use crate::watching::elsewhere::{Beat, Elsewhere, Receiver};
 use crate::watching::outside::{self, Found};
 use crate::watching::subjects::{Asked, Instance, Service, Subjects};
 
@@ -16,7 +19,8 @@ impl Supervisor {
     pub(super) fn subjects(&self) -> Subjects {
         let Some(desired) = self.desired.as_ref().filter(|_| self.running) else { return Subjects::default() };
         let plan = &desired.plan;
-        let Found { all: outside, needs } = self.outside(plan);
+        let secrets = self.known_secrets();
+        let Found { all: outside, needs } = outside::found(plan, &secrets);
         let services = plan.services.iter().map(|service| {
             let mut watched = self.watched_service(service, plan);
             watched.needs.extend(needs.get(&service.name).into_iter().flatten().cloned());
@@ -29,18 +33,18 @@ impl Supervisor {
             services: services.collect(),
             instances: instances.map(instance).collect(),
             outside,
+            elsewhere: elsewhere(plan, &secrets),
             public: Some(public(plan)),
             edge: self.places.values().any(|place| place.service == EDGE && place.life.ready()),
         }
     }
 
-    /// What nobody here runs. Secrets that cannot be read leave out whoever has one in its address.
-    fn outside(&self, plan: &Plan) -> Found {
-        let secrets = Secrets::load(&self.data).unwrap_or_else(|error| {
+    /// Where they cannot be read, whoever has one in its address is left out.
+    fn known_secrets(&self) -> Secrets {
+        Secrets::load(&self.data).unwrap_or_else(|error| {
             tracing::warn!(%error, "what has a secret in its address is not watched");
             Secrets::default()
-        });
-        outside::found(plan, &secrets)
+        })
     }
 
     /// What the status page shows.
@@ -93,6 +97,23 @@ impl Supervisor {
         let last = self.rollouts.last(service);
         last.is_some_and(|stage| matches!(stage, Stage::Aborted | Stage::RolledBack | Stage::Stuck))
     }
+}
+
+/// Who is told what was measured; nobody where a secret has no value.
+fn elsewhere(plan: &Plan, secrets: &Secrets) -> Elsewhere {
+    let revealed = |value: &Value| {
+        let lookup = |name: &str| secrets.get(name).map(|secret| secret.expose_secret().to_owned());
+        value.reveal(lookup).ok().map(Address::new)
+    };
+    let remote_write = plan.watch.remote_write.as_ref().and_then(|told| {
+        let headers = told.headers.iter().map(|(name, value)| Some((name.clone(), revealed(value)?)));
+        let (url, headers) = (revealed(&told.url)?, headers.collect::<Option<_>>()?);
+        let labels = vec![("ecosystem", plan.ecosystem.clone()), ("environment", plan.environment.as_str().to_owned())];
+        Some(Receiver { url, headers, labels })
+    });
+    let heartbeat = plan.watch.heartbeat.as_ref();
+    let heartbeat = heartbeat.and_then(|beat| Some(Beat { url: revealed(&beat.url)?, every: beat.every }));
+    Elsewhere { remote_write, heartbeat }
 }
 
 fn public(plan: &Plan) -> (std::net::SocketAddr, bool) {

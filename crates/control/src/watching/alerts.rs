@@ -15,18 +15,19 @@ use mana_watch::alert::{
 };
 use mana_watch::incident::{self, Incidents};
 use mana_watch::query::{self, Answer, Limits};
-use mana_watch::series::Matcher;
+use mana_watch::series::{Matcher, NAME};
 use mana_watch::store::Reader;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::alerts_view::alerting;
 use super::incidents_view::incidents;
+use super::pulse::Pulse;
 use super::rounds::now_ms;
 use super::subjects::Subjects;
 use crate::api::{AlertCommand, AlertRequest, Alerting, IncidentRequest, IncidentView};
 use crate::supervisor::{Call, Message};
-use crate::{clock, paths};
+use crate::{clock, paths, rules};
 
 /// How often every rule is evaluated: half of the interval of scrapes, so that what is measured is judged within it.
 const EVALUATE_EVERY: Duration = Duration::from_secs(5);
@@ -36,6 +37,9 @@ const TICK: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(4);
 /// How far back a series counts as there.
 const THERE_MS: i64 = 300_000;
+/// How often it is looked which rules can never fire, and how far back: what was measured within a day may come again.
+const DOUBT_EVERY: Duration = Duration::from_mins(1);
+const DOUBT_LOOKBACK_MS: i64 = 24 * 3_600_000;
 /// How long a test fires.
 const TEST_MS: i64 = 60_000;
 /// What a test is called.
@@ -124,6 +128,10 @@ pub(super) struct Watch {
     pub(super) incidents_new: bool,
     /// When failed requests were counted last.
     pub(super) counted: Option<Instant>,
+    pulse: Arc<Pulse>,
+    /// Rules that can never fire, with their reasons, and when that was looked at.
+    doubts: BTreeMap<String, String>,
+    doubted: Option<Instant>,
 }
 
 /// Begins; it ends with the process.
@@ -132,6 +140,7 @@ pub(super) fn start(
     mailbox: mpsc::Sender<Message>,
     reader: Arc<OnceLock<Reader>>,
     subjects: watch::Receiver<Subjects>,
+    pulse: Arc<Pulse>,
 ) -> Alerts {
     let (wishes, inbox) = mpsc::channel(WISHES);
     let (seen, shown) = watch::channel(Arc::default());
@@ -148,6 +157,9 @@ pub(super) fn start(
             refused: None,
             incidents_new: true,
             counted: None,
+            pulse,
+            doubts: BTreeMap::new(),
+            doubted: None,
         };
         watch.run(&reader, subjects, inbox).await;
     });
@@ -193,6 +205,7 @@ impl Watch {
             testing = tests;
             if let Some(book) = book.filter(|book| *book != self.book) {
                 self.book = book.clone();
+                self.doubted = None;
                 self.step(What::RulesChanged(Box::new(book))).await;
             }
             if evaluated.elapsed() >= EVALUATE_EVERY
@@ -201,6 +214,10 @@ impl Watch {
                 evaluated = Instant::now();
                 // What happened comes before what it led to.
                 self.read_journal().await;
+                if self.doubted.is_none_or(|looked| looked.elapsed() >= DOUBT_EVERY) {
+                    self.doubted = Some(Instant::now());
+                    self.doubt(reader.clone(), now).await;
+                }
                 self.evaluate(reader.clone(), now).await;
                 let services = subjects.borrow().services.clone();
                 self.count_failed(reader, services, now).await;
@@ -233,9 +250,27 @@ impl Watch {
                     self.step(What::Evaluated { rule, outcome }).await;
                 }
                 self.evaluated_at = Some(now);
+                self.pulse.judged(now_ms());
             }
             Err(error) => tracing::error!(%error, "the rules could not be evaluated"),
         }
+    }
+
+    /// Which of the manifest's own rules can never fire: what they read is compared with all that was measured lately.
+    async fn doubt(&mut self, reader: Reader, now: i64) {
+        let own = |rule: &&Rule| builtin::rules().iter().all(|other| other.name != rule.name);
+        let rules: Vec<Rule> = self.book.rules.iter().filter(own).cloned().collect();
+        let found = tokio::task::spawn_blocking(move || {
+            let there = reader.label_values(NAME, &[], now - DOUBT_LOOKBACK_MS, now).unwrap_or_default();
+            let there = there.into_iter().collect();
+            let doubt = |rule: &Rule| Some((rule.name.clone(), rules::doubt(rule, &there)?));
+            rules.iter().filter_map(doubt).collect::<BTreeMap<_, _>>()
+        });
+        let Ok(found) = found.await else { return };
+        for (rule, why) in found.iter().filter(|(rule, _)| !self.doubts.contains_key(*rule)) {
+            tracing::warn!(rule, why, "a rule can never fire");
+        }
+        self.doubts = found;
     }
 
     async fn step(&mut self, what: What) {
@@ -332,7 +367,7 @@ impl Watch {
 
     fn show(&mut self) {
         let before = self.seen.borrow().clone();
-        let alerting = alerting(&self.kept.state, self.evaluated_at);
+        let alerting = alerting(&self.kept.state, &self.doubts, self.evaluated_at);
         let is_new = std::mem::take(&mut self.incidents_new);
         let incidents = if is_new { incidents(&self.kept.incidents).into() } else { Arc::clone(&before.incidents) };
         let revision = before.revision + u64::from(is_new || alerting.quiets != before.alerting.quiets);

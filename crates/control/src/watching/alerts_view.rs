@@ -1,11 +1,13 @@
 //! Alerts as operators see them.
 
+use std::collections::BTreeMap;
+
 use mana_watch::alert::{Alert, Comparison, Covers, Group, Kind, Muted, Quiet, RuleState, State};
 
 use crate::api::{AlertView, Alerting, GroupView, QuietView, RuleView};
 
 /// How everything is.
-pub(super) fn alerting(state: &State, evaluated_at: Option<i64>) -> Alerting {
+pub(super) fn alerting(state: &State, doubts: &BTreeMap<String, String>, evaluated_at: Option<i64>) -> Alerting {
     let mut alerts: Vec<AlertView> = state
         .alerts()
         .map(|(id, alert)| AlertView {
@@ -42,7 +44,8 @@ pub(super) fn alerting(state: &State, evaluated_at: Option<i64>) -> Alerting {
                 name: view.rule.name.clone(),
                 severity: view.rule.severity.as_str().to_owned(),
                 state: rule_state(view.state).to_owned(),
-                why: view.why.map(str::to_owned),
+                // What cannot fire at all says why before it says anything else.
+                why: doubts.get(&view.rule.name).cloned().or_else(|| view.why.map(str::to_owned)),
                 expression: view.rule.expression.trim().to_owned(),
                 hold: view.rule.hold.to_string(),
                 keep_firing_for: view.rule.keep_firing_for.to_string(),

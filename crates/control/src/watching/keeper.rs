@@ -16,6 +16,7 @@ use mana_watch::store::{Kind, Limits, Reader, SeriesId, Store, StoreError, is_co
 
 use super::asking::Given;
 use super::outside::{self, Reading, Session};
+use super::pulse::Pulse;
 use super::rounds::now_ms;
 use super::subjects::{Instance, Subjects};
 
@@ -47,7 +48,7 @@ pub(super) enum Told {
 }
 
 /// Keeps until the process ends.
-pub(super) fn run(folder: &Path, inbox: &Receiver<Told>, reader: &OnceLock<Reader>) {
+pub(super) fn run(folder: &Path, inbox: &Receiver<Told>, reader: &OnceLock<Reader>, pulse: &Arc<Pulse>) {
     let store = loop {
         match Store::open(folder, Limits::default(), now_ms()) {
             Ok(store) => break store,
@@ -63,7 +64,7 @@ pub(super) fn run(folder: &Path, inbox: &Receiver<Told>, reader: &OnceLock<Reade
         tracing::warn!(?torn, "stored series were damaged; the files are set aside");
     }
     let _ = reader.set(store.reader());
-    let mut keeper = Keeper::new(store);
+    let mut keeper = Keeper::new(store, Arc::clone(pulse));
     let mut upkeep = Instant::now();
     loop {
         match inbox.recv_timeout(UPKEEP_EVERY) {
@@ -88,11 +89,12 @@ struct Keeper {
     host: Host,
     machine: Option<Machine>,
     refused: u64,
+    pulse: Arc<Pulse>,
     said: BTreeMap<&'static str, Instant>,
 }
 
 impl Keeper {
-    fn new(store: Store) -> Self {
+    fn new(store: Store, pulse: Arc<Pulse>) -> Self {
         let machine = Machine::here().map_err(|error| tracing::warn!(%error, "processes cannot be measured")).ok();
         Self {
             store,
@@ -102,6 +104,7 @@ impl Keeper {
             host: Host::here(),
             machine,
             refused: 0,
+            pulse,
             said: BTreeMap::new(),
         }
     }
@@ -222,7 +225,7 @@ impl Keeper {
             self.gone(&group);
         }
         let stats = self.store.stats();
-        let refused = self.refused;
+        let (refused, pulse) = (self.refused, Arc::clone(&self.pulse));
         self.gather(OWN, Vec::new(), at, |sink| {
             for service in &subjects.services {
                 let labels = [("service", service.name.as_str())];
@@ -240,6 +243,12 @@ impl Keeper {
                     let labels = [labels[0], labels[1], ("slot", instance.slot.as_str())];
                     sink.put("mana_instance_memory_limit_bytes", &labels, number(limit));
                 }
+            }
+            if subjects.elsewhere.remote_write.is_some() {
+                pulse.remote.put(sink);
+            }
+            if subjects.elsewhere.heartbeat.is_some() {
+                pulse.beats.put(sink);
             }
             sink.put("mana_watch_series", &[], number(stats.series as u64));
             sink.put("mana_watch_series_refused_total", &[], number(refused));
@@ -295,7 +304,11 @@ impl Keeper {
             let (late, crowded) = (appended.late, appended.crowded);
             tracing::warn!(late, crowded, "samples were not kept: older than others of their target, or too many");
         }
-        self.unwritten(appended.unwritten.or(stale.unwritten));
+        let unwritten = appended.unwritten.or(stale.unwritten);
+        if !round.is_empty() && unwritten.is_none() {
+            self.pulse.kept(now_ms());
+        }
+        self.unwritten(unwritten);
         known
     }
 

@@ -7,22 +7,26 @@
 //! | `asking` | one scrape, one probe |
 //! | `outside` | databases, Redis and others that services need |
 //! | `keeper` | the thread that owns the store: it reads what was scraped, measures host and processes, and keeps all of it |
+//! | `elsewhere` | others who are told: samples, and a heartbeat |
 //! | `alerts` | rules evaluated, people told |
 //! | `incidents` | incidents written down: what happened, who was affected, what people say |
 //! | `prometheus` | the HTTP API of the stored series, in Prometheus' shapes |
 //!
 //! It only looks: nothing that serves waits for it, and where it fails that is logged, counted and tried again.
 
+pub(crate) mod address;
 pub(crate) mod alerts;
 mod alerts_view;
 mod asking;
 mod counting;
+pub(crate) mod elsewhere;
 mod happenings;
 mod incidents;
 mod incidents_view;
 mod keeper;
 pub(crate) mod outside;
 pub(crate) mod prometheus;
+mod pulse;
 mod rounds;
 pub(crate) mod subjects;
 
@@ -35,6 +39,7 @@ use tokio::sync::{mpsc, watch};
 use crate::paths;
 use crate::supervisor::Message;
 use alerts::Alerts;
+use pulse::Pulse;
 use subjects::Subjects;
 
 /// What the keeper has not taken yet: a round of some hundred targets. Beyond it a round is left out, and counted.
@@ -66,11 +71,14 @@ pub(crate) fn start(data: &Path, mailbox: mpsc::Sender<Message>) -> Watching {
     let (told, inbox) = std::sync::mpsc::sync_channel(BACKLOG);
     let (known, subjects) = watch::channel(Subjects::default());
     let reader = Arc::new(OnceLock::new());
-    let alerts = alerts::start(data, mailbox.clone(), Arc::clone(&reader), subjects);
+    let pulse = Arc::new(Pulse::default());
+    elsewhere::start(data, Arc::clone(&reader), &subjects, &pulse);
+    let alerts = alerts::start(data, mailbox.clone(), Arc::clone(&reader), subjects, Arc::clone(&pulse));
     let watching = Watching { reader: Arc::clone(&reader), alerts };
     let folder = paths::series(data);
-    let begun =
-        std::thread::Builder::new().name("watch".to_owned()).spawn(move || keeper::run(&folder, &inbox, &reader));
+    let begun = std::thread::Builder::new()
+        .name("watch".to_owned())
+        .spawn(move || keeper::run(&folder, &inbox, &reader, &pulse));
     match begun {
         Ok(_) => drop(tokio::spawn(rounds::run(data.to_owned(), mailbox, told, known))),
         Err(error) => tracing::error!(%error, "nothing is watched: no thread for the store"),

@@ -9,8 +9,11 @@
 //! | `/v1/label/NAME/values` | `match[]`, `start`, `end` |
 //! | `/v1/status/buildinfo` | what Grafana asks to know what it talks to |
 //!
+//! `/federate?match[]=…` gives the last sample of each series that one of them fits, in the text format, for another Prometheus with `honor_labels`.
+//!
 //! Each may be asked with GET, or with POST and a form. Queries are worked on beside all else, few at a time and with a deadline.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -18,8 +21,9 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use mana_watch::exposition::{self, Format, Kind};
 use mana_watch::query::{self, Limits, QueryError};
-use mana_watch::series::{Labels, Matcher, SourceError};
+use mana_watch::series::{Keep, Labels, Matcher, Sample, Source, SourceError};
 use mana_watch::store::Reader;
 use tokio::sync::Semaphore;
 
@@ -31,6 +35,11 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// Queries at once: each holds samples in memory. Others wait, [`PATIENCE`] at most.
 static AT_ONCE: Semaphore = Semaphore::const_new(4);
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What another Prometheus scrapes of the stored series, at the door's root.
+pub(crate) fn federation() -> Router<App> {
+    Router::new().route("/federate", get(federate))
+}
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
@@ -161,6 +170,32 @@ async fn build() -> Response {
     json(body)
 }
 
+/// A sample that is older stands for nothing any more, as in queries.
+const LOOKBACK_MS: i64 = query::LOOKBACK_MS;
+
+async fn federate(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Response, Failed> {
+    let matchers = Parameters::read(query.as_deref(), "").matchers()?;
+    if matchers.is_empty() {
+        return Err(Failed::bad("name at least one series with `match[]`, such as match[]={__name__=~\".+\"}"));
+    }
+    let now = now_ms();
+    let text = worked(&app, move |reader, _| {
+        let mut last: BTreeMap<Labels, Sample> = BTreeMap::new();
+        for matchers in &matchers {
+            for series in reader.select(matchers, now - LOOKBACK_MS, now, 1, Keep::Last)? {
+                if let Some(sample) = series.samples.last() {
+                    last.insert(series.labels, *sample);
+                }
+            }
+        }
+        let mut text = String::new();
+        let series = last.iter().map(|(labels, sample)| (labels, *sample));
+        exposition::write(&mut text, series, Format::Text, |_| Kind::Unknown);
+        Ok(text)
+    });
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text.await?).into_response())
+}
+
 async fn known(
     app: &App,
     asked: &Parameters,
@@ -187,6 +222,13 @@ async fn evaluated(
     app: &App,
     work: impl FnOnce(&Reader, &Limits<'_>) -> Result<String, Failed> + Send + 'static,
 ) -> Result<Response, Failed> {
+    worked(app, work).await.map(json)
+}
+
+async fn worked(
+    app: &App,
+    work: impl FnOnce(&Reader, &Limits<'_>) -> Result<String, Failed> + Send + 'static,
+) -> Result<String, Failed> {
     let busy = |why: &str| Failed::new(503, "unavailable", why);
     let reader = app.watching.reader().cloned();
     let reader = reader.ok_or_else(|| busy("the stored series are not open yet; try again shortly"))?;
@@ -199,7 +241,7 @@ async fn evaluated(
     });
     let body = body.await.map_err(|error| Failed::new(500, "internal", &error.to_string()))??;
     drop(turn);
-    Ok(json(body))
+    Ok(body)
 }
 
 fn json(body: String) -> Response {

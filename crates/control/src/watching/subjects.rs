@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use mana_watch::alert::Rule;
 
+use super::elsewhere::Elsewhere;
 use super::outside::Outside;
 
 /// All of it.
@@ -15,6 +16,8 @@ pub(crate) struct Subjects {
     pub(crate) instances: Vec<Instance>,
     /// What services need and nobody here runs.
     pub(crate) outside: Vec<Outside>,
+    /// Who is told what was measured.
+    pub(crate) elsewhere: Elsewhere,
     /// Where the edge accepts the public's requests, and whether with TLS.
     pub(crate) public: Option<(SocketAddr, bool)>,
     /// Whether the edge runs.

@@ -55,6 +55,51 @@ pub const METRICS: [(&str, &str); 29] = [
     ("http_requests_total", "each service of the kit: route, method, status; for rules of one's own"),
 ];
 
+/// What is measured besides, of our own names.
+const OTHERS: [&str; 22] = [
+    "probe_duration_seconds",
+    "scrape_duration_seconds",
+    "scrape_samples_scraped",
+    "scrape_samples_post_metric_relabeling",
+    "scrape_series_added",
+    "mana_service_info",
+    "mana_dependency_seconds",
+    "mana_server_answer_seconds",
+    "mana_database_running_seconds",
+    "mana_pool_connections_max",
+    "mana_pool_connections_open",
+    "mana_pool_connections_busy",
+    "mana_sqlite_size_bytes",
+    "mana_sqlite_wal_bytes",
+    "mana_sqlite_whole",
+    "mana_sqlite_checked_timestamp_seconds",
+    "mana_watch_series",
+    "mana_watch_samples_total",
+    "mana_watch_disk_bytes",
+    "mana_watch_heartbeats_total",
+    "mana_watch_remote_write_dropped_samples_total",
+    "mana_watch_remote_write_behind_seconds",
+];
+/// Beginnings of names of which there are many, each from one source.
+const FAMILIES: [&str; 7] = ["node_", "process_", "pg_", "redis_", "mana_edge_", "mana_watch_", "scrape_"];
+
+/// Whether a built-in source gives a metric of this name, be it only where there is something to be measured.
+#[must_use]
+pub fn is_given(name: &str) -> bool {
+    FAMILIES.iter().any(|family| name.starts_with(family)) || names().any(|known| known == name)
+}
+
+/// Whether only a built-in source can give it: a name of ours that none gives is misspelt.
+#[must_use]
+pub fn is_ours(name: &str) -> bool {
+    name.starts_with("mana_") || name.starts_with("probe_")
+}
+
+/// All names that are known one by one.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    METRICS.iter().map(|(name, _)| *name).chain(OTHERS)
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {

@@ -18,6 +18,7 @@ mod functions;
 mod guard;
 mod labels;
 mod limits;
+mod never;
 mod params;
 mod parse;
 mod plan;
@@ -32,6 +33,7 @@ pub use error::QueryError;
 pub use limits::{
     LOOKBACK_MS, Limits, MAX_CELLS, MAX_DEPTH, MAX_POINTS, MAX_SAMPLES, MAX_SERIES, MAX_WORK, SUBQUERY_STEP_MS,
 };
+pub use never::never_true;
 pub use params::{duration, step, time};
 pub use parse::matchers;
 pub use reads::{Read, metrics_of, never_fires};

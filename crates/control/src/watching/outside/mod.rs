@@ -23,8 +23,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
-
+use super::address::Address;
 pub(crate) use found::{Found, found};
 pub(super) use put::put;
 pub(super) use session::{Reading, Session};
@@ -73,31 +72,5 @@ impl Outside {
             What::Sqlite { database, .. } => ("database", database),
         };
         vec![(label.to_owned(), value.clone())]
-    }
-}
-
-/// An address with its secrets in it.
-#[derive(Debug, Clone)]
-pub(crate) struct Address(SecretString);
-
-impl Address {
-    pub(crate) fn new(text: String) -> Self {
-        Self(text.into())
-    }
-
-    fn expose(&self) -> &str {
-        self.0.expose_secret()
-    }
-
-    /// As an URL, which is not to be shown either.
-    fn url(&self) -> Result<url::Url, String> {
-        url::Url::parse(self.expose()).map_err(|error| format!("its address is not understood: {error}"))
-    }
-}
-
-impl PartialEq for Address {
-    /// Both are the manifest's own: nobody from outside learns anything by how long it takes.
-    fn eq(&self, other: &Self) -> bool {
-        self.expose() == other.expose()
     }
 }
