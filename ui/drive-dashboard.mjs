@@ -240,7 +240,7 @@ const checks = {
     await page.getByLabel("Update").fill("An index is missing");
     await page.getByLabel("Where it stands").selectOption("identified");
     await page.getByRole("button", { name: "Post the update" }).click();
-    await page.locator(".timeline .update", { hasText: "An index is missing (identified) – bob" }).waitFor();
+    await page.locator(".timeline .is-update", { hasText: "An index is missing (identified) – bob" }).waitFor();
     for (const [name, text] of [["Note", "looking at the plan"], ["Impact", "Orders take a minute"], ["Root cause", "a dropped index"], ["Action item", "watch for slow queries"]]) {
       await page.locator("summary", { hasText: name }).click();
       await page.getByLabel(name, { exact: true }).fill(text);

@@ -86,6 +86,11 @@ impl Line {
         Self { service, instance, at, level, message, fields, request, trace }
     }
 
+    /// Whether it has a page of its own: the edge's log of requests and the control plane have none.
+    pub(crate) fn is_of_service(&self) -> bool {
+        ![super::ACCESS, super::CONTROL].contains(&self.service.as_str())
+    }
+
     /// The trace's id, where this is the field that says it.
     pub(crate) fn trace_of(&self, value: &str) -> Option<&str> {
         self.trace.as_deref().filter(|trace| value.contains(trace))
