@@ -1,5 +1,6 @@
 // What chat-web's pages need. Each works without it: forms post and pages load; this makes answers stream.
 import "htmx.org";
+import { startAccount } from "./chat/account";
 import { Composer } from "./chat/composer";
 import { Credits } from "./chat/credits";
 import { Messages } from "./chat/messages";
@@ -39,5 +40,6 @@ function startChat(form: HTMLFormElement): void {
 }
 
 startThemeSwitch();
+startAccount();
 const form = document.getElementById("composer");
 if (form instanceof HTMLFormElement) startChat(form);

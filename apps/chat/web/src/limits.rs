@@ -26,6 +26,9 @@ pub(crate) const REFRESH_LOOK: Duration = Duration::from_millis(25);
 /// How long mana-core-auth may take for one call. Hashing a password under load takes the longest.
 pub(crate) const AUTH_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long the sign-in page waits to be told of a provider; without it the page is complete all the same.
+pub(crate) const PROVIDER_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How long chat-backend may take for one call that asks no model.
 pub(crate) const BACKEND_PATIENCE: Duration = Duration::from_secs(10);
 

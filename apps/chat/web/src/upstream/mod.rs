@@ -14,7 +14,7 @@ use reqwest::{RequestBuilder, Response, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use auth::{Auth, SignedIn};
+pub(crate) use auth::{Auth, Entry, SignedIn};
 pub(crate) use backend::{Backend, ConversationPage, Message, Model, Question, Thread};
 pub(crate) use stream::{Said, Stream};
 

@@ -3,6 +3,7 @@
 
 mod account;
 mod chat;
+mod own_account;
 mod pages;
 mod sessions;
 mod support;
