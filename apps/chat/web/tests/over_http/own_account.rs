@@ -85,6 +85,21 @@ async fn a_person_takes_everything_along_and_deletes_the_account(world: World) {
     assert_eq!(sign_in(&world, "ada", PASSWORD).await.1.status, StatusCode::UNAUTHORIZED);
 }
 
+/// In a real browser, with an authenticator of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_passkey_is_made_and_signs_in_and_every_page_is_faultless() {
+    let world = World::start(crate::support::Store::Sqlite).await;
+    world.person("ada").await;
+    let ui = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../ui");
+    let mut node = tokio::process::Command::new("node");
+    node.arg("drive-account.mjs").current_dir(ui).kill_on_drop(true);
+    node.env("URL", crate::support::ORIGIN_OF_THE_SITE).env("PORT", world.port());
+    node.env("EMAIL", "ada@example.org").env("PASSWORD", PASSWORD);
+    let output = tokio::time::timeout(std::time::Duration::from_secs(120), node.output()).await.unwrap().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+}
+
 crate::support::on_both_stores!(
     a_person_changes_the_password_and_other_devices_are_signed_out,
     a_code_of_an_app_is_asked_for_after_the_password,

@@ -51,7 +51,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn start(store: Store) -> Self {
-        let auth = Auth::start(store).await;
+        let auth = Auth::start_with(store, &[("APP_URL", ORIGIN_OF_THE_SITE)]).await;
         let (routes, _, _) = ai::echo::service(Settings::default());
         let echo = Running::start(Service::new(routes).into_router()).await;
         let theirs = TestDatabase::create(store).await;
@@ -89,6 +89,11 @@ impl World {
             answer.text
         );
         browser
+    }
+
+    /// Where chat-web listens on this machine.
+    pub(crate) fn port(&self) -> &str {
+        self.web.url.rsplit_once(':').unwrap().1
     }
 
     /// chat-backend goes away.
