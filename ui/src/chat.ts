@@ -1,5 +1,6 @@
 // What chat-web's pages need. Each works without it: forms post and pages load; this makes answers stream.
 import "htmx.org";
+import { startAccount } from "./chat/account";
 import { Attachments } from "./chat/attachments";
 import { Composer } from "./chat/composer";
 import { addCopyButtons } from "./chat/copy";
@@ -50,5 +51,6 @@ function startChat(form: HTMLFormElement): void {
 startThemeSwitch();
 addCopyButtons(document);
 document.addEventListener("htmx:after:swap", () => addCopyButtons(document));
+startAccount();
 const form = document.getElementById("composer");
 if (form instanceof HTMLFormElement) startChat(form);

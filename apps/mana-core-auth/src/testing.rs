@@ -41,6 +41,8 @@ pub async fn expire_reservations(database: &Database, later: std::time::Duration
 pub async fn ledger_findings(database: &Database) -> Vec<String> {
     crate::ledger::audit::findings(database).await.expect("the database answers")
 }
+/// Looks for a letter, 20 ms apart, before none is expected any more.
+const LOOKS_FOR_A_LETTER: u32 = 1_000;
 
 /// A running mana-core-auth with a database of its own.
 pub struct Auth {
@@ -188,6 +190,31 @@ impl Auth {
         }
         names.sort();
         names.iter().map(|name| std::fs::read_to_string(name).expect("a letter")).collect()
+    }
+
+    /// The code of the newest letter with this subject, once it has come.
+    ///
+    /// # Panics
+    /// When none comes.
+    pub async fn code_of_letter(&self, subject: &str) -> String {
+        for _ in 0..LOOKS_FOR_A_LETTER {
+            let letters = self.letters().await;
+            let letter = letters.iter().rev().find(|letter| letter.contains(subject));
+            if let Some((_, rest)) = letter.and_then(|letter| letter.split_once("it is\r\n\r\n")) {
+                return rest.lines().next().expect("a code").trim().to_owned();
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        panic!("no letter {subject:?} has come");
+    }
+
+    /// The code that an app with this secret shows now.
+    ///
+    /// # Panics
+    /// When it is no secret.
+    pub fn totp(&self, secret: &str) -> String {
+        let Self { .. } = self;
+        crate::second_factor::code_now(secret, kit::clock::now().as_second()).expect("a secret")
     }
 
     /// How many passwords were hashed or compared.

@@ -10,7 +10,9 @@ use kit::service::Service;
 
 use crate::config::{Config, Site};
 use crate::limits::MAX_FORM_BYTES;
-use crate::pages::{self, account, chat, conversations, keeping, settings};
+use crate::pages::{
+    self, account, account_entry, account_letters, account_own, chat, conversations, keeping, settings,
+};
 use crate::sessions::{Keys, Sessions};
 use crate::upstream::{Auth, Backend};
 use crate::{answers, assets, error, guard, headers};
@@ -81,6 +83,7 @@ fn router(app: Shared) -> Router {
         .route("/credits/history.csv", get(pages::credits::export))
         .route("/credits/redeem", post(pages::credits::redeem))
         .route("/ask", post(answers::ask))
+        .merge(accounts())
         .route("/login", get(account::login_form).post(account::login))
         .route("/register", get(account::register_form).post(account::register))
         .route("/logout", post(account::logout))
@@ -93,4 +96,31 @@ fn router(app: Shared) -> Router {
         .layer(middleware::from_fn_with_state(app.clone(), error::present))
         .layer(middleware::from_fn(headers::add))
         .with_state(app)
+}
+
+/// What people do with their accounts, and further ways in.
+fn accounts() -> Router<Shared> {
+    Router::new()
+        .route("/login/second", post(account_entry::second))
+        .route("/login/passkey", post(account_entry::passkey))
+        .route("/login/passkey/begin", post(account_entry::begin_passkey))
+        .route("/login/provider", get(account_entry::come_back))
+        .route("/login/provider/go", get(account_entry::leave))
+        .route("/verify", get(account_letters::verify_form).post(account_letters::verify))
+        .route("/forgot", get(account_letters::forgot_form).post(account_letters::forgot))
+        .route("/reset", get(account_letters::reset_form).post(account_letters::reset))
+        .route("/account", get(account_own::show))
+        .route("/account/password", post(account_own::password))
+        .route("/account/verify", post(account_own::send_letter))
+        .route("/account/sessions/end-others", post(account_own::end_others))
+        .route("/account/sessions/{id}/end", post(account_own::end_session))
+        .route("/account/second-factor", post(account_own::begin_factor))
+        .route("/account/second-factor/confirm", post(account_own::confirm_factor))
+        .route("/account/second-factor/codes", post(account_own::new_codes))
+        .route("/account/second-factor/remove", post(account_own::remove_factor))
+        .route("/account/passkeys/begin", post(account_own::begin_passkey))
+        .route("/account/passkeys/finish", post(account_own::finish_passkey))
+        .route("/account/passkeys/{id}/remove", post(account_own::remove_passkey))
+        .route("/account/export", get(account_own::export))
+        .route("/account/delete", post(account_own::delete))
 }

@@ -29,6 +29,9 @@ pub(crate) const AUTH_PATIENCE: Duration = Duration::from_secs(10);
 /// How long the download of a whole history may take: a million lines on a slow line.
 pub(crate) const EXPORT_PATIENCE: Duration = Duration::from_mins(5);
 
+/// How long the sign-in page waits to be told of a provider; without it the page is complete all the same.
+pub(crate) const PROVIDER_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How long chat-backend may take for one call that asks no model.
 pub(crate) const BACKEND_PATIENCE: Duration = Duration::from_secs(10);
 

@@ -29,6 +29,8 @@ async fn install() {
 
 struct Provider {
     issuer: String,
+    /// Read no more, but held open: it goes on saying things.
+    _said: tokio::io::Lines<BufReader<tokio::process::ChildStdout>>,
     _process: Child,
 }
 
@@ -43,7 +45,7 @@ impl Provider {
         loop {
             let line = lines.next_line().await.unwrap().expect("it says where it is");
             if line.starts_with("http://127.0.0.1:") {
-                return Self { issuer: line, _process: process };
+                return Self { issuer: line, _said: lines, _process: process };
             }
         }
     }

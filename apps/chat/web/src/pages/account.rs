@@ -9,11 +9,12 @@ use kit::clock;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use super::account_entry::second_step;
 use super::{Shell, Theme, html};
 use crate::app::{App, Shared};
 use crate::error::Error;
 use crate::sessions::{BrowserId, Cookies, cookie};
-use crate::upstream::{Failure, Refusal, SignedIn};
+use crate::upstream::{Entry, Failure, Refusal, SignedIn};
 use crate::visitor::Visitor;
 
 /// What was typed, and what is wrong with it.
@@ -36,6 +37,8 @@ struct LoginPage {
     entered: Entered,
     /// Why the person is here, when there is something to say.
     notice: Option<&'static str>,
+    /// What the provider is called that people can sign in with.
+    provider: Option<String>,
 }
 
 #[derive(Template)]
@@ -50,27 +53,31 @@ struct RegisterPage {
 pub(crate) struct Reason {
     ended: Option<String>,
     out: Option<String>,
+    deleted: Option<String>,
+    provider: Option<String>,
 }
 
 impl Reason {
     fn notice(&self) -> Option<&'static str> {
-        match (&self.ended, &self.out) {
-            (Some(_), _) => Some("You are signed out. Sign in to go on."),
-            (None, Some(_)) => Some("You have signed out."),
-            (None, None) => None,
-        }
+        let marks = [
+            (&self.ended, "You are signed out. Sign in to go on."),
+            (&self.out, "You have signed out."),
+            (&self.deleted, "Your account is deleted."),
+            (&self.provider, "Signing in there took too long or was not confirmed. Try again."),
+        ];
+        marks.into_iter().find(|(mark, _)| mark.is_some()).map(|(_, text)| text)
     }
 }
 
 /// A browser before it has signed in: what its forms need.
-struct Guest {
-    shell: Shell,
+pub(super) struct Guest {
+    pub(super) shell: Shell,
     /// Set when it has shown no id yet.
-    new_visit: Option<BrowserId>,
+    pub(super) new_visit: Option<BrowserId>,
 }
 
 impl Guest {
-    fn of(app: &App, headers: &HeaderMap) -> Self {
+    pub(super) fn of(app: &App, headers: &HeaderMap) -> Self {
         let cookies = Cookies::read(headers, &app.site);
         let new_visit = cookies.of_forms().is_none().then(BrowserId::random);
         let id = cookies.of_forms().or(new_visit.as_ref());
@@ -78,7 +85,7 @@ impl Guest {
         Self { shell: Shell { theme: Theme::read(headers), csrf }, new_visit }
     }
 
-    fn with_visit(new_visit: Option<BrowserId>, app: &App, mut response: Response) -> Response {
+    pub(super) fn with_visit(new_visit: Option<BrowserId>, app: &App, mut response: Response) -> Response {
         if let Some(id) = new_visit {
             response.headers_mut().append(header::SET_COOKIE, cookie::visit(&id, &app.site));
         }
@@ -95,7 +102,7 @@ pub(crate) async fn login_form(
     if is_signed_in(&app, &headers).await {
         return Ok(Redirect::to("/").into_response());
     }
-    Ok(login_page(&app, &headers, Entered::default(), reason.notice()))
+    Ok(login_page(&app, &headers, Entered::default(), reason.notice()).await)
 }
 
 /// `GET /register`
@@ -121,10 +128,11 @@ pub(crate) async fn login(
     Form(form): Form<Login>,
 ) -> Result<Response, Error> {
     match app.auth.login(&visitor, &form.email, &form.password).await {
-        Ok(signed_in) => enter(&app, &headers, signed_in).await,
+        Ok(Entry::In(signed_in)) => enter(&app, &headers, signed_in, "/").await,
+        Ok(Entry::SecondStep(ticket)) => Ok(second_step(&app, &headers, ticket, None)),
         Err(failure) => {
             let entered = Entered { email: form.email, ..Entered::after(failure, Which::Login) };
-            Ok(login_page(&app, &headers, entered, None))
+            Ok(login_page(&app, &headers, entered, None).await)
         }
     }
 }
@@ -146,7 +154,7 @@ pub(crate) async fn register(
     Form(form): Form<Registration>,
 ) -> Result<Response, Error> {
     match app.auth.register(&visitor, &form.email, &form.password, &form.name).await {
-        Ok(signed_in) => enter(&app, &headers, signed_in).await,
+        Ok(signed_in) => enter(&app, &headers, signed_in, "/").await,
         Err(failure) => {
             let entered = Entered { email: form.email, name: form.name, ..Entered::after(failure, Which::Register) };
             Ok(register_page(&app, &headers, entered))
@@ -164,13 +172,13 @@ pub(crate) async fn logout(State(app): State<Shared>, headers: HeaderMap) -> Res
 }
 
 /// Begins a session under a new id; whatever this browser was before has ended.
-async fn enter(app: &App, headers: &HeaderMap, signed_in: SignedIn) -> Result<Response, Error> {
+pub(super) async fn enter(app: &App, headers: &HeaderMap, signed_in: SignedIn, to: &str) -> Result<Response, Error> {
     if let Some(before) = Cookies::read(headers, &app.site).session {
         app.sessions.end(&before).await?;
     }
     let id = app.sessions.begin(signed_in, clock::now()).await?;
     let cookies = AppendHeaders([(header::SET_COOKIE, cookie::begin(&id, &app.site))]);
-    Ok((cookies, Redirect::to("/")).into_response())
+    Ok((cookies, Redirect::to(to)).into_response())
 }
 
 async fn is_signed_in(app: &App, headers: &HeaderMap) -> bool {
@@ -180,10 +188,11 @@ async fn is_signed_in(app: &App, headers: &HeaderMap) -> bool {
     }
 }
 
-fn login_page(app: &App, headers: &HeaderMap, entered: Entered, notice: Option<&'static str>) -> Response {
+async fn login_page(app: &App, headers: &HeaderMap, entered: Entered, notice: Option<&'static str>) -> Response {
+    let provider = app.auth.provider_name().await;
     let Guest { shell, new_visit } = Guest::of(app, headers);
     let status = entered.status;
-    Guest::with_visit(new_visit, app, html(status, &LoginPage { shell, entered, notice }))
+    Guest::with_visit(new_visit, app, html(status, &LoginPage { shell, entered, notice, provider }))
 }
 
 fn register_page(app: &App, headers: &HeaderMap, entered: Entered) -> Response {

@@ -2,6 +2,9 @@
 //! what a model said goes through [`crate::markdown`].
 
 pub(crate) mod account;
+pub(crate) mod account_entry;
+pub(crate) mod account_letters;
+pub(crate) mod account_own;
 pub(crate) mod chat;
 pub(crate) mod conversations;
 pub(crate) mod credits;

@@ -45,6 +45,25 @@ pub(crate) fn visit(id: &BrowserId, site: &Site) -> HeaderValue {
     header(&cookie(VISIT, id.expose(), site))
 }
 
+/// Kept while somebody is at a provider elsewhere: for the minutes that its ticket is good.
+const TRIP: &str = "chat-trip";
+const TRIP_SECONDS: i64 = 300;
+
+/// `Set-Cookie` of somebody who leaves for a provider.
+pub(crate) fn trip(ticket: &str, site: &Site) -> HeaderValue {
+    write(TRIP, ticket.to_owned(), TRIP_SECONDS, site)
+}
+
+/// `Set-Cookie` that removes it.
+pub(crate) fn end_trip(site: &Site) -> HeaderValue {
+    write(TRIP, String::new(), 0, site)
+}
+
+/// The ticket of somebody who comes back.
+pub(crate) fn trip_of(headers: &HeaderMap, site: &Site) -> Option<String> {
+    CookieJar::from_headers(headers).get(&full_name(TRIP, site)).map(|cookie| cookie.value().to_owned())
+}
+
 /// `Set-Cookie` that removes a session's.
 pub(crate) fn end(site: &Site) -> HeaderValue {
     write(SESSION, String::new(), 0, site)

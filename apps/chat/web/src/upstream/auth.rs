@@ -2,13 +2,14 @@
 
 use jiff::{SignedDuration, Timestamp};
 use kit::{Credits, client, clock};
-use reqwest::{Client, RequestBuilder};
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use url::Url;
 
-use super::{Failure, call, json};
-use crate::limits::AUTH_PATIENCE;
+use super::{Failure, call, json as read};
+use crate::limits::{AUTH_PATIENCE, PROVIDER_PATIENCE};
 use crate::sessions::Tokens;
 use crate::visitor::Visitor;
 
@@ -36,6 +37,27 @@ pub(crate) struct SignedIn {
 pub(crate) struct User {
     pub(crate) name: String,
     pub(crate) email: String,
+}
+
+/// What the first factor gives.
+#[derive(Debug)]
+pub(crate) enum Entry {
+    In(SignedIn),
+    /// A code is asked for beside this ticket.
+    SecondStep(String),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum WireEntry {
+    In(Pair),
+    SecondStep { ticket: String },
+}
+
+#[derive(Deserialize)]
+struct Departure {
+    url: String,
+    ticket: String,
 }
 
 #[derive(Deserialize)]
@@ -109,9 +131,94 @@ impl Auth {
         visitor: &Visitor,
         email: &str,
         password: &SecretString,
-    ) -> Result<SignedIn, Failure> {
+    ) -> Result<Entry, Failure> {
         let body = Login { email, password: password.expose_secret(), app_id: APP_ID };
-        self.pair(visitor.pass_on(self.post("/api/auth/login")).json(&body)).await
+        self.entry(visitor.pass_on(self.post("/api/auth/login")).json(&body)).await
+    }
+
+    /// The second step of signing in.
+    pub(crate) async fn second(
+        &self,
+        visitor: &Visitor,
+        ticket: &str,
+        code: &SecretString,
+    ) -> Result<SignedIn, Failure> {
+        let body = json!({ "ticket": ticket, "code": code.expose_secret() });
+        self.pair(visitor.pass_on(self.post("/api/auth/login/second-factor")).json(&body)).await
+    }
+
+    /// Signs in with what the browser's passkey gave.
+    pub(crate) async fn passkey(&self, visitor: &Visitor, mut body: Value) -> Result<SignedIn, Failure> {
+        body["appId"] = APP_ID.into();
+        self.pair(visitor.pass_on(self.post("/api/auth/login/passkey")).json(&body)).await
+    }
+
+    /// What the provider is called that people can sign in with. `None` where there is none, or nobody can say.
+    pub(crate) async fn provider_name(&self) -> Option<String> {
+        let request = self.http.get(self.address("/api/auth/login/provider")).timeout(PROVIDER_PATIENCE);
+        let told = value(request).await.ok()?;
+        told["name"].as_str().map(str::to_owned)
+    }
+
+    /// Where to send the browser for the provider, and the ticket it comes back with.
+    pub(crate) async fn begin_provider(&self, visitor: &Visitor, back: &str) -> Result<(String, String), Failure> {
+        let body = json!({ "redirectUri": back, "appId": APP_ID });
+        let call_ = visitor.pass_on(self.post("/api/auth/login/provider/begin")).json(&body);
+        let departure: Departure = read(SERVICE, call(SERVICE, call_).await?).await?;
+        Ok((departure.url, departure.ticket))
+    }
+
+    /// Signs in whom the provider has sent back.
+    pub(crate) async fn finish_provider(
+        &self,
+        visitor: &Visitor,
+        ticket: &str,
+        code: &str,
+        state: &str,
+    ) -> Result<Entry, Failure> {
+        let body = json!({ "ticket": ticket, "code": code, "state": state });
+        self.entry(visitor.pass_on(self.post("/api/auth/login/provider/finish")).json(&body)).await
+    }
+
+    /// Changes the password; all sessions end, and this is a new one.
+    pub(crate) async fn change_password(
+        &self,
+        visitor: &Visitor,
+        access: &SecretString,
+        old: &SecretString,
+        new: &SecretString,
+    ) -> Result<SignedIn, Failure> {
+        let body = json!({ "currentPassword": old.expose_secret(), "newPassword": new.expose_secret() });
+        let request = visitor.pass_on(self.post("/api/auth/password")).bearer_auth(access.expose_secret());
+        self.pair(request.json(&body)).await
+    }
+
+    /// A call about a person's own account. What has no body gives `null`.
+    pub(crate) async fn own(
+        &self,
+        visitor: &Visitor,
+        access: &SecretString,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, Failure> {
+        let request = self.http.request(method, self.address(path)).timeout(AUTH_PATIENCE);
+        let request = visitor.pass_on(request).bearer_auth(access.expose_secret());
+        value(if let Some(body) = body { request.json(body) } else { request }).await
+    }
+
+    /// A call that needs no token. What has no body gives `null`.
+    pub(crate) async fn open(&self, visitor: &Visitor, path: &str, body: Option<Value>) -> Result<Value, Failure> {
+        let request = visitor.pass_on(self.post(path));
+        value(if let Some(body) = body { request.json(&body) } else { request }).await
+    }
+
+    async fn entry(&self, request: RequestBuilder) -> Result<Entry, Failure> {
+        let now = clock::now();
+        Ok(match read(SERVICE, call(SERVICE, request).await?).await? {
+            WireEntry::In(pair) => Entry::In(pair.signed_in(now)),
+            WireEntry::SecondStep { ticket } => Entry::SecondStep(ticket),
+        })
     }
 
     /// Exchanges a refresh token, which is spent by it.
@@ -128,7 +235,7 @@ impl Auth {
     pub(crate) async fn balance(&self, access: &SecretString) -> Result<Credits, Failure> {
         let request = self.http.get(self.address("/api/credits/balance")).timeout(AUTH_PATIENCE);
         let response = call(SERVICE, request.bearer_auth(access.expose_secret())).await?;
-        json::<Balance>(SERVICE, response).await.map(|answer| answer.balance)
+        read::<Balance>(SERVICE, response).await.map(|answer| answer.balance)
     }
 
     /// Whether it lives.
@@ -139,7 +246,7 @@ impl Auth {
     async fn pair(&self, request: RequestBuilder) -> Result<SignedIn, Failure> {
         // Counted from before the call, so that a slow answer makes a token seem older, never younger.
         let now = clock::now();
-        let pair: Pair = json(SERVICE, call(SERVICE, request).await?).await?;
+        let pair: Pair = read(SERVICE, call(SERVICE, request).await?).await?;
         Ok(pair.signed_in(now))
     }
 
@@ -150,4 +257,13 @@ impl Auth {
     pub(super) fn address(&self, path: &str) -> Url {
         self.url.join(path).expect("a path of ours")
     }
+}
+
+/// Makes a call whose answer may be empty.
+async fn value(request: RequestBuilder) -> Result<Value, Failure> {
+    let response = call(SERVICE, request).await?;
+    if response.status() == StatusCode::NO_CONTENT || response.content_length() == Some(0) {
+        return Ok(Value::Null);
+    }
+    read(SERVICE, response).await
 }

@@ -6,6 +6,7 @@ mod browser;
 mod chat;
 mod credits;
 mod keeping;
+mod own_account;
 mod pages;
 mod sessions;
 mod support;

@@ -56,7 +56,7 @@ impl World {
 
     /// As [`World::start`], with further variables for chat-backend.
     pub(crate) async fn start_with(store: Store, variables: &[(&str, &str)]) -> Self {
-        let auth = Auth::start(store).await;
+        let auth = Auth::start_with(store, &[("APP_URL", ORIGIN_OF_THE_SITE)]).await;
         let (routes, _, _) = ai::echo::service(Settings::default());
         let echo = Running::start(Service::new(routes).into_router()).await;
         let theirs = TestDatabase::create(store).await;
@@ -112,6 +112,11 @@ impl World {
         // It ends with the runtime of the test.
         tokio::spawn(async move { axum::serve(listener, router).await });
         origin
+    }
+
+    /// Where chat-web listens on this machine.
+    pub(crate) fn port(&self) -> &str {
+        self.web.url.rsplit_once(':').unwrap().1
     }
 
     /// chat-backend goes away.

@@ -1,0 +1,108 @@
+//! The page of one's own account, letters, and the second step.
+
+use reqwest::StatusCode;
+use serde_json::json;
+
+use crate::support::{Browser, PASSWORD, World};
+
+async fn sign_in(world: &World, name: &str, password: &str) -> (Browser, crate::support::Answer) {
+    let browser = world.browser();
+    let email = format!("{name}@example.org");
+    let answer = browser.send_form("/login", "/login", &[("email", &email), ("password", password)]).await;
+    (browser, answer)
+}
+
+async fn a_person_changes_the_password_and_other_devices_are_signed_out(world: World) {
+    let here = world.person("ada").await;
+    let (there, _) = sign_in(&world, "ada", PASSWORD).await;
+    assert_eq!(there.get("/").await.status, StatusCode::OK);
+    let page = here.get("/account").await;
+    assert!(page.text.contains("ada@example.org") && page.text.contains("(this one)"), "{}", page.text);
+
+    let fields = [("password", "not this one"), ("new_password", "another good password")];
+    let wrong = here.send_form("/account", "/account/password", &fields).await;
+    assert_eq!(wrong.status, StatusCode::FORBIDDEN);
+    assert!(wrong.text.contains("The password is wrong. Nothing was changed."), "{}", wrong.text);
+    let fields = [("password", PASSWORD), ("new_password", "another good password")];
+    let changed = here.send_form("/account", "/account/password", &fields).await;
+    assert_eq!(changed.location().as_deref(), Some("/account?done=password"));
+    assert_eq!(here.get("/account?done=password").await.status, StatusCode::OK);
+    // Its access token was good for minutes; whatever concerns the account is asked of mana-core-auth.
+    assert_eq!(there.get("/account").await.location().as_deref(), Some("/login?ended"));
+    assert_eq!(sign_in(&world, "ada", PASSWORD).await.1.status, StatusCode::UNAUTHORIZED);
+}
+
+async fn a_code_of_an_app_is_asked_for_after_the_password(world: World) {
+    let browser = world.person("ada").await;
+    let begun = browser.send_form("/account", "/account/second-factor", &[("password", PASSWORD)]).await;
+    let secret = begun.between(r#"<code id="secret">"#, "<").unwrap().to_owned();
+    let confirmed =
+        browser.send_form("/account", "/account/second-factor/confirm", &[("code", &world.auth.totp(&secret))]).await;
+    let codes =
+        confirmed.between(r#"<ul id="recovery-codes">"#, "</ul>").unwrap_or_else(|| panic!("{}", confirmed.text));
+    let code = codes.split("<code>").nth(1).unwrap().split('<').next().unwrap();
+
+    let (again, step) = sign_in(&world, "ada", PASSWORD).await;
+    let ticket = step.between(r#"name="ticket" value=""#, "\"").unwrap_or_else(|| panic!("{}", step.text)).to_owned();
+    let second = async |code: &str| {
+        again.post("/login/second", &step.csrf(), "text/html", &[("ticket", &ticket), ("code", code)]).await
+    };
+    let wrong = second("000000").await;
+    assert_eq!(wrong.status, StatusCode::UNAUTHORIZED);
+    assert!(wrong.text.contains("The code is wrong or was used"), "{}", wrong.text);
+    assert_eq!(second(code).await.location().as_deref(), Some("/"));
+    assert_eq!(again.get("/").await.status, StatusCode::OK);
+}
+
+async fn a_forgotten_password_is_chosen_anew_by_a_letter(world: World) {
+    let browser = world.person("ada").await;
+    let stranger = world.browser();
+    let asked = stranger.send_form("/forgot", "/forgot", &[("email", "ada@example.org")]).await;
+    let unknown = stranger.send_form("/forgot", "/forgot", &[("email", "nobody@example.org")]).await;
+    assert_eq!(asked.between("role=\"status\">", "<"), unknown.between("role=\"status\">", "<"));
+    let code = world.auth.code_of_letter("Choose another password").await;
+    let fields = [("code", code.as_str()), ("password", "another good password")];
+    let done = stranger.send_form("/reset", "/reset", &fields).await;
+    assert!(done.text.contains("Your password is changed"), "{}", done.text);
+    let again = stranger.send_form("/reset", "/reset", &fields).await;
+    assert_eq!(again.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(browser.get("/account").await.location().as_deref(), Some("/login?ended"));
+    assert_eq!(sign_in(&world, "ada", "another good password").await.1.location().as_deref(), Some("/"));
+    let confirm = world.auth.code_of_letter("Confirm your e-mail address").await;
+    let confirmed = stranger.send_form("/verify", "/verify", &[("code", &confirm)]).await;
+    assert!(confirmed.text.contains("Your address is confirmed."), "{}", confirmed.text);
+}
+
+async fn a_person_takes_everything_along_and_deletes_the_account(world: World) {
+    let browser = world.person("ada").await;
+    let export = browser.get("/account/export").await;
+    assert_eq!(export.json()["account"]["email"], json!("ada@example.org"));
+    let kept = browser.send_form("/account", "/account/delete", &[("password", "not this one")]).await;
+    assert_eq!(kept.status, StatusCode::FORBIDDEN);
+    let gone = browser.send_form("/account", "/account/delete", &[("password", PASSWORD)]).await;
+    assert_eq!(gone.location().as_deref(), Some("/login?deleted"));
+    assert!(!browser.cookies().contains("chat-session"));
+    assert_eq!(sign_in(&world, "ada", PASSWORD).await.1.status, StatusCode::UNAUTHORIZED);
+}
+
+/// In a real browser, with an authenticator of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_passkey_is_made_and_signs_in_and_every_page_is_faultless() {
+    let world = World::start(crate::support::Store::Sqlite).await;
+    world.person("ada").await;
+    let ui = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../ui");
+    let mut node = tokio::process::Command::new("node");
+    node.arg("drive-account.mjs").current_dir(ui).kill_on_drop(true);
+    node.env("URL", crate::support::ORIGIN_OF_THE_SITE).env("PORT", world.port());
+    node.env("EMAIL", "ada@example.org").env("PASSWORD", PASSWORD);
+    let output = tokio::time::timeout(std::time::Duration::from_mins(2), node.output()).await.unwrap().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+}
+
+crate::support::on_both_stores!(
+    a_person_changes_the_password_and_other_devices_are_signed_out,
+    a_code_of_an_app_is_asked_for_after_the_password,
+    a_forgotten_password_is_chosen_anew_by_a_letter,
+    a_person_takes_everything_along_and_deletes_the_account,
+);
