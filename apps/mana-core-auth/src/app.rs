@@ -35,7 +35,12 @@ pub const MIGRATIONS: Migrations = Migrations(&[
         include_str!("../migrations/0004_no_replacing.sqlite.sql"),
         include_str!("../migrations/0004_no_replacing.postgres.sql"),
     ),
-    Migration::shared(20, "free_and_paid", include_str!("../migrations/0020_free_and_paid.sql")),
+    Migration::split(
+        20,
+        "free_and_paid",
+        include_str!("../migrations/0020_free_and_paid.sqlite.sql"),
+        include_str!("../migrations/0020_free_and_paid.postgres.sql"),
+    ),
     Migration::shared(21, "gift_codes", include_str!("../migrations/0021_gift_codes.sql")),
 ]);
 
