@@ -19,8 +19,8 @@ CREATE TABLE gift_codes (
 
 CREATE TABLE gift_redemptions (
     code_id UUID NOT NULL REFERENCES gift_codes (id),
-    user_id UUID NOT NULL REFERENCES users (id),
-    posting_id UUID NOT NULL REFERENCES postings (id),
+    user_id UUID NOT NULL,
+    posting_id UUID NOT NULL,
     created_at BIGINT NOT NULL,
     PRIMARY KEY (code_id, user_id)
 );

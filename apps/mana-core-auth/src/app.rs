@@ -51,7 +51,12 @@ pub const MIGRATIONS: Migrations = Migrations(&[
     Migration::shared(13, "second_factors", include_str!("../migrations/0013_second_factors.sql")),
     Migration::shared(14, "passkeys", include_str!("../migrations/0014_passkeys.sql")),
     Migration::shared(15, "identities", include_str!("../migrations/0015_identities.sql")),
-    Migration::shared(20, "free_and_paid", include_str!("../migrations/0020_free_and_paid.sql")),
+    Migration::split(
+        20,
+        "free_and_paid",
+        include_str!("../migrations/0020_free_and_paid.sqlite.sql"),
+        include_str!("../migrations/0020_free_and_paid.postgres.sql"),
+    ),
     Migration::shared(21, "gift_codes", include_str!("../migrations/0021_gift_codes.sql")),
 ]);
 

@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use kit::database::Database;
 use kit::{Credits, failpoint};
 use sea_orm::{
@@ -39,6 +40,10 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Instructions taken at a time: at a millisecond each the dispatcher stays responsive to shutdown.
 const BATCH: u64 = 50;
+
+/// Of those, delivered at once: the ledger carries out together what comes together, and one that does not answer holds up
+/// a few others only.
+const AT_ONCE: usize = 16;
 
 /// Acknowledged instructions remembered until they are struck off: a second's worth at far more than the service can do.
 const MAX_ACKNOWLEDGED: usize = 10_000;
@@ -151,12 +156,16 @@ impl Outbox {
     pub(crate) async fn run(self: Arc<Self>, stop: impl Future<Output = ()>) {
         tokio::pin!(stop);
         loop {
-            let mut pause = LOOK_EVERY;
-            if let Err(error) = self.dispatch_due().await {
-                metrics::counter!("chat_outbox_errors_total").increment(1);
-                tracing::error!(error = %chain(&error), "the outbox cannot be read");
-                pause = LOOK_AGAIN;
-            }
+            let pause = match self.dispatch_due().await {
+                // There is more where that came from: after an outage, perhaps very much.
+                Ok(BATCH) => Duration::ZERO,
+                Ok(_) => LOOK_EVERY,
+                Err(error) => {
+                    metrics::counter!("chat_outbox_errors_total").increment(1);
+                    tracing::error!(error = %chain(&error), "the outbox cannot be read");
+                    LOOK_AGAIN
+                }
+            };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = &mut stop => return,
@@ -174,11 +183,15 @@ impl Outbox {
             .limit(BATCH)
             .all(&*self.db)
             .await?;
-        let mut acknowledged = 0;
-        for row in due {
+        let delivered = stream::iter(due).map(|row| async move {
             let instruction = Instruction::from(&row);
             failpoint::here("chat: before repeating");
-            match self.ledger.resolve(&instruction).await {
+            let outcome = self.ledger.resolve(&instruction).await;
+            (row, instruction, outcome)
+        });
+        let mut acknowledged = 0;
+        for (row, instruction, outcome) in delivered.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await {
+            match outcome {
                 Ok(standing) => {
                     self.acknowledged(&instruction);
                     self.balances.keep(instruction.user, standing).await;

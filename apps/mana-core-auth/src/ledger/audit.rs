@@ -10,7 +10,11 @@ use super::Now;
 use crate::time;
 
 /// Each of these finds nothing in books that are right.
-const CHECKS: [(&str, &str); 13] = [
+const CHECKS: [(&str, &str); 14] = [
+    (
+        "balances below zero",
+        "SELECT CAST(user_id AS TEXT) AS what FROM balances WHERE available < 0 OR paid < 0",
+    ),
     (
         "postings whose entries do not sum to zero",
         "SELECT CAST(posting_id AS TEXT) AS what FROM entries GROUP BY posting_id HAVING SUM(amount) <> 0",

@@ -55,3 +55,18 @@ fn a_later_migration_is_judged_by_what_blue_does() {
     let review = review(&set, &super::applied(&set, 1), Blue::Knows(Version(1))).expect("a history");
     assert_eq!(outcome(&review), "holds-blue");
 }
+
+/// What came with gift codes is no trouble for the version before it.
+#[test]
+fn the_ledgers_later_migrations_run_beside_the_version_before() {
+    let apps = migrations();
+    let (_, files) = apps.iter().find(|(name, _)| name.contains("mana-core-auth")).expect("auth");
+    let ledgers = |file: &&File| file.version() < Version(10) || (Version(20)..Version(30)).contains(&file.version());
+    let files: Vec<File> = files.iter().filter(ledgers).cloned().collect();
+    for engine in [Engine::Postgres, Engine::Sqlite] {
+        let set = Set::new(engine, files.clone()).expect("a set");
+        let review = review(&set, &super::applied(&set, 4), Blue::Knows(Version(4))).expect("a history");
+        let approved = review.approve(&[]).unwrap_or_else(|error| panic!("on {engine:?}: {error}"));
+        assert_eq!(approved.steps().len(), 2, "{engine:?}");
+    }
+}

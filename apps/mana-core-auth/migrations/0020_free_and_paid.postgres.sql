@@ -1,6 +1,9 @@
 -- Credits that were given and credits that were paid for, apart. `available` (and the account 'user') is what is left of the free ones:
 -- all there was before this step had been given.
-ALTER TABLE balances ADD COLUMN paid BIGINT NOT NULL DEFAULT 0 CHECK (paid >= 0);
+ALTER TABLE balances ADD COLUMN paid BIGINT NOT NULL DEFAULT 0;
+
+-- Of what is there already each is 0.
+ALTER TABLE balances ADD CONSTRAINT paid_is_not_negative CHECK (paid >= 0) NOT VALID;
 
 -- Rises by one with each posting, so that whoever keeps a copy of a balance can tell which of two is the newer.
 ALTER TABLE balances ADD COLUMN version BIGINT NOT NULL DEFAULT 0;
