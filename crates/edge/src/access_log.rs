@@ -239,8 +239,13 @@ impl Output {
                 if *bytes >= MAX_FILE_BYTES {
                     let mut older = path.clone().into_os_string();
                     older.push(".1");
+                    // Whoever may not read the one before may not read the next one.
+                    let readable_by = file.metadata()?.permissions();
                     std::fs::rename(&*path, older)?;
                     *self = Self::open(&path.clone())?;
+                    if let Self::File { file, .. } = self {
+                        file.set_permissions(readable_by)?;
+                    }
                     return self.write(text);
                 }
                 file.write_all(text)?;
@@ -268,6 +273,8 @@ fn write_all(mut output: Output, lines: &Receiver<Vec<u8>>) {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -307,11 +314,14 @@ mod tests {
         let path = folder.path().join("access.log");
         let mut output = Output::open(&path).unwrap();
         output.write(b"first\n").unwrap();
+        // Made by somebody who wants nobody else to read it.
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         if let Output::File { bytes, .. } = &mut output {
             *bytes = MAX_FILE_BYTES;
         }
         output.write(b"second\n").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "second\n");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_to_string(folder.path().join("access.log.1")).unwrap(), "first\n");
     }
 }

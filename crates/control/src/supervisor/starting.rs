@@ -5,6 +5,9 @@
 //! intent and looks for the process by the id in its environment.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use mana_manifest::plan::{Command, Value};
@@ -88,6 +91,9 @@ impl Supervisor {
                 let mut argv = argv.clone();
                 let (config, socket) = (paths::edge_snapshot(&self.data), paths::edge_socket(&self.data));
                 let requests = paths::access_log(&self.data);
+                make_private(&requests).map_err(|error| {
+                    NotStarted::Refused(format!("its log of requests cannot be made ({}): {error}", requests.display()))
+                })?;
                 for (flag, path) in [("--config", config), ("--admin", socket), ("--access-log", requests)] {
                     argv.extend([flag.to_owned(), path.to_string_lossy().into_owned()]);
                 }
@@ -276,6 +282,11 @@ impl Supervisor {
         }
         self.note(Some(service), None, "migrated", "its database is up to date");
     }
+}
+
+/// A file that only its owner reads, whatever whoever writes it would make of it.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path).map(drop)
 }
 
 /// A one-off command of a service: its program with other arguments.
