@@ -9,7 +9,6 @@ ALTER TABLE conversations ADD COLUMN system_prompt TEXT;
 
 -- what it follows; none: it begins the conversation
 ALTER TABLE messages ADD COLUMN parent_id UUID;
-CREATE INDEX messages_by_parent ON messages (conversation_id, parent_id, id);
 
 -- Texts that came with a question.
 CREATE TABLE attachments (

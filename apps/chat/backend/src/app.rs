@@ -41,6 +41,12 @@ pub const MIGRATIONS: Migrations = Migrations(&[
         include_str!("../migrations/0042_search.sqlite.sql"),
         include_str!("../migrations/0042_search.postgres.sql"),
     ),
+    Migration::split(
+        43,
+        "messages by parent",
+        include_str!("../migrations/0043_messages_by_parent.sqlite.sql"),
+        include_str!("../migrations/0043_messages_by_parent.postgres.sql"),
+    ),
 ]);
 
 /// How long answers that are under way when the last connection is closed may still take; and, after that, how long they

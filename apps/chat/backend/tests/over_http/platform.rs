@@ -73,6 +73,55 @@ async fn what_happens_is_counted(store: Store) {
     }
 }
 
+/// What was said before conversations were trees is one branch of them afterwards, and is found.
+async fn a_history_of_before_becomes_one_branch_and_is_searched(store: Store) {
+    use sea_orm::Statement;
+    let test_database = TestDatabase::create(store).await;
+    let database = test_database.connect().await;
+    kit::database::Migrations(&chat_backend::MIGRATIONS.0[..2]).run(&database).await.unwrap();
+    let id = |n: u8| match store {
+        Store::Sqlite => format!("X'{}{n:02x}'", "00".repeat(15)),
+        Store::Postgres => format!("'00000000-0000-0000-0000-0000000000{n:02x}'"),
+    };
+    for conversation in [1, 2] {
+        let values = format!("{}, {}, 'old', 'app', 1, 1", id(conversation), id(9));
+        let columns = "id, user_id, title, origin, created_at, updated_at";
+        let insert = format!("INSERT INTO conversations ({columns}) VALUES ({values})");
+        database.execute_unprepared(&insert).await.unwrap();
+    }
+    for n in 10..16 {
+        let role = if n % 2 == 0 { "user" } else { "assistant" };
+        let values = format!("{}, {}, '{role}', 'word{n} old-fashioned', 1", id(n), id(if n < 14 { 1 } else { 2 }));
+        let insert = format!("INSERT INTO messages (id, conversation_id, role, content, created_at) VALUES ({values})");
+        database.execute_unprepared(&insert).await.unwrap();
+    }
+    chat_backend::MIGRATIONS.run(&database).await.unwrap();
+    let count = async |query: String| -> i64 {
+        let query = Statement::from_string(database.engine(), query);
+        database.query_one_raw(query).await.unwrap().unwrap().try_get_by_index(0).unwrap()
+    };
+    for (child, parent) in [(11, 10), (12, 11), (13, 12), (15, 14)] {
+        let query = format!("SELECT COUNT(*) FROM messages WHERE id = {} AND parent_id = {}", id(child), id(parent));
+        assert_eq!(count(query).await, 1, "{child} follows {parent}");
+    }
+    assert_eq!(count("SELECT COUNT(*) FROM messages WHERE parent_id IS NULL".into()).await, 2);
+    if store == Store::Sqlite {
+        let found = "SELECT COUNT(*) FROM messages_by_words WHERE messages_by_words MATCH '\"fashioned\"'";
+        assert_eq!(count(found.into()).await, 6);
+        // The index is as its rows are, also once some are gone.
+        database.execute_unprepared(&format!("DELETE FROM conversations WHERE id = {}", id(1))).await.unwrap();
+        let check = "INSERT INTO messages_by_words (messages_by_words, rank) VALUES ('integrity-check', 1)";
+        database.execute_unprepared(check).await.unwrap();
+        assert_eq!(count(found.into()).await, 2);
+    } else {
+        let words = "to_tsvector('simple', regexp_replace(left(content, 100000), '[!-/:-@[-`{-~]+', ' ', 'g'))";
+        let found = format!("SELECT COUNT(*) FROM messages WHERE {words} @@ to_tsquery('simple', 'fashioned')");
+        assert_eq!(count(found).await, 6);
+        let valid = "SELECT COUNT(*) FROM pg_index WHERE indexrelid = 'messages_by_words'::regclass AND indisvalid";
+        assert_eq!(count(valid.into()).await, 1);
+    }
+}
+
 async fn the_description_covers_every_route(store: Store) {
     let world = World::start(store).await;
     let document: Value = world.http.get(world.url("/api/openapi.json")).send().await.unwrap().json().await.unwrap();
@@ -148,5 +197,6 @@ crate::support::on_both_stores!(
     an_empty_schema_is_unready_and_a_missing_table_too,
     dependencies_are_reported_by_name,
     what_happens_is_counted,
+    a_history_of_before_becomes_one_branch_and_is_searched,
     the_description_covers_every_route,
 );

@@ -1,0 +1,2 @@
+-- Beside those who write meanwhile.
+CREATE INDEX CONCURRENTLY messages_by_parent ON messages (conversation_id, parent_id, id);
