@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::cursor::Cursor;
 use crate::entity::{conversation, message};
+use crate::idempotency::Keep;
 use crate::ids::{ConversationId, MessageId};
 use crate::outbox::Instruction;
 
@@ -83,6 +84,8 @@ pub(crate) struct Exchange {
     pub(crate) question: String,
     pub(crate) answer: Answer,
     pub(crate) settle: Instruction,
+    /// The answer to give again to the same call, if it has a key.
+    pub(crate) keep: Option<Keep>,
     /// Milliseconds since 1970.
     pub(crate) now: i64,
 }
@@ -232,6 +235,10 @@ async fn write(transaction: &impl ConnectionTrait, exchange: &Exchange) -> Resul
     ];
     message::Entity::insert_many(rows).exec_without_returning(transaction).await?;
     exchange.settle.insert(transaction, exchange.now).await?;
+    if let Some(keep) = &exchange.keep {
+        keep.insert(transaction, exchange.target.id()).await?;
+    }
+    crate::failpoint::at("written");
     Ok(true)
 }
 

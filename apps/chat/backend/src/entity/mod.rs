@@ -2,5 +2,8 @@
 
 pub(crate) mod api_key;
 pub(crate) mod conversation;
+pub(crate) mod idempotent_answer;
+pub(crate) mod idempotent_call;
 pub(crate) mod message;
 pub(crate) mod outbox;
+pub(crate) mod spending;

@@ -4,7 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where something is missing")]
 
 mod conversations;
+mod idempotency;
+mod killed;
 mod lifecycle;
+mod limits;
 mod openai;
 mod platform;
 mod streaming;

@@ -31,7 +31,10 @@ async fn an_empty_schema_is_unready_and_a_missing_table_too(store: Store) {
         "reported, but ready all the same: {report}"
     );
 
-    database.execute_unprepared("DROP TABLE messages; DROP TABLE conversations").await.unwrap();
+    database
+        .execute_unprepared("DROP TABLE idempotent_answers; DROP TABLE messages; DROP TABLE conversations")
+        .await
+        .unwrap();
     assert_eq!(ready().await.status(), 503, "a history without its tables is not ready");
 }
 
@@ -64,6 +67,8 @@ async fn what_happens_is_counted(store: Store) {
         "chat_model_seconds_bucket{model=\"echo\",provider=\"echo\",outcome=\"stop\"",
         "chat_credits_charged_total",
         "chat_outbox_depth",
+        "chat_added_seconds_bucket{part=\"before\"",
+        "ai_breaker_open{model=\"echo\",provider=\"echo\"}",
         "chat_ledger_seconds_bucket{call=\"reserve\",outcome=\"ok\"",
     ] {
         assert!(metrics.contains(series), "{series} is missing in\n{metrics}");
@@ -85,6 +90,7 @@ async fn the_description_covers_every_route(store: Store) {
             "/api/credits",
             "/api/health",
             "/api/health/ready",
+            "/api/internal/models",
             "/api/keys",
             "/api/keys/{id}",
             "/api/models",
