@@ -2,18 +2,16 @@
 
 use std::sync::Arc;
 
-use kit::Credits;
-
 use crate::Provider;
-use crate::price::Prices;
+use crate::price::{Price, Prices};
 
 /// A model that can be called, with what a message to it costs.
 #[derive(Debug, Clone)]
 pub struct Offer {
     /// The model's id.
     pub model: String,
-    /// What one message costs.
-    pub price: Credits,
+    /// What an answer costs.
+    pub price: Price,
     /// Who answers.
     pub provider: Arc<dyn Provider>,
 }

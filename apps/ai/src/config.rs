@@ -3,7 +3,12 @@
 //! | variable | for | default |
 //! |---|---|---|
 //! | `AI_PROVIDERS` | which: `azure`, `openai`, `echo`, separated by commas; the first one's first model is the default | required |
-//! | `AI_PRICES` | credits a message: `gpt-4o-mini=1,*=2` | `*=1` |
+//! | `AI_PRICES` | credits an answer, or by tokens: `gpt-4o-mini=1,gpt-4o=in:0.5/1k,out:1.5/1k,max=20,*=2` | `*=1` |
+//! | `AI_FALLBACKS` | whom to ask when a model does not answer: `gpt-4o>gpt-4o-mini>local,a>b` | none |
+//! | `AI_RETRIES` | further calls to the same model, 0 to 5 | 2 |
+//! | `AI_BREAKER_FAILURES` | failures in a row after which a model is not asked for a while | 10 |
+//! | `AI_CONCURRENCY` | calls at once by model: `gpt-4o=64,*=1024` | `*=1024` |
+//! | `AI_QUEUE` | calls that may wait for a place, for each model | 1024 |
 //! | `AI_TIMEOUT_CONNECT_MS`, `…_FIRST_BYTE_MS`, `…_BETWEEN_TOKENS_MS`, `…_TOTAL_MS` | see [`crate::timeouts`] | 3000, 30000, 15000, 110000 |
 //! | `AZURE_OPENAI_ENDPOINT`, `AZURE_OPENAI_API_KEY` | `azure` | required for it |
 //! | `AZURE_OPENAI_DEPLOYMENT` | `azure` | `gpt-4o-mini` |
@@ -21,6 +26,7 @@ use url::Url;
 
 use crate::openai::{Address, Client, Setup};
 use crate::price::Prices;
+use crate::router::{Rules, Settings};
 use crate::timeouts::Timeouts;
 use crate::{Catalog, Provider};
 
@@ -29,6 +35,9 @@ const AZURE_API_VERSION: &str = "2024-10-21";
 
 /// The deployment that the ecosystem runs in production.
 const AZURE_DEPLOYMENT: &str = "gpt-4o-mini";
+
+/// Models that one may fall back on: all share the time of one call.
+const MAX_FALLBACKS: usize = 4;
 
 /// Where OpenAI itself answers.
 const OPENAI_BASE_URL: &str = "https://api.openai.com/v1";
@@ -61,6 +70,25 @@ pub fn catalog(lookup: impl Fn(&str) -> Option<String>) -> Result<Catalog, Confi
         return Err(ConfigError(problems));
     }
     Catalog::new(providers, &prices).map_err(|problem| ConfigError(vec![problem]))
+}
+
+/// Reads how calls are routed.
+pub fn routing(lookup: impl Fn(&str) -> Option<String>) -> Result<Settings, ConfigError> {
+    let mut reader = Reader { lookup: &lookup, problems: Vec::new() };
+    let default = Settings::default();
+    let settings = Settings {
+        retries: reader.number("AI_RETRIES", 0..=5, default.retries),
+        breaker: Rules {
+            failures: reader.number("AI_BREAKER_FAILURES", 1..=100_000, default.breaker.failures),
+            ..default.breaker
+        },
+        places: reader.places().unwrap_or(default.places),
+        most_waiting: reader.number("AI_QUEUE", 0..=100_000, default.most_waiting),
+        fallbacks: reader.fallbacks(),
+        total: reader.timeouts().total,
+        ..default
+    };
+    if reader.problems.is_empty() { Ok(settings) } else { Err(ConfigError(reader.problems)) }
 }
 
 struct Reader<'a> {
@@ -170,6 +198,53 @@ impl Reader<'_> {
         }
     }
 
+    fn number<T: std::str::FromStr + PartialOrd + std::fmt::Display>(
+        &mut self,
+        name: &str,
+        allowed: std::ops::RangeInclusive<T>,
+        default: T,
+    ) -> T {
+        let Some(text) = self.get(name) else { return default };
+        if let Some(number) = text.parse().ok().filter(|number| allowed.contains(number)) {
+            return number;
+        }
+        let (from, to) = allowed.into_inner();
+        self.problems.push(format!("{name} is {text:?}; it must be a whole number from {from} to {to}"));
+        default
+    }
+
+    fn places(&mut self) -> Option<Vec<(String, usize)>> {
+        let text = self.get("AI_CONCURRENCY")?;
+        let mut places = Vec::new();
+        for entry in text.split(',').map(str::trim).filter(|e| !e.is_empty()) {
+            let number = entry.split_once('=').and_then(|(model, n)| Some((model.trim(), n.trim().parse().ok()?)));
+            match number {
+                Some((model, number @ 1..=100_000)) => places.push((model.to_owned(), number)),
+                _ => self.problems.push(format!("AI_CONCURRENCY: {entry:?} is not MODEL=CALLS, of 1 to 100000 calls")),
+            }
+        }
+        Some(places)
+    }
+
+    fn fallbacks(&mut self) -> Vec<(String, Vec<String>)> {
+        let text = self.get("AI_FALLBACKS").unwrap_or_default();
+        let mut chains: Vec<(String, Vec<String>)> = Vec::new();
+        for entry in text.split(',').map(str::trim).filter(|e| !e.is_empty()) {
+            let mut models = entry.split('>').map(|model| model.trim().to_owned());
+            let (model, chain) = (models.next().unwrap_or_default(), models.collect::<Vec<_>>());
+            if model.is_empty() || chain.is_empty() || chain.iter().any(String::is_empty) {
+                self.problems.push(format!("AI_FALLBACKS: {entry:?} is not MODEL>MODEL"));
+            } else if chain.len() > MAX_FALLBACKS {
+                self.problems.push(format!("AI_FALLBACKS: {entry:?} is longer than {MAX_FALLBACKS} models"));
+            } else if chains.iter().any(|(known, _)| *known == model) {
+                self.problems.push(format!("AI_FALLBACKS says twice where {model:?} leads"));
+            } else {
+                chains.push((model, chain));
+            }
+        }
+        chains
+    }
+
     fn timeouts(&mut self) -> Timeouts {
         let default = Timeouts::default();
         Timeouts {
@@ -209,7 +284,7 @@ mod tests {
         let catalog = load(&AZURE).unwrap();
         let offer = catalog.default_offer();
         assert_eq!((offer.model.as_str(), offer.provider.name()), ("gpt-4o-mini", "azure"));
-        assert_eq!(offer.price, kit::Credits::whole(1));
+        assert_eq!(offer.price, crate::Price::Answer(kit::Credits::whole(1)));
     }
 
     #[test]
@@ -223,7 +298,7 @@ mod tests {
         .unwrap();
         let models: Vec<_> = catalog.offers().iter().map(|o| o.model.as_str()).collect();
         assert_eq!(models, ["a", "b", "echo", "echo-slow", "echo-fail", "echo-abort"]);
-        assert_eq!(catalog.find("b").map(|o| o.price), Some(kit::Credits::whole(5)));
+        assert_eq!(catalog.find("b").map(|o| o.price), Some(crate::Price::Answer(kit::Credits::whole(5))));
         assert_eq!(catalog.providers().len(), 2);
     }
 
@@ -258,6 +333,31 @@ mod tests {
                 assert!(error.contains(part), "{variables:?}: {error}");
             }
             assert!(!error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn routing_is_read_and_what_makes_no_sense_is_said() {
+        let read = |variables: &[(&str, &str)]| {
+            routing(|name| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned()))
+        };
+        assert_eq!(read(&[]).unwrap(), Settings::default());
+        let settings =
+            read(&[("AI_FALLBACKS", "a > b>c, d>a"), ("AI_CONCURRENCY", "a=2,*=9"), ("AI_RETRIES", "0")]).unwrap();
+        assert_eq!(settings.fallbacks[0], ("a".to_owned(), vec!["b".to_owned(), "c".to_owned()]));
+        assert_eq!((settings.fallbacks.len(), settings.places.len(), settings.retries), (2, 2, 0));
+        for (name, value) in [
+            ("AI_RETRIES", "6"),
+            ("AI_QUEUE", "x"),
+            ("AI_BREAKER_FAILURES", "0"),
+            ("AI_CONCURRENCY", "a"),
+            ("AI_CONCURRENCY", "a=0"),
+            ("AI_FALLBACKS", "a"),
+            ("AI_FALLBACKS", "a>"),
+            ("AI_FALLBACKS", "a>b,a>c"),
+            ("AI_FALLBACKS", "a>b>c>d>e>f"),
+        ] {
+            assert!(read(&[(name, value)]).unwrap_err().to_string().contains(name), "{name}={value}");
         }
     }
 }

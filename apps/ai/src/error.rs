@@ -45,12 +45,34 @@ pub enum Error {
         code: Option<String>,
     },
     /// The provider wants fewer calls.
-    #[error("{provider} limits the rate of our calls")]
+    #[error("{provider} limits the rate of our calls: {message}")]
     RateLimited {
         /// Which provider.
         provider: String,
         /// When it wants to be asked again.
         retry_after: Option<Duration>,
+        /// What it said, shortened.
+        message: String,
+        /// Its machine-readable code, when it gave one.
+        code: Option<String>,
+    },
+    /// Too many failures lately: nobody was asked.
+    #[error("{provider} is not asked for {model} at the moment, since it failed too often; it is tried again soon")]
+    Suspended {
+        /// Which provider.
+        provider: String,
+        /// Which model.
+        model: String,
+        /// When the next call is let through.
+        retry_after: Duration,
+    },
+    /// As many calls as this model may have are under way, and as many as may wait are waiting.
+    #[error("too many answers of {model} are being written at the moment; try again shortly")]
+    Busy {
+        /// Which provider.
+        provider: String,
+        /// Which model.
+        model: String,
     },
     /// The provider has a fault of its own.
     #[error("{provider} failed with status {status}: {message}")]
@@ -104,6 +126,8 @@ impl Error {
         match self {
             Self::Refused { .. } => "model_refused",
             Self::RateLimited { .. } => "model_rate_limited",
+            Self::Suspended { .. } => "model_suspended",
+            Self::Busy { .. } => "busy",
             Self::Failed { .. } => "model_failed",
             Self::Unreachable { .. } => "model_unreachable",
             Self::TimedOut { .. } => "model_timed_out",
@@ -119,7 +143,7 @@ impl Error {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Refused { status: 400 | 413 | 422, .. } => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::RateLimited { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::RateLimited { .. } | Self::Suspended { .. } | Self::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::TimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::Refused { .. }
             | Self::Failed { .. }
@@ -133,8 +157,39 @@ impl Error {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { retry_after, .. } => *retry_after,
+            Self::Suspended { retry_after, .. } => Some(*retry_after),
+            Self::Busy { .. } => Some(Duration::from_secs(1)),
             _ => None,
         }
+    }
+
+    /// What the provider itself answered: its status and its code.
+    pub fn cause(&self) -> (Option<u16>, Option<&str>) {
+        match self {
+            Self::Refused { status, code, .. } => (Some(*status), code.as_deref()),
+            Self::RateLimited { code, .. } => (Some(429), code.as_deref()),
+            Self::Failed { status, .. } => (Some(*status), None),
+            _ => (None, None),
+        }
+    }
+
+    /// Whether the same call may succeed a moment later.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Refused { .. } | Self::BadAnswer { .. } | Self::Suspended { .. } | Self::Busy { .. } => false,
+            Self::TimedOut { phase, .. } => *phase != Phase::Total,
+            _ => true,
+        }
+    }
+
+    /// Whether another provider may do better: all but what is wrong with the call itself.
+    pub fn is_ours_alone(&self) -> bool {
+        matches!(self, Self::Refused { status: 400 | 413 | 422, .. })
+    }
+
+    /// Whether it speaks against the provider's health.
+    pub fn is_fault(&self) -> bool {
+        !matches!(self, Self::Refused { .. } | Self::Suspended { .. } | Self::Busy { .. })
     }
 
     /// Which provider it was.
@@ -142,6 +197,8 @@ impl Error {
         match self {
             Self::Refused { provider, .. }
             | Self::RateLimited { provider, .. }
+            | Self::Suspended { provider, .. }
+            | Self::Busy { provider, .. }
             | Self::Failed { provider, .. }
             | Self::Unreachable { provider, .. }
             | Self::TimedOut { provider, .. }
@@ -166,7 +223,7 @@ mod tests {
             (refused(413), 422),
             (refused(401), 502),
             (refused(404), 502),
-            (Error::RateLimited { provider: "p".into(), retry_after: None }, 503),
+            (Error::RateLimited { provider: "p".into(), retry_after: None, message: "m".into(), code: None }, 503),
             (Error::Failed { provider: "p".into(), status: 500, message: "m".into() }, 502),
             (Error::TimedOut { provider: "p".into(), phase: Phase::BetweenTokens, limit: Duration::from_secs(1) }, 504),
             (Error::Broken { provider: "p".into(), reason: "r".into() }, 502),

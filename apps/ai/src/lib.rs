@@ -12,6 +12,7 @@
 //! - Dropping a call (its future, or its stream) closes the connection to the provider: nobody pays for tokens that no
 //!   one reads.
 //! - Every wait has a named limit ([`timeouts`]); so has every buffer ([`limits`]).
+//! - Retries and fallbacks end with the first piece of an answer ([`router`]).
 //! - A model without a price is not offered: the catalogue refuses to load ([`price`]).
 //!
 //! To add a provider that speaks OpenAI's protocol: a variant of [`openai::Address`] and its variables in [`config`].
@@ -22,13 +23,18 @@ pub mod catalog;
 pub mod config;
 pub mod echo;
 mod error;
+mod gather;
 pub mod limits;
 pub mod openai;
 pub mod price;
 mod provider;
+pub mod router;
 mod sse;
 pub mod timeouts;
 
 pub use catalog::{Catalog, Offer};
 pub use error::{Error, Phase};
+pub use gather::Gathered;
+pub use price::Price;
 pub use provider::{Completion, Delta, Deltas, Ending, Finish, Message, Provider, Request, Role, Usage};
+pub use router::Router;

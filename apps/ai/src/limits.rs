@@ -3,6 +3,9 @@
 /// Longest answer, plain or streamed. The longest output of today's models (128 k tokens) is about half of it.
 pub const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
+/// Longest stream, with all that is around its text: at a hundred bytes for each of the text's, no answer comes near it.
+pub const MAX_STREAM_BYTES: usize = 64 * MAX_ANSWER_BYTES;
+
 /// Longest single event of a stream. A chunk carries a few tokens; 64 KiB leaves room for providers that add metadata.
 pub const MAX_EVENT_BYTES: usize = 64 * 1024;
 

@@ -50,6 +50,9 @@ pub struct Request {
     /// Sampling parameters handed through as they are (`temperature`, `max_tokens`, …). The client's own keys (`model`,
     /// `messages`, `stream`, `stream_options`) win over entries of the same name.
     pub parameters: serde_json::Map<String, serde_json::Value>,
+    /// The messages as the caller's own protocol had them (pictures, tool results, fields we do not know): sent instead of
+    /// `messages` where the provider speaks that protocol.
+    pub raw_messages: Option<Vec<serde_json::Value>>,
     /// Sent on as `x-request-id`, so that one id links our logs with the provider's.
     pub request_id: Option<String>,
 }
@@ -63,6 +66,10 @@ pub enum Finish {
     Length,
     /// The provider's content filter cut it off.
     ContentFilter,
+    /// It wants tools to be called.
+    ToolCalls,
+    /// The same by the name that came before it.
+    FunctionCall,
 }
 
 impl Finish {
@@ -72,6 +79,8 @@ impl Finish {
             Self::Stop => "stop",
             Self::Length => "length",
             Self::ContentFilter => "content_filter",
+            Self::ToolCalls => "tool_calls",
+            Self::FunctionCall => "function_call",
         }
     }
 
@@ -80,6 +89,8 @@ impl Finish {
             "stop" => Some(Self::Stop),
             "length" => Some(Self::Length),
             "content_filter" => Some(Self::ContentFilter),
+            "tool_calls" => Some(Self::ToolCalls),
+            "function_call" => Some(Self::FunctionCall),
             _ => None,
         }
     }
@@ -108,8 +119,11 @@ pub struct Ending {
 /// A whole answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Completion {
-    /// The text; never empty.
+    /// The text of the first choice; empty only where `choices` says more.
     pub content: String,
+    /// The choices as the provider's protocol has them, where there is more to them than one text: tool calls, several
+    /// choices, `logprobs`.
+    pub choices: Option<Vec<serde_json::Value>>,
     /// How it ended.
     pub ending: Ending,
 }
@@ -117,8 +131,11 @@ pub struct Completion {
 /// One piece of a streamed answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delta {
-    /// More text; never empty.
+    /// More text of the first choice; never empty.
     Content(String),
+    /// More of the answer that is not just that: choices as a chunk of the provider's protocol has them, without the
+    /// first one's `finish_reason`.
+    Choices(Vec<serde_json::Value>),
     /// The end; exactly one, and nothing follows it.
     End(Ending),
 }

@@ -70,6 +70,7 @@ async fn collect(client: &Client, request: &Request) -> (String, Result<ai::Endi
         assert!(ending.is_none(), "nothing follows the end");
         match delta {
             Ok(Delta::Content(piece)) => text += &piece,
+            Ok(Delta::Choices(choices)) => text += &serde_json::Value::from(choices).to_string(),
             Ok(Delta::End(end)) => ending = Some(Ok(end)),
             Err(error) => ending = Some(Err(error)),
         }

@@ -1,9 +1,10 @@
 //! Counts calls from the moment they are understood until their answer is complete or dropped.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
+use serde_json::Value;
 
 /// The counters of one echo.
 #[derive(Debug, Default)]
@@ -11,6 +12,7 @@ pub struct Calls {
     started: AtomicU64,
     finished: AtomicU64,
     cancelled: AtomicU64,
+    last: Mutex<Option<Value>>,
 }
 
 /// The counters at one moment.
@@ -33,6 +35,15 @@ impl Calls {
         let cancelled = self.cancelled.load(Ordering::SeqCst);
         let started = self.started.load(Ordering::SeqCst);
         Count { started, finished, cancelled, open: started.saturating_sub(finished + cancelled) }
+    }
+
+    /// The body of the call that came last, as it came.
+    pub fn last(&self) -> Option<Value> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn remember(&self, body: Value) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
     }
 
     /// A call begins; it counts as cancelled unless [`Call::finish`] is reached. Gives its number too, from 1.

@@ -8,11 +8,14 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::script::{self, Course, MODELS};
 use super::speak::{self, Speech};
 use super::{Count, Echo};
+
+/// Answers that one call may ask for.
+const MAX_CHOICES: usize = 8;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Body {
@@ -20,6 +23,10 @@ pub(super) struct Body {
     model: Option<String>,
     #[serde(default)]
     messages: Vec<BodyMessage>,
+    #[serde(default)]
+    n: Option<usize>,
+    #[serde(default)]
+    tools: Vec<Tool>,
     #[serde(default)]
     stream: bool,
     #[serde(default)]
@@ -29,7 +36,35 @@ pub(super) struct Body {
 #[derive(Debug, Deserialize)]
 struct BodyMessage {
     role: String,
-    content: String,
+    #[serde(default)]
+    content: Value,
+}
+
+impl BodyMessage {
+    /// Its words; a part that is no text counts as one in brackets.
+    fn text(&self) -> String {
+        match &self.content {
+            Value::String(text) => text.clone(),
+            Value::Array(parts) => {
+                let part = |part: &Value| match part["text"].as_str() {
+                    Some(text) => text.to_owned(),
+                    None => format!("[{}]", part["type"].as_str().unwrap_or("part")),
+                };
+                parts.iter().map(part).collect::<Vec<_>>().join(" ")
+            }
+            _ => String::new(),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Tool {
+    function: ToolFunction,
+}
+
+#[derive(Debug, Deserialize)]
+struct ToolFunction {
+    name: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -94,10 +129,10 @@ pub(super) async fn calls(State(echo): State<Arc<Echo>>) -> Json<Count> {
     responses((status = 200, description = "The answer, or with `stream` a `text/event-stream`", body = serde_json::Value),
         (status = "default", description = "An error in OpenAI's shape", body = serde_json::Value))
 )]
-pub(super) async fn openai(State(echo): State<Arc<Echo>>, body: Result<Json<Body>, JsonRejection>) -> Response {
-    match body {
-        Err(rejection) => speak::error(400, &rejection.body_text(), "invalid_json"),
-        Ok(Json(body)) => {
+pub(super) async fn openai(State(echo): State<Arc<Echo>>, body: Result<Json<Value>, JsonRejection>) -> Response {
+    match read(&echo, body) {
+        Err(refusal) => refusal,
+        Ok(body) => {
             let model = body.model.clone().unwrap_or_default();
             if MODELS.contains(&model.as_str()) {
                 answer(&echo, model, body).await
@@ -121,15 +156,23 @@ pub(super) async fn azure(
     Path(deployment): Path<String>,
     Query(query): Query<AzureQuery>,
     headers: HeaderMap,
-    body: Result<Json<Body>, JsonRejection>,
+    body: Result<Json<Value>, JsonRejection>,
 ) -> Response {
     if let Some(refusal) = azure_refuses(&query, &headers) {
         return refusal;
     }
-    match body {
-        Err(rejection) => speak::error(400, &rejection.body_text(), "invalid_json"),
-        Ok(Json(body)) => answer(&echo, deployment, body).await,
+    match read(&echo, body) {
+        Err(refusal) => refusal,
+        Ok(body) => answer(&echo, deployment, body).await,
     }
+}
+
+/// The call, which is also remembered as the last one.
+#[expect(clippy::result_large_err, reason = "the refusal is the answer itself")]
+fn read(echo: &Echo, body: Result<Json<Value>, JsonRejection>) -> Result<Body, Response> {
+    let Json(body) = body.map_err(|rejection| speak::error(400, &rejection.body_text(), "invalid_json"))?;
+    echo.calls.remember(body.clone());
+    serde_json::from_value(body).map_err(|error| speak::error(400, &error.to_string(), "invalid_json"))
 }
 
 async fn answer(echo: &Echo, model: String, body: Body) -> Response {
@@ -137,13 +180,15 @@ async fn answer(echo: &Echo, model: String, body: Body) -> Response {
         return speak::error(400, "messages must hold one with role user", "invalid_messages");
     };
     let (number, mut call) = echo.calls.begin();
-    let script = script::write(&echo.settings, &model, &last.content, number);
+    let script = script::write(&echo.settings, &model, &last.text(), number);
     if let Course::Fail(status) = script.course {
         call.finish();
         return speak::error(status, "echo fails, as it was told", "echo_failure");
     }
-    let prompt_words = body.messages.iter().map(|m| m.content.split_whitespace().count()).sum();
+    let prompt_words = body.messages.iter().map(|m| m.text().split_whitespace().count()).sum();
     let include_usage = body.stream && body.stream_options.include_usage;
-    let speech = Speech { number, model, prompt_words, include_usage, script, call };
+    let choices = body.n.unwrap_or(1).clamp(1, MAX_CHOICES);
+    let tools = body.tools.into_iter().take(script.calls).map(|tool| tool.function.name).collect();
+    let speech = Speech { number, model, prompt_words, include_usage, choices, tools, script, call };
     if body.stream { speech.streamed().into_response() } else { speech.plain().await }
 }

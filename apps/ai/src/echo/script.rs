@@ -42,6 +42,8 @@ pub(super) struct Script {
     pub(super) words: Vec<String>,
     pub(super) delay: Duration,
     pub(super) course: Course,
+    /// How many of the offered tools to call instead of speaking.
+    pub(super) calls: usize,
 }
 
 /// Reads settings, model and message, in this order; what is read later wins.
@@ -58,7 +60,7 @@ pub(super) fn write(settings: &Settings, model: &str, message: &str, number: u64
         _ => {}
     }
     let mut said = Vec::new();
-    let mut count = None;
+    let (mut count, mut calls) = (None, 0);
     for word in message.split_whitespace() {
         match directive(word) {
             Some(("delay", n)) => delay = Duration::from_millis(n as u64).min(MAX_DELAY),
@@ -67,6 +69,7 @@ pub(super) fn write(settings: &Settings, model: &str, message: &str, number: u64
             Some(("stall", n)) => course = Course::Stall(n),
             Some(("end", n)) => course = Course::End(n),
             Some(("garbage", n)) => course = Course::Garbage(n),
+            Some(("call", n)) => calls = n,
             Some(("words", n)) => count = Some(n.clamp(1, MAX_WORDS)),
             _ => said.push(word),
         }
@@ -75,13 +78,13 @@ pub(super) fn write(settings: &Settings, model: &str, message: &str, number: u64
         Some(count) => spaced((1..=count).map(|n| format!("word{n}"))),
         None => spaced(["You".to_owned(), "said:".to_owned()].into_iter().chain(said.into_iter().map(str::to_owned))),
     };
-    Script { words, delay, course }
+    Script { words, delay, course, calls }
 }
 
 /// `[name=number]`, of the names above; anything else is an ordinary word.
 fn directive(word: &str) -> Option<(&str, usize)> {
     let (name, number) = word.strip_prefix('[')?.strip_suffix(']')?.split_once('=')?;
-    let known = ["delay", "fail", "abort", "stall", "end", "garbage", "words"].contains(&name);
+    let known = ["delay", "fail", "abort", "stall", "end", "garbage", "words", "call"].contains(&name);
     known.then_some((name, number.parse().ok()?))
 }
 

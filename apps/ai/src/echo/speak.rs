@@ -21,18 +21,53 @@ pub(super) struct Speech {
     pub(super) model: String,
     pub(super) prompt_words: usize,
     pub(super) include_usage: bool,
+    /// How often to say it.
+    pub(super) choices: usize,
+    /// The tools to call instead of saying it.
+    pub(super) tools: Vec<String>,
     pub(super) script: Script,
     pub(super) call: Call,
 }
 
 impl Speech {
     fn usage(&self) -> Value {
-        let completion = self.script.words.len();
+        let completion = self.script.words.len() * self.choices;
         json!({
             "prompt_tokens": self.prompt_words,
             "completion_tokens": completion,
             "total_tokens": self.prompt_words + completion,
         })
+    }
+
+    fn finish(&self) -> &'static str {
+        if self.tools.is_empty() { "stop" } else { "tool_calls" }
+    }
+
+    fn message(&self) -> Value {
+        let text = self.script.words.concat();
+        if self.tools.is_empty() {
+            return json!({ "role": "assistant", "content": text });
+        }
+        let calls = self.tools.iter().enumerate().map(|(n, name)| {
+            let function = json!({ "name": name, "arguments": arguments(&text) });
+            json!({ "id": format!("call_{n}"), "type": "function", "function": function })
+        });
+        json!({ "role": "assistant", "content": null, "tool_calls": calls.collect::<Vec<_>>() })
+    }
+
+    /// The calls of tools as a stream has them: the name first, then the arguments in two pieces.
+    fn calls(&self) -> Vec<io::Result<Bytes>> {
+        let arguments = arguments(&self.script.words.concat());
+        let (begin, rest) = arguments.split_at(5);
+        let mut events = Vec::new();
+        for (n, name) in self.tools.iter().enumerate() {
+            let function = json!({ "name": name, "arguments": "" });
+            events.push(json!({ "index": n, "id": format!("call_{n}"), "type": "function", "function": function }));
+            for piece in [begin, rest] {
+                events.push(json!({ "index": n, "function": { "arguments": piece } }));
+            }
+        }
+        events.into_iter().flat_map(|call| self.chunks(&json!({ "tool_calls": [call] }), None)).collect()
     }
 
     fn id(&self) -> String {
@@ -50,11 +85,11 @@ impl Speech {
         }
         let answer = json!({
             "id": self.id(), "object": "chat.completion", "created": CREATED, "model": self.model,
-            "choices": [{
-                "index": 0,
-                "message": { "role": "assistant", "content": self.script.words.concat() },
-                "finish_reason": "stop",
-            }],
+            "choices": (0..self.choices).map(|index| json!({
+                "index": index,
+                "message": self.message(),
+                "finish_reason": self.finish(),
+            })).collect::<Vec<_>>(),
             "usage": self.usage(),
         });
         let text = Bytes::from(answer.to_string());
@@ -96,7 +131,7 @@ impl Speech {
     /// What is sent at a step: 0 is the role, then a word each, then the ending; `None` when all is said.
     async fn step(&mut self, step: usize) -> Option<Vec<io::Result<Bytes>>> {
         if step == 0 {
-            return Some(vec![self.chunk(&json!({ "role": "assistant", "content": "" }), None)]);
+            return Some(self.chunks(&json!({ "role": "assistant", "content": "" }), None));
         }
         let said = step - 1;
         match self.script.course {
@@ -117,14 +152,16 @@ impl Speech {
             }
             _ => {}
         }
-        if let Some(word) = self.script.words.get(said).cloned() {
+        let words = if self.tools.is_empty() { self.script.words.len() } else { 0 };
+        if let Some(word) = self.script.words.get(said).filter(|_| said < words).cloned() {
             self.pause().await;
-            return Some(vec![self.chunk(&json!({ "content": word }), None)]);
+            return Some(self.chunks(&json!({ "content": word }), None));
         }
-        if said > self.script.words.len() {
+        if said > words {
             return None;
         }
-        let mut ending = vec![self.chunk(&json!({}), Some("stop"))];
+        let mut ending = self.calls();
+        ending.extend(self.chunks(&json!({}), Some(self.finish())));
         if self.include_usage {
             let mut usage = self.frame();
             usage["choices"] = json!([]);
@@ -140,9 +177,14 @@ impl Speech {
         json!({ "id": self.id(), "object": "chat.completion.chunk", "created": CREATED, "model": self.model })
     }
 
-    fn chunk(&self, delta: &Value, finish: Option<&str>) -> io::Result<Bytes> {
+    /// The same for each choice.
+    fn chunks(&self, delta: &Value, finish: Option<&str>) -> Vec<io::Result<Bytes>> {
+        (0..self.choices).map(|index| self.chunk(index, delta, finish)).collect()
+    }
+
+    fn chunk(&self, index: usize, delta: &Value, finish: Option<&str>) -> io::Result<Bytes> {
         let mut frame = self.frame();
-        frame["choices"] = json!([{ "index": 0, "delta": delta, "finish_reason": finish }]);
+        frame["choices"] = json!([{ "index": index, "delta": delta, "finish_reason": finish }]);
         if self.include_usage {
             frame["usage"] = Value::Null;
         }
@@ -159,6 +201,11 @@ impl Speech {
 #[expect(clippy::unnecessary_wraps, reason = "an item of a stream whose other items may be errors")]
 fn event(data: &Value) -> io::Result<Bytes> {
     Ok(Bytes::from(format!("data: {data}\n\n")))
+}
+
+/// What a tool is called with.
+fn arguments(text: &str) -> String {
+    json!({ "said": text }).to_string()
 }
 
 fn json_body(body: Body) -> Response {

@@ -9,10 +9,9 @@ use reqwest::{RequestBuilder, Response, StatusCode, header};
 use tokio::time::{Instant, timeout_at};
 
 use super::address::Address;
-use super::progress::empty_answer;
 use super::{reader, wire};
 use crate::limits::{MAX_ANSWER_BYTES, MAX_ERROR_BYTES, MAX_ERROR_CHARS};
-use crate::provider::{Completion, Deltas, Ending, Finish, Provider, Request};
+use crate::provider::{Completion, Deltas, Provider, Request};
 use crate::timeouts::Timeouts;
 use crate::{Error, Phase};
 
@@ -84,7 +83,9 @@ impl Client {
         let provider = self.setup.name.clone();
         let message = || shortened(failure.message.as_deref().unwrap_or("it gave no reason"));
         Err(match status {
-            StatusCode::TOO_MANY_REQUESTS => Error::RateLimited { provider, retry_after },
+            StatusCode::TOO_MANY_REQUESTS => {
+                Error::RateLimited { provider, retry_after, message: message(), code: failure.code() }
+            }
             // Providers repeat parts of the key here.
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Error::Refused {
                 provider,
@@ -108,18 +109,7 @@ impl Client {
             .await
             .map_err(|_| self.timed_out(Phase::Total, limit))?
             .map_err(|e| self.body_error(e))?;
-        let answer: wire::Answer =
-            serde_json::from_slice(&body).map_err(|e| self.bad(format!("not JSON we know: {e}")))?;
-        let usage = answer.usage.map(Into::into);
-        let Some(choice) = answer.choices.into_iter().next() else {
-            return Err(self.bad("it has no choice".into()));
-        };
-        let word = choice.finish_reason.ok_or_else(|| self.bad("it has no finish_reason".into()))?;
-        let finish = Finish::parse(&word).ok_or_else(|| self.bad(format!("unknown finish_reason {word:?}")))?;
-        match choice.message.content.filter(|c| !c.is_empty()) {
-            Some(content) => Ok(Completion { content, ending: Ending { finish, usage } }),
-            None => Err(empty_answer(&self.setup.name, finish)),
-        }
+        wire::completion(&body, &self.setup.name)
     }
 
     async fn stream(&self, request: &Request) -> Result<Deltas, Error> {

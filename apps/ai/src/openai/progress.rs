@@ -1,9 +1,10 @@
 //! What the events of one stream mean, decided without I/O: a small machine that accepts exactly the streams that OpenAI's
 //! protocol calls complete, and names what is wrong with every other.
 
-use super::wire::{Chunk, ErrorBody};
+use super::chunk::{self, Chunk};
+use super::wire::ErrorBody;
 use crate::Error;
-use crate::limits::MAX_ANSWER_BYTES;
+use crate::limits::{MAX_ANSWER_BYTES, MAX_STREAM_BYTES};
 use crate::provider::{Delta, Ending, Finish, Usage};
 
 /// The state of one stream.
@@ -12,12 +13,16 @@ pub(super) struct Progress {
     provider: String,
     finish: Option<Finish>,
     usage: Option<Usage>,
+    /// Of the stream as a whole, and of its text.
     content_bytes: usize,
+    text_bytes: usize,
+    /// Whether there was anything but an ending.
+    said: bool,
 }
 
 impl Progress {
     pub(super) fn new(provider: &str) -> Self {
-        Self { provider: provider.to_owned(), finish: None, usage: None, content_bytes: 0 }
+        Self { provider: provider.to_owned(), finish: None, usage: None, content_bytes: 0, text_bytes: 0, said: false }
     }
 
     /// Takes the data of one event; gives the piece it carries, if it carries one.
@@ -25,35 +30,32 @@ impl Progress {
         if data == b"[DONE]" {
             return self.done().map(Some);
         }
-        let chunk: Chunk =
-            serde_json::from_slice(data).map_err(|e| self.bad(format!("a chunk is not JSON we know: {e}")))?;
-        if let Some(error) = chunk.error {
-            return Err(self.error_event(&error));
+        self.content_bytes += data.len();
+        if self.content_bytes > MAX_STREAM_BYTES {
+            return Err(self.bad(format!("it is longer than {MAX_STREAM_BYTES} bytes")));
         }
-        if let Some(usage) = chunk.usage {
-            self.usage = Some(usage.into());
+        let Chunk { delta, finish, usage } = match chunk::read(data) {
+            Ok(chunk) => chunk,
+            Err(chunk::Wrong::Says(error)) => return Err(self.error_event(&error)),
+            Err(chunk::Wrong::Unreadable(why)) => return Err(self.bad(why)),
+        };
+        if usage.is_some() {
+            self.usage = usage;
         }
-        let mut text = String::new();
-        for choice in chunk.choices {
-            if choice.index != 0 {
-                return Err(self.bad("it carries more than the one choice that was asked for".into()));
+        if delta.is_some() && self.finish.is_some() && !chunk::is_of_further_choices(delta.as_ref()) {
+            return Err(self.bad("text follows finish_reason".into()));
+        }
+        if finish.is_some() {
+            self.finish = finish;
+        }
+        self.said |= delta.is_some();
+        if let Some(Delta::Content(text)) = &delta {
+            self.text_bytes += text.len();
+            if self.text_bytes > MAX_ANSWER_BYTES {
+                return Err(self.bad(format!("it is longer than {MAX_ANSWER_BYTES} bytes")));
             }
-            if let Some(content) = choice.delta.content.filter(|c| !c.is_empty()) {
-                if self.finish.is_some() {
-                    return Err(self.bad("text follows finish_reason".into()));
-                }
-                text.push_str(&content);
-            }
-            if let Some(word) = choice.finish_reason {
-                let finish = Finish::parse(&word).ok_or_else(|| self.bad(format!("unknown finish_reason {word:?}")))?;
-                self.finish = Some(finish);
-            }
         }
-        self.content_bytes += text.len();
-        if self.content_bytes > MAX_ANSWER_BYTES {
-            return Err(self.bad(format!("it is longer than {MAX_ANSWER_BYTES} bytes")));
-        }
-        Ok((!text.is_empty()).then_some(Delta::Content(text)))
+        Ok(delta)
     }
 
     /// The connection ended: never in order, since `[DONE]` comes first.
@@ -78,7 +80,7 @@ impl Progress {
         let Some(finish) = self.finish else {
             return Err(self.broken("[DONE] came without finish_reason".into()));
         };
-        if self.content_bytes == 0 {
+        if !self.said {
             return Err(self.empty(finish));
         }
         Ok(Delta::End(Ending { finish, usage: self.usage }))
@@ -102,9 +104,7 @@ pub(super) fn empty_answer(provider: &str, finish: Finish) -> Error {
             message: "the content filter left nothing of the answer".into(),
             code: Some("content_filter".into()),
         },
-        Finish::Stop | Finish::Length => {
-            Error::BadAnswer { provider: provider.to_owned(), reason: "it is empty".into() }
-        }
+        _ => Error::BadAnswer { provider: provider.to_owned(), reason: "it is empty".into() },
     }
 }
 
@@ -117,6 +117,10 @@ mod tests {
     const STOP: &str = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
     const USAGE: &str = r#"{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}"#;
     const FILTERED: &str = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"content_filter"}]}"#;
+    const SECOND: &str = r#"{"choices":[{"index":1,"delta":{"content":"x"}}]}"#;
+    const CALL: &str =
+        r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"c","function":{"name":"f"}}]}}]}"#;
+    const CALLED: &str = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}"#;
     const DONE: &str = "[DONE]";
 
     /// Feeds events, then the end of the connection unless the stream ended by itself.
@@ -127,6 +131,7 @@ mod tests {
             match progress.event(event.as_bytes()) {
                 Ok(None) => {}
                 Ok(Some(Delta::Content(text))) => got.extend([text.as_str(), ";"]),
+                Ok(Some(Delta::Choices(choices))) => got.extend(vec!["choice;"; choices.len()]),
                 Ok(Some(Delta::End(end))) => {
                     let tokens = end.usage.map_or(0, |u| u.total_tokens);
                     assert_eq!(format!("{got}end {} {tokens}", end.finish.as_str()), want);
@@ -155,7 +160,8 @@ mod tests {
         check(&[FILTERED, DONE], "model_refused");
         check(&[HELLO, STOP, HELLO, DONE], "Hello;model_bad_answer");
         check(&["{", DONE], "model_bad_answer");
-        check(&[r#"{"choices":[{"index":1,"delta":{"content":"x"}}]}"#], "model_bad_answer");
+        check(&[HELLO, SECOND, STOP, SECOND, DONE], "Hello;choice;choice;end stop 0");
+        check(&[CALL, CALLED, DONE], "choice;end tool_calls 0");
         check(&[r#"{"choices":[{"index":0,"delta":{},"finish_reason":"bored"}]}"#], "model_bad_answer");
         check(&[HELLO, r#"{"error":{"message":"overloaded","code":503}}"#], "Hello;model_stream_broken");
     }

@@ -3,14 +3,17 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::provider::{Request, Usage};
+use super::progress::empty_answer;
+use crate::Error;
+use crate::provider::{Completion, Ending, Finish, Request, Usage};
 
 /// The body of a call. Our own keys are written last, so that no parameter can replace them.
 pub(super) fn body(request: &Request, stream: bool) -> Value {
     let mut body = request.parameters.clone();
     body.remove("stream_options");
     body.insert("model".into(), json!(request.model));
-    body.insert("messages".into(), json!(request.messages));
+    let messages = request.raw_messages.as_ref().map_or_else(|| json!(request.messages), |raw| json!(raw));
+    body.insert("messages".into(), messages);
     body.insert("stream".into(), json!(stream));
     if stream {
         // Always asked for upstream, whether or not our caller wants to see it: tokens are counted either way.
@@ -19,49 +22,44 @@ pub(super) fn body(request: &Request, stream: bool) -> Value {
     Value::Object(body)
 }
 
-#[derive(Debug, Deserialize)]
-pub(super) struct Answer {
-    pub(super) choices: Vec<AnswerChoice>,
-    #[serde(default)]
-    pub(super) usage: Option<WireUsage>,
+/// A plain answer. What is more than one text is kept as it came.
+pub(super) fn completion(body: &[u8], provider: &str) -> Result<Completion, Error> {
+    let bad = |reason: String| Error::BadAnswer { provider: provider.to_owned(), reason };
+    let answer: Answer = serde_json::from_slice(body).map_err(|e| bad(format!("not JSON we know: {e}")))?;
+    let usage = answer.usage.map(Into::into);
+    let first = answer.choices.iter().find(|c| c["index"].as_u64().unwrap_or(0) == 0);
+    let first = first.ok_or_else(|| bad("it has no choice".into()))?;
+    let word = first["finish_reason"].as_str().ok_or_else(|| bad("it has no finish_reason".into()))?;
+    let finish = Finish::parse(word).ok_or_else(|| bad(format!("unknown finish_reason {word:?}")))?;
+    let message = &first["message"];
+    let content = match &message["content"] {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        _ => return Err(bad("its content is no text".into())),
+    };
+    let more = answer.choices.len() > 1 || !first["logprobs"].is_null() || has_more(message);
+    if content.is_empty() && !more {
+        return Err(empty_answer(provider, finish));
+    }
+    Ok(Completion { content, choices: more.then_some(answer.choices), ending: Ending { finish, usage } })
+}
+
+/// Whether a message, or a piece of one, holds anything but its role and its text.
+pub(super) fn has_more(message: &Value) -> bool {
+    let known = |name: &str| matches!(name, "role" | "content");
+    let nothing = |value: &Value| match value {
+        Value::Null => true,
+        Value::Array(list) => list.is_empty(),
+        _ => false,
+    };
+    message.as_object().is_some_and(|fields| fields.iter().any(|(name, value)| !known(name) && !nothing(value)))
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct AnswerChoice {
-    pub(super) message: AnswerMessage,
-    pub(super) finish_reason: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct AnswerMessage {
-    pub(super) content: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct Chunk {
-    /// An error that comes in the middle of a stream, after the 200.
+struct Answer {
+    choices: Vec<Value>,
     #[serde(default)]
-    pub(super) error: Option<ErrorBody>,
-    #[serde(default)]
-    pub(super) choices: Vec<ChunkChoice>,
-    #[serde(default)]
-    pub(super) usage: Option<WireUsage>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct ChunkChoice {
-    #[serde(default)]
-    pub(super) index: u32,
-    #[serde(default)]
-    pub(super) delta: ChunkDelta,
-    #[serde(default)]
-    pub(super) finish_reason: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct ChunkDelta {
-    #[serde(default)]
-    pub(super) content: Option<String>,
+    usage: Option<WireUsage>,
 }
 
 /// Usage with whatever further counters a provider adds.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ai::Catalog;
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::routing::any;
 use kit::auth::ServiceToken;
 use kit::cache::Cache;
@@ -18,21 +19,25 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, Secur
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::budgets::Budgets;
 use crate::completions::{native, openai};
 use crate::config::Config;
 use crate::conversations::{self, Store, Titles};
 use crate::credits::{self, BalanceCache, Balances};
+use crate::idempotency;
 use crate::keys;
 use crate::ledger::Ledger;
-use crate::limits::MAX_BODY_BYTES;
+use crate::limits::{MAX_BODY_BYTES, MAX_OPENAI_BODY_BYTES};
 use crate::models::{self, ProviderCheck};
 use crate::outbox::Outbox;
-use crate::places::Places;
+use crate::time::now_ms;
 
 /// The schema, step by step.
 pub const MIGRATIONS: Migrations = Migrations(&[
     Migration::shared(1, "conversations", include_str!("../migrations/0001_conversations.sql")),
     Migration::shared(2, "api keys", include_str!("../migrations/0002_api_keys.sql")),
+    Migration::shared(30, "idempotency", include_str!("../migrations/0030_idempotency.sql")),
+    Migration::shared(31, "limits", include_str!("../migrations/0031_limits.sql")),
     Migration::shared(40, "conversation tree", include_str!("../migrations/0040_conversation_tree.sql")),
     Migration::shared(41, "parents", include_str!("../migrations/0041_parents.sql")),
     Migration::split(
@@ -63,7 +68,9 @@ pub(crate) struct App {
     pub(crate) titles: Titles,
     pub(crate) keys: keys::Store,
     pub(crate) outbox: Arc<Outbox>,
-    pub(crate) places: Places,
+    pub(crate) router: ai::Router,
+    pub(crate) budgets: Budgets,
+    pub(crate) idempotency: idempotency::Calls,
     /// Lifecycles under way, with or without a client.
     pub(crate) tasks: TaskTracker,
     /// Cancelled when answers under way can no longer be waited for.
@@ -84,6 +91,8 @@ pub fn start(config: Config, database: &Database, cache: Cache) -> Running {
     let balance_cache = BalanceCache::new(cache.clone());
     let outbox = Arc::new(Outbox::new(database.clone(), ledger.clone(), balance_cache.clone()));
     let (tasks, cut) = (TaskTracker::new(), CancellationToken::new());
+    let budgets = Budgets::new(database.clone(), cache.clone(), config.limits);
+    let calls = idempotency::Calls::new(database.clone());
     let app = Arc::new(App {
         catalog: config.catalog,
         cache: cache.clone(),
@@ -93,12 +102,15 @@ pub fn start(config: Config, database: &Database, cache: Cache) -> Running {
         titles: Titles::new(config.titles),
         keys: keys::Store::new(database.clone()),
         outbox: outbox.clone(),
-        places: Places::new(config.places),
+        router: config.router,
+        budgets: budgets.clone(),
+        idempotency: calls.clone(),
         tasks: tasks.clone(),
         cut: cut.clone(),
     });
     let stop = CancellationToken::new();
     tasks.spawn(outbox.run(stop.clone().cancelled_owned()));
+    tasks.spawn(sweep(calls, budgets, stop.clone()));
     let (router, openapi) = router(app.clone());
     let checks: Vec<_> = app.catalog.providers().into_iter().map(|p| Arc::new(ProviderCheck::new(p))).collect();
     let mut service = Service::new(router)
@@ -156,10 +168,32 @@ impl Rest {
     }
 }
 
+/// How often what is too old is removed.
+const SWEEP_EVERY: Duration = Duration::from_mins(1);
+
+/// Removes answers kept for too long and days that are over, until told to stop.
+async fn sweep(calls: idempotency::Calls, budgets: Budgets, stop: CancellationToken) {
+    loop {
+        let swept = async {
+            calls.sweep(now_ms()).await?;
+            budgets.sweep(now_ms()).await
+        };
+        if let Err(error) = swept.await {
+            tracing::warn!(%error, "what is too old is not removed; it is tried again");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(SWEEP_EVERY) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
 /// All routes and their description.
 fn router(app: Arc<App>) -> (Router, utoipa::openapi::OpenApi) {
     let (openai, openai_description) = OpenApiRouter::new()
         .routes(routes!(openai::create))
+        // Pictures come within the body.
+        .layer(DefaultBodyLimit::max(MAX_OPENAI_BODY_BYTES))
         .routes(routes!(openai::models))
         .routes(routes!(openai::model))
         .split_for_parts();
@@ -170,6 +204,7 @@ fn router(app: Arc<App>) -> (Router, utoipa::openapi::OpenApi) {
         .routes(routes!(native::create_short))
         .merge(conversation_routes())
         .routes(routes!(models::handler))
+        .routes(routes!(models::health))
         .routes(routes!(keys::routes::list, keys::routes::create))
         .routes(routes!(keys::routes::revoke))
         .routes(routes!(credits::handler))
@@ -215,6 +250,8 @@ struct Token;
 impl utoipa::Modify for Token {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         let components = openapi.components.get_or_insert_default();
+        let service = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("x-service-token")));
+        components.add_security_scheme("serviceToken", service);
         components.add_security_scheme("token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
         let service = ApiKey::Header(ApiKeyValue::new(kit::auth::SERVICE_TOKEN_HEADER.as_str()));
         components.add_security_scheme("service", SecurityScheme::ApiKey(service));

@@ -11,6 +11,7 @@ use kit::auth::User;
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::budgets::Limits;
 use crate::keys::Secret;
 use crate::time::now_ms;
 
@@ -19,6 +20,15 @@ use crate::time::now_ms;
 pub(crate) struct Caller {
     /// The person's id at mana-core-auth.
     pub(crate) user: Uuid,
+    /// The key that speaks for them, where one does.
+    pub(crate) key: Option<CallerKey>,
+}
+
+/// A key with what it may do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CallerKey {
+    pub(crate) id: Uuid,
+    pub(crate) limits: Limits,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
@@ -26,7 +36,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let user = User::from_request_parts(parts, state).await?;
-        Ok(Self { user: user.claims.sub })
+        Ok(Self { user: user.claims.sub, key: None })
     }
 }
 
@@ -43,8 +53,8 @@ impl FromRequestParts<Arc<App>> for KeyCaller {
         let Some(secret) = bearer.and_then(Secret::from_bearer) else {
             return Caller::from_request_parts(parts, app).await.map(Self);
         };
-        if let Some(user) = app.keys.owner(&secret, now_ms()).await? {
-            return Ok(Self(Caller { user }));
+        if let Some(caller) = app.keys.owner(&secret, now_ms()).await? {
+            return Ok(Self(caller));
         }
         metrics::counter!("chat_keys_refused_total").increment(1);
         Err(Problem::unauthorized("The API key is unknown or revoked."))

@@ -1,17 +1,21 @@
 //! Everything that can be configured, read and checked before a socket is bound.
 //!
 //! Beside what every service gets ([`kit::config::Base`]): `MANA_CORE_AUTH_URL` (the ledger and the token keys),
-//! `SERVICE_TOKEN` (shown to the ledger), `TOKEN_ISSUER`, `CHAT_MODEL_PLACES` (answers written at once, 1024 unless said
-//! otherwise), `CHAT_TITLE_MODEL` (which model names conversations: one of those on offer, or `none`; the cheapest unless said
-//! otherwise, and none where there is only echo, which names nothing), and the variables of [`ai::config`].
+//! `SERVICE_TOKEN` (shown to the ledger), `TOKEN_ISSUER`, `CHAT_MODEL_PLACES` (answers of a model written at once, 1024
+//! unless said otherwise; `AI_CONCURRENCY` says it by model), `CHAT_USER_REQUESTS_PER_MINUTE` and
+//! `CHAT_USER_CREDITS_PER_DAY` (what each person may do at most; no limit unless said), `CHAT_TITLE_MODEL` (which model names conversations: one of those on
+//! offer, or `none`; the cheapest unless said otherwise, and none where there is only echo, which names nothing), and the variables of [`ai::config`].
 
 use std::sync::Arc;
 
 use ai::{Catalog, Offer};
+use kit::Credits;
 use kit::auth::Verifier;
 use kit::config::{Base, Env, Error};
 use secrecy::SecretString;
 use url::Url;
+
+use crate::budgets::Limits;
 
 /// Answers written at once. A waiting stream costs tens of kilobytes; a thousand of them fit the service's memory.
 const DEFAULT_PLACES: usize = 1024;
@@ -27,7 +31,9 @@ pub struct Config {
     pub(crate) service_token: SecretString,
     pub(crate) verifier: Arc<Verifier>,
     pub(crate) catalog: Catalog,
-    pub(crate) places: usize,
+    pub(crate) router: ai::Router,
+    /// What everyone may do at most.
+    pub(crate) limits: Limits,
     /// Who names conversations.
     pub(crate) titles: Option<Offer>,
 }
@@ -47,8 +53,27 @@ impl Config {
         if !(1..=100_000).contains(&places) {
             return Err(invalid(places.to_string(), "CHAT_MODEL_PLACES", "a number from 1 to 100000"));
         }
+        let mut routing = ai::config::routing(|name| env.optional(name)).map_err(|e| Error::Usage(e.to_string()))?;
+        if env.optional("AI_CONCURRENCY").is_none() {
+            routing.places = vec![("*".into(), places)];
+        }
+        let requests_per_minute: Option<u64> =
+            env.parsed("CHAT_USER_REQUESTS_PER_MINUTE", "a number from 1 to 100000")?;
+        if requests_per_minute.is_some_and(|limit| !(1..=100_000).contains(&limit)) {
+            let name = "CHAT_USER_REQUESTS_PER_MINUTE";
+            return Err(invalid(
+                requests_per_minute.unwrap_or_default().to_string(),
+                name,
+                "a number from 1 to 100000",
+            ));
+        }
+        let credits_per_day: Option<Credits> = env.parsed("CHAT_USER_CREDITS_PER_DAY", "credits, more than 0")?;
+        if let Some(limit) = credits_per_day.filter(|limit| *limit <= Credits::ZERO) {
+            return Err(invalid(limit.to_string(), "CHAT_USER_CREDITS_PER_DAY", "credits, more than 0"));
+        }
         // It says everything that is wrong at once, each with its variable's name.
         let catalog = ai::config::catalog(|name| env.optional(name)).map_err(|e| Error::Usage(e.to_string()))?;
+        let router = ai::Router::new(&catalog, routing).map_err(Error::Usage)?;
         Ok(Self {
             titles: titles(env.optional("CHAT_TITLE_MODEL").as_deref(), &catalog)?,
             base: Base::read(env, NAME)?,
@@ -56,10 +81,15 @@ impl Config {
             service_token: env.secret("SERVICE_TOKEN", "the token that services show each other")?,
             verifier: Arc::new(Verifier::read(env)?),
             catalog,
-            places,
+            router,
+            limits: Limits { requests_per_minute, credits_per_day },
         })
     }
 }
+
+/// What naming a conversation is about, to compare prices by.
+const TITLE_READS_CHARS: usize = 2_000;
+const TITLE_WRITES_CHARS: usize = 40;
 
 /// Who names conversations: the cheapest model that can, unless said otherwise.
 fn titles(named: Option<&str>, catalog: &Catalog) -> Result<Option<Offer>, Error> {
@@ -72,7 +102,9 @@ fn titles(named: Option<&str>, catalog: &Catalog) -> Result<Option<Offer>, Error
         }),
         None => {
             let able = catalog.offers().iter().filter(|offer| offer.provider.name() != "echo");
-            Ok(able.min_by_key(|offer| offer.price).cloned())
+            // By what naming one takes: some of an exchange read, a few words written.
+            let usage = ai::price::estimate(TITLE_READS_CHARS, TITLE_WRITES_CHARS);
+            Ok(able.min_by_key(|offer| offer.price.charge(usage, 1, Credits::MAX)).cloned())
         }
     }
 }

@@ -4,16 +4,17 @@
 //! It holds a [`Client`], the request's handler an [`Answer`]. When the connection ends, the handler or the body is
 //! dropped, the `Answer` with it, and the lifecycle's next word (or its waiting for one) finds the client gone.
 //!
-//! "Delivered" is what the server took out of the channel to write it to the socket: a word still in the channel was not.
+//! "Delivered" is what the server took out of the channel to write it to the socket: a piece still in the channel was not.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::failure::Failure;
+use crate::ids::MessageId;
 use crate::lifecycle::Answered;
 
 /// Words on their way to one client. A model writes in bursts; more than this in flight only costs memory.
@@ -26,8 +27,19 @@ const CLIENT_STALL: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) enum Event {
     Text(String),
+    /// What is more than one text: choices as a chunk of OpenAI's protocol has them.
+    Choices(Vec<serde_json::Value>),
     Done(Box<Answered>),
     Failed(Failure),
+}
+
+/// What is known of an answer before its first piece.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lead {
+    pub(crate) message: MessageId,
+    pub(crate) model: String,
+    /// Milliseconds since 1970.
+    pub(crate) created_at: i64,
 }
 
 /// The client is no longer there.
@@ -38,7 +50,8 @@ pub(crate) struct Gone;
 #[derive(Debug)]
 pub(crate) struct Client {
     events: mpsc::Sender<Event>,
-    delivered_bytes: Arc<AtomicUsize>,
+    delivered: Arc<AtomicUsize>,
+    lead: Arc<OnceLock<Lead>>,
     /// Whether the client wants the text as it is written.
     pub(crate) streams: bool,
 }
@@ -47,23 +60,29 @@ pub(crate) struct Client {
 #[derive(Debug)]
 pub(crate) struct Answer {
     events: mpsc::Receiver<Event>,
-    delivered_bytes: Arc<AtomicUsize>,
+    delivered: Arc<AtomicUsize>,
+    lead: Arc<OnceLock<Lead>>,
 }
 
 /// Both ends of one answer's way.
 pub(crate) fn channel(streams: bool) -> (Client, Answer) {
     let (sender, receiver) = mpsc::channel(IN_FLIGHT);
-    let delivered_bytes = Arc::new(AtomicUsize::new(0));
+    let (delivered, lead) = (Arc::new(AtomicUsize::new(0)), Arc::new(OnceLock::new()));
     (
-        Client { events: sender, delivered_bytes: delivered_bytes.clone(), streams },
-        Answer { events: receiver, delivered_bytes },
+        Client { events: sender, delivered: delivered.clone(), lead: lead.clone(), streams },
+        Answer { events: receiver, delivered, lead },
     )
 }
 
 impl Client {
-    /// Sends a piece of text, as fast as the client reads.
-    pub(crate) async fn text(&self, text: String) -> Result<(), Gone> {
-        match timeout(CLIENT_STALL, self.events.send(Event::Text(text))).await {
+    /// Says whose answer it is; before the first piece.
+    pub(crate) fn leads(&self, lead: Lead) {
+        let _ = self.lead.set(lead);
+    }
+
+    /// Sends a piece, as fast as the client reads.
+    pub(crate) async fn piece(&self, piece: Event) -> Result<(), Gone> {
+        match timeout(CLIENT_STALL, self.events.send(piece)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Gone),
         }
@@ -80,9 +99,9 @@ impl Client {
         self.events.is_closed()
     }
 
-    /// How much of the text the client was given.
-    pub(crate) fn delivered_bytes(&self) -> usize {
-        self.delivered_bytes.load(Ordering::SeqCst)
+    /// How many pieces the client was given.
+    pub(crate) fn delivered(&self) -> usize {
+        self.delivered.load(Ordering::SeqCst)
     }
 
     /// The last event. Whether anyone still reads it no longer matters: what it tells has happened.
@@ -99,10 +118,15 @@ impl Answer {
     /// The next event; `None` only if the lifecycle died without a last word.
     pub(crate) async fn next(&mut self) -> Option<Event> {
         let event = self.events.recv().await;
-        if let Some(Event::Text(text)) = &event {
-            self.delivered_bytes.fetch_add(text.len(), Ordering::SeqCst);
+        if matches!(event, Some(Event::Text(_) | Event::Choices(_))) {
+            self.delivered.fetch_add(1, Ordering::SeqCst);
         }
         event
+    }
+
+    /// Whose answer it is; known once there is a piece of it.
+    pub(crate) fn lead(&self) -> Option<&Lead> {
+        self.lead.get()
     }
 }
 
@@ -113,22 +137,22 @@ mod tests {
     #[tokio::test]
     async fn only_what_was_taken_counts_as_delivered() {
         let (client, mut answer) = channel(true);
-        client.text("one".into()).await.unwrap();
-        client.text("two".into()).await.unwrap();
+        client.piece(Event::Text("one".into())).await.unwrap();
+        client.piece(Event::Text("two".into())).await.unwrap();
         answer.next().await.unwrap();
         drop(answer);
         assert_eq!(client.gone().await, Gone);
-        assert_eq!(client.delivered_bytes(), 3);
-        assert_eq!(client.text("three".into()).await, Err(Gone));
+        assert_eq!(client.delivered(), 1);
+        assert_eq!(client.piece(Event::Text("three".into())).await, Err(Gone));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_stops_reading_counts_as_gone() {
         let (client, _answer) = channel(true);
         for _ in 0..IN_FLIGHT {
-            client.text("x".into()).await.unwrap();
+            client.piece(Event::Text("x".into())).await.unwrap();
         }
-        assert_eq!(client.text("x".into()).await, Err(Gone));
-        assert_eq!(client.delivered_bytes(), 0);
+        assert_eq!(client.piece(Event::Text("x".into())).await, Err(Gone));
+        assert_eq!(client.delivered(), 0);
     }
 }

@@ -6,6 +6,8 @@ use axum::http::StatusCode;
 
 use kit::{FieldError, Problem};
 
+use crate::budgets::Whose;
+
 /// Why there is no answer. Whoever gets one of these pays nothing.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -20,8 +22,34 @@ pub(crate) enum Failure {
     },
     #[error("the credits ledger does not answer, so no model was called and nothing was charged; try again shortly")]
     LedgerUnavailable,
-    #[error("too many answers are being written at the moment; try again shortly")]
-    Busy,
+    #[error("this {whose} may make {limit} requests a minute; try again in {} s", retry_after.as_secs())]
+    TooMany {
+        /// Whose limit it is.
+        whose: Whose,
+        /// The limit.
+        limit: u64,
+        /// When the next minute begins.
+        retry_after: Duration,
+    },
+    #[error(
+        "this {whose} may spend {limit} credits a day, and {price} more would go beyond; it begins anew at midnight UTC"
+    )]
+    BudgetSpent {
+        /// Whose limit it is.
+        whose: Whose,
+        /// The limit.
+        limit: kit::Credits,
+        /// What would have been held back.
+        price: kit::Credits,
+    },
+    #[error("this Idempotency-Key came with another body before; use a new key for another call")]
+    KeyReused,
+    #[error("the call of this Idempotency-Key is still under way; try again shortly")]
+    InProgress,
+    #[error(
+        "the call of this Idempotency-Key was answered, but the answer has been deleted since; nothing was charged again"
+    )]
+    AnswerDeleted,
     #[error("the model gave no answer, so nothing was charged: {0}")]
     Model(ai::Error),
     #[error("the conversation was deleted while the model was answering; nothing was charged")]
@@ -39,10 +67,11 @@ impl Failure {
         match self {
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NoConversation => StatusCode::NOT_FOUND,
-            Self::OutOfCredits { .. } => StatusCode::PAYMENT_REQUIRED,
-            Self::LedgerUnavailable | Self::Busy | Self::Storage | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::OutOfCredits { .. } | Self::BudgetSpent { .. } => StatusCode::PAYMENT_REQUIRED,
+            Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::LedgerUnavailable | Self::Storage | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::Model(error) => error.status(),
-            Self::ConversationGone => StatusCode::CONFLICT,
+            Self::ConversationGone | Self::KeyReused | Self::InProgress | Self::AnswerDeleted => StatusCode::CONFLICT,
             // Nobody reads it; logs do. The number is the one proxies use for a client that closed the request.
             Self::ClientGone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
         }
@@ -55,7 +84,11 @@ impl Failure {
             Self::NoConversation => "not_found",
             Self::OutOfCredits { .. } => "out_of_credits",
             Self::LedgerUnavailable => "ledger_unavailable",
-            Self::Busy => "busy",
+            Self::TooMany { .. } => "rate_limit_exceeded",
+            Self::BudgetSpent { .. } => "budget_spent",
+            Self::KeyReused => "idempotency_key_reused",
+            Self::InProgress => "idempotency_in_progress",
+            Self::AnswerDeleted => "answer_deleted",
             Self::Model(error) => error.code(),
             Self::ConversationGone => "conversation_deleted",
             Self::Storage => "storage_unavailable",
@@ -70,9 +103,11 @@ impl Failure {
             Self::Invalid(errors) => return Problem::invalid(errors.clone()),
             Self::NoConversation => return Problem::not_found("conversation"),
             Self::OutOfCredits { .. } => return Problem::out_of_credits(self.sentence()),
-            Self::LedgerUnavailable | Self::Busy | Self::Storage | Self::Stopping => "Not available at the moment",
+            Self::BudgetSpent { .. } => "The day's budget is spent",
+            Self::TooMany { .. } => "Too many requests",
+            Self::LedgerUnavailable | Self::Storage | Self::Stopping => "Not available at the moment",
             Self::Model(_) => "The model gave no answer",
-            Self::ConversationGone => "Conflict",
+            Self::ConversationGone | Self::KeyReused | Self::InProgress | Self::AnswerDeleted => "Conflict",
             Self::ClientGone => "The client left",
         };
         let problem = Problem::new(self.status(), self.code(), title).detail(self.sentence());
@@ -89,8 +124,23 @@ impl Failure {
     /// When to try again.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::LedgerUnavailable | Self::Busy | Self::Storage | Self::Stopping => Some(Duration::from_secs(1)),
+            Self::TooMany { retry_after, .. } => Some(*retry_after),
+            Self::LedgerUnavailable | Self::InProgress | Self::Storage | Self::Stopping => Some(Duration::from_secs(1)),
             Self::Model(error) => error.retry_after(),
+            _ => None,
+        }
+    }
+
+    /// Whether making the same call again is of any use; `None` leaves it to what the status says.
+    pub(crate) fn should_retry(&self) -> Option<bool> {
+        match self {
+            // Clients take 409 for a lock that will be free, and 5xx for something that passes.
+            Self::KeyReused
+            | Self::AnswerDeleted
+            | Self::ConversationGone
+            | Self::BudgetSpent { .. }
+            | Self::Model(ai::Error::Refused { .. }) => Some(false),
+            Self::InProgress | Self::TooMany { .. } => Some(true),
             _ => None,
         }
     }

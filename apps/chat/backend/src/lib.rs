@@ -1,8 +1,8 @@
 //! chat-backend: a person asks, a model answers, the ledger is told.
 //!
 //! The heart is [`lifecycle`]: one straight line from the question to the charge, for every protocol. Around it, one module
-//! for each part of the line: `validate`, `credits` (balances for showing), `ledger` (the only admission), `places` (how
-//! many at once), `speech` (the model), `conversations` (what is stored), `outbox` (what the ledger must still be told),
+//! for each part of the line: `validate`, `credits` (balances for showing), `ledger` (the only admission), `budgets`
+//! (requests a minute, credits a day), `idempotency` (the same call again), `speech` (the model), `conversations` (what is stored), `outbox` (what the ledger must still be told),
 //! `delivery` (the way to the client). `completions` holds the two protocols that lead into it.
 //!
 //! Invariants:
@@ -14,6 +14,7 @@
 //! To add a route: a handler with its `#[utoipa::path]`, and its line in [`app::router`].
 
 mod app;
+mod budgets;
 mod caller;
 mod completions;
 mod config;
@@ -21,7 +22,9 @@ mod conversations;
 mod credits;
 mod delivery;
 mod entity;
+mod failpoint;
 mod failure;
+mod idempotency;
 mod ids;
 mod keys;
 mod ledger;
@@ -29,7 +32,6 @@ mod lifecycle;
 mod limits;
 mod models;
 mod outbox;
-mod places;
 mod speech;
 mod telemetry;
 mod time;
@@ -37,3 +39,5 @@ mod validate;
 
 pub use app::{MIGRATIONS, Rest, Running, start};
 pub use config::Config;
+#[cfg(debug_assertions)]
+pub use failpoint::FAILPOINTS;

@@ -5,7 +5,10 @@
 //!
 //! Who pays for what, when something goes wrong (nothing else in the service decides this):
 //! - The ledger's reserve admits or refuses, nothing else. No answer from the ledger: no model call.
-//! - The model fails, or its stream breaks: nothing is stored, the reservation is released.
+//! - The model fails, or its stream breaks: nothing is stored, the reservation is released. Before the first piece it was
+//!   asked again and its fallbacks were asked, as far as configured; all of that is one call.
+//! - What an answer costs is the price of the model that gave it, at most what was held back. By tokens: those that the
+//!   provider counted, else an estimate of what was said and delivered (`ai::price`); the rest is given back.
 //! - The client leaves before it was given any text: the model call is cancelled, the reservation released.
 //! - The client leaves after it was given text: the model call is cancelled; the text it was given is stored, with
 //!   `finish` = `cancelled`, and charged: a started answer costs what a whole one does. (A plain answer is given whole,
@@ -14,22 +17,29 @@
 //! - The process must end before the model has finished: as if the model had failed.
 //! - The answer cannot be stored: the reservation is released. If it is unknown whether it was stored (the commit itself
 //!   failed), the reservation is left alone: the outbox settles it if it was, it expires if it was not.
+//! - The call carries an `Idempotency-Key`: see `idempotency.rs`. A day's budget of the person or the key is held back before
+//!   the ledger is asked, and given back like the reservation (`budgets.rs`).
 //! - The settle cannot be delivered: the answer is given all the same; the outbox repeats the settle until it is.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use ai::Request;
+use ai::router::Admission;
 use kit::{Credits, clock};
+use serde::{Deserialize, Serialize};
 
 use crate::app::App;
+use crate::budgets::Spending;
 use crate::caller::Caller;
 use crate::conversations::{Answer, Attachment, Exchange, Origin, Place, RecordError, Spot, Target, is_to_be_named};
-use crate::delivery::Client;
+use crate::delivery::{Client, Event, Lead};
+use crate::failpoint;
 use crate::failure::Failure;
+use crate::idempotency::{Claim, Execution, Keep, Key};
 use crate::ids::{ConversationId, MessageId};
 use crate::outbox::{Action, Instruction};
-use crate::speech::{self, Said};
+use crate::speech::{Ask, CANCELLED, Said};
 use crate::time::now_ms;
 use crate::validate::{self, Input, Valid};
 
@@ -42,21 +52,23 @@ pub(crate) struct Call {
     pub(crate) place: Place,
     /// Texts that come with the question.
     pub(crate) attachments: Vec<Attachment>,
+    /// What makes it the same call when it comes again.
+    pub(crate) key: Option<Key>,
     /// Taken before that of the answer: messages are read back in the order of their ids.
     question_id: MessageId,
-    /// Known before the answer is, so that the pieces of a stream can name it.
-    pub(crate) answer_id: MessageId,
+    answer_id: MessageId,
     /// Milliseconds since 1970.
-    pub(crate) created_at: i64,
+    created_at: i64,
 }
 
 impl Call {
-    pub(crate) fn new(input: Input, origin: Origin) -> Self {
+    pub(crate) fn new(input: Input, origin: Origin, key: Option<Key>) -> Self {
         Self {
             input,
             origin,
             place: Place::End,
             attachments: Vec::new(),
+            key,
             question_id: MessageId(clock::new_id()),
             answer_id: MessageId(clock::new_id()),
             created_at: now_ms(),
@@ -70,15 +82,17 @@ impl Call {
 }
 
 /// An answer that is stored and paid for, or will be.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Answered {
     pub(crate) text: String,
+    /// The whole of it in OpenAI's protocol, where it is more than one text.
+    pub(crate) choices: Option<Vec<serde_json::Value>>,
     /// What is left.
     pub(crate) credits: Credits,
     pub(crate) conversation: ConversationId,
     pub(crate) message: MessageId,
     pub(crate) model: String,
-    pub(crate) finish: &'static str,
+    pub(crate) finish: String,
     pub(crate) usage: Option<ai::Usage>,
     /// Milliseconds since 1970.
     pub(crate) created_at: i64,
@@ -87,23 +101,106 @@ pub(crate) struct Answered {
 /// Answers a call and tells the client how it ended.
 pub(crate) async fn run(app: Arc<App>, caller: Caller, call: Call, client: Client) {
     let started = Instant::now();
-    let outcome = answer(&app, &caller, call, &client).await;
+    let outcome = once(&app, &caller, call, &client).await;
     crate::telemetry::answered(&outcome, started.elapsed());
     client.finish(outcome).await;
 }
 
-async fn answer(app: &Arc<App>, caller: &Caller, call: Call, client: &Client) -> Result<Answered, Failure> {
+/// Carries the call out, or gives its answer again.
+async fn once(app: &Arc<App>, caller: &Caller, call: Call, client: &Client) -> Result<Answered, Failure> {
+    app.budgets.count(caller, now_ms()).await?;
+    let execution = match &call.key {
+        None => None,
+        Some(key) => {
+            let claim = tokio::select! {
+                claim = app.idempotency.claim(key) => claim?,
+                _ = client.gone() => return Err(Failure::ClientGone),
+            };
+            match claim {
+                Claim::Run(execution) => Some(execution),
+                Claim::Replay(answered) => {
+                    replay(&answered, client).await;
+                    return Ok(*answered);
+                }
+            }
+        }
+    };
+    failpoint::at("claimed");
+    let outcome = tokio::select! {
+        outcome = answer(app, caller, call, client, execution) => outcome,
+        () = app.idempotency.keep_alive(execution) => Err(Failure::Storage),
+    };
+    // Whether it was stored is not known after a failed commit: then the claim stays, and ends by itself.
+    if let (Some(execution), Err(failure)) = (execution, &outcome)
+        && !matches!(failure, Failure::Storage)
+    {
+        app.idempotency.give_up(execution).await;
+    }
+    outcome
+}
+
+/// Streams what was streamed before, in one piece. Whether the client still listens does not matter.
+async fn replay(answered: &Answered, client: &Client) {
+    if !client.streams {
+        return;
+    }
+    let Answered { message, created_at, .. } = *answered;
+    client.leads(Lead { message, model: answered.model.clone(), created_at });
+    let piece = match &answered.choices {
+        None => Event::Text(answered.text.clone()),
+        Some(choices) => Event::Choices(choices.iter().map(as_piece).collect()),
+    };
+    let _ = client.piece(piece).await;
+}
+
+/// A whole choice as one piece of a stream. The first one's `finish_reason` comes with the end.
+fn as_piece(choice: &serde_json::Value) -> serde_json::Value {
+    let mut piece = choice.clone();
+    if let Some(fields) = piece.as_object_mut() {
+        let mut delta = fields.remove("message").unwrap_or_default();
+        let calls = delta.get_mut("tool_calls").and_then(serde_json::Value::as_array_mut);
+        for (n, call) in calls.into_iter().flatten().enumerate() {
+            call["index"] = n.into();
+        }
+        fields.insert("delta".into(), delta);
+        if fields.get("index").and_then(serde_json::Value::as_u64).unwrap_or(0) == 0 {
+            fields.insert("finish_reason".into(), serde_json::Value::Null);
+        }
+    }
+    piece
+}
+
+async fn answer(
+    app: &Arc<App>,
+    caller: &Caller,
+    call: Call,
+    client: &Client,
+    execution: Option<Execution>,
+) -> Result<Answered, Failure> {
+    let began = Instant::now();
     // [2] Credits: what the client is shown. It neither admits nor refuses.
     app.balances.balance(caller.user).await?;
 
-    // [3] Business logic: validate, reserve, ask the model.
+    // [3] Business logic: validate, find a place, reserve, ask the model.
     let question = prepare(app, caller, &call).await?;
-    let _place = app.places.take().await?;
-    let held = Held::reserve(app, caller, question.valid.offer.price).await?;
+    let admission = place(app, caller, &question, client).await?;
+    let held = Held::reserve(app, caller, question.reserve).await?;
+    let ask = Ask {
+        app,
+        caller,
+        client,
+        offer: &question.valid.offer,
+        request: &question.request,
+        message: call.answer_id,
+        created_at: call.created_at,
+    };
+    let asked = Instant::now();
     let said = tokio::select! {
-        said = speech::speak(&question.valid.offer, &question.request, client) => said,
+        said = ask.speak(admission) => said,
         () = app.cut.cancelled() => Err(Failure::Stopping),
     };
+    let spoken = Instant::now();
+    failpoint::at("answered");
     let said = match said {
         Ok(said) => said,
         Err(failure) => {
@@ -111,10 +208,13 @@ async fn answer(app: &Arc<App>, caller: &Caller, call: Call, client: &Client) ->
             return Err(failure);
         }
     };
+    if client.delivered() > 0 {
+        failpoint::at("delivered");
+    }
 
     // [4] Save: both messages and the instruction to settle, in one transaction; then settle.
     let is_first = question.is_first;
-    let exchange = exchange(caller, &call, question, said, &held, now_ms());
+    let (exchange, answered) = exchange(caller, &call, question, said, &held, execution);
     match app.conversations.record(&exchange).await {
         Ok(()) => {}
         Err(error @ RecordError::Unknown(_)) => {
@@ -125,26 +225,30 @@ async fn answer(app: &Arc<App>, caller: &Caller, call: Call, client: &Client) ->
         Err(error) => {
             tracing::warn!(error = %chain(&error), "an answer was not stored");
             held.release().await;
+            if let Some(execution) = execution {
+                app.idempotency.give_up(execution).await;
+            }
             return Err(if matches!(error, RecordError::Gone) { Failure::ConversationGone } else { Failure::Storage });
         }
     }
+    failpoint::at("stored");
     let credits = held.settle(exchange.settle).await;
     if is_first {
         let asked = exchange.question.as_deref().unwrap_or_default();
         app.titles.begin(app, caller.user, &exchange.target, asked, &exchange.answer.content);
     }
+    crate::telemetry::added(asked - began, spoken.elapsed());
 
     // [5] Return.
-    Ok(Answered {
-        text: exchange.answer.content,
-        credits,
-        conversation: exchange.target.id(),
-        message: exchange.answer.id,
-        model: exchange.answer.model,
-        finish: exchange.answer.finish,
-        usage: exchange.answer.usage,
-        created_at: call.created_at,
-    })
+    Ok(Answered { credits, ..answered })
+}
+
+/// A place at the model, unless the client leaves before there is one.
+async fn place(app: &App, caller: &Caller, question: &Question, client: &Client) -> Result<Admission, Failure> {
+    tokio::select! {
+        place = app.router.admit(&question.request.model, caller.user.as_u128()) => place.map_err(Failure::Model),
+        _ = client.gone() => Err(Failure::ClientGone),
+    }
 }
 
 /// A call that is worth a reservation.
@@ -155,12 +259,18 @@ struct Question {
     request: Request,
     /// Whether it gives its conversation a name.
     is_first: bool,
+    /// How many answers are asked for.
+    choices: u32,
+    /// What to hold back.
+    reserve: Credits,
 }
 
 /// Validates the call, finds its conversation, and puts together what the model is to read.
 async fn prepare(app: &App, caller: &Caller, call: &Call) -> Result<Question, Failure> {
     let spot = Spot::find(&app.conversations, caller, call).await?;
     let valid = validate::check(&spot.input(&call.input), &app.catalog).map_err(Failure::Invalid)?;
+    let choices = call.input.choices.max(1);
+    let reserve = valid.offer.price.reserve(choices).ok_or(Failure::OutOfCredits { price: Credits::MAX })?;
     let title = validate::title(valid.question());
     let is_first = call.origin == Origin::App && is_to_be_named(spot.conversation.as_ref());
     let target = match valid.conversation {
@@ -176,13 +286,36 @@ async fn prepare(app: &App, caller: &Caller, call: &Call) -> Result<Question, Fa
         model: valid.offer.model.clone(),
         messages,
         parameters: call.input.parameters.clone(),
+        raw_messages: call.input.raw_messages.clone(),
         request_id: kit::context::request_id(),
     };
-    Ok(Question { valid, target, spot, request, is_first })
+    Ok(Question { valid, target, spot, request, is_first, choices, reserve })
 }
 
-fn exchange(caller: &Caller, call: &Call, question: Question, said: Said, held: &Held, now: i64) -> Exchange {
-    Exchange {
+/// What is stored, and what is told, of an answer.
+fn exchange(
+    caller: &Caller,
+    call: &Call,
+    question: Question,
+    said: Said,
+    held: &Held,
+    execution: Option<Execution>,
+) -> (Exchange, Answered) {
+    let answered = Answered {
+        text: said.text,
+        choices: said.choices,
+        credits: held.left,
+        conversation: question.target.id(),
+        message: call.answer_id,
+        model: said.offer.model.clone(),
+        finish: said.finish.to_owned(),
+        usage: said.usage,
+        created_at: call.created_at,
+    };
+    let amount = charge(&question, &said.offer, &answered, held.instruction.amount);
+    // What a person deletes is told to nobody: the answer to give again goes with its conversation.
+    let keep = execution.map(|execution| Keep { execution, answer: json_text(&answered) });
+    let exchange = Exchange {
         owner: caller.user,
         question_id: call.question_id,
         parent: question.spot.parent,
@@ -190,16 +323,51 @@ fn exchange(caller: &Caller, call: &Call, question: Question, said: Said, held: 
         attachments: call.attachments.clone(),
         answer: Answer {
             id: call.answer_id,
-            content: said.text,
-            model: question.request.model,
+            content: stored_text(&answered),
+            model: answered.model.clone(),
             finish: said.finish,
             usage: said.usage,
         },
         target: question.target,
-        settle: Instruction { action: Action::Settle, ..held.instruction },
+        settle: Instruction { action: Action::Settle, amount, ..held.instruction },
+        keep,
         begun: call.created_at,
-        now,
+        now: now_ms(),
+    };
+    (exchange, answered)
+}
+
+/// The price of the model that answered; a fallback's is never more than that of the model that was asked.
+fn charge(question: &Question, offer: &ai::Offer, answered: &Answered, held: Credits) -> Credits {
+    let chars = |texts: &mut dyn Iterator<Item = &str>| texts.map(|text| text.chars().count()).sum();
+    let asked = chars(&mut question.request.messages.iter().map(|m| m.content.as_str()));
+    let told = stored_text(answered).chars().count();
+    let usage = answered.usage.unwrap_or_else(|| ai::price::estimate(asked, told));
+    // Whoever left paid for the one answer that had begun.
+    let choices = if answered.finish == CANCELLED { 1 } else { question.choices };
+    let cost = offer.price.charge(usage, choices, held);
+    if matches!(offer.price, ai::Price::Tokens { .. }) && cost == held {
+        metrics::counter!("chat_price_capped_total").increment(1);
     }
+    cost
+}
+
+/// What a conversation shows: the text; further answers and calls of tools below it.
+fn stored_text(answered: &Answered) -> String {
+    let mut parts = vec![answered.text.clone()];
+    for (n, choice) in answered.choices.iter().flatten().enumerate() {
+        let message = &choice["message"];
+        if n > 0 {
+            parts.extend(message["content"].as_str().map(str::to_owned));
+        }
+        parts.extend(message["tool_calls"].as_array().map(json_text));
+    }
+    parts.retain(|part| !part.is_empty());
+    parts.join("\n\n")
+}
+
+fn json_text<T: Serialize + ?Sized>(value: &T) -> String {
+    serde_json::to_string(value).expect("strings, ids, amounts and JSON become JSON")
 }
 
 /// Credits the ledger holds back for this answer. Dropped unresolved (which only a bug or a panic does), they are released.
@@ -208,13 +376,25 @@ struct Held {
     instruction: Instruction,
     /// What is left beside them.
     left: Credits,
+    /// What of the day's budgets is held back with them.
+    spending: Spending,
     resolved: bool,
 }
 
 impl Held {
     async fn reserve(app: &Arc<App>, caller: &Caller, price: Credits) -> Result<Self, Failure> {
-        let reserved = app.ledger.reserve(caller.user, price, clock::new_id()).await?;
+        let spending = app.budgets.hold(caller, price, now_ms()).await?;
+        failpoint::at("budget held");
+        let reserved = match app.ledger.reserve(caller.user, price, clock::new_id()).await {
+            Ok(reserved) => reserved,
+            Err(failure) => {
+                app.budgets.release(&spending).await;
+                return Err(failure);
+            }
+        };
+        failpoint::at("reserved");
         Ok(Self {
+            spending,
             app: app.clone(),
             instruction: Instruction {
                 reservation: reserved.id,
@@ -230,12 +410,17 @@ impl Held {
     async fn release(mut self) {
         self.resolved = true;
         self.app.outbox.release(self.instruction).await;
+        self.app.budgets.release(&self.spending).await;
+        failpoint::at("released");
     }
 
     /// Delivers the instruction that is in the outbox already; gives what is left.
     async fn settle(mut self, settle: Instruction) -> Credits {
         self.resolved = true;
-        self.app.outbox.settle_now(settle).await.unwrap_or(self.left)
+        let left = self.app.outbox.settle_now(settle).await;
+        failpoint::at("settled");
+        self.app.budgets.spent(&self.spending, settle.amount).await;
+        left.unwrap_or(self.left)
     }
 
     /// Leaves the reservation to whoever resolves it later.
@@ -247,9 +432,12 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         if !self.resolved {
-            let (app, instruction) = (self.app.clone(), self.instruction);
+            let (app, instruction, spending) = (self.app.clone(), self.instruction, self.spending.clone());
             tracing::error!(reservation = %instruction.reservation, "an answer ended without resolving its reservation, releasing it");
-            self.app.tasks.spawn(async move { app.outbox.release(instruction).await });
+            self.app.tasks.spawn(async move {
+                app.outbox.release(instruction).await;
+                app.budgets.release(&spending).await;
+            });
         }
     }
 }

@@ -14,6 +14,12 @@ pub(crate) const MAX_CALL_CHARS: usize = 400_000;
 /// Bytes of one request: the characters above at four bytes each would not fit the models anyway.
 pub(crate) const MAX_BODY_BYTES: usize = 1024 * 1024;
 
+/// Bytes of one request at `/v1`, where pictures may come in the body: a few of the size that models look at.
+pub(crate) const MAX_OPENAI_BODY_BYTES: usize = 4 * 1024 * 1024;
+
+/// Answers that one call may ask for: each is paid for.
+pub(crate) const MAX_CHOICES: u32 = 8;
+
 /// Stored messages that are put before a single new one; what is older has left the model's attention.
 pub(crate) const MAX_HISTORY_MESSAGES: u64 = 40;
 
@@ -76,9 +82,6 @@ pub(crate) const PAGE_DEFAULT: u64 = 50;
 
 /// Entries of a page, at most.
 pub(crate) const PAGE_MAX: u64 = 100;
-
-/// How long a call may wait for one of the places at the models before it is turned away: about one answer's time.
-pub(crate) const PLACE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long the ledger may take. It answers in milliseconds; two seconds covers a restart of the instance behind the edge.
 pub(crate) const LEDGER_PATIENCE: Duration = Duration::from_secs(2);

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use ai::Provider;
 use axum::extract::State;
+use kit::auth::ServiceCaller;
 use kit::{Credits, Json, Problem};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -17,16 +18,29 @@ use crate::limits::MODELS_TTL;
 /// The list's key in the cache.
 const KEY: &str = "models:list";
 
+/// The price of tokens.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct TokenPrice {
+    /// Of the question.
+    input: Credits,
+    /// Of the answer.
+    output: Credits,
+}
+
 /// A model on offer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Model {
     /// What to call it.
     pub(crate) id: String,
     /// Who answers for it.
     pub(crate) provider: String,
-    /// What a message to it costs.
+    /// What an answer costs; by tokens, the most that it costs, which is held back first.
     #[schema(example = 1)]
     credits: Credits,
+    /// What a thousand tokens cost, where it is paid by tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    per_thousand_tokens: Option<TokenPrice>,
     /// Whether it is asked when a call names none.
     default: bool,
 }
@@ -91,10 +105,34 @@ async fn ask(app: &App) -> (Vec<Model>, bool) {
     let models = models.map(|offer| Model {
         id: offer.model.clone(),
         provider: offer.provider.name().to_owned(),
-        credits: offer.price,
+        credits: offer.price.reserve(1).unwrap_or(Credits::MAX),
+        per_thousand_tokens: match offer.price {
+            ai::Price::Answer(_) => None,
+            ai::Price::Tokens { input, output, .. } => Some(TokenPrice { input, output }),
+        },
         default: offer.model == default,
     });
     (models.collect(), complete)
+}
+
+/// How all models are doing.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ModelsHealth {
+    models: Vec<ai::router::Health>,
+}
+
+/// `GET /api/internal/models`
+#[utoipa::path(
+    get, path = "/api/internal/models", tag = "internal", operation_id = "readModelsHealth",
+    summary = "How the models are doing: circuit breakers, calls under way and waiting, fallbacks. Of this instance",
+    responses(
+        (status = 200, description = "Every model on offer", body = ModelsHealth),
+        (status = 401, description = "Not a service of the ecosystem", body = kit::ProblemBody),
+    ),
+    security(("serviceToken" = []))
+)]
+pub(crate) async fn health(_: ServiceCaller, State(app): State<Arc<App>>) -> Json<ModelsHealth> {
+    Json(ModelsHealth { models: app.router.health() })
 }
 
 /// How long a provider that answered counts as there: readiness is asked every few seconds, which is no reason to ask a

@@ -1,87 +1,155 @@
 //! Lets the model speak and the client listen, until one of them stops. No credits and no database here.
 
-use ai::{Delta, Offer, Request};
-use futures_util::StreamExt;
+use std::collections::VecDeque;
 
-use crate::delivery::{Client, Gone};
+use ai::router::Admission;
+use ai::{Delta, Ending, Gathered, Offer, Request};
+use futures_util::StreamExt;
+use serde_json::Value;
+
+use crate::app::App;
+use crate::caller::Caller;
+use crate::delivery::{Client, Event, Gone, Lead};
 use crate::failure::Failure;
+use crate::ids::MessageId;
 use crate::telemetry::ModelCall;
 
 /// How an answer ended that its reader did not wait for.
-const CANCELLED: &str = "cancelled";
+pub(crate) const CANCELLED: &str = "cancelled";
 
 /// What the model said, as far as it counts.
 #[derive(Debug)]
 pub(crate) struct Said {
     pub(crate) text: String,
+    /// The whole of it, where it is more than one text.
+    pub(crate) choices: Option<Vec<Value>>,
     pub(crate) finish: &'static str,
     pub(crate) usage: Option<ai::Usage>,
+    /// Who said it.
+    pub(crate) offer: Offer,
 }
 
-/// Asks the model. Gives what is to be stored and charged, or why nothing is. Whenever this returns, the call to the
-/// provider is over: returning drops it, and that closes its connection.
-pub(crate) async fn speak(offer: &Offer, request: &Request, client: &Client) -> Result<Said, Failure> {
-    let call = ModelCall::begin(offer);
-    let said = if client.streams { stream(offer, request, client).await } else { whole(offer, request, client).await };
-    call.end(&said);
-    said
+/// A call on its way to the model.
+pub(crate) struct Ask<'a> {
+    pub(crate) app: &'a App,
+    pub(crate) caller: &'a Caller,
+    pub(crate) client: &'a Client,
+    pub(crate) offer: &'a Offer,
+    pub(crate) request: &'a Request,
+    pub(crate) message: MessageId,
+    /// Milliseconds since 1970.
+    pub(crate) created_at: i64,
 }
 
-async fn whole(offer: &Offer, request: &Request, client: &Client) -> Result<Said, Failure> {
-    tokio::select! {
-        answer = offer.provider.complete(request) => {
-            let answer = answer.map_err(Failure::Model)?;
-            Ok(Said { text: answer.content, finish: answer.ending.finish.as_str(), usage: answer.ending.usage })
-        }
-        Gone = client.gone() => Err(Failure::ClientGone),
+impl Ask<'_> {
+    /// Asks the model. Gives what is to be stored and charged, or why nothing is. Whenever this returns, the call to the
+    /// provider is over: returning drops it, and that closes its connection.
+    pub(crate) async fn speak(&self, admission: Admission) -> Result<Said, Failure> {
+        let call = ModelCall::begin(self.offer);
+        let said = if self.client.streams { self.stream(admission).await } else { self.whole(admission).await };
+        call.end(&said);
+        said
     }
-}
 
-async fn stream(offer: &Offer, request: &Request, client: &Client) -> Result<Said, Failure> {
-    let mut deltas = tokio::select! {
-        deltas = offer.provider.stream(request) => deltas.map_err(Failure::Model)?,
-        Gone = client.gone() => return Err(Failure::ClientGone),
-    };
-    let mut text = String::new();
-    loop {
-        let delta = tokio::select! {
-            delta = deltas.next() => delta,
-            Gone = client.gone() => return cut(text, client),
+    fn who(&self) -> u128 {
+        self.caller.user.as_u128()
+    }
+
+    async fn whole(&self, admission: Admission) -> Result<Said, Failure> {
+        tokio::select! {
+            answer = self.app.router.complete(admission, self.who(), self.request) => {
+                let (answer, offer) = answer.map_err(Failure::Model)?;
+                let Ending { finish, usage } = answer.ending;
+                Ok(Said { text: answer.content, choices: answer.choices, finish: finish.as_str(), usage, offer })
+            }
+            Gone = self.client.gone() => Err(Failure::ClientGone),
+        }
+    }
+
+    async fn stream(&self, admission: Admission) -> Result<Said, Failure> {
+        let (mut deltas, offer) = tokio::select! {
+            begun = self.app.router.stream(admission, self.who(), self.request) => begun.map_err(Failure::Model)?,
+            Gone = self.client.gone() => return Err(Failure::ClientGone),
         };
-        match delta {
-            Some(Ok(Delta::Content(piece))) => {
-                text.push_str(&piece);
-                if client.text(piece).await == Err(Gone) {
-                    return cut(text, client);
+        self.client.leads(Lead { message: self.message, model: offer.model.clone(), created_at: self.created_at });
+        let mut heard = Heard::default();
+        loop {
+            let delta = tokio::select! {
+                delta = deltas.next() => delta,
+                Gone = self.client.gone() => return heard.cut(self.client, offer),
+            };
+            let piece = match delta {
+                Some(Ok(Delta::End(ending))) => return heard.end(self.client, ending, offer),
+                Some(Ok(piece)) => piece,
+                Some(Err(error)) => return Err(Failure::Model(error)),
+                None => {
+                    let provider = offer.provider.name().to_owned();
+                    return Err(Failure::Model(ai::Error::Broken {
+                        provider,
+                        reason: "it ended without an end".into(),
+                    }));
                 }
-            }
-            Some(Ok(Delta::End(ending))) if client.is_gone() && client.delivered_bytes() == 0 => {
-                tracing::debug!(
-                    finish = ending.finish.as_str(),
-                    "the answer was complete, but nobody took a word of it"
-                );
-                return Err(Failure::ClientGone);
-            }
-            Some(Ok(Delta::End(ending))) => {
-                return Ok(Said { text, finish: ending.finish.as_str(), usage: ending.usage });
-            }
-            Some(Err(error)) => return Err(Failure::Model(error)),
-            None => {
-                let provider = offer.provider.name().to_owned();
-                return Err(Failure::Model(ai::Error::Broken { provider, reason: "it ended without an end".into() }));
+            };
+            let event = match &piece {
+                Delta::Content(text) => Event::Text(text.clone()),
+                Delta::Choices(choices) => Event::Choices(choices.clone()),
+                // Taken above.
+                Delta::End(_) => continue,
+            };
+            heard.sent(piece, self.client);
+            if self.client.piece(event).await == Err(Gone) {
+                return heard.cut(self.client, offer);
             }
         }
     }
 }
 
-/// What counts when the client left: the text it was given, if any.
-fn cut(mut text: String, client: &Client) -> Result<Said, Failure> {
-    match client.delivered_bytes() {
-        0 => Err(Failure::ClientGone),
-        delivered => {
-            // Pieces are delivered whole, so this is between two of them.
-            text.truncate(delivered);
-            Ok(Said { text, finish: CANCELLED, usage: None })
+/// What was said, told apart by whether the client was given it.
+#[derive(Default)]
+struct Heard {
+    delivered: Gathered,
+    delivered_pieces: usize,
+    /// Sent, but maybe not taken: no more than what is on its way to a client.
+    pending: VecDeque<Delta>,
+}
+
+impl Heard {
+    fn sent(&mut self, piece: Delta, client: &Client) {
+        self.pending.push_back(piece);
+        self.settle(client.delivered());
+    }
+
+    fn settle(&mut self, delivered: usize) {
+        while self.delivered_pieces < delivered
+            && let Some(piece) = self.pending.pop_front()
+        {
+            self.delivered.push(&piece);
+            self.delivered_pieces += 1;
         }
     }
+
+    /// What counts when the client left: what it was given, if anything.
+    fn cut(mut self, client: &Client, offer: Offer) -> Result<Said, Failure> {
+        self.settle(client.delivered());
+        if self.delivered_pieces == 0 {
+            return Err(Failure::ClientGone);
+        }
+        Ok(said(self.delivered, CANCELLED, None, offer))
+    }
+
+    /// The model has said all.
+    fn end(mut self, client: &Client, ending: Ending, offer: Offer) -> Result<Said, Failure> {
+        self.settle(client.delivered());
+        if client.is_gone() && !self.pending.is_empty() {
+            // As if it had left before the end: it was not given all of it.
+            return self.cut(client, offer);
+        }
+        self.settle(usize::MAX);
+        Ok(said(self.delivered, ending.finish.as_str(), ending.usage, offer))
+    }
+}
+
+fn said(gathered: Gathered, finish: &'static str, usage: Option<ai::Usage>, offer: Offer) -> Said {
+    let choices = gathered.choices(finish);
+    Said { text: gathered.text, choices, finish, usage, offer }
 }

@@ -4,6 +4,12 @@
 //! |---|---|---|
 //! | `chat_answers_total` | `outcome` | answers by how they ended: `ok`, `cancelled`, or the failure's code |
 //! | `chat_answer_seconds` | | the whole lifecycle, successful answers only |
+//! | `chat_added_seconds` | `part` (`before`, `after`) | what the platform adds: until the model is asked, and after its last word; successful answers only |
+//! | `chat_limited_total` | `limit` (`requests`, `credits`) | calls beyond a budget of a person or a key |
+//! | `chat_replays_total` | | answers given again to the same `Idempotency-Key` |
+//! | `chat_price_capped_total` | | answers by tokens that would have cost more than was held back |
+//! | `ai_breaker_open` | `model`, `provider` | 1 while a model is not asked, or only by a probe |
+//! | `ai_retries_total`, `ai_fallbacks_total` | `model` | further calls to the same model, and calls to the next of a chain |
 //! | `chat_model_seconds` | `model`, `provider`, `outcome` | the call to the provider alone |
 //! | `chat_model_failures_total` | `model`, `provider`, `code` | calls that brought no answer |
 //! | `chat_model_tokens_total` | `model`, `kind` (`prompt`, `completion`) | tokens as the provider counted them |
@@ -46,6 +52,12 @@ pub(crate) fn answered(outcome: &Result<Answered, Failure>, took: Duration) {
     metrics::counter!("chat_answers_total", "outcome" => label).increment(1);
 }
 
+/// Counts what the platform added to an answer: before the model was asked, and after its last word.
+pub(crate) fn added(before: Duration, after: Duration) {
+    metrics::histogram!("chat_added_seconds", "part" => "before").record(before);
+    metrics::histogram!("chat_added_seconds", "part" => "after").record(after);
+}
+
 /// One call to a provider, measured from its beginning.
 pub(crate) struct ModelCall {
     model: String,
@@ -55,6 +67,7 @@ pub(crate) struct ModelCall {
 
 impl ModelCall {
     pub(crate) fn begin(offer: &Offer) -> Self {
+        // Of the model that is asked first; the time of its fallbacks is part of it.
         Self { model: offer.model.clone(), provider: offer.provider.name().to_owned(), started: Instant::now() }
     }
 

@@ -15,8 +15,12 @@ pub(crate) struct Input {
     pub(crate) messages: Vec<InputMessage>,
     pub(crate) model: Option<String>,
     pub(crate) conversation_id: Option<String>,
-    /// Sampling parameters to hand through.
+    /// Parameters to hand through.
     pub(crate) parameters: serde_json::Map<String, serde_json::Value>,
+    /// The messages as OpenAI's protocol had them, to be handed through as they are; `messages` then hold their texts.
+    pub(crate) raw_messages: Option<Vec<serde_json::Value>>,
+    /// How many answers are asked for; 0 stands for one.
+    pub(crate) choices: u32,
 }
 
 /// One message as it came.
@@ -45,7 +49,7 @@ impl Valid {
 /// Checks everything about a call that can be seen by looking at it.
 pub(crate) fn check(input: &Input, catalog: &Catalog) -> Result<Valid, Vec<FieldError>> {
     let mut wrong = Vec::new();
-    let messages = check_messages(&input.messages, &mut wrong);
+    let messages = check_messages(&input.messages, input.raw_messages.is_some(), &mut wrong);
     let offer = match input.model.as_deref() {
         None | Some("") => Some(catalog.default_offer()),
         Some(model) => {
@@ -73,7 +77,7 @@ pub(crate) fn check(input: &Input, catalog: &Catalog) -> Result<Valid, Vec<Field
     }
 }
 
-fn check_messages(input: &[InputMessage], wrong: &mut Vec<FieldError>) -> Vec<Message> {
+fn check_messages(input: &[InputMessage], speaks_openai: bool, wrong: &mut Vec<FieldError>) -> Vec<Message> {
     if input.is_empty() {
         wrong.push(FieldError::new("messages", "must hold at least one message"));
     }
@@ -86,7 +90,9 @@ fn check_messages(input: &[InputMessage], wrong: &mut Vec<FieldError>) -> Vec<Me
     for (n, message) in input.iter().enumerate() {
         let chars = message.content.chars().count();
         chars_in_all += chars;
-        if message.content.trim().is_empty() {
+        // A message that only calls tools, or their result, says nothing in words.
+        let may_be_empty = matches!(message.role.as_str(), "assistant" | "tool" | "function") && speaks_openai;
+        if message.content.trim().is_empty() && !may_be_empty {
             wrong.push(FieldError::new(format!("messages[{n}].content"), "must not be empty"));
         } else if chars > MAX_CONTENT_CHARS {
             let says = format!("has {chars} characters; {MAX_CONTENT_CHARS} are allowed");
@@ -100,6 +106,8 @@ fn check_messages(input: &[InputMessage], wrong: &mut Vec<FieldError>) -> Vec<Me
             "assistant" => Role::Assistant,
             // OpenAI renamed `system` for newer models; it means the same.
             "system" | "developer" => Role::System,
+            // What a tool gave: for storing and counting it is something said to the model.
+            "tool" | "function" if speaks_openai => Role::User,
             _ => {
                 let says = "must be one of user, assistant, system, developer";
                 wrong.push(FieldError::new(format!("messages[{n}].role"), says));

@@ -33,8 +33,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 enum Beginning {
     /// The whole answer.
     Whole(Box<Answered>),
-    /// The first words of a stream, and the rest of it.
-    Stream(String, Answer),
+    /// The first piece of a stream, and the rest of it.
+    Stream(Event, Answer),
 }
 
 /// Starts the lifecycle and waits until it is known whether there is an answer.
@@ -47,7 +47,7 @@ async fn begin(app: &Arc<App>, caller: Caller, call: Call, streams: bool) -> Res
         None => app.tasks.spawn(work),
     };
     match answer.next().await {
-        Some(Event::Text(text)) => Ok(Beginning::Stream(text, answer)),
+        Some(event @ (Event::Text(_) | Event::Choices(_))) => Ok(Beginning::Stream(event, answer)),
         Some(Event::Done(answered)) => Ok(Beginning::Whole(answered)),
         Some(Event::Failed(failure)) => Err(failure),
         // Its task panicked; the reservation was released by its guard.
@@ -62,8 +62,8 @@ trait Renderer: Send + 'static {
 }
 
 /// A stream of server-sent events that begins with `first`.
-fn respond(first: String, answer: Answer, renderer: impl Renderer) -> Response {
-    let first = Some(Event::Text(first));
+fn respond(first: Event, answer: Answer, renderer: impl Renderer) -> Response {
+    let first = Some(first);
     let events =
         stream::unfold((first, answer, renderer, false), |(first, mut answer, mut renderer, over)| async move {
             if over {
@@ -73,7 +73,7 @@ fn respond(first: String, answer: Answer, renderer: impl Renderer) -> Response {
                 Some(event) => event,
                 None => answer.next().await.unwrap_or(Event::Failed(Failure::Storage)),
             };
-            let over = !matches!(event, Event::Text(_));
+            let over = matches!(event, Event::Done(_) | Event::Failed(_));
             Some((stream::iter(renderer.render(event)), (None, answer, renderer, over)))
         });
     let mut response = Sse::new(flat(events)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::sse::Event as SseEvent;
 use axum::response::{IntoResponse, Response};
 use kit::{FieldError, Json, Problem};
@@ -19,12 +20,16 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::conversations::{Attachment, Origin, Place};
 use crate::delivery::Event;
+use crate::idempotency::{self, Key};
 use crate::ids::{ConversationId, MessageId};
 use crate::lifecycle::{Answered, Call};
 use crate::validate::{Input, InputMessage};
 
+/// What an `Idempotency-Key` belongs to, whichever of the two addresses it came to.
+const OPERATION: &str = "completion";
+
 /// A question, with what was said before it.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CompletionRequest {
     /// The conversation so far, the question last. A single message continues the conversation of `conversationId`: what
@@ -56,7 +61,7 @@ pub(crate) struct CompletionRequest {
 }
 
 /// One message.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 struct CompletionMessage {
     /// `user`, `assistant` or `system`.
     role: String,
@@ -99,14 +104,19 @@ impl From<Answered> for CompletionAnswer {
     summary = "An answer of the model",
     description = "Reserves the price, asks the model, stores question and answer, and charges. With `stream` the answer comes \
         as server-sent events: `delta` `{content}`, then `done` (this answer's object) or `error` (a problem).",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes the same call again the same call: it is carried out and charged once, and gets the same answer for a day")),
     request_body = CompletionRequest,
     responses(
         (status = 200, description = "The answer; with `stream` as server-sent events", content((CompletionAnswer = "application/json"), (String = "text/event-stream"))),
+        (status = 400, description = "The body is not JSON", body = kit::ProblemBody),
         (status = 401, description = "Not signed in", body = kit::ProblemBody),
-        (status = 402, description = "Out of credits", body = kit::ProblemBody),
+        (status = 402, description = "Out of credits, or the day's budget is spent", body = kit::ProblemBody),
         (status = 404, description = "No such conversation", body = kit::ProblemBody),
-        (status = 409, description = "The conversation was deleted meanwhile", body = kit::ProblemBody),
+        (status = 409, description = "The conversation was deleted meanwhile, or the Idempotency-Key belongs to another call or one under way", body = kit::ProblemBody),
+        (status = 413, description = "The body is larger than 1 MiB", body = kit::ProblemBody),
+        (status = 415, description = "The body is not JSON", body = kit::ProblemBody),
         (status = 422, description = "Fields are not valid", body = kit::ProblemBody),
+        (status = 429, description = "More requests a minute than allowed", body = kit::ProblemBody),
         (status = 502, description = "The model failed", body = kit::ProblemBody),
         (status = 503, description = "Ledger, model or database do not answer, or too many answers are being written", body = kit::ProblemBody),
         (status = 504, description = "The model took too long", body = kit::ProblemBody),
@@ -116,15 +126,17 @@ impl From<Answered> for CompletionAnswer {
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
     caller: Caller,
+    headers: HeaderMap,
     Json(body): Json<CompletionRequest>,
 ) -> Result<Response, Problem> {
-    answer(app, caller, body).await
+    answer(app, caller, &headers, body).await
 }
 
 /// `POST /api/chat`
 #[utoipa::path(
     post, path = "/api/chat", tag = "chat", operation_id = "createCompletionShort",
     summary = "The same as `/api/chat/completions`",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes the same call again the same call: it is carried out and charged once, and gets the same answer for a day")),
     request_body = CompletionRequest,
     responses(
         (status = 200, description = "The answer; with `stream` as server-sent events", content((CompletionAnswer = "application/json"), (String = "text/event-stream"))),
@@ -135,12 +147,20 @@ pub(crate) async fn create(
 pub(crate) async fn create_short(
     State(app): State<Arc<App>>,
     caller: Caller,
+    headers: HeaderMap,
     Json(body): Json<CompletionRequest>,
 ) -> Result<Response, Problem> {
-    answer(app, caller, body).await
+    answer(app, caller, &headers, body).await
 }
 
-async fn answer(app: Arc<App>, caller: Caller, body: CompletionRequest) -> Result<Response, Problem> {
+async fn answer(
+    app: Arc<App>,
+    caller: Caller,
+    headers: &HeaderMap,
+    body: CompletionRequest,
+) -> Result<Response, Problem> {
+    let key = headers.get(idempotency::HEADER).map(HeaderValue::as_bytes);
+    let key = Key::read(key, caller.user, OPERATION, &json_text(&body)).map_err(|failure| failure.problem())?;
     let streams = body.stream.unwrap_or(false);
     let place = body.place()?;
     let again = matches!(place, Place::Again(_));
@@ -155,13 +175,8 @@ async fn answer(app: Arc<App>, caller: Caller, body: CompletionRequest) -> Resul
         return Err(refused("attachments", "must be empty with regenerate: the question has its own"));
     }
     let messages = messages.into_iter().map(|m| InputMessage { role: m.role, content: m.content }).collect();
-    let input = Input {
-        messages,
-        model: body.model,
-        conversation_id: body.conversation_id,
-        parameters: serde_json::Map::new(),
-    };
-    let call = Call::new(input, Origin::App).at(place, body.attachments);
+    let input = Input { messages, model: body.model, conversation_id: body.conversation_id, ..Input::default() };
+    let call = Call::new(input, Origin::App, key).at(place, body.attachments);
     match begin(&app, caller, call, streams).await {
         Ok(Beginning::Whole(answered)) => Ok(Json(CompletionAnswer::from(*answered)).into_response()),
         Ok(Beginning::Stream(first, answer)) => {
@@ -197,6 +212,8 @@ struct Events {
 impl Renderer for Events {
     fn render(&mut self, event: Event) -> Vec<SseEvent> {
         let (name, data) = match event {
+            // Nothing that this protocol can ask for is answered with more than one text; should it be, that is in `done`.
+            Event::Choices(_) => return Vec::new(),
             Event::Text(content) => ("delta", serde_json::json!({ "content": content }).to_string()),
             Event::Done(answered) => ("done", json_text(&CompletionAnswer::from(*answered))),
             Event::Failed(failure) => {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
-use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::sse::Event as SseEvent;
 use axum::response::{IntoResponse, Response};
 use kit::Problem;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::openai_wire::{self as wire, Body, Refusal};
@@ -18,12 +19,21 @@ use crate::caller::KeyCaller;
 use crate::conversations::Origin;
 use crate::delivery::Event;
 use crate::failure::Failure;
+use crate::idempotency::{self, Key};
 use crate::lifecycle::Call;
+
+/// What an `Idempotency-Key` belongs to.
+const OPERATION: &str = "openai";
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, Json(self.body())).into_response()
+        let mut response = (status, Json(self.body())).into_response();
+        if let Some(retry) = self.should_retry {
+            let value = HeaderValue::from_static(if retry { "true" } else { "false" });
+            response.headers_mut().insert("x-should-retry", value);
+        }
+        response
     }
 }
 
@@ -33,15 +43,16 @@ fn stranger(problem: &Problem) -> Response {
         return Refusal::unauthenticated().into_response();
     }
     let message = problem.detail.clone().unwrap_or_else(|| problem.title.clone().into_owned());
-    Refusal { status: problem.status.as_u16(), message, kind: "server_error", param: None, code: problem.code }
-        .into_response()
+    let status = problem.status.as_u16();
+    Refusal { status, message, kind: "server_error", code: problem.code, ..Refusal::default() }.into_response()
 }
 
 /// A failure before the first word, with the header that tells clients when to try again.
 fn refuse(failure: &Failure) -> Response {
     let mut response = Refusal::from(failure).into_response();
     if let Some(after) = failure.retry_after() {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs()));
+        // Never "at once": a whole second is the least that the header can say.
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
     }
     response
 }
@@ -52,6 +63,7 @@ fn refuse(failure: &Failure) -> Response {
     summary = "An answer, in OpenAI's protocol",
     description = "As OpenAI documents it, with an API key of `/api/keys` (or an access token) as API key. Runs the same lifecycle as `/api/chat/completions`: \
         one message is one charge; the exchange is stored. Out of credits is 402 with code `insufficient_quota`.",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes the same call again the same call: it is carried out and charged once, and gets the same answer for a day")),
     request_body = serde_json::Value,
     responses(
         (
@@ -62,7 +74,9 @@ fn refuse(failure: &Failure) -> Response {
         (status = 401, description = "No valid API key", body = serde_json::Value),
         (status = 402, description = "Out of credits", body = serde_json::Value),
         (status = 404, description = "No such model", body = serde_json::Value),
-        (status = 413, description = "The body is larger than 1 MiB", body = serde_json::Value),
+        (status = 409, description = "The Idempotency-Key belongs to another call, or to one under way", body = serde_json::Value),
+        (status = 429, description = "More requests a minute than the key or the account may make (the provider's own limit is 503)", body = serde_json::Value),
+        (status = 413, description = "The body is larger than 4 MiB", body = serde_json::Value),
         (status = 415, description = "The body is not JSON", body = serde_json::Value),
         (status = 502, description = "The model failed", body = serde_json::Value),
         (status = 503, description = "Ledger, model or database do not answer", body = serde_json::Value),
@@ -73,7 +87,8 @@ fn refuse(failure: &Failure) -> Response {
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
     caller: Result<KeyCaller, Problem>,
-    body: Result<Json<Body>, JsonRejection>,
+    headers: HeaderMap,
+    body: Result<Json<Value>, JsonRejection>,
 ) -> Response {
     let caller = match caller {
         Ok(KeyCaller(caller)) => caller,
@@ -85,23 +100,33 @@ pub(crate) async fn create(
             return Refusal::unreadable(rejection.status().as_u16(), rejection.body_text()).into_response();
         }
     };
+    let key = headers.get(idempotency::HEADER).map(HeaderValue::as_bytes);
+    let key = match Key::read(key, caller.user, OPERATION, &body.to_string()) {
+        Ok(key) => key,
+        Err(failure) => return refuse(&failure),
+    };
+    let body: Body = match serde_json::from_value(body) {
+        Ok(body) => body,
+        Err(error) => return Refusal::unreadable(400, error.to_string()).into_response(),
+    };
     let (streams, include_usage) = (body.stream.unwrap_or(false), body.include_usage());
     let input = match body.into_input() {
         Ok(input) => input,
         Err(refusal) => return refusal.into_response(),
     };
-    let model = input.model.clone().unwrap_or_else(|| app.catalog.default_offer().model.clone());
-    let call = Call::new(input, Origin::Api);
-    let frame = Frame {
-        id: format!("chatcmpl-{}", call.answer_id),
-        created: call.created_at / 1000,
-        model,
-        include_usage,
-        begun: false,
-    };
-    match begin(&app, caller, call, streams).await {
+    match begin(&app, caller, Call::new(input, Origin::Api, key), streams).await {
         Ok(Beginning::Whole(answered)) => Json(wire::completion(&answered)).into_response(),
-        Ok(Beginning::Stream(first, answer)) => respond(first, answer, frame),
+        Ok(Beginning::Stream(first, answer)) => {
+            let Some(lead) = answer.lead().cloned() else { return refuse(&Failure::Storage) };
+            let frame = Frame {
+                id: format!("chatcmpl-{}", lead.message),
+                created: lead.created_at / 1000,
+                model: lead.model,
+                include_usage,
+                begun: false,
+            };
+            respond(first, answer, frame)
+        }
         Err(failure) => refuse(&failure),
     }
 }
@@ -127,6 +152,39 @@ impl Frame {
         chunk
     }
 
+    /// A chunk with nothing but text: nearly all are one, so it is written without a tree of values.
+    fn text(&self, text: &str) -> SseEvent {
+        #[derive(Serialize)]
+        struct Chunk<'a> {
+            id: &'a str,
+            object: &'static str,
+            created: i64,
+            model: &'a str,
+            choices: [Choice<'a>; 1],
+        }
+        #[derive(Serialize)]
+        struct Choice<'a> {
+            index: u32,
+            delta: Delta<'a>,
+            logprobs: Option<()>,
+            finish_reason: Option<()>,
+        }
+        #[derive(Serialize)]
+        struct Delta<'a> {
+            content: &'a str,
+        }
+        let choice = Choice { index: 0, delta: Delta { content: text }, logprobs: None, finish_reason: None };
+        let (id, created, model) = (self.id.as_str(), self.created, self.model.as_str());
+        let chunk = Chunk { id, object: "chat.completion.chunk", created, model, choices: [choice] };
+        let mut text = serde_json::to_string(&chunk).expect("strings and numbers become JSON");
+        if self.include_usage {
+            // `null` in all chunks but the last, where it was asked for; absent where it was not.
+            text.truncate(text.len() - 1);
+            text.push_str(",\"usage\":null}");
+        }
+        SseEvent::default().data(text)
+    }
+
     fn delta(&self, delta: &Value, finish: Option<&str>) -> SseEvent {
         let choice = json!({ "index": 0, "delta": delta, "logprobs": null, "finish_reason": finish });
         data(&self.chunk(&json!([choice])))
@@ -141,11 +199,19 @@ impl Renderer for Frame {
                 if !std::mem::replace(&mut self.begun, true) {
                     events.push(self.delta(&json!({ "role": "assistant", "content": "" }), None));
                 }
-                events.push(self.delta(&json!({ "content": text }), None));
+                events.push(self.text(&text));
+                events
+            }
+            Event::Choices(choices) => {
+                let mut events = Vec::with_capacity(2);
+                if !std::mem::replace(&mut self.begun, true) {
+                    events.push(self.delta(&json!({ "role": "assistant", "content": "" }), None));
+                }
+                events.push(data(&self.chunk(&Value::Array(choices))));
                 events
             }
             Event::Done(answered) => {
-                let mut events = vec![self.delta(&json!({}), Some(wire::finish(answered.finish)))];
+                let mut events = vec![self.delta(&json!({}), Some(wire::finish(&answered.finish)))];
                 if self.include_usage {
                     let mut chunk = self.chunk(&json!([]));
                     chunk["usage"] = wire::usage(answered.usage.unwrap_or_default());

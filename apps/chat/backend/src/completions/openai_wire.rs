@@ -7,24 +7,11 @@ use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
 use crate::lifecycle::Answered;
+use crate::limits::MAX_CHOICES;
 use crate::validate::{Input, InputMessage};
 
-/// Sampling parameters that every provider we know takes; handed through as they are.
-const HANDED_THROUGH: [&str; 8] = [
-    "temperature",
-    "top_p",
-    "max_tokens",
-    "max_completion_tokens",
-    "stop",
-    "seed",
-    "presence_penalty",
-    "frequency_penalty",
-];
-
-/// Parameters that would change what the answer is. Ignoring them would give an answer to another question, so they are
-/// refused; everything else that is unknown is ignored, since clients send much that only matters to OpenAI.
-const REFUSED: [&str; 8] =
-    ["tools", "tool_choice", "functions", "function_call", "response_format", "logprobs", "modalities", "audio"];
+/// Parameters that this service answers for itself; everything else of a call is handed to the provider as it is.
+const OURS: [&str; 5] = ["model", "messages", "n", "stream", "stream_options"];
 
 /// A call as it comes.
 #[derive(Debug, Deserialize)]
@@ -32,7 +19,7 @@ pub(crate) struct Body {
     #[serde(default)]
     model: Option<String>,
     #[serde(default)]
-    messages: Vec<BodyMessage>,
+    messages: Vec<Map<String, Value>>,
     #[serde(default)]
     n: Option<u32>,
     #[serde(default)]
@@ -41,28 +28,6 @@ pub(crate) struct Body {
     stream_options: Option<StreamOptions>,
     #[serde(flatten)]
     others: Map<String, Value>,
-}
-
-#[derive(Debug, Deserialize)]
-struct BodyMessage {
-    role: String,
-    #[serde(default)]
-    content: Option<Content>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Content {
-    Text(String),
-    Parts(Vec<Part>),
-}
-
-#[derive(Debug, Deserialize)]
-struct Part {
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(default)]
-    text: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -77,50 +42,71 @@ impl Body {
         self.stream_options.as_ref().and_then(|o| o.include_usage).unwrap_or(false)
     }
 
-    /// What the lifecycle reads.
+    /// What the lifecycle reads: the texts, for checking, counting and storing, and all of it, for the provider.
     pub(super) fn into_input(self) -> Result<Input, Refusal> {
-        if self.n.is_some_and(|n| n != 1) {
-            return Err(Refusal::unsupported("n", "only one choice is written at a time"));
-        }
-        for name in REFUSED {
-            match self.others.get(name) {
-                None | Some(Value::Null | Value::Bool(false)) => {}
-                Some(Value::Array(list)) if list.is_empty() => {}
-                Some(format) if name == "response_format" && format["type"] == "text" => {}
-                Some(_) => return Err(Refusal::unsupported(name, "is not supported by this service")),
-            }
+        let choices = self.n.unwrap_or(1);
+        if !(1..=MAX_CHOICES).contains(&choices) {
+            return Err(Refusal::unsupported("n", &format!("must be 1 to {MAX_CHOICES}")));
         }
         let mut messages = Vec::with_capacity(self.messages.len());
-        for (n, message) in self.messages.into_iter().enumerate() {
-            let content = match message.content {
-                None => String::new(),
-                Some(Content::Text(text)) => text,
-                Some(Content::Parts(parts)) => {
-                    if parts.iter().any(|part| part.kind != "text") {
-                        let param = format!("messages[{n}].content");
-                        return Err(Refusal::unsupported(&param, "only parts of type text are supported"));
-                    }
-                    parts.into_iter().map(|part| part.text).collect()
-                }
-            };
-            messages.push(InputMessage { role: message.role, content });
+        for (n, message) in self.messages.iter().enumerate() {
+            let role = message.get("role").and_then(Value::as_str);
+            let role = role.ok_or_else(|| Refusal::missing(&format!("messages[{n}].role")))?;
+            let content = text(message.get("content").unwrap_or(&Value::Null));
+            let content = content.ok_or_else(|| Refusal::wrong_content(&format!("messages[{n}].content")))?;
+            messages.push(InputMessage { role: role.to_owned(), content });
         }
-        let parameters = self.others.into_iter().filter(|(name, _)| HANDED_THROUGH.contains(&name.as_str())).collect();
-        Ok(Input { messages, model: self.model, conversation_id: None, parameters })
+        let mut parameters = self.others;
+        parameters.retain(|name, _| !OURS.contains(&name.as_str()));
+        if choices > 1 {
+            parameters.insert("n".into(), choices.into());
+        }
+        let raw_messages = Some(self.messages.into_iter().map(Value::Object).collect());
+        Ok(Input { messages, model: self.model, conversation_id: None, parameters, raw_messages, choices })
+    }
+}
+
+/// The words of a message; of parts that are no text, their type in brackets.
+fn text(content: &Value) -> Option<String> {
+    let part = |part: &Value| {
+        let kind = part.get("type")?.as_str()?;
+        if kind == "text" { part.get("text")?.as_str().map(str::to_owned) } else { Some(format!("[{kind}]")) }
+    };
+    match content {
+        Value::Null => Some(String::new()),
+        Value::String(text) => Some(text.clone()),
+        Value::Array(parts) => parts.iter().map(part).collect::<Option<String>>(),
+        _ => None,
     }
 }
 
 /// An error as OpenAI's clients expect it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(super) status: u16,
     pub(super) message: String,
     pub(super) kind: &'static str,
     pub(super) param: Option<String>,
     pub(super) code: &'static str,
+    /// What clients are told about trying again, beyond what the status says.
+    pub(super) should_retry: Option<bool>,
+    /// Where a model's provider is at fault: who, and what it answered itself.
+    pub(super) provider: Option<Value>,
 }
 
 impl Refusal {
+    fn missing(param: &str) -> Self {
+        let param = Some(param.to_owned());
+        let message = format!("{} is missing", param.as_deref().unwrap_or_default());
+        Self { param, ..Self::invalid(400, message, "invalid_value") }
+    }
+
+    fn wrong_content(param: &str) -> Self {
+        let message =
+            format!("{param} must be a text, or a list of parts with a type, of which those of type text have a text");
+        Self { param: Some(param.to_owned()), ..Self::invalid(400, message, "invalid_value") }
+    }
+
     fn unsupported(param: &str, why: &str) -> Self {
         Self {
             status: 400,
@@ -128,11 +114,12 @@ impl Refusal {
             kind: "invalid_request_error",
             param: Some(param.to_owned()),
             code: "unsupported_parameter",
+            ..Self::default()
         }
     }
 
     fn invalid(status: u16, message: String, code: &'static str) -> Self {
-        Self { status, message, kind: "invalid_request_error", param: None, code }
+        Self { status, message, kind: "invalid_request_error", code, ..Self::default() }
     }
 
     /// A body that could not be read. What is no valid JSON of the right shape is 400 here, as OpenAI says it.
@@ -157,6 +144,7 @@ impl Refusal {
             kind: "invalid_request_error",
             param: None,
             code: "invalid_api_key",
+            ..Self::default()
         }
     }
 
@@ -168,14 +156,17 @@ impl Refusal {
             kind: "invalid_request_error",
             param: Some("model".into()),
             code: "model_not_found",
+            ..Self::default()
         }
     }
 
     /// The body of the answer.
     pub(super) fn body(&self) -> Value {
-        json!({
-            "error": { "message": self.message, "type": self.kind, "param": self.param, "code": self.code },
-        })
+        let mut error = json!({ "message": self.message, "type": self.kind, "param": self.param, "code": self.code });
+        if let Some(provider) = &self.provider {
+            error["provider"] = provider.clone();
+        }
+        json!({ "error": error })
     }
 }
 
@@ -186,21 +177,33 @@ impl From<&Failure> for Refusal {
     /// - Faults of the model's provider have the type `provider_error`, so that nobody takes its limits for ours.
     fn from(failure: &Failure) -> Self {
         let status = failure.status().as_u16();
-        let message = failure.to_string();
+        let plain = |kind, code| Self {
+            status,
+            message: failure.to_string(),
+            kind,
+            code,
+            should_retry: failure.should_retry(),
+            ..Self::default()
+        };
         match failure {
             Failure::Invalid(wrong) => invalid(wrong),
-            Failure::OutOfCredits { .. } => {
-                let quota = "insufficient_quota";
-                Self { status, message, kind: quota, param: None, code: quota }
+            Failure::OutOfCredits { .. } => plain("insufficient_quota", "insufficient_quota"),
+            Failure::BudgetSpent { .. } => plain("insufficient_quota", failure.code()),
+            // The type that OpenAI gives to a limit of requests; the provider's own has `provider_error`.
+            Failure::TooMany { .. } => plain("requests", failure.code()),
+            Failure::Model(error @ (ai::Error::Busy { .. } | ai::Error::Suspended { .. })) => {
+                plain("server_error", error.code())
             }
-            Failure::Model(error @ ai::Error::Refused { .. }) if status == 422 => {
-                Self { status: 400, message, kind: "invalid_request_error", param: None, code: error.code() }
+            Failure::Model(error) => {
+                let (cause, code) = error.cause();
+                let provider = json!({ "name": error.provider(), "status": cause, "code": code });
+                let refused = matches!(error, ai::Error::Refused { .. }) && status == 422;
+                let kind = if refused { "invalid_request_error" } else { "provider_error" };
+                let status = if refused { 400 } else { status };
+                Self { status, provider: Some(provider), ..plain(kind, error.code()) }
             }
-            Failure::Model(error) => Self { status, message, kind: "provider_error", param: None, code: error.code() },
-            _ if status < 500 => {
-                Self { status, message, kind: "invalid_request_error", param: None, code: failure.code() }
-            }
-            _ => Self { status, message, kind: "server_error", param: None, code: failure.code() },
+            _ if status < 500 => plain("invalid_request_error", failure.code()),
+            _ => plain("server_error", failure.code()),
         }
     }
 }
@@ -216,6 +219,7 @@ fn invalid(wrong: &[FieldError]) -> Refusal {
         kind: "invalid_request_error",
         code: if unknown_model { "model_not_found" } else { "invalid_value" },
         param,
+        ..Refusal::default()
     }
 }
 
@@ -230,24 +234,28 @@ pub(super) fn usage(usage: Usage) -> Value {
 
 /// A whole answer.
 pub(super) fn completion(answered: &Answered) -> Value {
+    let one = || {
+        json!([{
+            "index": 0,
+            "message": { "role": "assistant", "content": answered.text, "refusal": null },
+            "logprobs": null,
+            "finish_reason": finish(&answered.finish),
+        }])
+    };
+    let choices = answered.choices.as_ref().map_or_else(one, |choices| json!(choices));
     json!({
         "id": format!("chatcmpl-{}", answered.message),
         "object": "chat.completion",
         "created": answered.created_at / 1000,
         "model": answered.model,
-        "choices": [{
-            "index": 0,
-            "message": { "role": "assistant", "content": answered.text, "refusal": null },
-            "logprobs": null,
-            "finish_reason": finish(answered.finish),
-        }],
+        "choices": choices,
         "usage": usage(answered.usage.unwrap_or_default()),
     })
 }
 
-/// OpenAI knows no `cancelled`; only a client that left could get it.
+/// OpenAI knows no `cancelled`: who left in the middle and comes again with the same key is given what was cut off.
 pub(super) fn finish(finish: &str) -> &str {
-    if finish == "cancelled" { "stop" } else { finish }
+    if finish == "cancelled" { "length" } else { finish }
 }
 
 #[cfg(test)]
@@ -266,29 +274,33 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_the_question_is_refused_and_what_does_not_is_ignored() {
+    fn texts_are_read_and_what_has_none_is_refused() {
         let with = |name: &str, value: Value| {
             let mut body = json!({ "model": "m", "messages": [{ "role": "user", "content": "hi" }] });
             body[name] = value;
             body
         };
-        check(&with("store", json!(true)), Ok("hi"));
-        check(&with("n", json!(1)), Ok("hi"));
-        check(&with("tools", json!([])), Ok("hi"));
-        check(&with("logprobs", json!(false)), Ok("hi"));
-        check(&with("response_format", json!({ "type": "text" })), Ok("hi"));
-        check(&with("n", json!(2)), Err("one choice"));
-        check(&with("tools", json!([{ "type": "function" }])), Err("tools"));
-        check(&with("response_format", json!({ "type": "json_object" })), Err("response_format"));
-        check(&json!({ "messages": [{ "role": "user", "content": [{ "type": "text", "text": "a" }] }] }), Ok("a"));
-        check(&json!({ "messages": [{ "role": "user", "content": [{ "type": "image_url" }] }] }), Err("type text"));
-        check(&json!({ "messages": [{ "content": "a" }] }), Err("role"));
+        check(&with("n", json!(2)), Ok("hi"));
+        check(&with("n", json!(0)), Err("must be 1 to 8"));
+        check(&with("n", json!(9)), Err("must be 1 to 8"));
+        let message = |content: Value| json!({ "messages": [{ "role": "user", "content": content }] });
+        check(&message(json!([{ "type": "text", "text": "a" }, { "type": "text", "text": "b" }])), Ok("ab"));
+        check(
+            &message(json!([{ "type": "text", "text": "a" }, { "type": "image_url", "image_url": {} }])),
+            Ok("a[image_url]"),
+        );
+        check(&message(json!(7)), Err("content must be"));
+        check(&message(json!([{ "type": "text" }])), Err("content must be"));
+        check(&message(json!(["a"])), Err("content must be"));
+        check(&json!({ "messages": [{ "content": "a" }] }), Err("role is missing"));
     }
 
     #[test]
-    fn only_known_sampling_parameters_reach_the_provider() {
-        let body = json!({ "messages": [], "temperature": 0.5, "user": "u", "store": true, "stop": ["x"] });
+    fn all_that_is_not_ours_reaches_the_provider_as_it_came() {
+        let messages = json!([{ "role": "user", "name": "ada", "content": [{ "type": "image_url", "image_url": { "url": "u" } }] }]);
+        let body = json!({ "messages": messages, "stream": true, "stream_options": {}, "n": 3, "tools": [1], "seed": 7, "new": { "x": null } });
         let input = serde_json::from_value::<Body>(body).unwrap().into_input().unwrap();
-        assert_eq!(Value::Object(input.parameters), json!({ "temperature": 0.5, "stop": ["x"] }));
+        assert_eq!(Value::Object(input.parameters), json!({ "n": 3, "tools": [1], "seed": 7, "new": { "x": null } }));
+        assert_eq!((Value::Array(input.raw_messages.unwrap()), input.choices), (messages, 3));
     }
 }

@@ -12,6 +12,7 @@ use super::attachments::{self, Attachment};
 use super::cursor::Cursor;
 use super::erasure;
 use crate::entity::{conversation, message};
+use crate::idempotency::Keep;
 use crate::ids::{ConversationId, MessageId};
 use crate::outbox::Instruction;
 
@@ -91,6 +92,8 @@ pub(crate) struct Exchange {
     pub(crate) settle: Instruction,
     /// When it was asked, milliseconds since 1970.
     pub(crate) begun: i64,
+    /// The answer to give again to the same call, if it has a key.
+    pub(crate) keep: Option<Keep>,
     /// Milliseconds since 1970.
     pub(crate) now: i64,
 }
@@ -254,6 +257,10 @@ async fn write(transaction: &impl ConnectionTrait, exchange: &Exchange) -> Resul
     };
     message::Entity::insert(row).exec_without_returning(transaction).await?;
     exchange.settle.insert(transaction, exchange.now).await?;
+    if let Some(keep) = &exchange.keep {
+        keep.insert(transaction, exchange.target.id()).await?;
+    }
+    crate::failpoint::at("written");
     Ok(true)
 }
 

@@ -89,6 +89,7 @@ async fn name(app: &App, offer: &Offer, unnamed: &Unnamed) {
         ],
         parameters,
         request_id: context::request_id(),
+        ..Request::default()
     };
     let title = match timeout(TITLE_PATIENCE, offer.provider.complete(&request)).await {
         Ok(Ok(answer)) => clean(&answer.content),

@@ -15,6 +15,8 @@ pub(crate) struct Model {
     pub(crate) created_at: i64,
     pub(crate) last_used_at: Option<i64>,
     pub(crate) revoked_at: Option<i64>,
+    pub(crate) requests_per_minute: Option<i64>,
+    pub(crate) credits_per_day: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

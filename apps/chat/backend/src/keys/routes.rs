@@ -6,7 +6,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use kit::auth::User;
-use kit::{FieldError, Json, Problem, clock};
+use kit::{Credits, FieldError, Json, Problem, clock};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -20,6 +20,9 @@ use crate::time::{now_ms, timestamp};
 
 /// Characters of a key's name.
 const MAX_NAME_CHARS: usize = 100;
+
+/// The highest limit that says anything.
+const MAX_REQUESTS_PER_MINUTE: i64 = 100_000;
 
 /// A key, without what opens anything.
 #[derive(Debug, Serialize, ToSchema)]
@@ -35,6 +38,12 @@ pub(crate) struct ApiKey {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     last_used_at: Option<Timestamp>,
+    /// Requests it may make in a minute; absent: as many as its owner.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requests_per_minute: Option<i64>,
+    /// Credits it may spend in a day (UTC); absent: as many as its owner.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credits_per_day: Option<Credits>,
 }
 
 /// A key just made.
@@ -54,9 +63,18 @@ pub(crate) struct ApiKeys {
 
 /// A key to make.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct ApiKeyRequest {
     /// What it is for, 1 to 100 characters.
+    #[schema(min_length = 1, max_length = 100)]
     name: String,
+    /// Requests it may make in a minute, 1 to 100,000; absent: as many as its owner.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 100_000)]
+    requests_per_minute: Option<i64>,
+    /// Credits it may spend in a day (UTC), more than nothing; absent: as many as its owner.
+    #[serde(default)]
+    credits_per_day: Option<Credits>,
 }
 
 /// `POST /api/keys`
@@ -68,7 +86,7 @@ pub(crate) struct ApiKeyRequest {
         (status = 201, description = "Made; the only answer that holds the key", body = NewApiKey),
         (status = 401, description = "Not signed in", body = kit::ProblemBody),
         (status = 409, description = "There are as many keys as one may have", body = kit::ProblemBody),
-        (status = 422, description = "The name is not valid", body = kit::ProblemBody),
+        (status = 422, description = "The name or a limit is not valid", body = kit::ProblemBody),
         (status = 503, description = "The session cannot be checked", body = kit::ProblemBody),
     ),
     security(("token" = []))
@@ -84,6 +102,13 @@ pub(crate) async fn create(
         let says = format!("must have 1 to {MAX_NAME_CHARS} characters, without control characters");
         return Err(Problem::invalid(vec![FieldError::new("name", says)]));
     }
+    if body.requests_per_minute.is_some_and(|limit| !(1..=MAX_REQUESTS_PER_MINUTE).contains(&limit)) {
+        let says = format!("must be 1 to {MAX_REQUESTS_PER_MINUTE}");
+        return Err(Problem::invalid(vec![FieldError::new("requestsPerMinute", says)]));
+    }
+    if body.credits_per_day.is_some_and(|limit| limit <= Credits::ZERO) {
+        return Err(Problem::invalid(vec![FieldError::new("creditsPerDay", "must be more than nothing")]));
+    }
     if !app.ledger.session_lives(&user.token).await.map_err(|failure| failure.problem())? {
         return Err(Problem::unauthorized("This session has ended; sign in to make a key."));
     }
@@ -97,6 +122,8 @@ pub(crate) async fn create(
         created_at: now_ms(),
         last_used_at: None,
         revoked_at: None,
+        requests_per_minute: body.requests_per_minute,
+        credits_per_day: body.credits_per_day.map(Credits::units),
     };
     if !app.keys.add(row.clone()).await? {
         return Err(Problem::conflict(format!("There are {MAX_KEYS} keys already; revoke one that is not needed.")));
@@ -149,6 +176,8 @@ impl From<api_key::Model> for ApiKey {
             prefix: row.prefix,
             created_at: timestamp(row.created_at),
             last_used_at: row.last_used_at.map(timestamp),
+            requests_per_minute: row.requests_per_minute,
+            credits_per_day: row.credits_per_day.map(Credits::from_units),
         }
     }
 }

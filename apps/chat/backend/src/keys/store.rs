@@ -1,5 +1,6 @@
 //! API keys in the database.
 
+use kit::Credits;
 use kit::database::Database;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
@@ -8,6 +9,8 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::Secret;
+use crate::budgets::Limits;
+use crate::caller::{Caller, CallerKey};
 use crate::entity::api_key::{ActiveModel, Column, Entity, Model};
 
 /// Keys in use that one person may have: one for each program, not one for each call.
@@ -60,7 +63,7 @@ impl Store {
     }
 
     /// Whose key it is, if it is one in use.
-    pub(crate) async fn owner(&self, secret: &Secret, now_ms: i64) -> Result<Option<Uuid>, DbErr> {
+    pub(crate) async fn owner(&self, secret: &Secret, now_ms: i64) -> Result<Option<Caller>, DbErr> {
         let in_use = Entity::find().filter(Column::Hash.eq(secret.hash())).filter(Column::RevokedAt.is_null());
         let Some(key) = in_use.one(&*self.db).await? else { return Ok(None) };
         if key.last_used_at.is_none_or(|at| at + LAST_USED_STEP_MS <= now_ms) {
@@ -70,6 +73,10 @@ impl Store {
                 .exec(&*self.db)
                 .await?;
         }
-        Ok(Some(key.user_id))
+        let limits = Limits {
+            requests_per_minute: key.requests_per_minute.and_then(|limit| u64::try_from(limit).ok()),
+            credits_per_day: key.credits_per_day.map(Credits::from_units),
+        };
+        Ok(Some(Caller { user: key.user_id, key: Some(CallerKey { id: key.id, limits }) }))
     }
 }

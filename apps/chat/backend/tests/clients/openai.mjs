@@ -118,7 +118,7 @@ const sections = {
     await fails('unknown model', () => create({ model: 'gpt-0' }), OpenAI.NotFoundError, 404, 'model_not_found');
     await fails('no messages', () => create({ messages: [] }), OpenAI.BadRequestError, 400, 'invalid_value');
     await fails('unknown role', () => create({ messages: [{ role: 'robot', content: 'x' }] }), OpenAI.BadRequestError, 400, 'invalid_value');
-    await fails('more than one choice', () => create({ n: 2 }), OpenAI.BadRequestError, 400, 'unsupported_parameter');
+    await fails('too many choices', () => create({ n: 9 }), OpenAI.BadRequestError, 400, 'unsupported_parameter');
     await fails('model fails', () => create({ model: 'echo-fail' }), OpenAI.InternalServerError, 502, 'model_failed');
   },
 

@@ -6,9 +6,12 @@
 mod branches;
 mod conversations;
 mod faults;
+mod idempotency;
 mod keeping;
 mod kill;
+mod killed;
 mod lifecycle;
+mod limits;
 mod openai;
 mod platform;
 mod streaming;

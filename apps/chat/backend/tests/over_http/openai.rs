@@ -78,14 +78,14 @@ async fn errors_have_the_status_and_code_that_clients_look_for(store: Store) {
         (&person, json!({ "messages": [] }), 400, "invalid_value"),
         (&person, json!({ "messages": 7 }), 400, "invalid_json"),
         (&person, json!({ "model": "gpt-0" }), 404, "model_not_found"),
-        (&person, json!({ "n": 2 }), 400, "unsupported_parameter"),
-        (&person, json!({ "tools": [{}] }), 400, "unsupported_parameter"),
+        (&person, json!({ "n": 9 }), 400, "unsupported_parameter"),
+        (&person, json!({ "messages": [{ "role": "user", "content": 7 }] }), 400, "invalid_value"),
     ] {
         let (got, refusal) = parts(create(&world, who, changes.clone()).await).await;
         assert_eq!((got, &refusal["error"]["code"]), (status, &json!(code)), "{changes}: {refusal}");
         assert!(refusal["error"]["message"].is_string() && refusal["error"]["type"].is_string(), "{refusal}");
     }
-    let long = "x".repeat(1 << 20);
+    let long = "x".repeat(4 << 20);
     for (method, path, body, status, code) in [
         (Method::POST, PATH, Some(json!({ "messages": [{ "role": "user", "content": long }] })), 413, "body_too_large"),
         (Method::GET, PATH, None, 404, "unknown_url"),

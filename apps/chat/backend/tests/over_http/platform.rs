@@ -32,7 +32,7 @@ async fn an_empty_schema_is_unready_and_a_missing_table_too(store: Store) {
     );
 
     database
-        .execute_unprepared("DROP TABLE attachments; DROP TABLE shares; DROP TABLE messages; DROP TABLE conversations")
+        .execute_unprepared("DROP TABLE idempotent_answers; DROP TABLE attachments; DROP TABLE shares; DROP TABLE messages; DROP TABLE conversations")
         .await
         .unwrap();
     assert_eq!(ready().await.status(), 503, "a history without its tables is not ready");
@@ -67,6 +67,8 @@ async fn what_happens_is_counted(store: Store) {
         "chat_model_seconds_bucket{model=\"echo\",provider=\"echo\",outcome=\"stop\"",
         "chat_credits_charged_total",
         "chat_outbox_depth",
+        "chat_added_seconds_bucket{part=\"before\"",
+        "ai_breaker_open{model=\"echo\",provider=\"echo\"}",
         "chat_ledger_seconds_bucket{call=\"reserve\",outcome=\"ok\"",
     ] {
         assert!(metrics.contains(series), "{series} is missing in\n{metrics}");
@@ -143,6 +145,7 @@ async fn the_description_covers_every_route(store: Store) {
             "/api/health",
             "/api/health/ready",
             "/api/internal/users/{id}",
+            "/api/internal/models",
             "/api/keys",
             "/api/keys/{id}",
             "/api/models",

@@ -48,10 +48,11 @@ pub(crate) struct World {
     pub(crate) cache: Cache,
     pub(crate) http: reqwest::Client,
     pub(crate) auth: Auth,
-    _echo: Running,
+    echo: Running,
     chat: Running,
     rest: Option<Rest>,
-    _test_database: TestDatabase,
+    variables: Vec<(String, String)>,
+    pub(crate) test_database: TestDatabase,
 }
 
 /// A person with an account.
@@ -89,10 +90,11 @@ impl World {
             cache,
             http,
             auth,
-            _echo: echo,
+            echo,
             chat,
             rest: Some(rest),
-            _test_database: test_database,
+            variables: variables.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
+            test_database,
         }
     }
 
@@ -186,6 +188,22 @@ impl World {
         parts(self.http.post(url).header("x-service-token", SERVICE_TOKEN).json(body).send().await.unwrap()).await
     }
 
+    /// The variables for a process beside the service of this world, but for its port and its stores.
+    pub(crate) fn process_environment(&self) -> Vec<(String, String)> {
+        let usual = usual(self.gate.url(), &self.echo.url).map(|(name, value)| (name.to_owned(), value.to_owned()));
+        usual.into_iter().chain(self.variables.clone()).collect()
+    }
+
+    /// Stops the service and starts it again on the same stores.
+    pub(crate) async fn restart(&mut self) {
+        self.stop().await;
+        let further: Vec<_> = self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let config = Config::read(&environment(self.gate.url(), &self.echo.url, &further)).unwrap();
+        let (service, rest) = start(config, &self.database, self.cache.clone()).split();
+        self.chat = Running::start(service.into_router()).await;
+        self.rest = Some(rest);
+    }
+
     /// Stops the service as SIGTERM does, and waits for its last words.
     pub(crate) async fn stop(&mut self) {
         if let Some(rest) = self.rest.take() {
@@ -196,18 +214,24 @@ impl World {
 
 /// chat-backend's environment: the usual one, with `further` variables.
 fn environment(gate: &str, echo: &str, further: &[(&str, &str)]) -> Env {
-    let usual = [
+    // The later of two entries counts.
+    Env::table(usual(gate, echo).iter().chain(further).copied())
+}
+
+fn usual<'a>(gate: &'a str, echo: &'a str) -> [(&'static str, &'a str); 10] {
+    [
         ("PORT", "0"),
         ("MANA_CORE_AUTH_URL", gate),
         ("SERVICE_TOKEN", SERVICE_TOKEN),
         ("TOKEN_ISSUER", mana_core_auth::testing::ISSUER),
         ("AI_PROVIDERS", "echo"),
         ("AI_ECHO_URL", echo),
+        // What fails is to fail at once; how it is tried again has tests of its own.
+        ("AI_RETRIES", "0"),
+        ("AI_BREAKER_FAILURES", "1000"),
         ("AI_TIMEOUT_FIRST_BYTE_MS", "3000"),
         ("AI_TIMEOUT_BETWEEN_TOKENS_MS", "500"),
-    ];
-    // The later of two entries counts.
-    Env::table(usual.iter().chain(further).copied())
+    ]
 }
 
 /// Waits until something holds, up to ten seconds.
