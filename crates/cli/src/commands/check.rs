@@ -98,12 +98,12 @@ fn doubts(plan: &Plan) -> Vec<String> {
         return Vec::new();
     }
     let there = block_on(async {
-        match Client::connect(&plan.data).await {
+        Ok(match Client::connect(&plan.data).await {
             Ok(client) => client.metric_names().await.unwrap_or_default(),
             Err(_) => BTreeSet::new(),
-        }
+        })
     });
-    rules::doubts(plan, &there)
+    rules::doubts(plan, &there.unwrap_or_default())
 }
 
 /// How many services there are in each environment that was checked.

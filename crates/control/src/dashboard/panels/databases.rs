@@ -125,6 +125,8 @@ pub(super) async fn look(dashboard: &Dashboard) -> Databases {
             Some(_) if connections.is_none() => State::Healthy.mark("Whole"),
             _ => judge(connections, most, slow, hits),
         };
+        // The limit is the servers'.
+        let most = most.filter(|_| connections.is_some());
         Row { name: name.clone(), connections, most, mean, slow, hits, size: of(&size, name), whole, mark }
     });
     let slow = slow_ones(slow, texts).into_iter().chain(running_ones(running)).collect();
