@@ -226,10 +226,11 @@ fn incidents(incidents: &[IncidentView], service: Option<&str>, span: Span) -> V
         let began = at(&incident.began_at)?;
         let over = incident.resolved_at.as_deref().and_then(at);
         let is_about = service.is_none_or(|service| incident.subjects.iter().any(|subject| subject == service));
-        (is_about && began <= span.to && over.is_none_or(|over| over >= span.from)).then(|| {
+        // A chart ends at a whole step; what has just begun is at its edge.
+        (is_about && began < span.to + span.step && over.is_none_or(|over| over >= span.from)).then(|| {
             json!({
-                "at": began.max(span.from) / 1_000,
-                "until": over.unwrap_or(span.to).min(span.to) / 1_000,
+                "at": began.clamp(span.from, span.to) / 1_000,
+                "until": over.unwrap_or(span.to).clamp(began.clamp(span.from, span.to), span.to) / 1_000,
                 "text": format!("incident {}: {} ({})", incident.number, incident.title, incident.status),
                 "bad": true,
                 "href": format!("/incidents/{}", incident.number),
