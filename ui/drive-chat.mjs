@@ -145,6 +145,14 @@ const checks = {
   async "an answer is stopped, and a line that breaks is said and can be tried again"() {
     const { context, page, complaints, go } = await open();
     await register(page, go, "stops");
+    await page.locator("#prompt").fill("never mind");
+    await page.locator("#prompt").press("Enter");
+    await page.locator("#stop").waitFor();
+    await page.keyboard.press("Escape");
+    await page.locator("#send").waitFor();
+    assert.equal(await page.locator("#prompt").inputValue(), "never mind", "the question goes back");
+    assert.equal(await page.locator(".message").count(), 0);
+    assert.equal(await page.locator("#welcome").isVisible(), true);
     await page.locator("#prompt").fill(`slow ${"and long ".repeat(30)}`);
     await page.locator("#prompt").press("Enter");
     await page.waitForFunction(() => (document.querySelector(".message[data-role=assistant] .content")?.textContent ?? "").length > 10);

@@ -140,7 +140,7 @@ export class Composer {
     try {
       await sent;
     } catch {
-      this.#stopped(answer);
+      this.#stopped(answer, undo);
     }
     answer.writing = false;
     this.#running = undefined;
@@ -206,15 +206,23 @@ export class Composer {
     status.textContent = "";
   }
 
-  #stopped(answer: Message): void {
-    answer.note("Stopped.");
-    this.#parts.status.textContent = "Stopped.";
+  #stopped(answer: Message, undo: () => void): void {
+    const begun = answer.text !== "";
+    if (begun) {
+      answer.note("Stopped.");
+    } else {
+      // As with a failure: nothing was said, so the question goes back.
+      answer.remove();
+      undo();
+    }
+    this.#parts.status.textContent = begun ? "Stopped." : "Stopped before the answer began. Nothing was charged.";
     for (const after of AFTER_STOP_MS) {
       setTimeout(() => {
         void this.#credits.refresh().then(() => this.update());
         this.#listChanged();
       }, after);
     }
+    if (!begun) return;
     setTimeout(() => {
       const { value } = this.#parts.conversation;
       if (value !== "" && !this.#running) void this.#messages.reload(value);

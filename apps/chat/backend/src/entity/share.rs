@@ -3,7 +3,7 @@
 use sea_orm::entity::prelude::*;
 
 /// One row.
-#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "shares")]
 pub(crate) struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
@@ -14,6 +14,13 @@ pub(crate) struct Model {
     pub(crate) title: String,
     pub(crate) leaf: Uuid,
     pub(crate) created_at: i64,
+}
+
+impl std::fmt::Debug for Model {
+    /// Without what opens the link.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Share").field("id", &self.id).field("leaf", &self.leaf).finish_non_exhaustive()
+    }
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

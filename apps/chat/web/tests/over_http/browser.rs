@@ -59,7 +59,7 @@ const GOOD: &str = "## Plan\n\nSome **bold**, *leaning* and ~~struck~~ words wit
     | name | what it is |\n|---|---|\n| a | first |\n| b | second |\n\n```rust\nfn main() {\n    println!(\"a line that is a good deal longer than \
     any phone is wide, so that it has to be scrolled\");\n}\n```\n\n[more](https://example.org/more)\n\n---\n\nThe end.";
 
-/// A model that says what it is told: `harm N`, `good`, `slow`; else what it was asked.
+/// A model that says what it is told: `harm N`, `good`, `slow`, `never`; else what it was asked.
 async fn double() -> Running {
     let models = get(|| async { Json(json!({ "object": "list", "data": [{ "id": "double", "object": "model" }] })) });
     Running::start(Router::new().route("/v1/models", models).route("/v1/chat/completions", post(speak))).await
@@ -73,7 +73,11 @@ async fn speak(Json(body): Json<Value>) -> axum::response::Response {
         (Some("good"), _) => GOOD.to_owned(),
         _ => format!("You said: {asked}"),
     };
-    let pause = Duration::from_millis(if asked.starts_with("slow") { 150 } else { 1 });
+    let pause = match asked.split_whitespace().next() {
+        Some("never") => Duration::from_mins(1),
+        Some("slow") => Duration::from_millis(150),
+        _ => Duration::from_millis(1),
+    };
     let usage = json!({ "prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2 });
     if body["stream"] != json!(true) {
         let message = json!({ "role": "assistant", "content": text });
