@@ -220,3 +220,17 @@ impl From<DbErr> for crate::Problem {
         Self::internal(&error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_database_is_called_by_the_last_part_of_its_url() {
+        for (url, name) in [
+            ("sqlite:///srv/data/chat.db", "chat"),
+            ("postgres://u:p@127.0.0.1:5432/staging_chat?sslmode=require", "staging_chat"),
+            ("postgres://u:p@h/a\"b\n}", "ab"),
+        ] {
+            assert_eq!(super::name_of(url), name, "{url}");
+        }
+    }
+}
