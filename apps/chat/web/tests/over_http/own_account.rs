@@ -95,7 +95,7 @@ async fn a_passkey_is_made_and_signs_in_and_every_page_is_faultless() {
     node.arg("drive-account.mjs").current_dir(ui).kill_on_drop(true);
     node.env("URL", crate::support::ORIGIN_OF_THE_SITE).env("PORT", world.port());
     node.env("EMAIL", "ada@example.org").env("PASSWORD", PASSWORD);
-    let output = tokio::time::timeout(std::time::Duration::from_secs(120), node.output()).await.unwrap().unwrap();
+    let output = tokio::time::timeout(std::time::Duration::from_mins(2), node.output()).await.unwrap().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}");
 }
