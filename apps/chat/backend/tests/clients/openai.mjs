@@ -95,6 +95,35 @@ const sections = {
     holds('usage of the others is null', chunks.slice(0, -1).every((chunk) => chunk.usage === null));
   },
 
+  async 'tools are called, plain and streamed'() {
+    const tools = [{ type: 'function', function: { name: 'look', parameters: { type: 'object', properties: {} } } }];
+    const messages = [{ role: 'user', content: '[call=1] hi' }];
+    const plain = await client.chat.completions.create({ model: 'echo', messages, tools });
+    is('finish', plain.choices[0].finish_reason, 'tool_calls');
+    const stream = client.chat.completions.stream({ model: 'echo', messages, tools });
+    const streamed = await stream.finalMessage();
+    for (const message of [plain.choices[0].message, streamed]) {
+      const call = message.tool_calls?.[0];
+      is('call', [call?.id, call?.function.name, call?.function.arguments], ['call_0', 'look', '{"said":"You said: hi"}']);
+    }
+  },
+
+  async 'several choices and pictures'() {
+    const content = [{ type: 'text', text: 'see' }, { type: 'image_url', image_url: { url: 'data:image/png;base64,AA==' } }];
+    const body = { model: 'echo', n: 2, seed: 1, stop: ['x'], messages: [{ role: 'user', content }] };
+    const completion = await client.chat.completions.create(body);
+    is('choices', completion.choices.map((choice) => choice.message.content), Array(2).fill('You said: see [image_url]'));
+  },
+
+  async 'the same key is the same call, and another body is not retried'() {
+    const options = { headers: { 'Idempotency-Key': `key-${Date.now()}` }, maxRetries: 2 };
+    const create = (content) => client.chat.completions.create({ model: 'echo', messages: [{ role: 'user', content }] }, options);
+    is('id', (await create('one')).id, (await create('one')).id);
+    const started = Date.now();
+    await fails('another body', () => create('two'), OpenAI.ConflictError, 409, 'idempotency_key_reused');
+    holds('not retried', Date.now() - started < 400);
+  },
+
   async 'the stream helper puts the answer together'() {
     const stream = client.chat.completions.stream({ model: 'echo', messages: question });
     is('final content', await stream.finalContent(), answer);
