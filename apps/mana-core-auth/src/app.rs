@@ -18,6 +18,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::accounts::farewells::{self, Told};
 use crate::config::{Config, Rules};
 use crate::counters::Counters;
 use crate::keyring::Keyring;
@@ -51,6 +52,7 @@ pub const MIGRATIONS: Migrations = Migrations(&[
     Migration::shared(13, "second_factors", include_str!("../migrations/0013_second_factors.sql")),
     Migration::shared(14, "passkeys", include_str!("../migrations/0014_passkeys.sql")),
     Migration::shared(15, "identities", include_str!("../migrations/0015_identities.sql")),
+    Migration::shared(16, "farewells", include_str!("../migrations/0016_farewells.sql")),
     Migration::split(
         20,
         "free_and_paid",
@@ -87,6 +89,8 @@ pub(crate) struct App {
     pub(crate) forgetting: Arc<Semaphore>,
     /// Whose passkeys they are.
     pub(crate) party: Party,
+    /// Who forgets people whose account is deleted.
+    pub(crate) told: Told,
     /// With whom people can sign in elsewhere.
     pub(crate) provider: Option<Provider>,
 }
@@ -138,6 +142,7 @@ pub(crate) async fn assemble(config: &Config) -> Result<(Service, Arc<App>), kit
         letter_written: Notify::new(),
         forgetting: Arc::new(Semaphore::new(FORGETTING_AT_ONCE)),
         party: config.party.clone(),
+        told: config.told.clone(),
         provider: Provider::read(&config.env, &config.mail.app_url)?,
     });
     if !app.mail.can_send() {
@@ -146,6 +151,7 @@ pub(crate) async fn assemble(config: &Config) -> Result<(Service, Arc<App>), kit
         );
     }
     tokio::spawn(letters::post::run(Arc::clone(&app)));
+    tokio::spawn(farewells::run(Arc::clone(&app)));
     tokio::spawn(housekeeping::run(Arc::clone(&app)));
     let public = OpenApiRouter::new()
         .merge(accounts::routes::public())

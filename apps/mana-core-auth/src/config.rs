@@ -7,6 +7,7 @@ use kit::auth::{ServiceToken, Settings as TokenSettings};
 use kit::config::{Base, Env, Error};
 use secrecy::SecretBox;
 
+use crate::accounts::farewells::Told;
 use crate::keys::SEED_BYTES;
 use crate::letters::mailer::Mail;
 use crate::oidc::provider::Provider;
@@ -25,6 +26,7 @@ pub struct Config {
     pub(crate) hashing: Hashing,
     pub(crate) mail: Mail,
     pub(crate) party: Party,
+    pub(crate) told: Told,
     pub(crate) env: Env,
     pub(crate) rules: Rules,
 }
@@ -64,6 +66,7 @@ impl Config {
             base,
             issued,
             party: Party::read(env, &mail.app_url)?,
+            told: Told::read(env)?,
             mail,
             env: env.clone(),
             signing_seed: env.secret_bytes("AUTH_SIGNING_SEED")?,

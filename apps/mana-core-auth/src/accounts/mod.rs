@@ -1,5 +1,6 @@
 //! Accounts: who there is, registering, signing in, and what people do with their own.
 
+pub(crate) mod farewells;
 pub(crate) mod own_routes;
 pub(crate) mod password_routes;
 pub(crate) mod routes;

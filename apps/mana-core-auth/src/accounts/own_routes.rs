@@ -83,7 +83,7 @@ struct Deletion {
     password: Option<SecretString>,
 }
 
-/// Deletes the account for good. What stays is the ledger, which names nobody; credits that are left are lost.
+/// Deletes the account for good, here and, within a short time, in the other services. What stays is the ledger, which names nobody; credits that are left are lost.
 #[utoipa::path(post, path = "/api/auth/account/delete", tag = "account", request_body = Deletion,
     security(("accessToken" = [])), responses(
         (status = 204),
@@ -104,6 +104,7 @@ async fn delete(
     app.ledger.close(user.id, clock::now()).await?;
     let transaction = app.database.begin_write().await?;
     store::empty(&*transaction, user.id, clock::now().as_millisecond()).await?;
+    app.told.write(&*transaction, user.id, clock::now()).await?;
     sessions::store::forget_of(&*transaction, user.id).await?;
     letters::store::forget_of(&*transaction, user.id).await?;
     let of = user.id;

@@ -2,6 +2,7 @@
 
 pub(crate) mod balance;
 pub(crate) mod entry;
+pub(crate) mod farewell;
 pub(crate) mod gift_code;
 pub(crate) mod idempotency_key;
 pub(crate) mod identity;

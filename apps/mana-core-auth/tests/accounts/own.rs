@@ -1,5 +1,12 @@
 //! What people do with all that is theirs: take it along, and delete it.
 
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Path;
+use axum::http::HeaderMap;
+use axum::routing::delete;
 use reqwest::StatusCode;
 use serde_json::json;
 
@@ -48,7 +55,46 @@ async fn an_export_holds_everything_and_no_secret(store: Store) {
     assert_eq!(caller.get("/api/auth/account/export", "").await.status, StatusCode::UNAUTHORIZED);
 }
 
+/// What a deletion was told with: whose it was, and the token.
+type Told = Arc<Mutex<Vec<(String, String)>>>;
+
+/// A service that keeps something of people, and fails when it is told for the first time.
+async fn keeper(told: Told) -> String {
+    let forget = async move |Path(id): Path<String>, headers: HeaderMap| {
+        let token = headers.get("x-service-token").and_then(|token| token.to_str().ok()).unwrap_or_default();
+        let mut told = told.lock().unwrap();
+        told.push((id, token.to_owned()));
+        if told.len() == 1 { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::NO_CONTENT }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/api/internal/users", listener.local_addr().unwrap());
+    let router = Router::new().route("/api/internal/users/{id}", delete(forget));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
+}
+
+async fn other_services_forget_a_deleted_account_however_often_they_have_to_be_told(store: Store) {
+    let told = Told::default();
+    let url = keeper(Arc::clone(&told)).await;
+    let auth = Auth::start_with(store, &[("FORGET_URLS", &url)]).await;
+    let caller = Caller::new(&auth.url);
+    let ada = caller.register("ada@example.com").await;
+    let deleted = caller.post_as(ada.access(), "/api/auth/account/delete", json!({"password": PASSWORD})).await;
+    assert_eq!(deleted.status, StatusCode::NO_CONTENT);
+    let left = async || number(&auth, "SELECT COUNT(*) FROM farewells").await;
+    assert_eq!(left().await, 1, "it is written down until it is done");
+    let began = std::time::Instant::now();
+    while left().await > 0 {
+        assert!(began.elapsed() < Duration::from_mins(1), "{told:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let id = ada.body["user"]["id"].as_str().unwrap().to_owned();
+    let once = (id, mana_core_auth::testing::SERVICE_TOKEN.to_owned());
+    assert_eq!(*told.lock().unwrap(), [once.clone(), once]);
+}
+
 crate::support::on_both_stores!(
+    other_services_forget_a_deleted_account_however_often_they_have_to_be_told,
     a_deleted_account_leaves_a_balanced_ledger_that_names_nobody,
     an_export_holds_everything_and_no_secret,
 );
