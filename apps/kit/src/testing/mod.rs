@@ -1,5 +1,6 @@
 //! For tests: a fresh database on either store, and a service on a port of its own.
 
+mod clients;
 mod servers;
 
 use std::env;
@@ -11,6 +12,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+pub use clients::install_clients;
 pub use servers::{OwnPostgres, OwnRedis};
 
 use crate::clock;

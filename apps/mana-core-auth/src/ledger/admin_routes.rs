@@ -34,7 +34,7 @@ pub(crate) async fn require_admin(app: &App, user: &User) -> Result<String, Prob
 
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct GrantBody {
+struct AdminGrantBody {
     user_id: Uuid,
     /// More than nothing.
     amount: Credits,
@@ -54,11 +54,15 @@ struct Granted {
 }
 
 /// Gives credits to a user.
-#[utoipa::path(post, path = "/api/admin/credits/grant", tag = "admin", request_body = GrantBody,
+#[utoipa::path(post, path = "/api/admin/credits/grant", tag = "admin", request_body = AdminGrantBody,
     security(("accessToken" = [])), responses((status = 200, body = Granted), (status = 401, body = ProblemBody),
     (status = 403, body = ProblemBody), (status = 404, body = ProblemBody), (status = 409, body = ProblemBody),
     (status = 422, body = ProblemBody)))]
-async fn grant(user: User, State(app): State<Arc<App>>, Json(body): Json<GrantBody>) -> Result<Json<Granted>, Problem> {
+async fn grant(
+    user: User,
+    State(app): State<Arc<App>>,
+    Json(body): Json<AdminGrantBody>,
+) -> Result<Json<Granted>, Problem> {
     let actor = require_admin(&app, &user).await?;
     if body.amount <= Credits::ZERO {
         return Err(wrong("amount", "must be more than 0".to_owned()));
@@ -68,7 +72,7 @@ async fn grant(user: User, State(app): State<Arc<App>>, Json(body): Json<GrantBo
     if body.reason.trim().is_empty() {
         return Err(wrong("reason", "must say why".to_owned()));
     }
-    let GrantBody { user_id: to, amount, reason, funds, idempotency_key } = body;
+    let AdminGrantBody { user_id: to, amount, reason, funds, idempotency_key } = body;
     tracing::info!(%actor, user = %to, %amount, funds = funds.as_str(), "an administrator gives credits");
     let ask = Ask { user: to, amount, reason, funds, actor: Some(actor) };
     let balance = app.ledger.grant(ask, &idempotency_key, clock::now()).await?;

@@ -43,7 +43,7 @@ struct Whose {
 
 /// What can be spent.
 #[derive(Serialize, ToSchema)]
-struct BalanceView {
+struct StandingView {
     balance: Credits,
     /// Rises with each change: of two answers the one with the higher version is the newer. Absent where an answer is
     /// repeated.
@@ -51,7 +51,7 @@ struct BalanceView {
     version: Option<i64>,
 }
 
-impl From<Standing> for BalanceView {
+impl From<Standing> for StandingView {
     fn from(Standing { balance, version }: Standing) -> Self {
         Self { balance, version }
     }
@@ -59,16 +59,16 @@ impl From<Standing> for BalanceView {
 
 /// A user's balance.
 #[utoipa::path(get, path = "/api/internal/credits/balance", tag = "internal", params(Whose), security(("serviceToken" = [])),
-    responses((status = 200, body = BalanceView), (status = 401, body = ProblemBody), (status = 404, body = ProblemBody),
+    responses((status = 200, body = StandingView), (status = 401, body = ProblemBody), (status = 404, body = ProblemBody),
     (status = 422, body = ProblemBody)))]
 async fn balance(
     _: ServiceCaller,
     State(app): State<Arc<App>>,
     Query(whose): Query<Whose>,
-) -> Result<Json<BalanceView>, Problem> {
+) -> Result<Json<StandingView>, Problem> {
     let balance = super::balance(&*app.database, whose.user_id).await?;
     let balance = balance.ok_or_else(|| Problem::not_found("account"))?;
-    Ok(Json(BalanceView { balance: balance.total(), version: Some(balance.version) }))
+    Ok(Json(StandingView { balance: balance.total(), version: Some(balance.version) }))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -89,19 +89,19 @@ struct GrantBody {
 
 /// Gives credits.
 #[utoipa::path(post, path = "/api/internal/credits/grant", tag = "internal", request_body = GrantBody,
-    security(("serviceToken" = [])), responses((status = 200, body = BalanceView), (status = 401, body = ProblemBody),
+    security(("serviceToken" = [])), responses((status = 200, body = StandingView), (status = 401, body = ProblemBody),
     (status = 404, body = ProblemBody), (status = 409, body = ProblemBody), (status = 422, body = ProblemBody)))]
 async fn grant(
     _: ServiceCaller,
     State(app): State<Arc<App>>,
     Json(body): Json<GrantBody>,
-) -> Result<Json<BalanceView>, Problem> {
+) -> Result<Json<StandingView>, Problem> {
     let ask = ask(body.user_id, body.amount, body.reason, &body.idempotency_key)?;
     let ask = Ask { funds: body.funds, ..ask };
     let user = ask.user;
     let balance = app.ledger.grant(ask, &body.idempotency_key, clock::now()).await?;
     super::changed(&app, user).await;
-    Ok(Json(BalanceView { balance, version: None }))
+    Ok(Json(StandingView { balance, version: None }))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -168,14 +168,14 @@ struct ResolveBody {
 
 /// Spends what was reserved, or less of it.
 #[utoipa::path(post, path = "/api/internal/credits/settle", tag = "internal", request_body = ResolveBody,
-    security(("serviceToken" = [])), responses((status = 200, body = BalanceView), (status = 401, body = ProblemBody),
+    security(("serviceToken" = [])), responses((status = 200, body = StandingView), (status = 401, body = ProblemBody),
     (status = 404, body = ProblemBody), (status = 409, body = ProblemBody, description = "Released before"),
     (status = 422, body = ProblemBody)))]
 async fn settle(
     _: ServiceCaller,
     State(app): State<Arc<App>>,
     Json(body): Json<ResolveBody>,
-) -> Result<Json<BalanceView>, Problem> {
+) -> Result<Json<StandingView>, Problem> {
     if body.amount.is_some_and(|amount| amount < Credits::ZERO) {
         return Err(wrong("amount", "must not be negative".to_owned()));
     }
@@ -186,14 +186,14 @@ async fn settle(
 
 /// Gives back what was reserved.
 #[utoipa::path(post, path = "/api/internal/credits/release", tag = "internal", request_body = ResolveBody,
-    security(("serviceToken" = [])), responses((status = 200, body = BalanceView), (status = 401, body = ProblemBody),
+    security(("serviceToken" = [])), responses((status = 200, body = StandingView), (status = 401, body = ProblemBody),
     (status = 404, body = ProblemBody), (status = 409, body = ProblemBody, description = "Settled before"),
     (status = 422, body = ProblemBody)))]
 async fn release(
     _: ServiceCaller,
     State(app): State<Arc<App>>,
     Json(body): Json<ResolveBody>,
-) -> Result<Json<BalanceView>, Problem> {
+) -> Result<Json<StandingView>, Problem> {
     let standing = app.ledger.release(body.user_id, body.reservation_id, clock::now()).await?;
     Ok(Json(standing.into()))
 }

@@ -26,7 +26,11 @@ async fn a_deleted_account_leaves_a_balanced_ledger_that_names_nobody(store: Sto
     assert_eq!(caller.refresh(ada.refresh()).await.status, StatusCode::UNAUTHORIZED);
     assert_eq!(caller.login("ada@example.com", PASSWORD).await.status, StatusCode::UNAUTHORIZED);
     assert_eq!(auth.ledger_findings().await, Vec::<String>::new());
-    assert_eq!(number(&auth, "SELECT COUNT(*) FROM entries").await, 4, "entries stay");
+    assert_eq!(
+        number(&auth, "SELECT COUNT(*) FROM entries").await,
+        6,
+        "entries stay, and one more posting says what was given up"
+    );
     let named = "SELECT COUNT(*) FROM users WHERE email LIKE '%ada%' OR name = 'Ada' OR password_hash LIKE '$%'";
     assert_eq!(number(&auth, named).await, 1, "only the other one is named");
     for table in ["sessions", "letters"] {

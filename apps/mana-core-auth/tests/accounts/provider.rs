@@ -15,18 +15,6 @@ use crate::support::{Answer, Auth, Caller, ISSUER, PASSWORD, Store, number, sql}
 const REDIRECT: &str = "http://auth.test/login/provider";
 const CLIENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
 
-/// Installs the clients once, when they are not there.
-async fn install() {
-    static ONCE: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
-    ONCE.get_or_init(|| async {
-        if !std::path::Path::new(CLIENTS).join("node_modules/oidc-provider").exists() {
-            let done = Command::new("npm").arg("ci").current_dir(CLIENTS).output().await.unwrap();
-            assert!(done.status.success(), "npm ci in {CLIENTS}: {}", String::from_utf8_lossy(&done.stderr));
-        }
-    })
-    .await;
-}
-
 struct Provider {
     issuer: String,
     /// Read no more, but held open: it goes on saying things.
@@ -36,7 +24,7 @@ struct Provider {
 
 impl Provider {
     async fn start() -> Self {
-        install().await;
+        kit::testing::install_clients(CLIENTS);
         let mut command = Command::new("node");
         command.arg("provider.mjs").current_dir(CLIENTS).kill_on_drop(true);
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
@@ -123,7 +111,10 @@ async fn who_is_new_gets_an_account_and_finds_it_again(store: Store) {
         (first.body["user"]["email"].as_str(), first.body["user"]["emailVerified"].as_bool()),
         (Some("ada@example.org"), Some(true))
     );
-    assert_eq!(caller.get("/api/credits/balance", first.access()).await.body, json!({"balance": 50}));
+    assert_eq!(
+        caller.get("/api/credits/balance", first.access()).await.body,
+        json!({"balance": 50, "free": 50, "paid": 0})
+    );
     let again = enter(&caller, "ada").await;
     assert_eq!(first.body["user"]["id"], again.body["user"]["id"]);
     assert_eq!(number(&auth, "SELECT COUNT(*) FROM users").await, 1);
@@ -187,7 +178,7 @@ async fn a_provider_that_is_away_is_said() {
 
 #[tokio::test]
 async fn another_implementation_verifies_our_tokens_from_metadata_alone() {
-    install().await;
+    kit::testing::install_clients(CLIENTS);
     let auth = Auth::start(Store::Sqlite).await;
     let ada = Caller::new(&auth.url).register("ada@example.com").await;
     let mut command = Command::new("node");

@@ -170,10 +170,7 @@ crate::support::on_both_stores!(
 #[tokio::test(flavor = "multi_thread")]
 async fn the_official_client_works_with_base_url_and_key_changed() {
     let clients = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
-    if !std::path::Path::new(clients).join("node_modules/openai").exists() {
-        let install = std::process::Command::new("npm").arg("ci").current_dir(clients).output().unwrap();
-        assert!(install.status.success(), "npm ci in {clients}: {}", String::from_utf8_lossy(&install.stderr));
-    }
+    kit::testing::install_clients(clients);
     let world = World::start_with(Store::Sqlite, &[]).await;
     let (person, broke) = (world.person("ada").await, world.person("broke").await);
     for _ in 0..50 {
