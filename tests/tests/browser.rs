@@ -111,7 +111,7 @@ async fn a_stopped_answer_stays_stopped_and_the_page_works_on() {
     let chosen = client.execute(script, Vec::new()).await.expect("a model choice");
     assert_eq!(chosen, "echo-slow", "the models on offer hold a slow one in development");
     ask(client, &"a long question that takes a while ".repeat(20)).await;
-    shows(client, ".message[data-role=assistant]", "a").await;
+    shows(client, ".message[data-role=assistant]", "You said:").await;
     click(client, "#stop").await;
     wait::until("the stop button is gone", PATIENCE, || async {
         let stop = client.find(Locator::Css("#stop")).await.ok()?;

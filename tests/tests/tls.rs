@@ -49,7 +49,11 @@ async fn a_browser_that_trusts_the_authority_chats_over_http2() {
     let certificates = ecosystem.mana(["certificates", "--json"]);
     assert!(certificates.status.success());
     let certificates: Value = serde_json::from_slice(&certificates.stdout).expect("JSON");
-    assert_eq!(certificates.as_array().expect("a list").len(), 5, "one for each host, the door too: {certificates}");
+    assert_eq!(
+        certificates.as_array().expect("a list").len(),
+        6,
+        "one for each host, the door and the status page too: {certificates}"
+    );
 
     let browser = Browser::trusting(1280, 900, Some(&authority)).await;
     let client = &browser.client;
