@@ -176,6 +176,8 @@ const checks = {
     assert.match(page.url(), /last=1h/);
     await settled(page);
     const chart = page.locator(".chart[data-chart=requests] .canvas");
+    // What was chosen before may have had nothing to show: a chart that is hidden takes no focus.
+    await chart.waitFor();
     await chart.focus();
     await page.keyboard.press("ArrowLeft");
     await page.waitForFunction((service) => document.querySelector("#status")?.textContent?.includes(service), service);
