@@ -82,7 +82,7 @@ async fn accept(worker: Rc<Worker>, declared: SocketAddr, socket: TcpListener, s
 }
 
 fn begin(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, declared: SocketAddr) {
-    if let Some(admission) = worker.admit(peer.ip()) {
+    if let Some(admission) = worker.admit(peer.ip(), declared) {
         tokio::task::spawn_local(connection::drive(Rc::clone(worker), stream, peer, declared, admission));
     } else {
         worker.registry.thread.refuse(Refused::Connection);

@@ -28,7 +28,7 @@ use crate::otlp::{Batch, SpanBuffer};
 use crate::policy::maintenance::MAX_HELD;
 use crate::policy::rate;
 use crate::record::Record;
-use crate::table::Table;
+use crate::table::{Listener, Role, Table};
 use crate::ticker::{Millis, Ticker};
 use crate::tls::{self, Store};
 use crate::upstreams::Upstreams;
@@ -399,13 +399,14 @@ impl Worker {
         });
     }
 
-    /// A connection was accepted; `None` when there are too many, in all or from this address.
-    pub(crate) fn admit(self: &Rc<Self>, peer: IpAddr) -> Option<Admission> {
+    /// A connection was accepted at this listener; `None` when there are too many, in all or from this address.
+    pub(crate) fn admit(self: &Rc<Self>, peer: IpAddr, listener: SocketAddr) -> Option<Admission> {
         let view = self.view.borrow();
         let limits = &view.table.limits;
         self.registry.thread.accepted.add(1);
-        // A proxy of ours stands for many.
-        let client = (!view.table.trusts(peer)).then(|| rate::network(peer));
+        // A proxy of ours stands for many; so do programs of this machine that call one another, which all have one address.
+        let internal = matches!(view.table.listeners.get(&listener), Some(Listener { role: Role::Internal(_), .. }));
+        let client = (!internal && !view.table.trusts(peer)).then(|| rate::network(peer));
         let admission = Admission { worker: Rc::clone(self), client };
         // Counted first and looked at then, so that all threads together never exceed the bound.
         let before = self.shared.connections.fetch_add(1, Ordering::Relaxed);

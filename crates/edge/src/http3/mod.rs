@@ -115,7 +115,7 @@ fn begin(worker: &Rc<Worker>, incoming: Incoming, declared: SocketAddr) {
         let _told = incoming.retry();
         return;
     }
-    let Some(admission) = worker.admit(incoming.remote_address().ip()) else {
+    let Some(admission) = worker.admit(incoming.remote_address().ip(), declared) else {
         worker.registry.thread.refuse(Refused::Connection);
         incoming.refuse();
         return;

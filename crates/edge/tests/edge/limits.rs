@@ -7,7 +7,7 @@ use mana_edge::snapshot::Snapshot;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{
-    Raw, SOON, Service, TestEdge, get, read_head, route, send, slots, snapshot, streamed, text, until,
+    Raw, SOON, Service, TestEdge, get, internal, read_head, route, send, slots, snapshot, streamed, text, until,
 };
 
 fn short(service: &Service) -> Snapshot {
@@ -285,6 +285,23 @@ async fn one_address_cannot_take_all_connections() {
         assert_eq!(raw.ask("GET / HTTP/1.1\r\nhost: chat.localhost\r\n\r\n").await.status, 200);
         open.push(raw);
     }
+}
+
+#[tokio::test]
+async fn programs_of_this_machine_may_open_more_than_one_address_may() {
+    let service = Service::saying("chat");
+    let mut given = snapshot(vec![route("chat", slots(&[service.address]))]);
+    given.listeners.push(internal("chat"));
+    given.limits.max_connections_per_address = 3;
+    let edge = TestEdge::start(&given);
+    let mut open = Vec::new();
+    for _ in 0..8 {
+        let mut raw = Raw::connect(edge.addresses()[1]).await;
+        assert_eq!(raw.ask("GET / HTTP/1.1\r\nhost: anything\r\n\r\n").await.status, 200);
+        open.push(raw);
+    }
+    // They take nothing away from those who come in from outside.
+    assert_eq!(get(edge.address(), "chat.localhost", "/").await.status, 200);
 }
 
 #[tokio::test]
