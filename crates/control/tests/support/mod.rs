@@ -13,7 +13,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Empty};
@@ -34,9 +34,23 @@ pub(crate) fn example(name: &str) -> PathBuf {
     target.join("examples").join(name)
 }
 
-/// A port nobody uses now.
+/// Ports of tests: below those that outgoing connections get, and instances. One that the system offers may be taken by whoever connects next.
+const PORTS: std::ops::Range<u32> = 10_000..19_000;
+/// A test is a process of its own; each begins at another place.
+const APART: u32 = 64;
+
+/// A port nobody uses now, and nobody else here takes.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind").local_addr().expect("address").port()
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let all = PORTS.end - PORTS.start;
+    for _ in 0..all {
+        let number = std::process::id().wrapping_mul(APART).wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(PORTS.start + number % all).expect("a port");
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no free port between {} and {}", PORTS.start, PORTS.end);
 }
 
 /// Waits for a condition; says what it waited for when it takes too long.
