@@ -53,6 +53,8 @@ const HARMLESS: &[&str] = &[
     "rtrim",
     "substr",
     "substring",
+    "left",
+    "right",
     "replace",
     "concat",
     "starts_with",

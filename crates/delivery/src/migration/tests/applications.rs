@@ -31,6 +31,10 @@ fn files(folder: &Path) -> Vec<File> {
     fs::read_dir(folder).expect("a folder").map(|entry| read(entry.expect("an entry").path())).collect()
 }
 
+/// A table of FTS5 is written in a form that the parser does not know (`content = '…'`), so the guard refuses it, and what fills it, until somebody says otherwise. On SQLite only, where
+/// `mana up` migrates in development without a guard; docs/CHAT.md says so.
+const NOT_UNDERSTOOD: &str = "0042_search.sqlite.sql";
+
 #[test]
 fn first_migrations_of_every_app_pass() {
     let apps = migrations();
@@ -40,7 +44,20 @@ fn first_migrations_of_every_app_pass() {
             let set = Set::new(engine, files.clone()).expect("a set");
             assert!(!set.files().is_empty());
             let review = review(&set, &[], Blue::Nothing).expect("a history");
-            let approved = review.approve(&[]).unwrap_or_else(|error| panic!("{name} on {engine:?}: {error}"));
+            let approved = match review.approve(&[]) {
+                Ok(approved) => approved,
+                Err(error) => {
+                    let error = error.to_string();
+                    let mut refused = error.lines().skip(1).peekable();
+                    assert!(
+                        engine == Engine::Sqlite
+                            && refused.peek().is_some_and(|first| first.contains("[unparsed]"))
+                            && refused.all(|line| line.trim_start().starts_with(NOT_UNDERSTOOD)),
+                        "{name} on {engine:?}: {error}"
+                    );
+                    continue;
+                }
+            };
             assert_eq!(approved.steps().len(), set.files().len());
         }
     }
