@@ -2,7 +2,7 @@
 # PostgreSQL and Redis for tests: private ones, in a temporary folder, on free ports, gone afterwards.
 #   scripts/test-services.sh install    installs what tests need, and nothing else
 #   scripts/test-services.sh run CMD…   starts both, runs CMD with MANA_TEST_POSTGRES_URL and MANA_TEST_REDIS_URL set, stops both
-# Installs what the tests need on Debian (PostgreSQL, Redis, Prometheus, faketime, pebble, testssl.sh, certutil, Chromium and its driver) when missing; elsewhere says what to install.
+# Installs what the tests need on Debian (PostgreSQL, Redis, Prometheus, faketime, Python's venv, pebble, testssl.sh, certutil, Chromium and its driver) when missing; elsewhere says what to install.
 set -euo pipefail
 
 install_missing() {
@@ -15,6 +15,7 @@ install_missing() {
   command -v testssl >/dev/null || missing+=(testssl.sh)
   command -v pebble >/dev/null || missing+=(pebble)
   command -v prometheus >/dev/null || missing+=(prometheus)
+  python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
   ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || missing+=(faketime)
   [ ${#missing[@]} -eq 0 ] && return
   if ! command -v apt-get >/dev/null; then
