@@ -4,6 +4,8 @@
 //! (LF, CRLF, CR), comments and multi-line data. An event that the connection's end cuts off is not delivered, as the
 //! rules say; the caller sees that something was left with [`Decoder::is_mid_event`].
 
+use memchr::memchr2;
+
 use crate::limits::MAX_EVENT_BYTES;
 
 /// An event was longer than [`MAX_EVENT_BYTES`].
@@ -21,23 +23,35 @@ pub(crate) struct Decoder {
 
 impl Decoder {
     /// Takes the next bytes and gives the data of every event they complete.
-    pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, TooLong> {
+    pub(crate) fn push(&mut self, mut bytes: &[u8]) -> Result<Vec<Vec<u8>>, TooLong> {
         let mut events = Vec::new();
-        for &byte in bytes {
-            let line_feed_of_crlf = self.after_cr && byte == b'\n';
-            self.after_cr = byte == b'\r';
-            match byte {
-                _ if line_feed_of_crlf => {}
-                b'\n' | b'\r' => events.extend(self.end_line()),
-                _ => {
-                    if self.line.len() + self.data.len() >= MAX_EVENT_BYTES {
-                        return Err(TooLong);
-                    }
-                    self.line.push(byte);
-                }
-            }
+        if std::mem::take(&mut self.after_cr) {
+            self.after_cr = bytes.is_empty();
+            bytes = bytes.strip_prefix(b"\n").unwrap_or(bytes);
         }
+        while let Some(end) = memchr2(b'\n', b'\r', bytes) {
+            self.keep(&bytes[..end])?;
+            events.extend(self.end_line());
+            let rest = &bytes[end + 1..];
+            bytes = match bytes[end] {
+                b'\r' if rest.is_empty() => {
+                    self.after_cr = true;
+                    rest
+                }
+                b'\r' => rest.strip_prefix(b"\n").unwrap_or(rest),
+                _ => rest,
+            };
+        }
+        self.keep(bytes)?;
         Ok(events)
+    }
+
+    fn keep(&mut self, part: &[u8]) -> Result<(), TooLong> {
+        if self.line.len() + self.data.len() + part.len() > MAX_EVENT_BYTES {
+            return Err(TooLong);
+        }
+        self.line.extend_from_slice(part);
+        Ok(())
     }
 
     /// Whether bytes are left that no blank line has turned into an event.
@@ -46,18 +60,18 @@ impl Decoder {
     }
 
     fn end_line(&mut self) -> Option<Vec<u8>> {
-        let line = std::mem::take(&mut self.line);
-        if line.is_empty() {
+        if self.line.is_empty() {
             let data = std::mem::take(&mut self.data);
             return std::mem::take(&mut self.has_data).then_some(data);
         }
-        if let Some(value) = line.strip_prefix(b"data:") {
+        if let Some(value) = self.line.strip_prefix(b"data:") {
             if self.has_data {
                 self.data.push(b'\n');
             }
             self.data.extend_from_slice(value.strip_prefix(b" ").unwrap_or(value));
             self.has_data = true;
         }
+        self.line.clear();
         None
     }
 }

@@ -7,6 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream, StreamExt};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::calls::Call;
@@ -14,6 +15,9 @@ use super::script::{Course, Script};
 
 /// When echo's answers claim to have been created: always the same, as everything of echo.
 const CREATED: u64 = 1_700_000_000;
+
+/// What a piece of a stream calls itself.
+const CHUNK: &str = "chat.completion.chunk";
 
 /// One answer to give.
 pub(super) struct Speech {
@@ -155,7 +159,7 @@ impl Speech {
         let words = if self.tools.is_empty() { self.script.words.len() } else { 0 };
         if let Some(word) = self.script.words.get(said).filter(|_| said < words).cloned() {
             self.pause().await;
-            return Some(self.chunks(&json!({ "content": word }), None));
+            return Some((0..self.choices).map(|index| self.word(index, &word)).collect());
         }
         if said > words {
             return None;
@@ -174,7 +178,7 @@ impl Speech {
     }
 
     fn frame(&self) -> Value {
-        json!({ "id": self.id(), "object": "chat.completion.chunk", "created": CREATED, "model": self.model })
+        json!({ "id": self.id(), "object": CHUNK, "created": CREATED, "model": self.model })
     }
 
     /// The same for each choice.
@@ -191,6 +195,33 @@ impl Speech {
         event(&frame)
     }
 
+    /// A chunk with a word. Nearly all are one, and what echo costs is taken from what is measured with it: no tree of values.
+    fn word(&self, index: usize, content: &str) -> io::Result<Bytes> {
+        #[derive(Serialize)]
+        struct Chunk<'a> {
+            id: String,
+            object: &'static str,
+            created: u64,
+            model: &'a str,
+            choices: [Choice<'a>; 1],
+            #[serde(skip_serializing_if = "Option::is_none")]
+            usage: Option<Value>,
+        }
+        #[derive(Serialize)]
+        struct Choice<'a> {
+            index: usize,
+            delta: Delta<'a>,
+            finish_reason: Option<()>,
+        }
+        #[derive(Serialize)]
+        struct Delta<'a> {
+            content: &'a str,
+        }
+        let choices = [Choice { index, delta: Delta { content }, finish_reason: None }];
+        let usage = self.include_usage.then_some(Value::Null);
+        event(&Chunk { id: self.id(), object: CHUNK, created: CREATED, model: &self.model, choices, usage })
+    }
+
     async fn pause(&self) {
         if !self.script.delay.is_zero() {
             tokio::time::sleep(self.script.delay).await;
@@ -199,8 +230,11 @@ impl Speech {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "an item of a stream whose other items may be errors")]
-fn event(data: &Value) -> io::Result<Bytes> {
-    Ok(Bytes::from(format!("data: {data}\n\n")))
+fn event(data: &impl Serialize) -> io::Result<Bytes> {
+    let mut event = b"data: ".to_vec();
+    serde_json::to_writer(&mut event, data).expect("strings and numbers become JSON");
+    event.extend_from_slice(b"\n\n");
+    Ok(Bytes::from(event))
 }
 
 /// What a tool is called with.

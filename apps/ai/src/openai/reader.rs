@@ -1,11 +1,12 @@
 //! Reads one streamed answer: connection → events → pieces, under the time limits.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, StreamExt};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::progress::Progress;
 use crate::provider::{Delta, Deltas};
@@ -24,6 +25,8 @@ struct Reader {
     failure: Option<Error>,
     timeouts: Timeouts,
     started: Instant,
+    /// Rings no later than the next deadline. One for the whole stream: a timer a piece costs more than the piece.
+    alarm: Pin<Box<Sleep>>,
     /// When the last token came; before the first one, `None`.
     last_token: Option<Instant>,
     over: bool,
@@ -40,6 +43,7 @@ pub(super) fn read(provider: &str, response: reqwest::Response, timeouts: Timeou
         failure: None,
         timeouts,
         started,
+        alarm: Box::pin(sleep_until(started + timeouts.first_byte)),
         last_token: None,
         over: false,
     };
@@ -73,11 +77,25 @@ impl Reader {
     /// Waits for bytes and turns them into pieces. An error waits until the pieces before it are told.
     async fn receive(&mut self) -> Result<(), Error> {
         let (phase, limit, deadline) = self.deadline();
-        let bytes = match timeout_at(deadline, self.bytes.next()).await {
-            Err(_) => return Err(Error::TimedOut { provider: self.provider.clone(), phase, limit }),
-            Ok(None) => return Err(self.progress.end_of_connection(self.decoder.is_mid_event())),
-            Ok(Some(Err(error))) => return Err(self.progress.broken(super::client::network_reason(&error))),
-            Ok(Some(Ok(bytes))) => bytes,
+        if deadline < self.alarm.deadline() {
+            self.alarm.as_mut().reset(deadline);
+        }
+        let bytes = loop {
+            tokio::select! {
+                biased;
+                bytes = self.bytes.next() => break bytes,
+                () = &mut self.alarm => {
+                    if Instant::now() >= deadline {
+                        return Err(Error::TimedOut { provider: self.provider.clone(), phase, limit });
+                    }
+                    self.alarm.as_mut().reset(deadline);
+                }
+            }
+        };
+        let bytes = match bytes {
+            None => return Err(self.progress.end_of_connection(self.decoder.is_mid_event())),
+            Some(Err(error)) => return Err(self.progress.broken(super::client::network_reason(&error))),
+            Some(Ok(bytes)) => bytes,
         };
         let events = self.decoder.push(&bytes).map_err(|_| self.progress.bad("one event is too long".into()))?;
         for event in events {

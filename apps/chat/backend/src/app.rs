@@ -98,7 +98,7 @@ pub fn start(config: Config, database: &Database, cache: Cache) -> Running {
         cache: cache.clone(),
         balances: Balances::new(balance_cache, ledger.clone()),
         ledger: ledger.clone(),
-        conversations: Store::new(database.clone()),
+        conversations: Store::start(database.clone()),
         titles: Titles::new(config.titles),
         keys: keys::Store::new(database.clone()),
         outbox: outbox.clone(),

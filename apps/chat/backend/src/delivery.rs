@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::timeout;
 
 use crate::failure::Failure;
@@ -82,6 +83,11 @@ impl Client {
 
     /// Sends a piece, as fast as the client reads.
     pub(crate) async fn piece(&self, piece: Event) -> Result<(), Gone> {
+        let piece = match self.events.try_send(piece) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Closed(_)) => return Err(Gone),
+            Err(TrySendError::Full(piece)) => piece,
+        };
         match timeout(CLIENT_STALL, self.events.send(piece)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Gone),
@@ -117,11 +123,22 @@ impl Client {
 impl Answer {
     /// The next event; `None` only if the lifecycle died without a last word.
     pub(crate) async fn next(&mut self) -> Option<Event> {
-        let event = self.events.recv().await;
-        if matches!(event, Some(Event::Text(_) | Event::Choices(_))) {
+        let event = self.events.recv().await?;
+        self.count(&event);
+        Some(event)
+    }
+
+    /// The next event, if it is there already.
+    pub(crate) fn ready(&mut self) -> Option<Event> {
+        let event = self.events.try_recv().ok()?;
+        self.count(&event);
+        Some(event)
+    }
+
+    fn count(&self, event: &Event) {
+        if matches!(event, Event::Text(_) | Event::Choices(_)) {
             self.delivered.fetch_add(1, Ordering::SeqCst);
         }
-        event
     }
 
     /// Whose answer it is; known once there is a piece of it.

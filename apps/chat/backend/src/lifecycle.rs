@@ -215,9 +215,10 @@ async fn answer(
     // [4] Save: both messages and the instruction to settle, in one transaction; then settle.
     let is_first = question.is_first;
     let (exchange, answered) = exchange(caller, &call, question, said, &held, execution);
+    let exchange = Arc::new(exchange);
     match app.conversations.record(&exchange).await {
         Ok(()) => {}
-        Err(error @ RecordError::Unknown(_)) => {
+        Err(error @ (RecordError::Unknown(_) | RecordError::Lost)) => {
             tracing::error!(error = %chain(&error), reservation = %held.instruction.reservation, "commit failed, reservation left to the outbox or its expiry");
             held.leave();
             return Err(Failure::Storage);

@@ -79,9 +79,8 @@ pub(crate) struct Instruction {
 }
 
 impl Instruction {
-    /// Writes it down, within the transaction that makes it true.
-    pub(crate) async fn insert(&self, db: &impl ConnectionTrait, now_ms: i64) -> Result<(), DbErr> {
-        let row = row::ActiveModel {
+    fn row(&self, now_ms: i64) -> row::ActiveModel {
+        row::ActiveModel {
             reservation_id: Set(self.reservation.0),
             user_id: Set(self.user),
             action: Set(self.action.as_str().to_owned()),
@@ -89,9 +88,17 @@ impl Instruction {
             attempts: Set(0),
             next_attempt_at: Set(now_ms + millis(HEAD_START)),
             created_at: Set(now_ms),
-        };
+        }
+    }
+
+    /// Writes some down, each with its time, within the transaction that makes them true.
+    pub(crate) async fn insert(
+        db: &impl ConnectionTrait,
+        instructions: impl Iterator<Item = (Self, i64)>,
+    ) -> Result<(), DbErr> {
+        let rows = instructions.map(|(instruction, now_ms)| instruction.row(now_ms));
         failpoint::here("chat: before the instruction is written down");
-        row::Entity::insert(row).exec_without_returning(db).await?;
+        row::Entity::insert_many(rows).exec_without_returning(db).await?;
         failpoint::here("chat: instruction written down, not committed");
         Ok(())
     }
@@ -146,7 +153,7 @@ impl Outbox {
             Err(error) => error,
         };
         tracing::warn!(error = %chain(&error), reservation = %instruction.reservation, "release not delivered, writing it down");
-        if let Err(error) = instruction.insert(&*self.db, now_ms()).await {
+        if let Err(error) = Instruction::insert(&*self.db, std::iter::once((instruction, now_ms()))).await {
             metrics::counter!("chat_release_lost_total").increment(1);
             tracing::error!(error = %chain(&error), reservation = %instruction.reservation, "release neither delivered nor written down; the reservation ends when it expires");
         }

@@ -73,10 +73,13 @@ impl Ask<'_> {
         };
         self.client.leads(Lead { message: self.message, model: offer.model.clone(), created_at: self.created_at });
         let mut heard = Heard::default();
+        let gone = self.client.gone();
+        tokio::pin!(gone);
         loop {
             let delta = tokio::select! {
+                biased;
+                Gone = &mut gone => return heard.cut(self.client, offer),
                 delta = deltas.next() => delta,
-                Gone = self.client.gone() => return heard.cut(self.client, offer),
             };
             let piece = match delta {
                 Some(Ok(Delta::End(ending))) => return heard.end(self.client, ending, offer),

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue};
-use axum::response::sse::Event as SseEvent;
 use axum::response::{IntoResponse, Response};
 use kit::{FieldError, Json, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::writer::Writer;
 use super::{Beginning, Renderer, begin, respond};
 use crate::app::App;
 use crate::caller::Caller;
@@ -210,20 +210,24 @@ struct Events {
 }
 
 impl Renderer for Events {
-    fn render(&mut self, event: Event) -> Vec<SseEvent> {
-        let (name, data) = match event {
+    fn render(&mut self, event: Event, to: &mut Writer) {
+        match event {
             // Nothing that this protocol can ask for is answered with more than one text; should it be, that is in `done`.
-            Event::Choices(_) => return Vec::new(),
-            Event::Text(content) => ("delta", serde_json::json!({ "content": content }).to_string()),
-            Event::Done(answered) => ("done", json_text(&CompletionAnswer::from(*answered))),
+            Event::Choices(_) => {}
+            Event::Text(content) => to.named("delta", &Delta { content: &content }),
+            Event::Done(answered) => to.named("done", &CompletionAnswer::from(*answered)),
             Event::Failed(failure) => {
                 let mut problem = failure.problem().body();
                 problem.request_id.clone_from(&self.request_id);
-                ("error", json_text(&problem))
+                to.named("error", &problem);
             }
-        };
-        vec![SseEvent::default().event(name).data(data)]
+        }
     }
+}
+
+#[derive(Serialize)]
+struct Delta<'a> {
+    content: &'a str,
 }
 
 fn json_text(value: &impl Serialize) -> String {

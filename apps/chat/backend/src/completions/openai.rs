@@ -6,13 +6,12 @@ use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
-use axum::response::sse::Event as SseEvent;
 use axum::response::{IntoResponse, Response};
 use kit::Problem;
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::openai_wire::{self as wire, Body, Refusal};
+use super::writer::Writer;
 use super::{Beginning, Renderer, begin, respond};
 use crate::app::App;
 use crate::caller::KeyCaller;
@@ -118,13 +117,8 @@ pub(crate) async fn create(
         Ok(Beginning::Whole(answered)) => Json(wire::completion(&answered)).into_response(),
         Ok(Beginning::Stream(first, answer)) => {
             let Some(lead) = answer.lead().cloned() else { return refuse(&Failure::Storage) };
-            let frame = Frame {
-                id: format!("chatcmpl-{}", lead.message),
-                created: lead.created_at / 1000,
-                model: lead.model,
-                include_usage,
-                begun: false,
-            };
+            let id = format!("chatcmpl-{}", lead.message);
+            let frame = Frame::new(id, lead.created_at / 1000, lead.model, include_usage);
             respond(first, answer, frame)
         }
         Err(failure) => refuse(&failure),
@@ -138,9 +132,27 @@ struct Frame {
     model: String,
     include_usage: bool,
     begun: bool,
+    /// A chunk with nothing but text, around the text: nearly all are one.
+    before_text: String,
+    after_text: &'static str,
 }
 
 impl Frame {
+    fn new(id: String, created: i64, model: String, include_usage: bool) -> Self {
+        let before_text = format!(
+            r#"{{"id":{},"object":"chat.completion.chunk","created":{created},"model":{},"choices":[{{"index":0,"delta":{{"content":"#,
+            Value::from(id.as_str()),
+            Value::from(model.as_str()),
+        );
+        // `null` in all chunks but the last, where it was asked for; absent where it was not.
+        let after_text = if include_usage {
+            r#"},"logprobs":null,"finish_reason":null}],"usage":null}"#
+        } else {
+            r#"},"logprobs":null,"finish_reason":null}]}"#
+        };
+        Self { id, created, model, include_usage, begun: false, before_text, after_text }
+    }
+
     fn chunk(&self, choices: &Value) -> Value {
         let mut chunk = json!({
             "id": self.id, "object": "chat.completion.chunk", "created": self.created, "model": self.model,
@@ -152,82 +164,43 @@ impl Frame {
         chunk
     }
 
-    /// A chunk with nothing but text: nearly all are one, so it is written without a tree of values.
-    fn text(&self, text: &str) -> SseEvent {
-        #[derive(Serialize)]
-        struct Chunk<'a> {
-            id: &'a str,
-            object: &'static str,
-            created: i64,
-            model: &'a str,
-            choices: [Choice<'a>; 1],
-        }
-        #[derive(Serialize)]
-        struct Choice<'a> {
-            index: u32,
-            delta: Delta<'a>,
-            logprobs: Option<()>,
-            finish_reason: Option<()>,
-        }
-        #[derive(Serialize)]
-        struct Delta<'a> {
-            content: &'a str,
-        }
-        let choice = Choice { index: 0, delta: Delta { content: text }, logprobs: None, finish_reason: None };
-        let (id, created, model) = (self.id.as_str(), self.created, self.model.as_str());
-        let chunk = Chunk { id, object: "chat.completion.chunk", created, model, choices: [choice] };
-        let mut text = serde_json::to_string(&chunk).expect("strings and numbers become JSON");
-        if self.include_usage {
-            // `null` in all chunks but the last, where it was asked for; absent where it was not.
-            text.truncate(text.len() - 1);
-            text.push_str(",\"usage\":null}");
-        }
-        SseEvent::default().data(text)
+    fn delta(&self, delta: &Value, finish: Option<&str>) -> Value {
+        let choice = json!({ "index": 0, "delta": delta, "logprobs": null, "finish_reason": finish });
+        self.chunk(&json!([choice]))
     }
 
-    fn delta(&self, delta: &Value, finish: Option<&str>) -> SseEvent {
-        let choice = json!({ "index": 0, "delta": delta, "logprobs": null, "finish_reason": finish });
-        data(&self.chunk(&json!([choice])))
+    /// The role comes before the first word.
+    fn begin(&mut self, to: &mut Writer) {
+        if !std::mem::replace(&mut self.begun, true) {
+            to.data(&self.delta(&json!({ "role": "assistant", "content": "" }), None));
+        }
     }
 }
 
 impl Renderer for Frame {
-    fn render(&mut self, event: Event) -> Vec<SseEvent> {
+    fn render(&mut self, event: Event, to: &mut Writer) {
         match event {
             Event::Text(text) => {
-                let mut events = Vec::with_capacity(2);
-                if !std::mem::replace(&mut self.begun, true) {
-                    events.push(self.delta(&json!({ "role": "assistant", "content": "" }), None));
-                }
-                events.push(self.text(&text));
-                events
+                self.begin(to);
+                to.around(&self.before_text, &text, self.after_text);
             }
             Event::Choices(choices) => {
-                let mut events = Vec::with_capacity(2);
-                if !std::mem::replace(&mut self.begun, true) {
-                    events.push(self.delta(&json!({ "role": "assistant", "content": "" }), None));
-                }
-                events.push(data(&self.chunk(&Value::Array(choices))));
-                events
+                self.begin(to);
+                to.data(&self.chunk(&Value::Array(choices)));
             }
             Event::Done(answered) => {
-                let mut events = vec![self.delta(&json!({}), Some(wire::finish(&answered.finish)))];
+                to.data(&self.delta(&json!({}), Some(wire::finish(&answered.finish))));
                 if self.include_usage {
                     let mut chunk = self.chunk(&json!([]));
                     chunk["usage"] = wire::usage(answered.usage.unwrap_or_default());
-                    events.push(data(&chunk));
+                    to.data(&chunk);
                 }
-                events.push(SseEvent::default().data("[DONE]"));
-                events
+                to.done();
             }
             // No [DONE]: what was sent is not an answer.
-            Event::Failed(failure) => vec![data(&Refusal::from(&failure).body())],
+            Event::Failed(failure) => to.data(&Refusal::from(&failure).body()),
         }
     }
-}
-
-fn data(value: &Value) -> SseEvent {
-    SseEvent::default().data(value.to_string())
 }
 
 /// `GET /v1/models`

@@ -60,22 +60,24 @@ pub(crate) fn with_question(question: &str, attachments: &[Attachment]) -> Strin
     text
 }
 
-/// Stores those of a message, within its transaction.
-pub(super) async fn insert(
+/// Stores those of some messages, within their transaction.
+pub(super) async fn insert<'a>(
     transaction: &impl ConnectionTrait,
-    message: Uuid,
-    attachments: &[Attachment],
+    messages: impl Iterator<Item = (Uuid, &'a [Attachment])>,
 ) -> Result<(), DbErr> {
-    if attachments.is_empty() {
+    let rows = messages.flat_map(|(message, attachments)| {
+        (0_i64..).zip(attachments).map(move |(position, it)| attachment::ActiveModel {
+            id: Set(clock::new_id()),
+            message_id: Set(message),
+            position: Set(position),
+            name: Set(it.name.trim().to_owned()),
+            content: Set(it.content.clone()),
+        })
+    });
+    let rows: Vec<_> = rows.collect();
+    if rows.is_empty() {
         return Ok(());
     }
-    let rows = (0_i64..).zip(attachments).map(|(position, it)| attachment::ActiveModel {
-        id: Set(clock::new_id()),
-        message_id: Set(message),
-        position: Set(position),
-        name: Set(it.name.trim().to_owned()),
-        content: Set(it.content.clone()),
-    });
     attachment::Entity::insert_many(rows).exec_without_returning(transaction).await?;
     Ok(())
 }

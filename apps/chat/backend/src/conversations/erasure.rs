@@ -4,12 +4,14 @@
 //! would make a conversation, the time of the deletion is kept, and whoever stores looks at it in the same transaction. On
 //! PostgreSQL both take a lock for it: shared to store, exclusive to delete. On SQLite there is one writer anyway.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use kit::Problem;
 use kit::auth::ServiceCaller;
+use sea_orm::sea_query::{Expr, ExprTrait as _, Query};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, QueryFilter, Statement};
 use uuid::Uuid;
 
@@ -22,8 +24,6 @@ use crate::time::now_ms;
 const REMEMBER: &str = "INSERT INTO erasures (user_id, erased_at, account) VALUES ($1, $2, $3)
     ON CONFLICT (user_id) DO UPDATE SET erased_at = excluded.erased_at, account = erasures.account OR excluded.account";
 
-const LOOK: &str = "SELECT 1 AS found FROM erasures WHERE user_id = $1 AND (account OR erased_at >= $2)";
-
 /// What is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Extent {
@@ -35,10 +35,32 @@ enum Extent {
 
 /// Whether something that began at `begun` may still be stored for this person. Within the transaction that stores it.
 pub(super) async fn admits(transaction: &impl ConnectionTrait, user: Uuid, begun: i64) -> Result<bool, DbErr> {
-    lock(transaction, user, "pg_advisory_xact_lock_shared").await?;
-    let engine = transaction.get_database_backend();
-    let look = Statement::from_sql_and_values(engine, LOOK, [user.into(), begun.into()]);
-    Ok(transaction.query_one_raw(look).await?.is_none())
+    let erased = Erased::find(transaction, &BTreeSet::from([user])).await?;
+    Ok(erased.admits(user, begun))
+}
+
+/// What was erased of some people, who cannot erase anything until the transaction that asked has ended.
+pub(super) struct Erased(HashMap<Uuid, (i64, bool)>);
+
+impl Erased {
+    pub(super) async fn find(transaction: &impl ConnectionTrait, users: &BTreeSet<Uuid>) -> Result<Self, DbErr> {
+        for user in users {
+            lock(transaction, *user, "pg_advisory_xact_lock_shared").await?;
+        }
+        let mut look = Query::select();
+        look.columns(["user_id", "erased_at", "account"]).from("erasures");
+        look.and_where(Expr::col("user_id").is_in(users.iter().copied()));
+        let rows = transaction.query_all(&look).await?;
+        let read = |row: sea_orm::QueryResult| {
+            let erased = (row.try_get("", "erased_at")?, row.try_get("", "account")?);
+            Ok((row.try_get("", "user_id")?, erased))
+        };
+        rows.into_iter().map(read).collect::<Result<_, DbErr>>().map(Self)
+    }
+
+    pub(super) fn admits(&self, user: Uuid, begun: i64) -> bool {
+        self.0.get(&user).is_none_or(|(at, account)| !account && *at < begun)
+    }
 }
 
 async fn lock(transaction: &impl ConnectionTrait, user: Uuid, function: &str) -> Result<(), DbErr> {

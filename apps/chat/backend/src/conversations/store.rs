@@ -1,17 +1,19 @@
 //! Conversations and messages in the database. Every question names the owner, so that none can be asked without one.
 
+use std::sync::Arc;
+
 use kit::database::Database;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter,
-    QueryOrder, QuerySelect,
+    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 use uuid::Uuid;
 
-use super::attachments::{self, Attachment};
+use super::attachments::Attachment;
 use super::cursor::Cursor;
 use super::erasure;
-use crate::entity::{conversation, message};
+use super::recorder::Recorder;
+use crate::entity::conversation;
 use crate::idempotency::Keep;
 use crate::ids::{ConversationId, MessageId};
 use crate::outbox::Instruction;
@@ -98,29 +100,37 @@ pub(crate) struct Exchange {
     pub(crate) now: i64,
 }
 
-/// Why an exchange was not stored.
-#[derive(Debug, thiserror::Error)]
+/// Why an exchange was not stored. The errors are shared by all that was to be stored with it.
+#[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum RecordError {
     /// Its conversation was deleted while the model was answering.
     #[error("the conversation was deleted while the model was answering")]
     Gone,
+    /// Nothing more is stored.
+    #[error("nothing is stored any more")]
+    Busy,
     /// The database refused before the commit: certainly nothing was stored.
     #[error("the exchange could not be stored")]
-    NotStored(#[source] DbErr),
+    NotStored(#[source] Arc<DbErr>),
     /// The commit failed: it may have been stored or not.
     #[error("the exchange may not have been stored: the commit failed")]
-    Unknown(#[source] DbErr),
+    Unknown(#[source] Arc<DbErr>),
+    /// Nobody said in time whether it was.
+    #[error("the exchange may not have been stored: no word of it in time")]
+    Lost,
 }
 
 /// The tables `conversations` and `messages`.
 #[derive(Clone)]
 pub(crate) struct Store {
     pub(super) db: Database,
+    recorder: Recorder,
 }
 
 impl Store {
-    pub(crate) fn new(db: Database) -> Self {
-        Self { db }
+    /// Opens them, and starts what writes exchanges.
+    pub(crate) fn start(db: Database) -> Self {
+        Self { recorder: Recorder::start(db.clone()), db }
     }
 
     /// A conversation without messages; false if its owner's account is gone.
@@ -184,15 +194,17 @@ impl Store {
         Ok(updated.rows_affected == 1)
     }
 
-    /// Gives it another name if it still has this one.
+    /// Gives it another name if it still has this one. Takes its turn among the writers, for it comes with every new conversation.
     pub(super) async fn retitle(&self, owner: Uuid, id: ConversationId, from: &str, to: &str) -> Result<bool, DbErr> {
+        let transaction = self.db.begin_write().await?;
         let updated = conversation::Entity::update_many()
             .col_expr(conversation::Column::Title, Expr::value(to))
             .filter(conversation::Column::Id.eq(id.0))
             .filter(conversation::Column::UserId.eq(owner))
             .filter(conversation::Column::Title.eq(from))
-            .exec(&*self.db)
+            .exec(&*transaction)
             .await?;
+        transaction.commit().await?;
         Ok(updated.rows_affected == 1)
     }
 
@@ -206,100 +218,32 @@ impl Store {
         Ok(deleted.rows_affected == 1)
     }
 
-    /// Stores an exchange and its instruction to the ledger in one transaction.
-    pub(crate) async fn record(&self, exchange: &Exchange) -> Result<(), RecordError> {
-        let transaction = self.db.begin_write().await.map_err(RecordError::NotStored)?;
-        match write(&*transaction, exchange).await {
-            Ok(true) => transaction.commit().await.map_err(RecordError::Unknown),
-            // Dropping the transaction rolls it back.
-            Ok(false) => Err(RecordError::Gone),
-            Err(error) => Err(RecordError::NotStored(error)),
-        }
+    /// Stores an exchange and its instruction to the ledger, together or not at all.
+    pub(crate) async fn record(&self, exchange: &Arc<Exchange>) -> Result<(), RecordError> {
+        self.recorder.record(exchange.clone()).await
     }
 }
 
-/// Writes all rows; false if the conversation is no longer there.
-async fn write(transaction: &impl ConnectionTrait, exchange: &Exchange) -> Result<bool, DbErr> {
-    if !touch_conversation(transaction, exchange).await? {
-        return Ok(false);
-    }
-    let conversation_id = exchange.target.id().0;
-    if let Some(question) = &exchange.question {
-        let row = message::ActiveModel {
-            id: Set(exchange.question_id.0),
-            conversation_id: Set(conversation_id),
-            role: Set(ai::Role::User.as_str().to_owned()),
-            content: Set(question.clone()),
-            model: Set(None),
-            finish: Set(None),
-            prompt_tokens: Set(None),
-            completion_tokens: Set(None),
-            price: Set(None),
-            created_at: Set(exchange.now),
-            parent_id: Set(exchange.parent),
-        };
-        message::Entity::insert(row).exec_without_returning(transaction).await?;
-        attachments::insert(transaction, exchange.question_id.0, &exchange.attachments).await?;
-    }
-    let answer = &exchange.answer;
-    let row = message::ActiveModel {
-        id: Set(answer.id.0),
-        conversation_id: Set(conversation_id),
-        role: Set(ai::Role::Assistant.as_str().to_owned()),
-        content: Set(answer.content.clone()),
-        model: Set(Some(answer.model.clone())),
-        finish: Set(Some(answer.finish.to_owned())),
-        prompt_tokens: Set(answer.usage.map(|u| i64::from(u.prompt_tokens))),
-        completion_tokens: Set(answer.usage.map(|u| i64::from(u.completion_tokens))),
-        price: Set(Some(exchange.settle.amount.units())),
-        created_at: Set(exchange.now),
-        parent_id: Set(if exchange.question.is_some() { Some(exchange.question_id.0) } else { exchange.parent }),
-    };
-    message::Entity::insert(row).exec_without_returning(transaction).await?;
-    exchange.settle.insert(transaction, exchange.now).await?;
-    if let Some(keep) = &exchange.keep {
-        keep.insert(transaction, exchange.target.id()).await?;
-    }
-    crate::failpoint::at("written");
-    Ok(true)
-}
-
-async fn touch_conversation(db: &impl ConnectionTrait, exchange: &Exchange) -> Result<bool, DbErr> {
+/// Notes in a conversation that an exchange is added; false if it is no longer there.
+pub(super) async fn touch(
+    db: &impl ConnectionTrait,
+    exchange: &Exchange,
+    id: ConversationId,
+    title: &str,
+) -> Result<bool, DbErr> {
     use conversation::Column;
-    match &exchange.target {
-        Target::New { id, title, origin } => {
-            if !erasure::admits(db, exchange.owner, exchange.begun).await? {
-                return Ok(false);
-            }
-            let row = conversation::ActiveModel {
-                id: Set(id.0),
-                user_id: Set(exchange.owner),
-                title: Set(title.clone()),
-                origin: Set(origin.as_str().to_owned()),
-                created_at: Set(exchange.now),
-                updated_at: Set(exchange.now),
-                archived_at: Set(None),
-                active_leaf: Set(Some(exchange.answer.id.0)),
-                system_prompt: Set(None),
-            };
-            conversation::Entity::insert(row).exec_without_returning(db).await?;
-            Ok(true)
-        }
-        Target::Existing { id, title } => {
-            let named = Expr::case(Column::Title.eq(UNTITLED), title.as_str()).finally(Expr::col(Column::Title));
-            // Of answers that are written side by side, the one that was asked for last is shown, not the one that took longest.
-            let answer = exchange.answer.id.0;
-            let earlier = Condition::any().add(Column::ActiveLeaf.is_null()).add(Column::ActiveLeaf.lt(answer));
-            let leaf = Expr::case(earlier, answer).finally(Expr::col(Column::ActiveLeaf));
-            let updated = conversation::Entity::update_many()
-                .col_expr(Column::UpdatedAt, Expr::value(exchange.now))
-                .col_expr(Column::ActiveLeaf, leaf.into())
-                .col_expr(Column::Title, named.into())
-                .filter(Column::Id.eq(id.0))
-                .filter(Column::UserId.eq(exchange.owner))
-                .exec(db)
-                .await?;
-            Ok(updated.rows_affected == 1)
-        }
-    }
+    let named = Expr::case(Column::Title.eq(UNTITLED), title).finally(Expr::col(Column::Title));
+    // Of answers that are written side by side, the one that was asked for last is shown, not the one that took longest.
+    let answer = exchange.answer.id.0;
+    let earlier = Condition::any().add(Column::ActiveLeaf.is_null()).add(Column::ActiveLeaf.lt(answer));
+    let leaf = Expr::case(earlier, answer).finally(Expr::col(Column::ActiveLeaf));
+    let updated = conversation::Entity::update_many()
+        .col_expr(Column::UpdatedAt, Expr::value(exchange.now))
+        .col_expr(Column::ActiveLeaf, leaf.into())
+        .col_expr(Column::Title, named.into())
+        .filter(Column::Id.eq(id.0))
+        .filter(Column::UserId.eq(exchange.owner))
+        .exec(db)
+        .await?;
+    Ok(updated.rows_affected == 1)
 }
