@@ -1,5 +1,6 @@
-"""What measurements on this machine have in common: a port that is free, and waiting for something."""
+"""What measurements on this machine have in common: a port that is free, waiting for something, and keeping what was found."""
 
+import json
 import pathlib
 import random
 import socket
@@ -31,3 +32,18 @@ def wait(what, true, seconds):
             return found
         time.sleep(0.1)
     sys.exit(f"{what}: not within {seconds} s")
+
+
+class Results:
+    """`benches/results/NAME.json`, which has each part as soon as it is measured: one that fails costs no other. A run of everything begins anew."""
+
+    def __init__(self, name, begins_anew):
+        self.path = pathlib.Path(__file__).resolve().parent / f"results/{name}.json"
+        self.found = {} if begins_anew or not self.path.exists() else json.loads(self.path.read_text())
+
+    def keep(self, **parts):
+        self.found.update(parts)
+        self.path.parent.mkdir(exist_ok=True)
+        self.path.write_text(json.dumps(self.found, indent=2) + "\n")
+        for name, part in parts.items():
+            print(f"{time.strftime('%H:%M:%S')} {name}: {json.dumps(part)}", flush=True)

@@ -19,7 +19,7 @@ import urllib.error
 import urllib.request
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
-from local import free_port, wait
+from local import Results, free_port, wait
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARIES = ROOT / "target/release"
@@ -315,19 +315,15 @@ def main():
         install_peers()
         # With a PostgreSQL and a Redis of its own.
         os.execv(ROOT / "scripts/test-services.sh", ["test-services.sh", "run", __file__, "--inside", *sys.argv[1:]])
-    target = ROOT / "benches/results/ai.json"
-    results = json.loads(target.read_text()) if target.exists() else {}
-    results["versions"] = {"LiteLLM": LITELLM, "Portkey": PORTKEY}
+    kept = Results("ai", begins_anew=options.only is None and options.store is None)
+    kept.keep(versions={"LiteLLM": LITELLM, "Portkey": PORTKEY})
     for store in (options.store,) if options.store else ("sqlite", "postgres"):
         for part in PARTS:
             if options.only in (None, part):
                 with tempfile.TemporaryDirectory(prefix="mana-bench-") as name:
                     folder = pathlib.Path(name)
                     found = beside(folder, store, store == "sqlite") if part == "beside" else streams(folder, store) if part == "streams" else mixed(folder, store, options.minutes)
-                results.setdefault(store, {})[part] = found
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps(results, indent=2) + "\n")
-    print(json.dumps(results, indent=2))
+                kept.keep(**{store: {**kept.found.get(store, {}), part: found}})
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import threading
 import time
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
-from local import free_port
+from local import Results, free_port
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HOST = "shop.localhost"
@@ -359,6 +359,8 @@ def simulated(binaries):
 
 def deaths():
     """The test of the control plane that dies at every entry; it fails where one does not end well or a request fails."""
+    # The programs that it runs and kills.
+    subprocess.run(["cargo", "build", "--locked", "-q", "-p", "mana-control", "--examples"], cwd=ROOT, check=True)
     command = ["cargo", "test", "--locked", "-q", "-p", "mana-control", "--test", "killed_everywhere", "--", "--nocapture", "--test-threads=1"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode != 0:
@@ -373,7 +375,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=100, help="rollouts and rollbacks under load")
     parser.add_argument("--switches", type=int, default=100)
     parser.add_argument("--ways-back", type=int, default=5)
-    parser.add_argument("--debug", action="store_true", help="with the debug binaries; writes nothing")
+    parser.add_argument("--debug", action="store_true", help="with the debug binaries; benches/results/delivery-debug.json")
     parser.add_argument("--only", help="one of: rounds, switches, back, bad, simulated, deaths; measures it anew and leaves the other results as they were")
     options = parser.parse_args()
     binaries = ROOT / "target" / ("debug" if options.debug else "release")
@@ -382,34 +384,29 @@ def main():
         build = ["cargo", "build", "--release", "--locked", "--workspace", "--bins", "--example", "instance", "--example", "steps", "--example", "canaries"]
         subprocess.run(build, cwd=ROOT, check=True)
     wanted = lambda name: options.only in (None, name)
-    results = {"share": SHARE, "users": USERS}
+    # The debug binaries' figures are nobody's.
+    kept = Results("delivery-debug" if options.debug else "delivery", begins_anew=options.only is None)
+    kept.keep(share=SHARE, users=USERS)
     with tempfile.TemporaryDirectory(prefix="mana-bench-") as folder:
         shop = Shop(folder, binaries)
         try:
             shop.mana("up")
             shop.release("v1")
             if wanted("rounds"):
-                results["rounds"] = rounds(shop, options.rounds)
+                kept.keep(rounds=rounds(shop, options.rounds))
             if wanted("switches") or wanted("back"):
-                results["switches"], first = switches(shop, options.switches)
+                found, first = switches(shop, options.switches)
+                kept.keep(switches=found)
             if wanted("back"):
-                results["back"] = ways_back(shop, options.ways_back, first)
+                kept.keep(back=ways_back(shop, options.ways_back, first))
             if wanted("bad"):
-                results["bad"] = bad_releases(shop)
+                kept.keep(bad=bad_releases(shop))
         finally:
             shop.mana("down")
     if wanted("simulated"):
-        results["simulated"] = simulated(binaries)
+        kept.keep(simulated=simulated(binaries))
     if wanted("deaths"):
-        results["deaths"] = deaths()
-    if not options.debug:
-        target = ROOT / "benches/results/delivery.json"
-        target.parent.mkdir(exist_ok=True)
-        if options.only and target.exists():
-            results = {**json.loads(target.read_text()), **results}
-        target.write_text(json.dumps(results, indent=2) + "\n")
-    text = json.dumps(results, indent=2)
-    print(text)
+        kept.keep(deaths=deaths())
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import time
 import urllib.parse
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
-from local import free_port, wait
+from local import Results, free_port, wait
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARIES = ROOT / "target/release"
@@ -261,18 +261,11 @@ def main():
     options = parser.parse_args()
     build = ["cargo", "build", "--release", "--locked", "--workspace", "--bins", *(f"--example={name}" for name in ("target", "beside", "store", "year"))]
     subprocess.run(build, cwd=ROOT, check=True)
-    results = {}
+    kept = Results("watch", begins_anew=options.only is None)
     for name, part in PARTS.items():
         if options.only in (None, name):
             with tempfile.TemporaryDirectory(prefix="mana-bench-") as folder:
-                results[name] = scraping(folder, options.minutes) if part is None else part(folder)
-    target = ROOT / "benches/results/watch.json"
-    target.parent.mkdir(exist_ok=True)
-    if options.only and target.exists():
-        results = {**json.loads(target.read_text()), **results}
-    text = json.dumps(results, indent=2)
-    target.write_text(text + "\n")
-    print(text)
+                kept.keep(**{name: scraping(folder, options.minutes) if part is None else part(folder)})
 
 
 if __name__ == "__main__":
