@@ -2,7 +2,7 @@
 //!
 //! Closed: calls pass; after [`Rules::failures`] in a row, or when half of the last [`WINDOW`] failed, it opens. Open: no
 //! call passes until its time is over. Then one call is let through as a probe: its success closes the breaker, its failure
-//! opens it for twice as long, up to [`Rules::longest`].
+//! opens it for twice as long, up to [`Rules::longest`]. What another instance found out counts like one's own ([`Breaker::hear`]).
 
 use std::time::Duration;
 
@@ -52,6 +52,21 @@ pub enum State {
     },
 }
 
+/// What an instance tells the others of its breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Word {
+    /// Calls pass.
+    #[default]
+    Closed,
+    /// No call passes before this time.
+    Open {
+        /// Since the process began.
+        until: Duration,
+        /// How often it opened without closing in between.
+        openings: u32,
+    },
+}
+
 /// One breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Breaker {
@@ -78,6 +93,35 @@ impl Breaker {
             State::Open { until } => Err(until.saturating_sub(now)),
             State::Probing { since } if now >= since + PROBE_LOST => Ok(()),
             State::Probing { .. } => Err(Duration::from_secs(1)),
+        }
+    }
+
+    /// Whether the next call would be a probe.
+    pub(super) fn would_probe(&self, now: Duration) -> bool {
+        self.state != State::Closed && self.passes(now).is_ok()
+    }
+
+    /// What there is to tell; nothing while a probe is under way.
+    pub(super) fn word(&self) -> Option<Word> {
+        match self.state {
+            State::Closed => Some(Word::Closed),
+            State::Open { until } => Some(Word::Open { until, openings: self.openings }),
+            State::Probing { .. } => None,
+        }
+    }
+
+    /// Takes what another instance found out. One's own probe finds out by itself.
+    pub(super) fn hear(&mut self, word: Word, now: Duration, rules: &Rules) {
+        match (word, self.state) {
+            (Word::Closed, State::Closed) | (Word::Open { .. }, State::Probing { .. }) => {}
+            (Word::Closed, _) => *self = Self::default(),
+            (Word::Open { until, openings }, state) => {
+                // However wrong somebody's clock is.
+                let until = until.min(now + rules.longest);
+                let own = if let State::Open { until } = state { until } else { until };
+                let openings = openings.max(self.openings);
+                *self = Self { state: State::Open { until: until.max(own) }, openings, ..Self::default() };
+            }
         }
     }
 
@@ -175,16 +219,47 @@ mod tests {
         assert_eq!(breaker.admit(at(6)), Ok(()));
     }
 
+    #[test]
+    fn what_another_instance_found_out_counts_like_ones_own() {
+        let mut breaker = Breaker::default();
+        breaker.hear(Word::Open { until: at(5), openings: 2 }, at(0), &RULES);
+        assert_eq!(breaker.admit(at(4)), Err(at(1)));
+        breaker.hear(Word::Open { until: at(3), openings: 1 }, at(4), &RULES);
+        assert_eq!(
+            breaker.word(),
+            Some(Word::Open { until: at(5), openings: 2 }),
+            "the later time and the longer spell"
+        );
+        assert!(breaker.would_probe(at(5)) && !breaker.would_probe(at(4)));
+        breaker.admit(at(5)).unwrap();
+        breaker.hear(Word::Open { until: at(50), openings: 9 }, at(6), &RULES);
+        assert_eq!((breaker.state(), breaker.word()), (State::Probing { since: at(5) }, None), "its own probe tells");
+        breaker.report(Outcome::Bad, at(6), &RULES);
+        assert_eq!(breaker.word(), Some(Word::Open { until: at(26), openings: 3 }), "doubled twice before");
+        breaker.hear(Word::Closed, at(7), &RULES);
+        assert_eq!(breaker, Breaker::default());
+        breaker.hear(Word::Open { until: at(86_400), openings: 1 }, at(8), &RULES);
+        assert_eq!(breaker.passes(at(8)), Err(RULES.longest), "no clock shuts it for longer");
+    }
+
     #[derive(Debug, Clone)]
     enum Step {
         Wait(u64),
         Call,
         Report(Outcome),
+        Hear(Word),
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let outcome = prop_oneof![Just(Outcome::Good), Just(Outcome::Bad), Just(Outcome::Unknown)];
-        let step = prop_oneof![(0_u64..90).prop_map(Step::Wait), Just(Step::Call), outcome.prop_map(Step::Report),];
+        let open = (0_u64..10_000, 0_u32..40).prop_map(|(until, openings)| Word::Open { until: at(until), openings });
+        let word = prop_oneof![Just(Word::Closed), open];
+        let step = prop_oneof![
+            (0_u64..90).prop_map(Step::Wait),
+            Just(Step::Call),
+            outcome.prop_map(Step::Report),
+            word.prop_map(Step::Hear),
+        ];
         prop::collection::vec(step, 0..200)
     }
 
@@ -218,6 +293,7 @@ mod tests {
                         breaker.report(outcome, now, &RULES);
                     }
                     Step::Report(_) => {}
+                    Step::Hear(word) => breaker.hear(word, now, &RULES),
                 }
             }
             // However it stands, it does not stay shut for ever.

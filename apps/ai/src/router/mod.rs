@@ -1,13 +1,16 @@
 //! The way of a call to a model: a place in the queue, the circuit breaker, tries with pauses, and the models to fall back
 //! on. All of it ends with the first piece of the answer: what somebody has begun to read is never replaced by something else.
 //!
-//! Plain and streamed calls take the same way ([`Router::ask`]). State is of this process: each instance finds out by itself.
+//! Plain and streamed calls take the same way ([`Router::ask`]). Places are of this process; what breakers find out is shared by
+//! instances where there is a cache to do it through (`shared.rs`).
 
 mod breaker;
 mod queue;
 mod retry;
+mod shared;
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -24,6 +27,7 @@ pub use queue::{Place, Places, Who};
 
 use breaker::{Breaker, Outcome};
 use retry::Next;
+use shared::{Known, Shared};
 
 /// How calls are routed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +70,10 @@ impl Default for Settings {
 struct Line {
     offer: Offer,
     breaker: Mutex<Breaker>,
+    /// The last that was told to other instances, or heard from them.
+    known: tokio::sync::Mutex<Known>,
+    /// Whether it is open for what another instance found out.
+    heard: AtomicBool,
     places: Places,
     /// Where to go when it does not answer, by position.
     fallbacks: Vec<usize>,
@@ -77,6 +85,8 @@ pub struct Router {
     lines: Arc<[Arc<Line>]>,
     settings: Arc<Settings>,
     began: Instant,
+    /// Where instances tell one another.
+    shared: Option<Arc<Shared>>,
 }
 
 /// A call that has its place and may go to its model.
@@ -97,6 +107,8 @@ pub struct Health {
     pub provider: String,
     /// `closed` (calls pass), `open` (none does) or `probing` (one does).
     pub breaker: &'static str,
+    /// Whether another instance found out that it fails.
+    pub found_out_elsewhere: bool,
     /// How long none will pass, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub opens_in_seconds: Option<u64>,
@@ -140,9 +152,17 @@ impl Router {
             let of = |name: &str| settings.places.iter().find(|(model, _)| model == name).map(|(_, places)| *places);
             let places = of(&offer.model).or_else(|| of("*")).unwrap_or(1024);
             let places = Places::new(places, settings.most_waiting, settings.patience);
-            Arc::new(Line { offer: offer.clone(), breaker: Mutex::default(), places, fallbacks })
+            let line = Line {
+                offer: offer.clone(),
+                breaker: Mutex::default(),
+                known: tokio::sync::Mutex::default(),
+                heard: AtomicBool::new(false),
+                places,
+                fallbacks,
+            };
+            Arc::new(line)
         });
-        Ok(Self { lines: lines.collect(), settings: Arc::new(settings), began: Instant::now() })
+        Ok(Self { lines: lines.collect(), settings: Arc::new(settings), began: Instant::now(), shared: None })
     }
 
     /// Lets a call to `model` in: refused at once where the breakers of it and of all it falls back on are open, or where
@@ -226,8 +246,7 @@ impl Router {
             let mut tries = 0;
             loop {
                 tries += 1;
-                let admitted = lock(&line.breaker).admit(self.began.elapsed());
-                let error = if let Err(wait) = admitted {
+                let error = if let Err(wait) = self.pass(line).await {
                     line.suspended(wait)
                 } else {
                     let mut call = self.call(line, taken.take());
@@ -260,7 +279,8 @@ impl Router {
     }
 
     fn call(&self, line: &Arc<Line>, place: Option<Place>) -> Call {
-        Call { line: line.clone(), place, rules: self.settings.breaker, began: self.began, reported: false }
+        let (rules, shared) = (self.settings.breaker, self.shared.clone());
+        Call { line: line.clone(), place, rules, began: self.began, shared, reported: false }
     }
 
     /// How every model is doing.
@@ -274,6 +294,7 @@ impl Router {
                 model: line.offer.model.clone(),
                 provider: line.offer.provider.name().to_owned(),
                 breaker: word(breaker.state()),
+                found_out_elsewhere: line.heard.load(Ordering::Relaxed),
                 opens_in_seconds: breaker.passes(now).err().map(|wait| wait.as_secs().max(1)),
                 running,
                 waiting,
@@ -303,6 +324,23 @@ impl Line {
         timeout_at(deadline, call).await.map_err(late)?
     }
 
+    /// Says and counts what a breaker did.
+    fn changed(&self, before: State, after: State, heard: bool) {
+        let (model, provider) = (self.offer.model.clone(), self.offer.provider.name().to_owned());
+        if before != after {
+            tracing::warn!(
+                model,
+                provider,
+                before = word(before),
+                after = word(after),
+                heard,
+                "a circuit breaker changed"
+            );
+        }
+        let open = if after == State::Closed { 0.0 } else { 1.0 };
+        metrics::gauge!("ai_breaker_open", "model" => model, "provider" => provider).set(open);
+    }
+
     fn suspended(&self, retry_after: Duration) -> Error {
         let (provider, model) = (self.offer.provider.name().to_owned(), self.offer.model.clone());
         // The next whole second, since that is what `Retry-After` can say.
@@ -324,6 +362,7 @@ struct Call {
     place: Option<Place>,
     rules: Rules,
     began: Instant,
+    shared: Option<Arc<Shared>>,
     reported: bool,
 }
 
@@ -338,12 +377,12 @@ impl Call {
             breaker.report(outcome, self.began.elapsed(), &self.rules);
             (before, breaker.state())
         };
-        let (model, provider) = (self.line.offer.model.clone(), self.line.offer.provider.name().to_owned());
-        if before != after {
-            tracing::warn!(model, provider, before = word(before), after = word(after), "a circuit breaker changed");
+        self.line.changed(before, after, false);
+        if before != after
+            && let Some(shared) = &self.shared
+        {
+            shared.changed.notify_one();
         }
-        let open = if after == State::Closed { 0.0 } else { 1.0 };
-        metrics::gauge!("ai_breaker_open", "model" => model, "provider" => provider).set(open);
     }
 }
 

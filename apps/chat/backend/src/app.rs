@@ -84,7 +84,7 @@ pub struct Running {
     rest: Rest,
 }
 
-/// Puts the service together and starts what runs beside it (the outbox's dispatcher).
+/// Puts the service together and starts what runs beside it (the outbox's dispatcher, the sweeper, the breakers' exchange).
 pub fn start(config: Config, database: &Database, cache: Cache) -> Running {
     let accepted = vec![ServiceToken::new("service", config.service_token.clone())];
     let ledger = Ledger::new(config.ledger_url, config.service_token);
@@ -93,6 +93,7 @@ pub fn start(config: Config, database: &Database, cache: Cache) -> Running {
     let (tasks, cut) = (TaskTracker::new(), CancellationToken::new());
     let budgets = Budgets::new(database.clone(), cache.clone(), config.limits);
     let calls = idempotency::Calls::new(database.clone());
+    let models = config.router.shared_through(cache.clone());
     let app = Arc::new(App {
         catalog: config.catalog,
         cache: cache.clone(),
@@ -102,7 +103,7 @@ pub fn start(config: Config, database: &Database, cache: Cache) -> Running {
         titles: Titles::new(config.titles),
         keys: keys::Store::new(database.clone()),
         outbox: outbox.clone(),
-        router: config.router,
+        router: models.clone(),
         budgets: budgets.clone(),
         idempotency: calls.clone(),
         tasks: tasks.clone(),
@@ -111,6 +112,13 @@ pub fn start(config: Config, database: &Database, cache: Cache) -> Running {
     let stop = CancellationToken::new();
     tasks.spawn(outbox.run(stop.clone().cancelled_owned()));
     tasks.spawn(sweep(calls, budgets, stop.clone()));
+    let stopped = stop.clone().cancelled_owned();
+    tasks.spawn(async move {
+        tokio::select! {
+            () = models.keep_in_step() => {}
+            () = stopped => {}
+        }
+    });
     let (router, openapi) = router(app.clone());
     let checks: Vec<_> = app.catalog.providers().into_iter().map(|p| Arc::new(ProviderCheck::new(p))).collect();
     let mut service = Service::new(router)

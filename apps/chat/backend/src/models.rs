@@ -124,7 +124,7 @@ pub(crate) struct ModelsHealth {
 /// `GET /api/internal/models`
 #[utoipa::path(
     get, path = "/api/internal/models", tag = "internal", operation_id = "readModelsHealth",
-    summary = "How the models are doing: circuit breakers, calls under way and waiting, fallbacks. Of this instance",
+    summary = "How the models are doing: circuit breakers, which instances share; calls under way and waiting at this one; fallbacks",
     responses(
         (status = 200, description = "Every model on offer", body = ModelsHealth),
         (status = 401, description = "Not a service of the ecosystem", body = kit::ProblemBody),

@@ -126,6 +126,28 @@ async fn a_model_that_fails_too_often_is_left_alone_and_operators_see_it(store: 
     assert_eq!(health["models"][2]["fallbacks"], json!(["echo"]));
 }
 
+async fn what_one_instance_finds_out_about_a_model_the_others_know(store: Store) {
+    let world = World::start_with(store, &[("AI_BREAKER_FAILURES", "2")]).await;
+    let (other, _rest) = world.beside().await;
+    let ada = world.person("ada").await;
+    for _ in 0..2 {
+        assert_eq!(world.ask(&ada, "[fail=500]").await.status(), 502);
+    }
+    until("the other instance knows", async || {
+        let health = world.http.get(format!("{}/api/internal/models", other.url));
+        let health = health.header("x-service-token", mana_core_auth::testing::SERVICE_TOKEN).send().await.unwrap();
+        let (_, health) = parts(health).await;
+        health["models"][0]["breaker"] == "open" && health["models"][0]["foundOutElsewhere"] == true
+    })
+    .await;
+    let reserved = world.gate.seen("reserve");
+    let body = json!({ "messages": [{ "role": "user", "content": "hi" }] });
+    let asked = world.http.post(format!("{}/api/chat", other.url)).bearer_auth(&ada.token).json(&body).send().await;
+    let (status, refusal) = parts(asked.unwrap()).await;
+    assert_eq!((status, &refusal["code"]), (503, &json!("model_suspended")));
+    assert_eq!((world.model_calls(), world.gate.seen("reserve")), (2, reserved), "no call, no reservation");
+}
+
 async fn a_fallback_answers_and_says_so_and_is_charged_at_its_own_price(store: Store) {
     let variables = [("AI_FALLBACKS", "echo-fail>echo"), ("AI_PRICES", "echo-fail=5,*=1"), ("AI_RETRIES", "1")];
     let world = World::start_with(store, &variables).await;
@@ -179,6 +201,7 @@ crate::support::on_both_stores!(
     what_was_not_spent_is_given_back_to_the_budget,
     tokens_are_charged_and_the_rest_is_given_back,
     a_model_that_fails_too_often_is_left_alone_and_operators_see_it,
+    what_one_instance_finds_out_about_a_model_the_others_know,
     a_fallback_answers_and_says_so_and_is_charged_at_its_own_price,
     what_openai_knows_reaches_the_provider_and_comes_back,
 );

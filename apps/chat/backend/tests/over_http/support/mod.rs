@@ -194,6 +194,14 @@ impl World {
         usual.into_iter().chain(self.variables.clone()).collect()
     }
 
+    /// Another instance beside the service, on the same stores.
+    pub(crate) async fn beside(&self) -> (Running, Rest) {
+        let further: Vec<_> = self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let config = Config::read(&environment(self.gate.url(), &self.echo.url, &further)).unwrap();
+        let (service, rest) = start(config, &self.database, self.cache.clone()).split();
+        (Running::start(service.into_router()).await, rest)
+    }
+
     /// Stops the service and starts it again on the same stores.
     pub(crate) async fn restart(&mut self) {
         self.stop().await;
