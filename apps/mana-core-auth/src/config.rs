@@ -12,6 +12,7 @@ use crate::keys::SEED_BYTES;
 use crate::letters::mailer::Mail;
 use crate::oidc::provider::Provider;
 use crate::passkeys::Party;
+use crate::registration::Registration;
 use crate::settings::{Hashing, Limits, Tokens};
 
 /// Everything the service is configured with.
@@ -25,6 +26,7 @@ pub struct Config {
     pub(crate) limits: Limits,
     pub(crate) hashing: Hashing,
     pub(crate) mail: Mail,
+    pub(crate) registration: Registration,
     pub(crate) party: Party,
     pub(crate) told: Told,
     pub(crate) env: Env,
@@ -63,6 +65,7 @@ impl Config {
         // Read here so that it is checked before anything starts.
         Provider::read(env, &mail.app_url)?;
         Ok(Self {
+            registration: Registration::read(env, base.environment)?,
             base,
             issued,
             party: Party::read(env, &mail.app_url)?,

@@ -10,7 +10,7 @@ use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter};
 
 use crate::app::App;
 use crate::entity::{idempotency_key, refresh_token};
-use crate::{ledger, letters, time};
+use crate::{ledger, letters, registration, time};
 
 /// How often; so long after its time a reservation is given back at the latest.
 const EVERY: Duration = Duration::from_secs(15);
@@ -71,5 +71,6 @@ async fn forget(database: &Database) -> Result<(), DbErr> {
         .exec(&*transaction)
         .await?;
     letters::store::forget(&*transaction, time::earlier(now, LETTERS_KEPT)).await?;
+    registration::store::forget(&*transaction, now.as_millisecond()).await?;
     transaction.commit().await
 }

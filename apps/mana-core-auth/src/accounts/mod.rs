@@ -1,4 +1,4 @@
-//! Accounts: who there is, registering, signing in, and what people do with their own.
+//! Accounts: who there is, signing in, and what people do with their own.
 
 pub(crate) mod farewells;
 pub(crate) mod own_routes;
@@ -10,6 +10,7 @@ pub(crate) mod validate;
 use std::time::Duration;
 
 use http::HeaderMap;
+use jiff::Timestamp;
 use kit::auth::User;
 use kit::{Problem, clock};
 use secrecy::SecretString;
@@ -18,11 +19,32 @@ use crate::app::App;
 use crate::entity::user::Model;
 use crate::{password, sessions, time};
 
+/// A new account of somebody.
+pub(crate) fn new_user(email: String, name: String, password_hash: String, now: Timestamp) -> Model {
+    Model {
+        id: clock::new_id(),
+        email,
+        name,
+        role: "user".into(),
+        password_hash,
+        created_at: now.as_millisecond(),
+        email_verified_at: None,
+        disabled_at: None,
+        deleted_at: None,
+    }
+}
+
 /// The account of an access token whose session has not ended.
 pub(crate) async fn by_token(app: &App, caller: &User) -> Result<Model, Problem> {
     sessions::require_live(app, caller).await?;
     let user = store::by_id(&*app.database, caller.claims.sub).await?.filter(|user| user.deleted_at.is_none());
     user.ok_or_else(|| Problem::unauthorized("This account is no longer there."))
+}
+
+/// What whoever does not know a password is told.
+pub(crate) fn wrong_password() -> Problem {
+    let problem = Problem::new(http::StatusCode::FORBIDDEN, "wrong_password", "The password is wrong");
+    problem.detail("Nothing was changed. Try again with the password you sign in with.")
 }
 
 /// How long a sign-in shows that somebody is there who has no password to show.

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{by_token, store};
+use super::{by_token, store, wrong_password};
 use crate::app::App;
 use crate::entity::user::Model;
 use crate::password::{self, Verdict};
@@ -67,9 +67,7 @@ pub(crate) async fn require_password(
 ) -> Result<(), Problem> {
     let attempt = Attempt::begin(app, &user.email, headers).await?;
     if app.passwords.verify(given, Some(&user.password_hash)).await? == Verdict::Wrong {
-        let title = "The password is wrong";
-        let problem = Problem::new(http::StatusCode::FORBIDDEN, "wrong_password", title);
-        return Err(problem.detail("Nothing was changed. Try again with the password you sign in with."));
+        return Err(wrong_password());
     }
     attempt.succeeded(app).await;
     Ok(())

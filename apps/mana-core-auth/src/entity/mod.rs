@@ -11,6 +11,7 @@ pub(crate) mod passkey;
 pub(crate) mod posting;
 pub(crate) mod recovery_code;
 pub(crate) mod refresh_token;
+pub(crate) mod registration;
 pub(crate) mod reservation;
 pub(crate) mod second_factor;
 pub(crate) mod session;

@@ -15,8 +15,7 @@ use uuid::Uuid;
 
 use super::provider::{Person, Provider, ProviderError, Trip};
 use super::store;
-use crate::accounts::routes::new_user;
-use crate::accounts::{self, validate};
+use crate::accounts::{self, new_user, validate};
 use crate::app::App;
 use crate::entity::user::Model;
 use crate::second_factor::{self, SecondStep};

@@ -11,5 +11,6 @@ mod passkeys;
 mod passwords;
 mod provider;
 mod refresh;
+mod registration;
 mod second_factors;
 mod support;
