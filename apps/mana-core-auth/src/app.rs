@@ -62,6 +62,8 @@ pub const MIGRATIONS: Migrations = Migrations(&[
     ),
     Migration::shared(21, "gift_codes", include_str!("../migrations/0021_gift_codes.sql")),
     Migration::shared(22, "registrations", include_str!("../migrations/0022_registrations.sql")),
+    Migration::shared(23, "ended_sessions", include_str!("../migrations/0023_ended_sessions.sql")),
+    Migration::shared(24, "roles", include_str!("../migrations/0024_roles.sql")),
 ]);
 
 /// How long others may keep the published keys without asking again.
@@ -179,6 +181,7 @@ pub(crate) async fn assemble(config: &Config) -> Result<(Service, Arc<App>), kit
         .merge(second_factor::routes::routes())
         .merge(passkeys::routes::routes())
         .merge(sessions::routes::routes())
+        .merge(sessions::ended::routes())
         .merge(ledger::routes::routes())
         .merge(ledger::internal_routes::routes())
         .merge(ledger::admin_routes::routes())

@@ -1,5 +1,6 @@
 //! One-off commands, run as `mana run mana-core-auth -- COMMAND`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
@@ -7,7 +8,7 @@ use kit::config::{self, Base, Env};
 use kit::database::{self, Database};
 use kit::{Credits, Failure, clock};
 
-use crate::accounts::{store, validate};
+use crate::accounts::{roles, store, validate};
 use crate::app::MIGRATIONS;
 use crate::ledger::gifts::{self, store as codes};
 use crate::ledger::{Ask, Funds, Ledger, audit};
@@ -76,6 +77,18 @@ pub enum Command {
         #[arg(long, value_parser = ["user", "admin"])]
         role: String,
     },
+    /// Gives an account further roles, of those that `ROLES` names, or takes them away. They count from its next tokens on.
+    Role {
+        /// The account's e-mail address.
+        #[arg(long)]
+        email: String,
+        /// A role it gets.
+        #[arg(long, value_name = "ROLE", required_unless_present = "remove")]
+        add: Vec<String>,
+        /// A role it loses.
+        #[arg(long, value_name = "ROLE")]
+        remove: Vec<String>,
+    },
     /// Closes an account: its sessions end at once, and nobody gets in. Nothing is lost.
     Disable {
         /// The account's e-mail address.
@@ -132,6 +145,9 @@ pub async fn run(env: &Env, command: Command) -> Result<(), Failure> {
         }
         Command::MakeAdmin { email } => make_admin(&database().await?, &email).await,
         Command::SetRole { email, role } => set_role(&database().await?, &email, &role).await,
+        Command::Role { email, add, remove } => {
+            change_roles(&database().await?, &email, &add, &remove, &roles::known(env)?).await
+        }
         Command::Disable { email } => disable(&database().await?, &email).await,
         Command::Enable { email } => enable(&database().await?, &email).await,
         Command::RotateKeys { compromised } => rotate_keys(&database().await?, &Tokens::read(env)?, compromised).await,
@@ -175,6 +191,23 @@ async fn set_role(database: &Database, email: &str, role: &str) -> Result<(), Fa
     let user = account(database, email).await?;
     store::set_role(&**database, &user.email, role).await.map_err(Failure::new)?;
     println!("{} has the role {role:?} in all tokens from now on; those given before expire by themselves", user.email);
+    Ok(())
+}
+
+async fn change_roles(
+    database: &Database,
+    email: &str,
+    add: &[String],
+    remove: &[String],
+    known: &BTreeSet<String>,
+) -> Result<(), Failure> {
+    let user = account(database, email).await?;
+    let new = roles::change(&user.roles, add, remove, known).map_err(config::Error::Usage)?;
+    if !store::set_roles(&**database, user.id, &user.roles, &new).await.map_err(Failure::new)? {
+        return Err(Failure::new("somebody else changed its roles at this moment; do it again"));
+    }
+    let told = if new.is_empty() { "no further roles" } else { &new };
+    println!("{} has {told} in all tokens from now on; those given before expire by themselves", user.email);
     Ok(())
 }
 

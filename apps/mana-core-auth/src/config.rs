@@ -8,6 +8,7 @@ use kit::config::{Base, Env, Error};
 use secrecy::SecretBox;
 
 use crate::accounts::farewells::Told;
+use crate::accounts::roles;
 use crate::keys::SEED_BYTES;
 use crate::letters::mailer::Mail;
 use crate::oidc::provider::Provider;
@@ -59,8 +60,10 @@ impl Config {
             let value = rules.sign_up_grant.to_string();
             return Err(Error::Invalid { name: "SIGN_UP_GRANT".into(), value, allowed: "0 credits or more".into() });
         }
+        // Commands read them; here they are checked before anything starts.
+        roles::known(env)?;
         let base = Base::read(env, "mana-core-auth")?;
-        let issued = TokenSettings::read(env)?;
+        let issued = TokenSettings::of_issuer(env)?;
         let mail = Mail::read(env, &base, &issued.issuer)?;
         // Read here so that it is checked before anything starts.
         Provider::read(env, &mail.app_url)?;

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kit::clock;
-use kit::database::Database;
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter};
 
 use crate::app::App;
 use crate::entity::{idempotency_key, refresh_token};
-use crate::{ledger, letters, registration, time};
+use crate::{ledger, letters, registration, sessions, time};
 
 /// How often; so long after its time a reservation is given back at the latest.
 const EVERY: Duration = Duration::from_secs(15);
@@ -33,7 +32,7 @@ pub(crate) async fn run(app: Arc<App>) {
     let resolved_from = tokio::time::Instant::now() + GRACE;
     loop {
         let outcome = if tokio::time::Instant::now() < resolved_from {
-            forget(&app.database).await.map_err(Into::into)
+            forget(&app).await.map_err(Into::into)
         } else {
             round(&app).await
         };
@@ -55,13 +54,13 @@ async fn round(app: &App) -> Result<(), ledger::Error> {
         metrics::counter!("reservations_expired_total").increment(expired);
         tracing::warn!(expired, "reservations that nobody resolved in time were given back");
     }
-    forget(&app.database).await?;
+    forget(app).await?;
     Ok(())
 }
 
-async fn forget(database: &Database) -> Result<(), DbErr> {
+async fn forget(app: &App) -> Result<(), DbErr> {
     let now = clock::now();
-    let transaction = database.begin_write().await?;
+    let transaction = app.database.begin_write().await?;
     idempotency_key::Entity::delete_many()
         .filter(idempotency_key::Column::CreatedAt.lt(time::earlier(now, ANSWERS_KEPT)))
         .exec(&*transaction)
@@ -71,6 +70,7 @@ async fn forget(database: &Database) -> Result<(), DbErr> {
         .exec(&*transaction)
         .await?;
     letters::store::forget(&*transaction, time::earlier(now, LETTERS_KEPT)).await?;
+    sessions::ended::forget(&*transaction, &app.tokens, now).await?;
     registration::store::forget(&*transaction, now.as_millisecond()).await?;
     transaction.commit().await
 }

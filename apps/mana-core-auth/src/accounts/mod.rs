@@ -3,6 +3,7 @@
 pub(crate) mod farewells;
 pub(crate) mod own_routes;
 pub(crate) mod password_routes;
+pub(crate) mod roles;
 pub(crate) mod routes;
 pub(crate) mod store;
 pub(crate) mod validate;
@@ -31,6 +32,7 @@ pub(crate) fn new_user(email: String, name: String, password_hash: String, now: 
         email_verified_at: None,
         disabled_at: None,
         deleted_at: None,
+        roles: String::new(),
     }
 }
 

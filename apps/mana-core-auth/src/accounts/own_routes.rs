@@ -105,7 +105,7 @@ async fn delete(
     let transaction = app.database.begin_write().await?;
     store::empty(&*transaction, user.id, clock::now().as_millisecond()).await?;
     app.told.write(&*transaction, user.id, clock::now()).await?;
-    sessions::store::forget_of(&*transaction, user.id).await?;
+    sessions::store::forget_of(&*transaction, user.id, clock::now().as_millisecond()).await?;
     letters::store::forget_of(&*transaction, user.id).await?;
     let of = user.id;
     passkey::Entity::delete_many().filter(passkey::Column::UserId.eq(of)).exec(&*transaction).await?;

@@ -90,8 +90,9 @@ pub(crate) async fn set_password(
         return Err(Problem::conflict("The password was changed by somebody else at this moment; sign in again."));
     }
     sessions::store::end_all(&*transaction, user.id, now.as_millisecond()).await?;
+    let user = Model { password_hash: hash, ..user.clone() };
     let agent = sessions::user_agent(headers);
-    let pair = sessions::begin(&transaction, app, &key, user, app_id, agent, now).await?;
+    let pair = sessions::begin(&transaction, app, &key, &user, app_id, agent, now).await?;
     transaction.commit().await?;
     Ok(pair)
 }

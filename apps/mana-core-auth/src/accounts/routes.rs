@@ -14,7 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::{by_token, store, validate};
+use super::{by_token, roles, store, validate};
 use crate::app::App;
 use crate::entity::user::Model;
 use crate::password::Verdict;
@@ -39,7 +39,11 @@ pub(crate) struct UserView {
     id: Uuid,
     email: String,
     name: String,
+    /// `user` or `admin`.
     role: String,
+    /// What the account may do beside that.
+    #[serde(default)]
+    roles: Vec<String>,
     /// RFC 3339, UTC.
     created_at: String,
     /// Whether the person has shown that the address is theirs.
@@ -53,6 +57,7 @@ impl From<&Model> for UserView {
             email: user.email.clone(),
             name: user.name.clone(),
             role: user.role.clone(),
+            roles: roles::read(&user.roles).into_iter().collect(),
             created_at: time::rfc3339(user.created_at),
             email_verified: user.email_verified_at.is_some(),
         }
@@ -87,21 +92,22 @@ async fn login(State(app): State<Arc<App>>, headers: HeaderMap, Json(input): Jso
     let user = store::by_email(&*app.database, &email).await?;
     let stored = user.as_ref().map(|user| user.password_hash.as_str());
     let verdict = app.passwords.verify(input.password.clone(), stored).await?;
-    let Some(user) = user.filter(|_| verdict != Verdict::Wrong) else {
+    let Some(mut user) = user.filter(|_| verdict != Verdict::Wrong) else {
         metrics::counter!("logins_failed_total").increment(1);
         return Err(Problem::unauthorized("The e-mail address or the password is wrong."));
     };
     attempt.succeeded(&app).await;
     if verdict == Verdict::RightButOld {
-        rehash(&app, &user, input.password).await?;
+        rehash(&app, &mut user, input.password).await?;
     }
     second_factor::admit(&app, &user, &app_id, &headers).await
 }
 
 /// Hashes a password with today's parameters: only its owner's signing in gives the chance.
-async fn rehash(app: &App, user: &Model, password: SecretString) -> Result<(), Problem> {
+async fn rehash(app: &App, user: &mut Model, password: SecretString) -> Result<(), Problem> {
     let hash = app.passwords.hash(password).await?;
     if store::replace_password(&*app.database, user.id, &user.password_hash, &hash).await? {
+        user.password_hash = hash;
         metrics::counter!("passwords_hashed_anew_total").increment(1);
     }
     Ok(())

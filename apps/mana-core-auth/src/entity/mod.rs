@@ -1,6 +1,7 @@
 //! Rows of the database; what they mean is decided elsewhere.
 
 pub(crate) mod balance;
+pub(crate) mod ended_session;
 pub(crate) mod entry;
 pub(crate) mod farewell;
 pub(crate) mod gift_code;

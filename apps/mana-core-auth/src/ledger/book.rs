@@ -21,6 +21,8 @@ pub(crate) struct Balance {
     pub(crate) version: i64,
     pub(crate) last_posting: Option<Uuid>,
     pub(crate) closed_at: Option<i64>,
+    /// An operator has closed the account to its owner: nothing more is reserved; what was reserved can be resolved.
+    pub(crate) disabled: bool,
 }
 
 impl Balance {
@@ -122,7 +124,11 @@ impl Book {
     pub(crate) fn carry_out(&mut self, call: &Call, now: Now, id: &mut dyn FnMut() -> Uuid) -> Result<Answer, Refusal> {
         let Some((key, request_hash)) = call.key() else { return self.decide(call, now, id) };
         // A key is a user's: without the user there is nothing to remember it by.
-        self.open_balance(key.user)?;
+        let balance = self.open_balance(key.user)?;
+        // Not remembered: the account may be opened again.
+        if balance.disabled && matches!(call, Call::Reserve { .. }) {
+            return Err(Refusal::Disabled);
+        }
         if let Some(before) = self.keys.get(&key) {
             if before.request_hash != request_hash {
                 return Err(Refusal::KeyReused);

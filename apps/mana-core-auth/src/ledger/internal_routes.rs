@@ -135,7 +135,7 @@ struct ReservedView {
 /// Holds credits back, if the balance covers them.
 #[utoipa::path(post, path = "/api/internal/credits/reserve", tag = "internal", request_body = ReserveBody,
     security(("serviceToken" = [])), responses((status = 200, body = ReservedView), (status = 401, body = ProblemBody),
-    (status = 402, body = ProblemBody), (status = 404, body = ProblemBody), (status = 409, body = ProblemBody),
+    (status = 402, body = ProblemBody), (status = 403, body = ProblemBody, description = "The account is closed, or the token is not for this"), (status = 404, body = ProblemBody), (status = 409, body = ProblemBody),
     (status = 422, body = ProblemBody)))]
 async fn reserve(
     _: ServiceCaller,

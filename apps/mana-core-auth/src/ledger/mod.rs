@@ -103,6 +103,8 @@ pub(crate) struct Reserved {
 pub(crate) enum Refusal {
     #[error("there is no such account")]
     UnknownUser,
+    #[error("the account is closed")]
+    Disabled,
     #[error("the balance of {balance} does not cover {amount}")]
     OutOfCredits { balance: Credits, amount: Credits },
     #[error("this idempotency key was used for something else")]
@@ -126,6 +128,7 @@ impl Refusal {
     fn label(&self) -> &'static str {
         match self {
             Self::UnknownUser => "unknown_user",
+            Self::Disabled => "disabled",
             Self::OutOfCredits { .. } => "out_of_credits",
             Self::KeyReused => "key_reused",
             Self::UnknownReservation => "unknown_reservation",
@@ -173,6 +176,7 @@ impl From<Error> for Problem {
         match refusal {
             Refusal::OutOfCredits { .. } => Self::out_of_credits(detail),
             Refusal::UnknownUser => Self::not_found("account"),
+            Refusal::Disabled => crate::sessions::closed(),
             Refusal::UnknownReservation => Self::not_found("reservation"),
             Refusal::UnknownCode => Self::not_found("gift code, or it is no longer valid"),
             Refusal::KeyReused | Refusal::Resolved { .. } | Refusal::RedeemedBefore => Self::conflict(detail),

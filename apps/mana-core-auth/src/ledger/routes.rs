@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::csv;
 use super::history::Line;
 use crate::app::App;
-use crate::time;
+use crate::{sessions, time};
 
 /// Transactions on a page where the caller says nothing.
 const DEFAULT_PAGE: u64 = 50;
@@ -50,6 +50,7 @@ struct BalanceView {
     (status = 401, body = ProblemBody),
 ))]
 async fn balance(State(app): State<Arc<App>>, user: User) -> Result<Json<BalanceView>, Problem> {
+    sessions::require_live(&app, &user).await?;
     let balance = super::balance(&*app.database, user.claims.sub).await?;
     let balance = balance.ok_or_else(|| Problem::not_found("account"))?;
     Ok(Json(BalanceView { balance: balance.total(), free: balance.free, paid: balance.paid }))
@@ -105,8 +106,8 @@ async fn transactions(
     user: User,
     Query(page): Query<Page>,
 ) -> Result<Json<TransactionPage>, Problem> {
-    let page = page_of(&app, user.claims.sub, &page, false).await?;
-    Ok(Json(page))
+    sessions::require_live(&app, &user).await?;
+    page_of(&app, user.claims.sub, &page, false).await.map(Json)
 }
 
 /// A page of a user's history; `told` adds who gave.
@@ -142,6 +143,7 @@ pub(crate) async fn page_of(app: &App, user: Uuid, page: &Page, told: bool) -> R
     (status = 503, body = ProblemBody),
 ))]
 async fn export(State(app): State<Arc<App>>, user: User) -> Result<Response, Problem> {
+    sessions::require_live(&app, &user).await?;
     let user = user.claims.sub;
     // What goes wrong at the beginning is still an ordinary error.
     let first = super::by_user(&*app.database, user, None, EXPORT_PAGE).await?;

@@ -16,12 +16,14 @@ impl Both {
     }
 }
 
-/// The balances of `$1`, locked in the order of their ids.
+/// The balances of `$1`, locked in the order of their ids, and whether their accounts are disabled.
 pub(super) const LOCK: Both = Both {
-    postgres: "SELECT user_id, available, paid, version, last_posting, closed_at FROM balances
+    postgres: "SELECT user_id, available, paid, version, last_posting, closed_at,
+        (SELECT disabled_at FROM users WHERE users.id = balances.user_id) AS disabled_at FROM balances
         WHERE user_id IN (SELECT CAST(value AS uuid) FROM json_array_elements_text(CAST($1 AS json)))
         ORDER BY user_id FOR UPDATE",
-    sqlite: "SELECT user_id, available, paid, version, last_posting, closed_at FROM balances
+    sqlite: "SELECT user_id, available, paid, version, last_posting, closed_at,
+        (SELECT disabled_at FROM users WHERE users.id = balances.user_id) AS disabled_at FROM balances
         WHERE user_id IN (SELECT unhex(value) FROM json_each(?1))",
 };
 

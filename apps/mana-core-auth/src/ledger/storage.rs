@@ -66,6 +66,7 @@ pub(super) async fn read(tx: &WriteTransaction, calls: &[&Call]) -> Result<Book,
             version: row.try_get("", "version")?,
             last_posting: row.try_get("", "last_posting")?,
             closed_at: row.try_get("", "closed_at")?,
+            disabled: row.try_get::<Option<i64>>("", "disabled_at")?.is_some(),
         };
         book.balances.insert(row.try_get("", "user_id")?, balance);
     }

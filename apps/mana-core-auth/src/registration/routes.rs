@@ -120,12 +120,8 @@ async fn confirm(
         return Err(wrong_password());
     }
     attempt.succeeded(&app).await;
-    let asked = store::Asked {
-        email: asked.email,
-        name: asked.name,
-        password_hash: asked.password_hash,
-        app_id: asked.app_id,
-    };
+    let asked =
+        store::Asked { email: asked.email, name: asked.name, password_hash: asked.password_hash, app_id: asked.app_id };
     let pair = begin(&app, asked, Some(id), false, &headers, now).await?;
     Ok((StatusCode::CREATED, Json(pair)))
 }

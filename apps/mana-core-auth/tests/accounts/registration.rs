@@ -24,7 +24,8 @@ async fn confirm(caller: &Caller, code: &str, password: &str) -> Answer {
 async fn letters_to(auth: &Auth, email: &str, subject: &str, count: usize) -> Vec<String> {
     until(subject, async || {
         let letters = auth.letters().await.into_iter();
-        let found: Vec<String> = letters.filter(|it| it.contains(&format!("To: {email}")) && it.contains(subject)).collect();
+        let found: Vec<String> =
+            letters.filter(|it| it.contains(&format!("To: {email}")) && it.contains(subject)).collect();
         (found.len() >= count).then_some(found)
     })
     .await

@@ -148,6 +148,7 @@ async fn backend(auth: &Auth, echo: &Running, test_database: &TestDatabase, vari
         ("MANA_CORE_AUTH_URL", auth.url.as_str()),
         ("SERVICE_TOKEN", SERVICE_TOKEN),
         ("TOKEN_ISSUER", ISSUER),
+        ("TOKEN_APPS", "chat"),
         ("AI_PROVIDERS", "echo"),
         ("AI_ECHO_URL", &echo.url),
     ];
