@@ -64,6 +64,24 @@ pub const MIGRATIONS: Migrations = Migrations(&[
     Migration::shared(22, "registrations", include_str!("../migrations/0022_registrations.sql")),
     Migration::shared(23, "ended_sessions", include_str!("../migrations/0023_ended_sessions.sql")),
     Migration::shared(24, "roles", include_str!("../migrations/0024_roles.sql")),
+    Migration::split(
+        25,
+        "reversals",
+        include_str!("../migrations/0025_reversals.sqlite.sql"),
+        include_str!("../migrations/0025_reversals.postgres.sql"),
+    ),
+    Migration::split(
+        26,
+        "reversed_once",
+        include_str!("../migrations/0026_reversed_once.sqlite.sql"),
+        include_str!("../migrations/0026_reversed_once.postgres.sql"),
+    ),
+    Migration::split(
+        27,
+        "postings_that_give",
+        include_str!("../migrations/0027_postings_that_give.sqlite.sql"),
+        include_str!("../migrations/0027_postings_that_give.postgres.sql"),
+    ),
 ]);
 
 /// How long others may keep the published keys without asking again.

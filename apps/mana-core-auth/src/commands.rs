@@ -7,11 +7,12 @@ use clap::{Parser, Subcommand};
 use kit::config::{self, Base, Env};
 use kit::database::{self, Database};
 use kit::{Credits, Failure, clock};
+use uuid::Uuid;
 
 use crate::accounts::{roles, store, validate};
 use crate::app::MIGRATIONS;
 use crate::ledger::gifts::{self, store as codes};
-use crate::ledger::{Ask, Funds, Ledger, audit};
+use crate::ledger::{self, Ask, Funds, Ledger, Undo, audit};
 use crate::settings::Tokens;
 use crate::{keyring, sessions, time};
 
@@ -43,6 +44,15 @@ pub enum Command {
         /// Whether they were paid for; free ones are spent first.
         #[arg(long, default_value = "free", value_name = "free|paid")]
         funds: Funds,
+    },
+    /// Undoes a grant, a gift or a charge by a posting that points to it: once, and never into the negative.
+    Reverse {
+        /// The posting: the `id` of a transaction.
+        #[arg(long)]
+        posting: Uuid,
+        /// Why; shown in the account's history.
+        #[arg(long)]
+        reason: String,
     },
     /// Makes a gift code and prints it.
     GiftCode {
@@ -137,6 +147,7 @@ pub async fn run(env: &Env, command: Command) -> Result<(), Failure> {
         Command::Grant { email, credits, reason, funds } => {
             grant(&database().await?, &email, credits, reason, funds).await
         }
+        Command::Reverse { posting, reason } => reverse(&database().await?, posting, reason).await,
         Command::GiftCode { credits, uses, days, reason, funds } => {
             let expires_at = days.map(|days| time::later(clock::now(), Duration::from_hours(24 * u64::from(days))));
             let made_by = "operator".to_owned();
@@ -169,6 +180,15 @@ async fn grant(database: &Database, email: &str, amount: Credits, reason: String
     let key = clock::new_id().to_string();
     let balance = Ledger::start(database.clone()).grant(ask, &key, clock::now()).await.map_err(Failure::new)?;
     println!("{} has {balance} credits now", user.email);
+    Ok(())
+}
+
+async fn reverse(database: &Database, posting: Uuid, reason: String) -> Result<(), Failure> {
+    let user = ledger::owner(&**database, posting).await.map_err(Failure::new)?;
+    let user = user.ok_or_else(|| Failure::new(format!("there is no posting {posting}")))?;
+    let undo = Undo { user, posting, reason, actor: "operator".to_owned() };
+    let balance = Ledger::start(database.clone()).reverse(undo, clock::now()).await.map_err(Failure::new)?;
+    println!("posting {posting} is reversed; its account has {balance} credits now");
     Ok(())
 }
 

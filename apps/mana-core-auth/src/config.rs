@@ -14,7 +14,7 @@ use crate::letters::mailer::Mail;
 use crate::oidc::provider::Provider;
 use crate::passkeys::Party;
 use crate::registration::Registration;
-use crate::settings::{Hashing, Limits, Tokens};
+use crate::settings::{self, DAY, Hashing, Limits, Tokens};
 
 /// Everything the service is configured with.
 pub struct Config {
@@ -39,13 +39,15 @@ pub struct Config {
 pub(crate) struct Rules {
     /// What a new account gets, once.
     pub(crate) sign_up_grant: Credits,
+    /// `FREE_CREDITS_LAST`: how long free credits can be spent; `None`: for ever.
+    pub(crate) free_credits_last: Option<Duration>,
     /// How long credits stay reserved where the caller says nothing.
     pub(crate) reservation_ttl: Duration,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { sign_up_grant: Credits::whole(50), reservation_ttl: Duration::from_mins(10) }
+        Self { sign_up_grant: Credits::whole(50), free_credits_last: None, reservation_ttl: Duration::from_mins(10) }
     }
 }
 
@@ -62,6 +64,7 @@ impl Config {
         }
         // Commands read them; here they are checked before anything starts.
         roles::known(env)?;
+        rules.free_credits_last = settings::optional_duration(env, "FREE_CREDITS_LAST", DAY, 3_650 * DAY)?;
         let base = Base::read(env, "mana-core-auth")?;
         let issued = TokenSettings::of_issuer(env)?;
         let mail = Mail::read(env, &base, &issued.issuer)?;

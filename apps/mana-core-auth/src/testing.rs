@@ -12,7 +12,7 @@ use crate::app::{self, App};
 use crate::commands::{self, Arguments};
 use crate::config::Config;
 use crate::ledger::gifts::store as codes;
-use crate::ledger::{Funds, Ledger};
+use crate::ledger::{Funds, Ledger, Undo};
 use crate::secrets::Purpose;
 
 /// What internal calls must carry.
@@ -267,6 +267,31 @@ impl Auth {
     pub async fn expire_reservations(&self, later: std::time::Duration) -> u64 {
         let later = jiff::SignedDuration::try_from(later).expect("a time that can be added");
         self.ledger.expire(kit::clock::now() + later).await.expect("the database answers")
+    }
+
+    /// Forfeits free credits that were given until then (milliseconds since 1970), as far as they are left; how many accounts had some.
+    ///
+    /// # Panics
+    /// When the database does not answer.
+    pub async fn lapse_free_credits(&self, before: i64) -> usize {
+        self.ledger.lapse(before, kit::clock::now()).await.expect("the database answers").len()
+    }
+
+    /// Forfeits what is too old by the service's own settings.
+    ///
+    /// # Panics
+    /// When the database does not answer.
+    pub async fn lapse(&self) {
+        crate::housekeeping::lapse(&self.app).await.expect("the database answers");
+    }
+
+    /// Undoes a posting of a user.
+    ///
+    /// # Errors
+    /// What the ledger says.
+    pub async fn reverse(&self, user: uuid::Uuid, posting: uuid::Uuid) -> Result<kit::Credits, String> {
+        let undo = Undo { user, posting, reason: "for a test".to_owned(), actor: "operator".to_owned() };
+        self.ledger.reverse(undo, kit::clock::now()).await.map_err(|error| error.to_string())
     }
 
     /// What `check-ledger` finds.

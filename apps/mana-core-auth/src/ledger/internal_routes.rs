@@ -214,8 +214,14 @@ pub(crate) fn check_key(key: &str) -> Result<(), Problem> {
     Ok(())
 }
 
+/// A reason that has to be given.
+pub(crate) fn check_said(reason: &str) -> Result<(), Problem> {
+    check_reason(reason)?;
+    if reason.trim().is_empty() { Err(wrong("reason", "must say why".to_owned())) } else { Ok(()) }
+}
+
 /// A reason is a line of text.
-pub(crate) fn check_reason(reason: &str) -> Result<(), Problem> {
+fn check_reason(reason: &str) -> Result<(), Problem> {
     if reason.chars().count() > MAX_REASON_CHARS || reason.chars().any(char::is_control) {
         return Err(wrong("reason", format!("must have at most {MAX_REASON_CHARS} characters, all on one line")));
     }

@@ -71,7 +71,7 @@ pub(crate) struct Page {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct TransactionView {
     id: Uuid,
-    /// `grant`, `gift`, `reserve`, `settle`, `release` or `close`.
+    /// `grant`, `gift`, `reserve`, `settle`, `release`, `reverse`, `lapse` or `close`.
     kind: String,
     /// What it added to (or, negative, took from) what can be spent.
     amount: Credits,
@@ -79,6 +79,9 @@ pub(crate) struct TransactionView {
     balance: Credits,
     reason: String,
     reservation_id: Option<Uuid>,
+    /// The transaction that it undoes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reverses: Option<Uuid>,
     /// Who gave it: told to administrators only.
     #[serde(skip_serializing_if = "Option::is_none")]
     actor: Option<String>,
@@ -130,6 +133,7 @@ pub(crate) async fn page_of(app: &App, user: Uuid, page: &Page, told: bool) -> R
         balance: Credits::from_units(line.posting.balance_after),
         reason: line.posting.reason,
         reservation_id: line.posting.reservation_id,
+        reverses: line.posting.reverses,
         actor: line.posting.actor.filter(|_| told),
         created_at: time::rfc3339(line.posting.created_at),
     });
