@@ -12,12 +12,12 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{by_token, store, wrong_password};
+use super::owner::require_password;
+use super::{by_token, store};
 use crate::app::App;
 use crate::entity::user::Model;
-use crate::password::{self, Verdict};
+use crate::password;
 use crate::sessions::{self, TokenPair};
-use crate::throttle::Attempt;
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(change))
@@ -56,21 +56,6 @@ async fn change(
     let pair = set_password(&app, &user, input.new_password, &caller.claims.app_id, &headers).await?;
     metrics::counter!("passwords_changed_total").increment(1);
     Ok(Json(pair))
-}
-
-/// Refuses whoever does not know the account's password; tries are counted as those of signing in are.
-pub(crate) async fn require_password(
-    app: &App,
-    user: &Model,
-    given: SecretString,
-    headers: &HeaderMap,
-) -> Result<(), Problem> {
-    let attempt = Attempt::begin(app, &user.email, headers).await?;
-    if app.passwords.verify(given, Some(&user.password_hash)).await? == Verdict::Wrong {
-        return Err(wrong_password());
-    }
-    attempt.succeeded(app).await;
-    Ok(())
 }
 
 /// Gives the account another password and ends all its sessions at once; signs this device in anew.

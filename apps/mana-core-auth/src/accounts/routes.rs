@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::response::Response;
 use http::HeaderMap;
 use kit::auth::User;
-use kit::{FieldError, Json, Problem, ProblemBody};
+use kit::{Json, Problem, ProblemBody};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -84,8 +84,7 @@ struct Login {
     (status = 429, body = ProblemBody, description = "Too many failed attempts; see Retry-After"),
 ))]
 async fn login(State(app): State<Arc<App>>, headers: HeaderMap, Json(input): Json<Login>) -> Result<Response, Problem> {
-    let app_id =
-        sessions::app_id(input.app_id).map_err(|message| Problem::invalid(vec![FieldError::new("appId", message)]))?;
+    let app_id = sessions::require_app_id(input.app_id)?;
     // What is no address has no account; it takes the same way as any other.
     let email = validate::email(&input.email).unwrap_or_default();
     let attempt = Attempt::begin(&app, &email, &headers).await?;

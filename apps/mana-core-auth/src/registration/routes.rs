@@ -17,7 +17,8 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::{Registration, store};
-use crate::accounts::{self, new_user, validate, wrong_password};
+use crate::accounts::owner::wrong_password;
+use crate::accounts::{self, new_user, validate};
 use crate::app::App;
 use crate::entity::user;
 use crate::ledger;

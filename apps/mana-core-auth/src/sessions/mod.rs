@@ -15,7 +15,7 @@ use http::{HeaderMap, header};
 use jiff::Timestamp;
 use kit::auth::{Claims, User};
 use kit::database::WriteTransaction;
-use kit::{Problem, clock};
+use kit::{FieldError, Problem, clock};
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -64,6 +64,11 @@ pub(crate) fn app_id(given: Option<String>) -> Result<String, String> {
         return Err(format!("must be 1 to {MAX_APP_ID_BYTES} of a-z, 0-9 and -"));
     }
     Ok(app)
+}
+
+/// As [`app_id`], where it is all that can be wrong.
+pub(crate) fn require_app_id(given: Option<String>) -> Result<String, Problem> {
+    app_id(given).map_err(|message| Problem::invalid(vec![FieldError::new("appId", message)]))
 }
 
 /// What the browser calls itself, shortened.
