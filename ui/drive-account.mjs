@@ -39,7 +39,7 @@ try {
     },
   });
   const found = [];
-  for (const path of ["/login", "/forgot", "/reset", "/verify"]) {
+  for (const path of ["/login", "/forgot", "/reset", "/verify", "/confirm?sent"]) {
     await page.goto(new URL(path, at).href);
     found.push(...(await faults(page, path)));
   }

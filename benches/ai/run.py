@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import re
+import secrets
 import statistics
 import subprocess
 import sys
@@ -141,14 +142,17 @@ class Platform:
             (folder / name).symlink_to(ROOT / name)
         (folder / "mana.toml").write_text(text)
 
-    def mana(self, *arguments):
+    def mana(self, *arguments, told=None):
         command = [BINARIES / "mana", "--manifest", self.folder / "mana.toml", "--data", self.folder / "data", "--port-offset", str(OFFSET), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, text=True, input=told)
         if done.returncode != 0:
             raise SystemExit(f"mana {' '.join(map(str, arguments))}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
         return done.stdout
 
     def __enter__(self):
+        # The gateway beside the platform shows it, too.
+        self.service_token = secrets.token_hex(32)
+        self.mana("secret", "set", "SERVICE_TOKEN", told=self.service_token)
         self.mana("up")
         return self
 
@@ -202,7 +206,7 @@ def beside(folder, store, peers):
         token = platform.person()
         calls = calls_of(folder, token, direct)
         gateway = free_port()
-        env = {"PORT": str(gateway), "AI_PROVIDERS": "echo", "AI_ECHO_URL": f"http://127.0.0.1:{direct}", "MANA_CORE_AUTH_URL": f"http://127.0.0.1:{3001 + OFFSET}"}
+        env = {"PORT": str(gateway), "AI_PROVIDERS": "echo", "AI_ECHO_URL": f"http://127.0.0.1:{direct}", "MANA_CORE_AUTH_URL": f"http://127.0.0.1:{3001 + OFFSET}", "SERVICE_TOKEN": platform.service_token, "TOKEN_APPS": "mana"}
         claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
         env |= {"TOKEN_ISSUER": claims["iss"], "TOKEN_AUDIENCE": claims["aud"] if isinstance(claims["aud"], str) else claims["aud"][0]}
         body = {"model": "echo", "messages": [{"role": "user", "content": ASK}]}

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
-use crate::auth::{ServiceToken, Verifier};
+use crate::auth::{ENDED_SESSIONS_PATH, ServiceToken, Verifier};
 use crate::config::Base;
 use crate::context::{Context, REQUEST_ID};
 use crate::database::{Database, Migrations};
@@ -245,7 +245,8 @@ async fn observe(request: Request, next: Next) -> Response {
     let request_id = context.request_id.clone();
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
     let method = request.method().clone();
-    let quiet = route.starts_with("/api/health") || route == "/metrics";
+    // What programs ask all the time is counted and not written down.
+    let quiet = route.starts_with("/api/health") || route == "/metrics" || route == ENDED_SESSIONS_PATH;
     let span = tracing::error_span!("request", request_id = context.request_id());
     let started = Instant::now();
     metrics::gauge!("http_requests_in_flight").increment(1.0);

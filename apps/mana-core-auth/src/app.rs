@@ -26,6 +26,7 @@ use crate::letters::mailer::{Mail, Way};
 use crate::oidc::provider::Provider;
 use crate::passkeys::Party;
 use crate::password::Passwords;
+use crate::registration::{self, Registration};
 use crate::secrets::Secrets;
 use crate::settings::{Limits, Tokens};
 use crate::{accounts, housekeeping, ledger, letters, oidc, passkeys, second_factor, sessions, throttle};
@@ -60,6 +61,27 @@ pub const MIGRATIONS: Migrations = Migrations(&[
         include_str!("../migrations/0020_free_and_paid.postgres.sql"),
     ),
     Migration::shared(21, "gift_codes", include_str!("../migrations/0021_gift_codes.sql")),
+    Migration::shared(22, "registrations", include_str!("../migrations/0022_registrations.sql")),
+    Migration::shared(23, "ended_sessions", include_str!("../migrations/0023_ended_sessions.sql")),
+    Migration::shared(24, "roles", include_str!("../migrations/0024_roles.sql")),
+    Migration::split(
+        25,
+        "reversals",
+        include_str!("../migrations/0025_reversals.sqlite.sql"),
+        include_str!("../migrations/0025_reversals.postgres.sql"),
+    ),
+    Migration::split(
+        26,
+        "reversed_once",
+        include_str!("../migrations/0026_reversed_once.sqlite.sql"),
+        include_str!("../migrations/0026_reversed_once.postgres.sql"),
+    ),
+    Migration::split(
+        27,
+        "postings_that_give",
+        include_str!("../migrations/0027_postings_that_give.sqlite.sql"),
+        include_str!("../migrations/0027_postings_that_give.postgres.sql"),
+    ),
 ]);
 
 /// How long others may keep the published keys without asking again.
@@ -83,6 +105,8 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     pub(crate) rules: Rules,
     pub(crate) mail: Mail,
+    /// In which way people get accounts.
+    pub(crate) registration: Registration,
     /// Rings when there is a letter to send.
     pub(crate) letter_written: Notify,
     /// Bounds what is done aside for people who have forgotten their password.
@@ -139,6 +163,7 @@ pub(crate) async fn assemble(config: &Config) -> Result<(Service, Arc<App>), kit
         limits: config.limits.clone(),
         rules: config.rules.clone(),
         mail: config.mail.clone(),
+        registration: config.registration,
         letter_written: Notify::new(),
         forgetting: Arc::new(Semaphore::new(FORGETTING_AT_ONCE)),
         party: config.party.clone(),
@@ -147,7 +172,7 @@ pub(crate) async fn assemble(config: &Config) -> Result<(Service, Arc<App>), kit
     });
     if !app.mail.can_send() {
         tracing::warn!(
-            "SMTP_URL is not set: no letters are sent, so nobody can confirm an address or reset a password"
+            "SMTP_URL is not set: no letters are sent, so nobody can confirm an address, reset a password, or register where addresses are confirmed first"
         );
     }
     tokio::spawn(letters::post::run(Arc::clone(&app)));
@@ -155,6 +180,7 @@ pub(crate) async fn assemble(config: &Config) -> Result<(Service, Arc<App>), kit
     tokio::spawn(housekeeping::run(Arc::clone(&app)));
     let public = OpenApiRouter::new()
         .merge(accounts::routes::public())
+        .merge(registration::routes::public())
         .merge(sessions::routes::public())
         .merge(letters::routes::public())
         .merge(second_factor::routes::public())
@@ -165,6 +191,7 @@ pub(crate) async fn assemble(config: &Config) -> Result<(Service, Arc<App>), kit
         .routes(routes!(published_keys))
         .merge(public)
         .merge(accounts::routes::routes())
+        .merge(registration::routes::internal())
         .merge(oidc::metadata::routes())
         .merge(accounts::password_routes::routes())
         .merge(accounts::own_routes::routes())
@@ -172,6 +199,7 @@ pub(crate) async fn assemble(config: &Config) -> Result<(Service, Arc<App>), kit
         .merge(second_factor::routes::routes())
         .merge(passkeys::routes::routes())
         .merge(sessions::routes::routes())
+        .merge(sessions::ended::routes())
         .merge(ledger::routes::routes())
         .merge(ledger::internal_routes::routes())
         .merge(ledger::admin_routes::routes())

@@ -1,16 +1,18 @@
 //! One-off commands, run as `mana run mana-core-auth -- COMMAND`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use kit::config::{self, Base, Env};
 use kit::database::{self, Database};
 use kit::{Credits, Failure, clock};
+use uuid::Uuid;
 
-use crate::accounts::{store, validate};
+use crate::accounts::{roles, store, validate};
 use crate::app::MIGRATIONS;
 use crate::ledger::gifts::{self, store as codes};
-use crate::ledger::{Ask, Funds, Ledger, audit};
+use crate::ledger::{self, Ask, Funds, Ledger, Undo, audit};
 use crate::settings::Tokens;
 use crate::{keyring, sessions, time};
 
@@ -42,6 +44,15 @@ pub enum Command {
         /// Whether they were paid for; free ones are spent first.
         #[arg(long, default_value = "free", value_name = "free|paid")]
         funds: Funds,
+    },
+    /// Undoes a grant, a gift or a charge by a posting that points to it: once, and never into the negative.
+    Reverse {
+        /// The posting: the `id` of a transaction.
+        #[arg(long)]
+        posting: Uuid,
+        /// Why; shown in the account's history.
+        #[arg(long)]
+        reason: String,
     },
     /// Makes a gift code and prints it.
     GiftCode {
@@ -75,6 +86,18 @@ pub enum Command {
         /// What it may do.
         #[arg(long, value_parser = ["user", "admin"])]
         role: String,
+    },
+    /// Gives an account further roles, of those that `ROLES` names, or takes them away. They count from its next tokens on.
+    Role {
+        /// The account's e-mail address.
+        #[arg(long)]
+        email: String,
+        /// A role it gets.
+        #[arg(long, value_name = "ROLE", required_unless_present = "remove")]
+        add: Vec<String>,
+        /// A role it loses.
+        #[arg(long, value_name = "ROLE")]
+        remove: Vec<String>,
     },
     /// Closes an account: its sessions end at once, and nobody gets in. Nothing is lost.
     Disable {
@@ -124,6 +147,7 @@ pub async fn run(env: &Env, command: Command) -> Result<(), Failure> {
         Command::Grant { email, credits, reason, funds } => {
             grant(&database().await?, &email, credits, reason, funds).await
         }
+        Command::Reverse { posting, reason } => reverse(&database().await?, posting, reason).await,
         Command::GiftCode { credits, uses, days, reason, funds } => {
             let expires_at = days.map(|days| time::later(clock::now(), Duration::from_hours(24 * u64::from(days))));
             let made_by = "operator".to_owned();
@@ -132,6 +156,9 @@ pub async fn run(env: &Env, command: Command) -> Result<(), Failure> {
         }
         Command::MakeAdmin { email } => make_admin(&database().await?, &email).await,
         Command::SetRole { email, role } => set_role(&database().await?, &email, &role).await,
+        Command::Role { email, add, remove } => {
+            change_roles(&database().await?, &email, &add, &remove, &roles::known(env)?).await
+        }
         Command::Disable { email } => disable(&database().await?, &email).await,
         Command::Enable { email } => enable(&database().await?, &email).await,
         Command::RotateKeys { compromised } => rotate_keys(&database().await?, &Tokens::read(env)?, compromised).await,
@@ -156,6 +183,15 @@ async fn grant(database: &Database, email: &str, amount: Credits, reason: String
     Ok(())
 }
 
+async fn reverse(database: &Database, posting: Uuid, reason: String) -> Result<(), Failure> {
+    let user = ledger::owner(&**database, posting).await.map_err(Failure::new)?;
+    let user = user.ok_or_else(|| Failure::new(format!("there is no posting {posting}")))?;
+    let undo = Undo { user, posting, reason, actor: "operator".to_owned() };
+    let balance = Ledger::start(database.clone()).reverse(undo, clock::now()).await.map_err(Failure::new)?;
+    println!("posting {posting} is reversed; its account has {balance} credits now");
+    Ok(())
+}
+
 async fn gift_code(database: &Database, new: &codes::New) -> Result<(), Failure> {
     if new.amount <= Credits::ZERO || new.amount > gifts::MAX_AMOUNT {
         let most = gifts::MAX_AMOUNT;
@@ -175,6 +211,23 @@ async fn set_role(database: &Database, email: &str, role: &str) -> Result<(), Fa
     let user = account(database, email).await?;
     store::set_role(&**database, &user.email, role).await.map_err(Failure::new)?;
     println!("{} has the role {role:?} in all tokens from now on; those given before expire by themselves", user.email);
+    Ok(())
+}
+
+async fn change_roles(
+    database: &Database,
+    email: &str,
+    add: &[String],
+    remove: &[String],
+    known: &BTreeSet<String>,
+) -> Result<(), Failure> {
+    let user = account(database, email).await?;
+    let new = roles::change(&user.roles, add, remove, known).map_err(config::Error::Usage)?;
+    if !store::set_roles(&**database, user.id, &user.roles, &new).await.map_err(Failure::new)? {
+        return Err(Failure::new("somebody else changed its roles at this moment; do it again"));
+    }
+    let told = if new.is_empty() { "no further roles" } else { &new };
+    println!("{} has {told} in all tokens from now on; those given before expire by themselves", user.email);
     Ok(())
 }
 

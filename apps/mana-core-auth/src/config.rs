@@ -8,11 +8,13 @@ use kit::config::{Base, Env, Error};
 use secrecy::SecretBox;
 
 use crate::accounts::farewells::Told;
+use crate::accounts::roles;
 use crate::keys::SEED_BYTES;
 use crate::letters::mailer::Mail;
 use crate::oidc::provider::Provider;
 use crate::passkeys::Party;
-use crate::settings::{Hashing, Limits, Tokens};
+use crate::registration::Registration;
+use crate::settings::{self, DAY, Hashing, Limits, Tokens};
 
 /// Everything the service is configured with.
 pub struct Config {
@@ -25,6 +27,7 @@ pub struct Config {
     pub(crate) limits: Limits,
     pub(crate) hashing: Hashing,
     pub(crate) mail: Mail,
+    pub(crate) registration: Registration,
     pub(crate) party: Party,
     pub(crate) told: Told,
     pub(crate) env: Env,
@@ -36,13 +39,15 @@ pub struct Config {
 pub(crate) struct Rules {
     /// What a new account gets, once.
     pub(crate) sign_up_grant: Credits,
+    /// `FREE_CREDITS_LAST`: how long free credits can be spent; `None`: for ever.
+    pub(crate) free_credits_last: Option<Duration>,
     /// How long credits stay reserved where the caller says nothing.
     pub(crate) reservation_ttl: Duration,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { sign_up_grant: Credits::whole(50), reservation_ttl: Duration::from_mins(10) }
+        Self { sign_up_grant: Credits::whole(50), free_credits_last: None, reservation_ttl: Duration::from_mins(10) }
     }
 }
 
@@ -57,12 +62,16 @@ impl Config {
             let value = rules.sign_up_grant.to_string();
             return Err(Error::Invalid { name: "SIGN_UP_GRANT".into(), value, allowed: "0 credits or more".into() });
         }
+        // Commands read them; here they are checked before anything starts.
+        roles::known(env)?;
+        rules.free_credits_last = settings::optional_duration(env, "FREE_CREDITS_LAST", DAY, 3_650 * DAY)?;
         let base = Base::read(env, "mana-core-auth")?;
-        let issued = TokenSettings::read(env)?;
+        let issued = TokenSettings::of_issuer(env)?;
         let mail = Mail::read(env, &base, &issued.issuer)?;
         // Read here so that it is checked before anything starts.
         Provider::read(env, &mail.app_url)?;
         Ok(Self {
+            registration: Registration::read(env, base.environment)?,
             base,
             issued,
             party: Party::read(env, &mail.app_url)?,

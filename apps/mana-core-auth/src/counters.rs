@@ -1,7 +1,8 @@
 //! Counts that all instances share: in the cache, which is Redis where it is configured.
 //!
 //! Where Redis is away this instance counts by itself: limits are then per instance, which is counted (the cache says that it is
-//! away), and nobody is locked out or let through for want of a counter.
+//! away), and nobody is locked out or let through for want of a counter. Each instance keeps what it has counted itself beside
+//! Redis, so that one that is lost between two tries gives nobody their tries anew.
 
 use std::time::Duration;
 
@@ -21,11 +22,12 @@ impl Counters {
 
     /// Adds one; gives the new count. It lives for `ttl` from its first count.
     pub(crate) async fn add(&self, key: &str, ttl: Duration) -> u64 {
+        let here = self.local.increment(key, ttl).await.unwrap_or(1);
         match self.shared.increment(key, ttl).await {
             Ok(count) => count,
             Err(error) => {
                 said(&error);
-                self.local.increment(key, ttl).await.unwrap_or(1)
+                here
             }
         }
     }
@@ -35,15 +37,15 @@ impl Counters {
         if let Err(error) = self.shared.delete(key).await {
             said(&error);
         }
-        // What was counted here while the cache was away is forgotten too.
+        // What was counted here is forgotten, too.
         drop(self.local.delete(key).await);
     }
 
     /// Remembers that something is so.
     pub(crate) async fn mark(&self, key: &str, ttl: Duration) {
+        drop(self.local.set(key, "1", ttl).await);
         if let Err(error) = self.shared.set(key, "1", ttl).await {
             said(&error);
-            drop(self.local.set(key, "1", ttl).await);
         }
     }
 

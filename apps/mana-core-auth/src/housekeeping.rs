@@ -1,19 +1,21 @@
-//! What time alone resolves: reservations that nobody settled or released are given back, and rows that cannot matter any
+//! What time alone resolves: reservations that nobody settled or released are given back, free credits that are too old are forfeited, and rows that cannot matter any
 //! more go. Each step is a transaction of its own, so it may end anywhere; several instances may do it at once.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use kit::clock;
-use kit::database::Database;
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter};
 
 use crate::app::App;
 use crate::entity::{idempotency_key, refresh_token};
-use crate::{ledger, letters, time};
+use crate::{ledger, letters, registration, sessions, time};
 
 /// How often; so long after its time a reservation is given back at the latest.
 const EVERY: Duration = Duration::from_secs(15);
+
+/// How often it looks for free credits that are too old: each look reads every balance that has some.
+const LAPSE_EVERY: Duration = Duration::from_hours(1);
 
 /// How long the answer to a call with an idempotency key is remembered: far longer than anybody repeats a call.
 const ANSWERS_KEPT: Duration = Duration::from_hours(7 * 24);
@@ -31,9 +33,10 @@ const GRACE: Duration = Duration::from_mins(2);
 /// Does it for ever. What a crash left behind is given back after a while only; the keys are looked after at once.
 pub(crate) async fn run(app: Arc<App>) {
     let resolved_from = tokio::time::Instant::now() + GRACE;
+    let mut lapse_from = resolved_from;
     loop {
         let outcome = if tokio::time::Instant::now() < resolved_from {
-            forget(&app.database).await.map_err(Into::into)
+            forget(&app).await.map_err(Into::into)
         } else {
             round(&app).await
         };
@@ -45,23 +48,49 @@ pub(crate) async fn run(app: Arc<App>) {
             metrics::counter!("housekeeping_failures_total").increment(1);
             tracing::warn!(%error, "the signing keys cannot be looked after now; it is tried again");
         }
+        if tokio::time::Instant::now() >= lapse_from {
+            lapse_from += LAPSE_EVERY;
+            if let Err(error) = lapse(&app).await {
+                metrics::counter!("housekeeping_failures_total").increment(1);
+                tracing::warn!(
+                    error = kit::chain(&error),
+                    "free credits that are too old cannot be forfeited now; it is tried again in an hour"
+                );
+            }
+        }
         tokio::time::sleep(EVERY).await;
     }
 }
 
-async fn round(app: &App) -> Result<(), ledger::Error> {
+/// Forfeits free credits that are too old, where they last for a time only.
+pub(crate) async fn lapse(app: &App) -> Result<(), ledger::Error> {
+    let Some(last) = app.rules.free_credits_last else { return Ok(()) };
+    let now = clock::now();
+    let lapsed = app.ledger.lapse(time::earlier(now, last), now).await?;
+    for user in &lapsed {
+        ledger::changed(app, *user).await;
+    }
+    if !lapsed.is_empty() {
+        metrics::counter!("free_credits_lapsed_total").increment(lapsed.len() as u64);
+        tracing::info!(accounts = lapsed.len(), "free credits that were too old were forfeited");
+    }
+    Ok(())
+}
+
+/// One time.
+pub(crate) async fn round(app: &App) -> Result<(), ledger::Error> {
     let expired = app.ledger.expire(clock::now()).await?;
     if expired > 0 {
         metrics::counter!("reservations_expired_total").increment(expired);
         tracing::warn!(expired, "reservations that nobody resolved in time were given back");
     }
-    forget(&app.database).await?;
+    forget(app).await?;
     Ok(())
 }
 
-async fn forget(database: &Database) -> Result<(), DbErr> {
+async fn forget(app: &App) -> Result<(), DbErr> {
     let now = clock::now();
-    let transaction = database.begin_write().await?;
+    let transaction = app.database.begin_write().await?;
     idempotency_key::Entity::delete_many()
         .filter(idempotency_key::Column::CreatedAt.lt(time::earlier(now, ANSWERS_KEPT)))
         .exec(&*transaction)
@@ -71,5 +100,7 @@ async fn forget(database: &Database) -> Result<(), DbErr> {
         .exec(&*transaction)
         .await?;
     letters::store::forget(&*transaction, time::earlier(now, LETTERS_KEPT)).await?;
+    sessions::ended::forget(&*transaction, &app.tokens, now).await?;
+    registration::store::forget(&*transaction, now.as_millisecond()).await?;
     transaction.commit().await
 }

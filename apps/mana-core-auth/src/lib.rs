@@ -2,7 +2,8 @@
 //!
 //! | part | what it owns |
 //! |---|---|
-//! | [`accounts`] | who there is: registering, signing in, `me` |
+//! | [`accounts`] | who there is: signing in, `me`, what people do with their own |
+//! | [`registration`] | how somebody gets an account, and what a stranger learns by trying |
 //! | [`sessions`] | one for each sign-in: token pairs, rotation, revocation |
 //! | [`ledger`] | credits: double entry, reservations, idempotency |
 //! | [`keyring`] | which key signs tokens when, and what is published of them |
@@ -30,6 +31,7 @@ mod letters;
 mod oidc;
 mod passkeys;
 mod password;
+mod registration;
 mod second_factor;
 mod secrets;
 mod sessions;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kit::config::{Env, Error};
 
-const DAY: Duration = Duration::from_hours(24);
+pub(crate) const DAY: Duration = Duration::from_hours(24);
 
 /// Tokens and the keys that sign them.
 #[derive(Debug, Clone)]
@@ -139,13 +139,25 @@ pub(crate) fn duration(
     least: Duration,
     most: Duration,
 ) -> Result<(), Error> {
-    let Some(value) = env.optional(name) else { return Ok(()) };
+    if let Some(time) = optional_duration(env, name, least, most)? {
+        *into = time;
+    }
+    Ok(())
+}
+
+/// As [`duration`], of what need not be.
+pub(crate) fn optional_duration(
+    env: &Env,
+    name: &str,
+    least: Duration,
+    most: Duration,
+) -> Result<Option<Duration>, Error> {
+    let Some(value) = env.optional(name) else { return Ok(None) };
     let Some(time) = parse(&value).filter(|time| *time >= least && *time <= most) else {
         let allowed = format!("a time from {} s to {} s, such as 30s, 15m, 12h or 7d", least.as_secs(), most.as_secs());
         return Err(Error::Invalid { name: name.into(), value, allowed });
     };
-    *into = time;
-    Ok(())
+    Ok(Some(time))
 }
 
 fn parse(text: &str) -> Option<Duration> {

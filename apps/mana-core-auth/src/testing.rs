@@ -12,7 +12,7 @@ use crate::app::{self, App};
 use crate::commands::{self, Arguments};
 use crate::config::Config;
 use crate::ledger::gifts::store as codes;
-use crate::ledger::{Funds, Ledger};
+use crate::ledger::{Funds, Ledger, Undo};
 use crate::secrets::Purpose;
 
 /// What internal calls must carry.
@@ -53,6 +53,7 @@ pub struct Auth {
     /// A writer of its own, as another instance has.
     ledger: Ledger,
     app: Arc<App>,
+    settings: Vec<(String, String)>,
     mail: tempfile::TempDir,
     _running: Running,
     test_database: TestDatabase,
@@ -122,7 +123,8 @@ impl Auth {
         let running = Running::start(service.into_router()).await;
         let database = test_database.connect().await;
         let ledger = Ledger::start(database.clone());
-        Self { url: running.url.clone(), database, ledger, app, mail, _running: running, test_database }
+        let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self { url: running.url.clone(), database, ledger, app, settings, mail, _running: running, test_database }
     }
 
     /// Another instance of it, beside this one on the same stores.
@@ -230,6 +232,14 @@ impl Auth {
         self.app.keys.round(&*self.app.database, kit::clock::now()).await.expect("the database answers");
     }
 
+    /// Has what time alone resolves done, as every few seconds.
+    ///
+    /// # Panics
+    /// When the database does not answer.
+    pub async fn keep_house(&self) {
+        crate::housekeeping::round(&self.app).await.expect("the database answers");
+    }
+
     /// The seed of the key that signs at first, in hexadecimal.
     pub fn signing_key(&self) -> String {
         hex::encode(self.app.secrets.key(Purpose::Signing(1)).expose_secret())
@@ -245,9 +255,9 @@ impl Auth {
     pub async fn command(&self, arguments: &[&str]) -> Result<(), kit::Failure> {
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         let command = Arguments::read(arguments).expect("a command").command.expect("a command");
-        let env =
-            Env::table([("DATABASE_URL", self.test_database.url.expose_secret()), ("AUTH_SIGNING_SEED", SIGNING_SEED)]);
-        commands::run(&env, command).await
+        let usual = [("DATABASE_URL", self.test_database.url.expose_secret()), ("AUTH_SIGNING_SEED", SIGNING_SEED)];
+        let settings = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        commands::run(&Env::table(usual.into_iter().chain(settings)), command).await
     }
 
     /// Gives back the reservations that would be past their time after `later`; how many those were.
@@ -257,6 +267,31 @@ impl Auth {
     pub async fn expire_reservations(&self, later: std::time::Duration) -> u64 {
         let later = jiff::SignedDuration::try_from(later).expect("a time that can be added");
         self.ledger.expire(kit::clock::now() + later).await.expect("the database answers")
+    }
+
+    /// Forfeits free credits that were given until then (milliseconds since 1970), as far as they are left; how many accounts had some.
+    ///
+    /// # Panics
+    /// When the database does not answer.
+    pub async fn lapse_free_credits(&self, before: i64) -> usize {
+        self.ledger.lapse(before, kit::clock::now()).await.expect("the database answers").len()
+    }
+
+    /// Forfeits what is too old by the service's own settings.
+    ///
+    /// # Panics
+    /// When the database does not answer.
+    pub async fn lapse(&self) {
+        crate::housekeeping::lapse(&self.app).await.expect("the database answers");
+    }
+
+    /// Undoes a posting of a user.
+    ///
+    /// # Errors
+    /// What the ledger says.
+    pub async fn reverse(&self, user: uuid::Uuid, posting: uuid::Uuid) -> Result<kit::Credits, String> {
+        let undo = Undo { user, posting, reason: "for a test".to_owned(), actor: "operator".to_owned() };
+        self.ledger.reverse(undo, kit::clock::now()).await.map_err(|error| error.to_string())
     }
 
     /// What `check-ledger` finds.

@@ -331,3 +331,65 @@ async fn a_redis_that_forgets_everything_changes_no_charge() {
     tokio::join!(charging, forgetting);
     world.is_well(20, "ledger_calls_total").await;
 }
+
+/// Wrong passwords at an instance, all at once; how they were answered, in order of size.
+async fn guess(client: &Client, instance: &str, email: &str, times: usize) -> Vec<u16> {
+    let guesses = (0..times).map(|_| async {
+        let body = json!({"email": email, "password": "a wrong password"});
+        let began = Instant::now();
+        let answer = client.post(format!("{instance}/api/auth/login")).json(&body).send().await.unwrap();
+        assert!(began.elapsed() < LONGEST, "a login took {:?}", began.elapsed());
+        answer.status().as_u16()
+    });
+    let mut statuses = join_all(guesses).await;
+    statuses.sort_unstable();
+    statuses
+}
+
+fn counted_alone(metrics: &str) -> u64 {
+    let line = metrics.lines().find_map(|line| line.strip_prefix("counts_of_this_instance_alone_total "));
+    line.map_or(0, |count| count.parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_dies_between_two_tries_gives_nobody_their_tries_anew() {
+    let (postgres, mut redis) = (OwnPostgres::start(50), OwnRedis::start());
+    let world = World::start(&postgres, Some(&redis)).await;
+    let beside = world.auth.beside().await;
+    let (client, here, there) = (&world.client, world.auth.url.as_str(), beside.url.as_str());
+    assert_eq!(guess(client, here, "ada@example.com", 3).await, [401; 3]);
+    let before = counted_alone(&world.metrics().await);
+
+    // Five tries wait for Redis when it dies.
+    redis.halt();
+    let dying = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::task::block_in_place(|| redis.stop());
+        redis
+    };
+    let (tries, mut redis) = tokio::join!(guess(client, here, "eve@example.com", 5), dying);
+    assert_eq!(tries, [401; 5], "nobody is locked out for want of a counter");
+    assert_eq!(guess(client, here, "eve@example.com", 2).await, [429; 2], "and nobody has more tries for it");
+    assert_eq!(guess(client, here, "ada@example.com", 3).await, [401, 401, 429], "with those before there were five");
+    assert_eq!(guess(client, there, "ada@example.com", 6).await, [401, 401, 401, 401, 401, 429], "by instance");
+    let right = json!({"email": "ada@example.com", "password": "a good password"});
+    let owner = client.post(format!("{here}/api/auth/login")).header("x-real-ip", "198.51.100.9").json(&right);
+    assert_eq!(owner.send().await.unwrap().status(), StatusCode::OK, "who knows the password gets in elsewhere");
+    let alone = counted_alone(&world.metrics().await);
+    assert!(alone >= before + 10, "{before} and then {alone}");
+
+    tokio::task::block_in_place(|| redis.start_again());
+    let began = Instant::now();
+    for round in 0.. {
+        let email = format!("nobody{round}@example.com");
+        let one = guess(client, here, &email, 3).await;
+        let two = guess(client, there, &email, 3).await;
+        if one == [401; 3] && two == [401, 401, 429] {
+            break;
+        }
+        assert!(began.elapsed() < RECOVERED, "the instances count together again: {one:?} {two:?}");
+    }
+    let alone = counted_alone(&world.metrics().await);
+    assert_eq!(guess(client, here, "late@example.com", 6).await, [401, 401, 401, 401, 401, 429]);
+    assert_eq!(counted_alone(&world.metrics().await), alone, "nothing is counted alone any more");
+}

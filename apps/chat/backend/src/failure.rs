@@ -20,6 +20,10 @@ pub(crate) enum Failure {
         /// What the answer would have cost.
         price: kit::Credits,
     },
+    #[error(
+        "this account is closed, so no model was called and nothing was charged; whoever runs this service can open it again"
+    )]
+    AccountClosed,
     #[error("the credits ledger does not answer, so no model was called and nothing was charged; try again shortly")]
     LedgerUnavailable,
     #[error("this {whose} may make {limit} requests a minute; try again in {} s", retry_after.as_secs())]
@@ -67,6 +71,7 @@ impl Failure {
         match self {
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NoConversation => StatusCode::NOT_FOUND,
+            Self::AccountClosed => StatusCode::FORBIDDEN,
             Self::OutOfCredits { .. } | Self::BudgetSpent { .. } => StatusCode::PAYMENT_REQUIRED,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::LedgerUnavailable | Self::Storage | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
@@ -83,6 +88,7 @@ impl Failure {
             Self::Invalid(_) => "invalid",
             Self::NoConversation => "not_found",
             Self::OutOfCredits { .. } => "out_of_credits",
+            Self::AccountClosed => "account_disabled",
             Self::LedgerUnavailable => "ledger_unavailable",
             Self::TooMany { .. } => "rate_limit_exceeded",
             Self::BudgetSpent { .. } => "budget_spent",
@@ -103,6 +109,7 @@ impl Failure {
             Self::Invalid(errors) => return Problem::invalid(errors.clone()),
             Self::NoConversation => return Problem::not_found("conversation"),
             Self::OutOfCredits { .. } => return Problem::out_of_credits(self.sentence()),
+            Self::AccountClosed => "This account is closed",
             Self::BudgetSpent { .. } => "The day's budget is spent",
             Self::TooMany { .. } => "Too many requests",
             Self::LedgerUnavailable | Self::Storage | Self::Stopping => "Not available at the moment",

@@ -25,6 +25,9 @@ pub(crate) enum LedgerError {
     /// The balance does not cover it.
     #[error("the balance does not cover it")]
     OutOfCredits,
+    /// An operator has closed the account.
+    #[error("the account is closed")]
+    AccountClosed,
     /// It understood and will never do it: asking again is useless.
     #[error("the ledger refuses: {0}")]
     Refused(String),
@@ -117,6 +120,7 @@ impl Ledger {
         match answer {
             Ok(answer) => Ok(Reserved { id: ReservationId(answer.reservation_id), left: answer.balance }),
             Err(LedgerError::OutOfCredits) => Err(Failure::OutOfCredits { price }),
+            Err(LedgerError::AccountClosed) => Err(Failure::AccountClosed),
             Err(error) => Err(unavailable(&error)),
         }
     }
@@ -176,6 +180,7 @@ impl Ledger {
         let label = match &outcome {
             Ok(_) => "ok",
             Err(LedgerError::OutOfCredits) => "out_of_credits",
+            Err(LedgerError::AccountClosed) => "account_closed",
             Err(LedgerError::Refused(_)) => "refused",
             Err(LedgerError::Unavailable(_)) => "unavailable",
         };
@@ -207,7 +212,16 @@ async fn read<T: DeserializeOwned>(call: RequestBuilder) -> Result<T, LedgerErro
         | StatusCode::CONFLICT
         | StatusCode::GONE
         | StatusCode::UNPROCESSABLE_ENTITY) => Err(LedgerError::Refused(format!("{status}, {}", detail(answer).await))),
-        // 401 and 403 are here on purpose: a wrong service token is put right by an operator, not by giving up.
+        StatusCode::FORBIDDEN => {
+            let said = detail(answer).await;
+            let closed = said.starts_with("account_disabled:");
+            Err(if closed {
+                LedgerError::AccountClosed
+            } else {
+                LedgerError::Unavailable(format!("it answers 403, {said}"))
+            })
+        }
+        // 401 is here on purpose, and so is any other 403: a wrong service token is put right by an operator, not by giving up.
         status => Err(LedgerError::Unavailable(format!("it answers {status}"))),
     }
 }

@@ -106,6 +106,7 @@ fn accounts() -> Router<Shared> {
         .route("/login/passkey/begin", post(account_entry::begin_passkey))
         .route("/login/provider", get(account_entry::come_back))
         .route("/login/provider/go", get(account_entry::leave))
+        .route("/confirm", get(account_letters::confirm_form).post(account_letters::confirm))
         .route("/verify", get(account_letters::verify_form).post(account_letters::verify))
         .route("/forgot", get(account_letters::forgot_form).post(account_letters::forgot))
         .route("/reset", get(account_letters::reset_form).post(account_letters::reset))

@@ -18,6 +18,17 @@ pub struct User {
     pub token: secrecy::SecretString,
 }
 
+impl User {
+    /// Refuses (403) whoever did not have this role when the token was issued.
+    pub fn require_role(&self, role: &str) -> Result<(), Problem> {
+        if self.claims.has_role(role) {
+            return Ok(());
+        }
+        metrics::counter!("role_missing_total").increment(1);
+        Err(Problem::forbidden(format!("This needs the role {role}.")))
+    }
+}
+
 impl<S: Sync> FromRequestParts<S> for User {
     type Rejection = Problem;
 

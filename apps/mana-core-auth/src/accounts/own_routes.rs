@@ -7,15 +7,13 @@ use http::{HeaderMap, StatusCode, header};
 use kit::auth::User;
 use kit::{Json, Problem, ProblemBody, clock};
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter};
-use secrecy::SecretString;
-use serde::Deserialize;
 use serde_json::{Value, json};
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::owner::{NotTheOwner, Proof, owner};
 use super::routes::UserView;
-use super::{by_token, require_owner, store};
+use super::{by_token, store};
 use crate::app::App;
 use crate::entity::{identity, passkey, recovery_code, second_factor, session};
 use crate::{ledger, letters, sessions, time};
@@ -75,37 +73,25 @@ async fn transactions(app: &App, user: uuid::Uuid) -> Result<Vec<Value>, DbErr> 
     }
 }
 
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Deletion {
-    /// Of an account that has one. Another one must have signed in within the last ten minutes.
-    #[schema(value_type = Option<String>)]
-    password: Option<SecretString>,
-}
-
 /// Deletes the account for good, here and, within a short time, in the other services. What stays is the ledger, which names nobody; credits that are left are lost.
-#[utoipa::path(post, path = "/api/auth/account/delete", tag = "account", request_body = Deletion,
+#[utoipa::path(post, path = "/api/auth/account/delete", tag = "account", request_body = Proof,
     security(("accessToken" = [])), responses(
         (status = 204),
-        (status = 401, body = ProblemBody),
-        (status = 403, body = ProblemBody, description = "The password is wrong"),
-        (status = 422, body = ProblemBody),
-        (status = 429, body = ProblemBody, description = "Too many failed attempts; see Retry-After"),
+        NotTheOwner,
     ))]
 async fn delete(
     State(app): State<Arc<App>>,
     caller: User,
     headers: HeaderMap,
-    Json(input): Json<Deletion>,
+    Json(proof): Json<Proof>,
 ) -> Result<StatusCode, Problem> {
-    let user = by_token(&app, &caller).await?;
-    require_owner(&app, &user, &caller, input.password, &headers).await?;
+    let user = owner(&app, &caller, proof, &headers).await?;
     // First, and the same again changes nothing: whoever is interrupted here can still sign in and delete once more.
     app.ledger.close(user.id, clock::now()).await?;
     let transaction = app.database.begin_write().await?;
     store::empty(&*transaction, user.id, clock::now().as_millisecond()).await?;
     app.told.write(&*transaction, user.id, clock::now()).await?;
-    sessions::store::forget_of(&*transaction, user.id).await?;
+    sessions::store::forget_of(&*transaction, user.id, clock::now().as_millisecond()).await?;
     letters::store::forget_of(&*transaction, user.id).await?;
     let of = user.id;
     passkey::Entity::delete_many().filter(passkey::Column::UserId.eq(of)).exec(&*transaction).await?;

@@ -12,12 +12,12 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::owner::require_password;
 use super::{by_token, store};
 use crate::app::App;
 use crate::entity::user::Model;
-use crate::password::{self, Verdict};
+use crate::password;
 use crate::sessions::{self, TokenPair};
-use crate::throttle::Attempt;
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(change))
@@ -58,23 +58,6 @@ async fn change(
     Ok(Json(pair))
 }
 
-/// Refuses whoever does not know the account's password; tries are counted as those of signing in are.
-pub(crate) async fn require_password(
-    app: &App,
-    user: &Model,
-    given: SecretString,
-    headers: &HeaderMap,
-) -> Result<(), Problem> {
-    let attempt = Attempt::begin(app, &user.email, headers).await?;
-    if app.passwords.verify(given, Some(&user.password_hash)).await? == Verdict::Wrong {
-        let title = "The password is wrong";
-        let problem = Problem::new(http::StatusCode::FORBIDDEN, "wrong_password", title);
-        return Err(problem.detail("Nothing was changed. Try again with the password you sign in with."));
-    }
-    attempt.succeeded(app).await;
-    Ok(())
-}
-
 /// Gives the account another password and ends all its sessions at once; signs this device in anew.
 pub(crate) async fn set_password(
     app: &App,
@@ -92,8 +75,9 @@ pub(crate) async fn set_password(
         return Err(Problem::conflict("The password was changed by somebody else at this moment; sign in again."));
     }
     sessions::store::end_all(&*transaction, user.id, now.as_millisecond()).await?;
+    let user = Model { password_hash: hash, ..user.clone() };
     let agent = sessions::user_agent(headers);
-    let pair = sessions::begin(&transaction, app, &key, user, app_id, agent, now).await?;
+    let pair = sessions::begin(&transaction, app, &key, &user, app_id, agent, now).await?;
     transaction.commit().await?;
     Ok(pair)
 }

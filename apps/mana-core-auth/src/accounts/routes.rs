@@ -1,14 +1,12 @@
-//! `POST /api/auth/register`, `POST /api/auth/login`, `GET /api/auth/me`.
+//! `POST /api/auth/login`, `GET /api/auth/me`.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
-use jiff::Timestamp;
+use http::HeaderMap;
 use kit::auth::User;
-use kit::database::is_unique_violation;
-use kit::{FieldError, Json, Problem, ProblemBody, clock};
+use kit::{Json, Problem, ProblemBody};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -16,18 +14,18 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::{by_token, store, validate};
+use super::{by_token, roles, store, validate};
 use crate::app::App;
 use crate::entity::user::Model;
 use crate::password::Verdict;
 use crate::second_factor::{self, SecondStep};
 use crate::sessions::{self, TokenPair};
 use crate::throttle::Attempt;
-use crate::{ledger, letters, password, time};
+use crate::time;
 
 /// What needs no access token.
 pub(crate) fn public() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(register)).routes(routes!(login))
+    OpenApiRouter::new().routes(routes!(login))
 }
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -41,7 +39,11 @@ pub(crate) struct UserView {
     id: Uuid,
     email: String,
     name: String,
+    /// `user` or `admin`.
     role: String,
+    /// What the account may do beside that.
+    #[serde(default)]
+    roles: Vec<String>,
     /// RFC 3339, UTC.
     created_at: String,
     /// Whether the person has shown that the address is theirs.
@@ -55,85 +57,10 @@ impl From<&Model> for UserView {
             email: user.email.clone(),
             name: user.name.clone(),
             role: user.role.clone(),
+            roles: roles::read(&user.roles).into_iter().collect(),
             created_at: time::rfc3339(user.created_at),
             email_verified: user.email_verified_at.is_some(),
         }
-    }
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Registration {
-    email: String,
-    /// At least 8 characters.
-    #[schema(value_type = String)]
-    password: SecretString,
-    name: String,
-    /// The app that signs the person in; told in the token as `app_id`.
-    app_id: Option<String>,
-}
-
-/// Makes an account with its sign-up credits and signs it in.
-#[utoipa::path(post, path = "/api/auth/register", tag = "auth", request_body = Registration, responses(
-    (status = 201, body = TokenPair),
-    (status = 409, body = ProblemBody, description = "The address has an account"),
-    (status = 422, body = ProblemBody),
-    (status = 429, body = ProblemBody, description = "Too many requests; see Retry-After"),
-))]
-async fn register(
-    State(app): State<Arc<App>>,
-    headers: HeaderMap,
-    Json(input): Json<Registration>,
-) -> Result<(StatusCode, Json<TokenPair>), Problem> {
-    let mut errors = Vec::new();
-    let mut field = |name: &str, result: Result<String, String>| {
-        result.inspect_err(|message| errors.push(FieldError::new(name, message))).unwrap_or_default()
-    };
-    let email = field("email", validate::email(&input.email));
-    let name = field("name", validate::name(&input.name));
-    field(
-        "password",
-        password::fault(secrecy::ExposeSecret::expose_secret(&input.password)).map_or(Ok(String::new()), Err),
-    );
-    let app_id = field("appId", sessions::app_id(input.app_id));
-    if !errors.is_empty() {
-        return Err(Problem::invalid(errors));
-    }
-    let taken = || Problem::conflict("This e-mail address has an account; sign in instead.");
-    // The same work for a taken address as for a free one: it is hashed before anybody looks.
-    let password_hash = app.passwords.hash(input.password).await?;
-    let now = clock::now();
-    let user = new_user(email, name, password_hash, now);
-    let key = app.keys.current(&*app.database, now).await?;
-
-    let transaction = app.database.begin_write().await?;
-    match store::insert(&*transaction, &user).await {
-        Err(error) if is_unique_violation(&error) => return Err(taken()),
-        inserted => inserted?,
-    }
-    if app.mail.can_send() {
-        letters::store::write(&*transaction, &user, letters::Kind::Verify, now).await?;
-    }
-    ledger::open(&transaction, user.id, app.rules.sign_up_grant, now).await?;
-    let pair = sessions::begin(&transaction, &app, &key, &user, &app_id, sessions::user_agent(&headers), now).await?;
-    transaction.commit().await?;
-    app.letter_written.notify_one();
-    metrics::counter!("registrations_total").increment(1);
-    Ok((StatusCode::CREATED, Json(pair)))
-}
-
-/// A new account of somebody.
-pub(crate) fn new_user(email: String, name: String, password_hash: String, now: Timestamp) -> Model {
-    Model {
-        id: clock::new_id(),
-        email,
-        name,
-        role: "user".into(),
-        password_hash,
-        created_at: now.as_millisecond(),
-        email_verified_at: None,
-        disabled_at: None,
-        deleted_at: None,
     }
 }
 
@@ -157,29 +84,29 @@ struct Login {
     (status = 429, body = ProblemBody, description = "Too many failed attempts; see Retry-After"),
 ))]
 async fn login(State(app): State<Arc<App>>, headers: HeaderMap, Json(input): Json<Login>) -> Result<Response, Problem> {
-    let app_id =
-        sessions::app_id(input.app_id).map_err(|message| Problem::invalid(vec![FieldError::new("appId", message)]))?;
+    let app_id = sessions::require_app_id(input.app_id)?;
     // What is no address has no account; it takes the same way as any other.
     let email = validate::email(&input.email).unwrap_or_default();
     let attempt = Attempt::begin(&app, &email, &headers).await?;
     let user = store::by_email(&*app.database, &email).await?;
     let stored = user.as_ref().map(|user| user.password_hash.as_str());
     let verdict = app.passwords.verify(input.password.clone(), stored).await?;
-    let Some(user) = user.filter(|_| verdict != Verdict::Wrong) else {
+    let Some(mut user) = user.filter(|_| verdict != Verdict::Wrong) else {
         metrics::counter!("logins_failed_total").increment(1);
         return Err(Problem::unauthorized("The e-mail address or the password is wrong."));
     };
     attempt.succeeded(&app).await;
     if verdict == Verdict::RightButOld {
-        rehash(&app, &user, input.password).await?;
+        rehash(&app, &mut user, input.password).await?;
     }
     second_factor::admit(&app, &user, &app_id, &headers).await
 }
 
 /// Hashes a password with today's parameters: only its owner's signing in gives the chance.
-async fn rehash(app: &App, user: &Model, password: SecretString) -> Result<(), Problem> {
+async fn rehash(app: &App, user: &mut Model, password: SecretString) -> Result<(), Problem> {
     let hash = app.passwords.hash(password).await?;
     if store::replace_password(&*app.database, user.id, &user.password_hash, &hash).await? {
+        user.password_hash = hash;
         metrics::counter!("passwords_hashed_anew_total").increment(1);
     }
     Ok(())

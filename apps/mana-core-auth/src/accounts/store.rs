@@ -1,7 +1,7 @@
 //! Accounts in the database.
 
 use sea_orm::sea_query::Expr;
-use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
+use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 use uuid::Uuid;
 
 use crate::entity::user::{ActiveModel, Column, Entity, Model};
@@ -16,6 +16,11 @@ pub(crate) async fn by_id(connection: &impl ConnectionTrait, id: Uuid) -> Result
     Entity::find_by_id(id).one(connection).await
 }
 
+/// The account of an id, locked against changes until the transaction ends.
+pub(crate) async fn lock(connection: &impl ConnectionTrait, id: Uuid) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id).lock_shared().one(connection).await
+}
+
 /// Writes a new account; a taken address is a unique violation.
 pub(crate) async fn insert(connection: &impl ConnectionTrait, user: &Model) -> Result<(), DbErr> {
     let row = ActiveModel {
@@ -28,6 +33,7 @@ pub(crate) async fn insert(connection: &impl ConnectionTrait, user: &Model) -> R
         email_verified_at: Set(user.email_verified_at),
         disabled_at: Set(user.disabled_at),
         deleted_at: Set(user.deleted_at),
+        roles: Set(user.roles.clone()),
     };
     Entity::insert(row).exec_without_returning(connection).await.map(|_| ())
 }
@@ -35,6 +41,20 @@ pub(crate) async fn insert(connection: &impl ConnectionTrait, user: &Model) -> R
 /// Gives an account a role; whether there is such an account.
 pub(crate) async fn set_role(connection: &impl ConnectionTrait, email: &str, role: &str) -> Result<bool, DbErr> {
     let update = Entity::update_many().col_expr(Column::Role, Expr::value(role)).filter(Column::Email.eq(email));
+    Ok(update.exec(connection).await?.rows_affected == 1)
+}
+
+/// Gives an account other further roles, where they still are `old`; whether they were.
+pub(crate) async fn set_roles(
+    connection: &impl ConnectionTrait,
+    user: Uuid,
+    old: &str,
+    new: &str,
+) -> Result<bool, DbErr> {
+    let update = Entity::update_many()
+        .col_expr(Column::Roles, Expr::value(new))
+        .filter(Column::Id.eq(user))
+        .filter(Column::Roles.eq(old));
     Ok(update.exec(connection).await?.rows_affected == 1)
 }
 
@@ -79,6 +99,7 @@ pub(crate) async fn empty(connection: &impl ConnectionTrait, user: Uuid, now: i6
         .col_expr(Column::Email, Expr::value(format!("deleted:{user}")))
         .col_expr(Column::Name, Expr::value(""))
         .col_expr(Column::Role, Expr::value("user"))
+        .col_expr(Column::Roles, Expr::value(""))
         .col_expr(Column::PasswordHash, Expr::value(crate::password::NONE))
         .col_expr(Column::EmailVerifiedAt, Expr::value(None::<i64>))
         .col_expr(Column::DeletedAt, Expr::value(now))

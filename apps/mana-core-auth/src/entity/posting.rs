@@ -14,6 +14,7 @@ pub(crate) struct Model {
     pub(crate) balance_after: i64,
     pub(crate) created_at: i64,
     pub(crate) actor: Option<String>,
+    pub(crate) reverses: Option<Uuid>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -15,6 +15,8 @@ pub(crate) struct Model {
     pub(crate) email_verified_at: Option<i64>,
     pub(crate) disabled_at: Option<i64>,
     pub(crate) deleted_at: Option<i64>,
+    /// As [`crate::accounts::roles`] reads them.
+    pub(crate) roles: String,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -11,15 +11,15 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::internal_routes::{check_key, check_reason, wrong};
+use super::internal_routes::{check_key, check_said, wrong};
 use super::routes::{Page, TransactionPage, page_of};
-use super::{Ask, Funds, changed};
+use super::{Ask, Funds, Undo, changed};
 use crate::accounts::store;
 use crate::app::App;
 use crate::sessions;
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(grant)).routes(routes!(transactions))
+    OpenApiRouter::new().routes(routes!(grant)).routes(routes!(reverse)).routes(routes!(transactions))
 }
 
 /// Refuses whoever is not an administrator now, whatever the token still says; gives who it is, as postings name them.
@@ -68,15 +68,42 @@ async fn grant(
         return Err(wrong("amount", "must be more than 0".to_owned()));
     }
     check_key(&body.idempotency_key)?;
-    check_reason(&body.reason)?;
-    if body.reason.trim().is_empty() {
-        return Err(wrong("reason", "must say why".to_owned()));
-    }
+    check_said(&body.reason)?;
     let AdminGrantBody { user_id: to, amount, reason, funds, idempotency_key } = body;
     tracing::info!(%actor, user = %to, %amount, funds = funds.as_str(), "an administrator gives credits");
     let ask = Ask { user: to, amount, reason, funds, actor: Some(actor) };
     let balance = app.ledger.grant(ask, &idempotency_key, clock::now()).await?;
     changed(&app, to).await;
+    Ok(Json(Granted { balance }))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ReverseBody {
+    user_id: Uuid,
+    /// The `id` of the transaction.
+    posting_id: Uuid,
+    /// Why: shown in the user's history, and kept for good.
+    reason: String,
+}
+
+/// Undoes a grant, a gift or a charge by a posting that points to it: once, and never into the negative.
+#[utoipa::path(post, path = "/api/admin/credits/reverse", tag = "admin", request_body = ReverseBody,
+    security(("accessToken" = [])), responses((status = 200, body = Granted), (status = 401, body = ProblemBody),
+    (status = 403, body = ProblemBody), (status = 404, body = ProblemBody),
+    (status = 409, body = ProblemBody, description = "Reversed before, of another kind, or what it gave is spent"),
+    (status = 422, body = ProblemBody)))]
+async fn reverse(
+    user: User,
+    State(app): State<Arc<App>>,
+    Json(body): Json<ReverseBody>,
+) -> Result<Json<Granted>, Problem> {
+    let actor = require_admin(&app, &user).await?;
+    check_said(&body.reason)?;
+    let ReverseBody { user_id: of, posting_id: posting, reason } = body;
+    tracing::info!(%actor, user = %of, %posting, "an administrator reverses a posting");
+    let balance = app.ledger.reverse(Undo { user: of, posting, reason, actor }, clock::now()).await?;
+    changed(&app, of).await;
     Ok(Json(Granted { balance }))
 }
 

@@ -10,7 +10,7 @@ use super::Now;
 use crate::time;
 
 /// Each of these finds nothing in books that are right.
-const CHECKS: [(&str, &str); 14] = [
+const CHECKS: [(&str, &str); 18] = [
     (
         "balances below zero",
         "SELECT CAST(user_id AS TEXT) AS what FROM balances WHERE available < 0 OR paid < 0",
@@ -42,7 +42,8 @@ const CHECKS: [(&str, &str); 14] = [
     (
         "users whose spent credits are not what was settled",
         "SELECT CAST(b.user_id AS TEXT) AS what FROM balances b WHERE
-         COALESCE((SELECT SUM(e.amount) FROM entries e WHERE e.user_id = b.user_id AND e.account = 'spent'), 0) <>
+         COALESCE((SELECT SUM(e.amount) FROM entries e JOIN postings p ON p.id = e.posting_id
+         WHERE e.user_id = b.user_id AND e.account = 'spent' AND p.kind <> 'reverse'), 0) <>
          COALESCE((SELECT SUM(r.settled_amount) FROM reservations r WHERE r.user_id = b.user_id AND r.state = 'settled'), 0)",
     ),
     (
@@ -77,6 +78,26 @@ const CHECKS: [(&str, &str); 14] = [
         "gifts without their redemption",
         "SELECT CAST(p.id AS TEXT) AS what FROM postings p WHERE p.kind = 'gift' AND
          (SELECT COUNT(*) FROM gift_redemptions r WHERE r.user_id = p.user_id AND r.posting_id = p.id) <> 1",
+    ),
+    (
+        "postings that were reversed more than once",
+        "SELECT CAST(reverses AS TEXT) AS what FROM postings WHERE reverses IS NOT NULL GROUP BY reverses HAVING COUNT(*) > 1",
+    ),
+    (
+        "reversals of nothing that can be reversed",
+        "SELECT CAST(p.id AS TEXT) AS what FROM postings p LEFT JOIN postings o ON o.id = p.reverses
+         WHERE (p.kind = 'reverse' OR p.reverses IS NOT NULL) AND (p.kind <> 'reverse' OR o.id IS NULL OR o.id >= p.id
+         OR o.user_id <> p.user_id OR o.kind NOT IN ('grant', 'gift', 'settle'))",
+    ),
+    (
+        "reversals that are not the opposite of what they reverse",
+        "SELECT CAST(p.id AS TEXT) AS what FROM postings p WHERE p.reverses IS NOT NULL AND
+         (SELECT COALESCE(SUM(e.amount), 0) FROM entries e WHERE e.posting_id IN (p.id, p.reverses) AND e.account IN ('granted', 'spent')) <> 0",
+    ),
+    (
+        "lapses of anything but free credits",
+        "SELECT CAST(p.id AS TEXT) AS what FROM postings p WHERE p.kind = 'lapse' AND (SELECT COUNT(*) FROM entries e
+         WHERE e.posting_id = p.id AND (e.account = 'user' AND e.amount < 0 OR e.account = 'forfeited' AND e.amount > 0)) <> 2",
     ),
     ("a sum over all accounts that is not zero", "SELECT 'all' AS what FROM (SELECT SUM(amount) AS total FROM entries) sums WHERE total <> 0"),
 ];

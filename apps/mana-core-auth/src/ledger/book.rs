@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::calls::{Answer, Ask, Call, KeyId, Remembered};
 use super::gifts::{Code, Gift};
 use super::postings::{self, Account, Kind, Parts};
+use super::undo::Original;
 use super::{Now, Refusal, Reserved, Standing};
 use crate::time;
 
@@ -21,6 +22,8 @@ pub(crate) struct Balance {
     pub(crate) version: i64,
     pub(crate) last_posting: Option<Uuid>,
     pub(crate) closed_at: Option<i64>,
+    /// An operator has closed the account to its owner: nothing more is reserved; what was reserved can be resolved.
+    pub(crate) disabled: bool,
 }
 
 impl Balance {
@@ -74,6 +77,8 @@ pub(crate) struct Posting {
     pub(crate) reason: String,
     pub(crate) reservation: Option<Uuid>,
     pub(crate) actor: Option<String>,
+    /// The posting that it undoes.
+    pub(crate) reverses: Option<Uuid>,
     pub(crate) balance_after: Credits,
     pub(crate) created_at: i64,
     pub(crate) entries: Vec<(Account, Credits)>,
@@ -97,6 +102,10 @@ pub(crate) struct Book {
     pub(crate) gifts: HashMap<Code, Gift>,
     /// Code and user.
     pub(crate) redeemed: HashSet<(Uuid, Uuid)>,
+    /// Postings that are to be undone.
+    pub(crate) originals: HashMap<Uuid, Original>,
+    /// Free credits that a user was given after a time: of what is left, as much is not older.
+    pub(crate) given_after: HashMap<(Uuid, i64), Credits>,
     pub(crate) changes: Changes,
 }
 
@@ -122,7 +131,11 @@ impl Book {
     pub(crate) fn carry_out(&mut self, call: &Call, now: Now, id: &mut dyn FnMut() -> Uuid) -> Result<Answer, Refusal> {
         let Some((key, request_hash)) = call.key() else { return self.decide(call, now, id) };
         // A key is a user's: without the user there is nothing to remember it by.
-        self.open_balance(key.user)?;
+        let balance = self.open_balance(key.user)?;
+        // Not remembered: the account may be opened again.
+        if balance.disabled && matches!(call, Call::Reserve { .. }) {
+            return Err(Refusal::Disabled);
+        }
         if let Some(before) = self.keys.get(&key) {
             if before.request_hash != request_hash {
                 return Err(Refusal::KeyReused);
@@ -147,6 +160,8 @@ impl Book {
             Call::Expire { user, reservation } => self.expire(*user, *reservation, now, id),
             Call::Redeem { user, code } => self.redeem(*user, code, now, id),
             Call::Close { user } => self.close(*user, now, id),
+            Call::Lapse { user, before } => self.lapse(*user, *before, now, id),
+            Call::Reverse { user, posting, reason, actor } => self.reverse(*user, *posting, (reason, actor), now, id),
         };
         answer.map(Answer::Standing)
     }
@@ -159,6 +174,7 @@ impl Book {
     fn grant(&mut self, ask: &Ask, now: Now, id: &mut dyn FnMut() -> Uuid) -> Result<Standing, Refusal> {
         let parts = Parts::of(ask.funds, ask.amount);
         self.require_room(ask.user, parts)?;
+        self.note_given(ask.user, parts.free);
         let posting = Draft { reason: &ask.reason, actor: ask.actor.as_deref(), ..Draft::new(Kind::Grant(parts)) };
         self.post(ask.user, posting, now, id).map(|posted| posted.standing)
     }
@@ -283,6 +299,7 @@ impl Book {
         }
         let parts = Parts::of(gift.funds, gift.amount);
         self.require_room(user, parts)?;
+        self.note_given(user, parts.free);
         let actor = Some(gift.made_by.as_str());
         let posting = Draft { reason: "gift code", actor, ..Draft::new(Kind::Gift(parts)) };
         let posted = self.post(user, posting, now, id)?;
@@ -318,6 +335,60 @@ impl Book {
         Ok(standing)
     }
 
+    /// What is spent is the oldest there is; so what is left is the youngest, and more than was given after a time is older.
+    fn lapse(&mut self, user: Uuid, before: i64, now: Now, id: &mut dyn FnMut() -> Uuid) -> Result<Standing, Refusal> {
+        let younger = self.given_after.get(&(user, before)).copied().unwrap_or(Credits::MAX);
+        let old = self.open_balance(user)?.parts.free.checked_sub(younger).filter(|old| *old > Credits::ZERO);
+        let draft = Draft { reason: "too old", ..Draft::new(Kind::Lapse(old.ok_or(Refusal::NothingLapses)?)) };
+        self.post(user, draft, now, id).map(|posted| posted.standing)
+    }
+
+    fn reverse(
+        &mut self,
+        user: Uuid,
+        posting: Uuid,
+        (reason, actor): (&str, &str),
+        now: Now,
+        id: &mut dyn FnMut() -> Uuid,
+    ) -> Result<Standing, Refusal> {
+        let left = self.open_balance(user)?.parts;
+        let original = self.originals.get(&posting).filter(|original| original.user == user);
+        let original = original.ok_or(Refusal::UnknownPosting)?;
+        let (kind, then) = (original.opposite(left)?, original.created_at);
+        match kind {
+            Kind::GiveBack(parts) => {
+                self.require_room(user, parts)?;
+                self.note_given(user, parts.free);
+            }
+            Kind::TakeBack(parts) => self.note_taken(user, then, parts.free),
+            _ => {}
+        }
+        let draft = Draft { reason, actor: Some(actor), reverses: Some(posting), ..Draft::new(kind) };
+        let posted = self.post(user, draft, now, id)?;
+        if let Some(original) = self.originals.get_mut(&posting) {
+            original.reversed = true;
+        }
+        Ok(posted.standing)
+    }
+
+    /// Free credits of this moment are younger than whatever is asked about.
+    fn note_given(&mut self, user: Uuid, free: Credits) {
+        for ((whose, _), given) in &mut self.given_after {
+            if *whose == user {
+                *given = given.checked_add(free).unwrap_or(Credits::MAX);
+            }
+        }
+    }
+
+    /// Of what was given then nothing is left.
+    fn note_taken(&mut self, user: Uuid, then: i64, free: Credits) {
+        for ((whose, after), given) in &mut self.given_after {
+            if *whose == user && then > *after {
+                *given = given.checked_sub(free).unwrap_or(Credits::ZERO);
+            }
+        }
+    }
+
     /// Posts it: what can be spent after it.
     fn post(
         &mut self,
@@ -344,6 +415,7 @@ impl Book {
             reason: draft.reason.to_owned(),
             reservation: draft.reservation,
             actor: draft.actor.map(str::to_owned),
+            reverses: draft.reverses,
             balance_after: after,
             created_at: now.as_millisecond(),
             entries,
@@ -359,11 +431,12 @@ struct Draft<'a> {
     reason: &'a str,
     reservation: Option<Uuid>,
     actor: Option<&'a str>,
+    reverses: Option<Uuid>,
 }
 
 impl Draft<'_> {
     fn new(kind: Kind) -> Self {
-        Self { kind, reason: "", reservation: None, actor: None }
+        Self { kind, reason: "", reservation: None, actor: None, reverses: None }
     }
 }
 

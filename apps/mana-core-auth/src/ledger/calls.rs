@@ -46,6 +46,10 @@ pub(crate) enum Call {
     Redeem { user: Uuid, code: Code },
     /// Gives back what is reserved, forfeits what is left, and takes nothing more.
     Close { user: Uuid },
+    /// Forfeits what is left of the free credits that were given until then (milliseconds since 1970).
+    Lapse { user: Uuid, before: i64 },
+    /// Undoes a posting.
+    Reverse { user: Uuid, posting: Uuid, reason: String, actor: String },
 }
 
 impl Call {
@@ -57,7 +61,9 @@ impl Call {
             | Self::Release { user, .. }
             | Self::Expire { user, .. }
             | Self::Redeem { user, .. }
-            | Self::Close { user } => *user,
+            | Self::Close { user }
+            | Self::Lapse { user, .. }
+            | Self::Reverse { user, .. } => *user,
         }
     }
 
@@ -71,6 +77,8 @@ impl Call {
             Self::Expire { .. } => "expire",
             Self::Redeem { .. } => "redeem",
             Self::Close { .. } => "close",
+            Self::Lapse { .. } => "lapse",
+            Self::Reverse { .. } => "reverse",
         }
     }
 

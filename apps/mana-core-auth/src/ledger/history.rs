@@ -2,11 +2,11 @@
 
 use kit::Credits;
 use kit::database::Database;
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement};
 use uuid::Uuid;
 
-use super::Now;
 use super::postings::Account;
+use super::{Now, sql};
 use crate::entity::{balance, entry, posting, reservation};
 
 /// What a user can spend, and its version.
@@ -71,4 +71,17 @@ pub(super) async fn due(database: &Database, now: Now, limit: u64) -> Result<Vec
         .all(&**database)
         .await?;
     Ok(rows.into_iter().map(|row| (row.user_id, row.id)).collect())
+}
+
+/// Users with free credits that were given before a time, in the order of their ids, those after `after`.
+pub(super) async fn lapsing(database: &Database, before: i64, after: Uuid, limit: u64) -> Result<Vec<Uuid>, DbErr> {
+    let engine = database.engine();
+    let values = [before.into(), after.into(), limit.into()];
+    let rows = database.query_all_raw(Statement::from_sql_and_values(engine, sql::LAPSING.of(engine), values)).await?;
+    rows.iter().map(|row| row.try_get("", "user_id")).collect()
+}
+
+/// Whose a posting is.
+pub(crate) async fn owner(connection: &impl ConnectionTrait, posting: Uuid) -> Result<Option<Uuid>, DbErr> {
+    Ok(posting::Entity::find_by_id(posting).one(connection).await?.map(|row| row.user_id))
 }

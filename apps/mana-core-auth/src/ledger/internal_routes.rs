@@ -135,7 +135,7 @@ struct ReservedView {
 /// Holds credits back, if the balance covers them.
 #[utoipa::path(post, path = "/api/internal/credits/reserve", tag = "internal", request_body = ReserveBody,
     security(("serviceToken" = [])), responses((status = 200, body = ReservedView), (status = 401, body = ProblemBody),
-    (status = 402, body = ProblemBody), (status = 404, body = ProblemBody), (status = 409, body = ProblemBody),
+    (status = 402, body = ProblemBody), (status = 403, body = ProblemBody, description = "The account is closed, or the token is not for this"), (status = 404, body = ProblemBody), (status = 409, body = ProblemBody),
     (status = 422, body = ProblemBody)))]
 async fn reserve(
     _: ServiceCaller,
@@ -214,8 +214,14 @@ pub(crate) fn check_key(key: &str) -> Result<(), Problem> {
     Ok(())
 }
 
+/// A reason that has to be given.
+pub(crate) fn check_said(reason: &str) -> Result<(), Problem> {
+    check_reason(reason)?;
+    if reason.trim().is_empty() { Err(wrong("reason", "must say why".to_owned())) } else { Ok(()) }
+}
+
 /// A reason is a line of text.
-pub(crate) fn check_reason(reason: &str) -> Result<(), Problem> {
+fn check_reason(reason: &str) -> Result<(), Problem> {
     if reason.chars().count() > MAX_REASON_CHARS || reason.chars().any(char::is_control) {
         return Err(wrong("reason", format!("must have at most {MAX_REASON_CHARS} characters, all on one line")));
     }

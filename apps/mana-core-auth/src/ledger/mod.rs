@@ -11,6 +11,8 @@
 //!   more than was reserved is refused.
 //! - A call with an idempotency key is carried out once and answered the same ever after, refusals included; key, posting and
 //!   answer are one transaction. A key belongs to a user and an operation.
+//! - A mistake is undone by a posting that points to it ([`undo`]), once. Free credits that are too old are forfeited by [`crate::housekeeping`], the oldest being
+//!   those that are spent first.
 //!
 //! To add a kind of posting: a variant of [`postings::Kind`] with its entries, one of [`calls::Call`], and what it does in [`book`].
 
@@ -27,6 +29,7 @@ mod queue;
 pub(crate) mod routes;
 mod sql;
 mod storage;
+mod undo;
 
 use std::str::FromStr;
 
@@ -40,8 +43,8 @@ use uuid::Uuid;
 use crate::app::App;
 
 pub(crate) use calls::Ask;
-pub(crate) use history::{balance, by_user};
-pub(crate) use queue::Ledger;
+pub(crate) use history::{balance, by_user, owner};
+pub(crate) use queue::{Ledger, Undo};
 pub(crate) use storage::open;
 
 /// Whether credits were given or paid for.
@@ -103,6 +106,8 @@ pub(crate) struct Reserved {
 pub(crate) enum Refusal {
     #[error("there is no such account")]
     UnknownUser,
+    #[error("the account is closed")]
+    Disabled,
     #[error("the balance of {balance} does not cover {amount}")]
     OutOfCredits { balance: Credits, amount: Credits },
     #[error("this idempotency key was used for something else")]
@@ -119,6 +124,16 @@ pub(crate) enum Refusal {
     UnknownCode,
     #[error("you have redeemed this code before")]
     RedeemedBefore,
+    #[error("there is no such posting")]
+    UnknownPosting,
+    #[error("a posting of the kind {kind} cannot be reversed")]
+    NotReversible { kind: String },
+    #[error("the posting was reversed before")]
+    ReversedBefore,
+    #[error("what it gave is not left any more")]
+    NotLeft,
+    #[error("no free credits are that old")]
+    NothingLapses,
 }
 
 impl Refusal {
@@ -126,6 +141,7 @@ impl Refusal {
     fn label(&self) -> &'static str {
         match self {
             Self::UnknownUser => "unknown_user",
+            Self::Disabled => "disabled",
             Self::OutOfCredits { .. } => "out_of_credits",
             Self::KeyReused => "key_reused",
             Self::UnknownReservation => "unknown_reservation",
@@ -134,6 +150,11 @@ impl Refusal {
             Self::Overflow => "overflow",
             Self::UnknownCode => "unknown_code",
             Self::RedeemedBefore => "redeemed_before",
+            Self::UnknownPosting => "unknown_posting",
+            Self::NotReversible { .. } => "not_reversible",
+            Self::ReversedBefore => "reversed_before",
+            Self::NotLeft => "not_left",
+            Self::NothingLapses => "nothing_lapses",
         }
     }
 }
@@ -173,9 +194,17 @@ impl From<Error> for Problem {
         match refusal {
             Refusal::OutOfCredits { .. } => Self::out_of_credits(detail),
             Refusal::UnknownUser => Self::not_found("account"),
+            Refusal::Disabled => crate::sessions::closed(),
             Refusal::UnknownReservation => Self::not_found("reservation"),
             Refusal::UnknownCode => Self::not_found("gift code, or it is no longer valid"),
-            Refusal::KeyReused | Refusal::Resolved { .. } | Refusal::RedeemedBefore => Self::conflict(detail),
+            Refusal::UnknownPosting => Self::not_found("posting"),
+            Refusal::KeyReused
+            | Refusal::Resolved { .. }
+            | Refusal::RedeemedBefore
+            | Refusal::NotReversible { .. }
+            | Refusal::ReversedBefore
+            | Refusal::NotLeft
+            | Refusal::NothingLapses => Self::conflict(detail),
             Refusal::MoreThanReserved { .. } | Refusal::Overflow => {
                 Self::invalid(vec![kit::FieldError::new("amount", refusal.to_string())])
             }

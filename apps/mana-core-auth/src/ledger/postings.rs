@@ -15,7 +15,7 @@ pub(crate) enum Account {
     Held,
     /// What has been spent.
     Spent,
-    /// What was left when the account was closed.
+    /// What was left when the account was closed, and free credits that were too old.
     Forfeited,
     /// Where credits come from: minus all that was ever granted.
     Granted,
@@ -87,6 +87,12 @@ pub(crate) enum Kind {
     Release(Parts),
     /// The account is closed, and what is left in it forfeited.
     Close(Parts),
+    /// Free credits are too old.
+    Lapse(Credits),
+    /// Undoes a grant or a gift.
+    TakeBack(Parts),
+    /// Undoes a settlement: what was spent goes back to where it came from.
+    GiveBack(Parts),
 }
 
 impl Kind {
@@ -98,6 +104,8 @@ impl Kind {
             Self::Settle { .. } => "settle",
             Self::Release(_) => "release",
             Self::Close(_) => "close",
+            Self::Lapse(_) => "lapse",
+            Self::TakeBack(_) | Self::GiveBack(_) => "reverse",
         }
     }
 
@@ -133,6 +141,17 @@ impl Kind {
                 (Account::Paid, parts.paid.checked_neg()?),
                 (Account::Forfeited, parts.total()?),
             ],
+            Self::Lapse(free) => vec![(Account::Free, free.checked_neg()?), (Account::Forfeited, free)],
+            Self::TakeBack(parts) => vec![
+                (Account::Free, parts.free.checked_neg()?),
+                (Account::Paid, parts.paid.checked_neg()?),
+                (Account::Granted, parts.total()?),
+            ],
+            Self::GiveBack(parts) => vec![
+                (Account::Spent, parts.total()?.checked_neg()?),
+                (Account::Free, parts.free),
+                (Account::Paid, parts.paid),
+            ],
         };
         Some(entries.into_iter().filter(|(_, amount)| *amount != Credits::ZERO).collect())
     }
@@ -162,6 +181,9 @@ mod tests {
             any_parts().prop_map(Kind::Reserve),
             any_parts().prop_map(Kind::Release),
             any_parts().prop_map(Kind::Close),
+            any_parts().prop_map(|parts| Kind::Lapse(parts.free)),
+            any_parts().prop_map(Kind::TakeBack),
+            any_parts().prop_map(Kind::GiveBack),
             (any_parts(), 0..2_000_i64)
                 .prop_map(|(held, spent)| Kind::Settle { held, spent: Credits::from_units(spent) }),
         ]

@@ -41,6 +41,14 @@ pub(crate) struct Ledger {
     queue: mpsc::Sender<Asked>,
 }
 
+/// What is to be undone, why, and by whom.
+pub(crate) struct Undo {
+    pub(crate) user: Uuid,
+    pub(crate) posting: Uuid,
+    pub(crate) reason: String,
+    pub(crate) actor: String,
+}
+
 /// A call and who waits for its answer.
 struct Asked {
     call: Call,
@@ -118,6 +126,32 @@ impl Ledger {
                 return Ok(expired);
             }
         }
+    }
+
+    /// Forfeits free credits that were given until `before`, as far as they are left; gives whose those were.
+    pub(crate) async fn lapse(&self, before: i64, now: Now) -> Result<Vec<Uuid>, Error> {
+        let (mut lapsed, mut after) = (Vec::new(), Uuid::nil());
+        loop {
+            let users = history::lapsing(&self.database, before, after, EXPIRE_AT_ONCE).await?;
+            let Some(last) = users.last() else { return Ok(lapsed) };
+            after = *last;
+            let calls = users.iter().map(|user| self.ask(Call::Lapse { user: *user, before }, now));
+            for (user, outcome) in users.iter().zip(futures_util::future::join_all(calls).await) {
+                match outcome {
+                    Ok(_) => lapsed.push(*user),
+                    // They have been spent, or the account was closed, meanwhile.
+                    Err(Error::Refused(Refusal::NothingLapses | Refusal::UnknownUser)) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+
+    /// Undoes a posting of a user; what can be spent after it.
+    pub(crate) async fn reverse(&self, undo: Undo, now: Now) -> Result<Credits, Error> {
+        let Undo { user, posting, reason, actor } = undo;
+        let call = Call::Reverse { user, posting, reason, actor };
+        self.standing(call, now).await.map(|standing| standing.balance)
     }
 
     async fn standing(&self, call: Call, now: Now) -> Result<Standing, Error> {

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::csv;
 use super::history::Line;
 use crate::app::App;
-use crate::time;
+use crate::{sessions, time};
 
 /// Transactions on a page where the caller says nothing.
 const DEFAULT_PAGE: u64 = 50;
@@ -50,6 +50,7 @@ struct BalanceView {
     (status = 401, body = ProblemBody),
 ))]
 async fn balance(State(app): State<Arc<App>>, user: User) -> Result<Json<BalanceView>, Problem> {
+    sessions::require_live(&app, &user).await?;
     let balance = super::balance(&*app.database, user.claims.sub).await?;
     let balance = balance.ok_or_else(|| Problem::not_found("account"))?;
     Ok(Json(BalanceView { balance: balance.total(), free: balance.free, paid: balance.paid }))
@@ -70,7 +71,7 @@ pub(crate) struct Page {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct TransactionView {
     id: Uuid,
-    /// `grant`, `gift`, `reserve`, `settle`, `release` or `close`.
+    /// `grant`, `gift`, `reserve`, `settle`, `release`, `reverse`, `lapse` or `close`.
     kind: String,
     /// What it added to (or, negative, took from) what can be spent.
     amount: Credits,
@@ -78,6 +79,9 @@ pub(crate) struct TransactionView {
     balance: Credits,
     reason: String,
     reservation_id: Option<Uuid>,
+    /// The transaction that it undoes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reverses: Option<Uuid>,
     /// Who gave it: told to administrators only.
     #[serde(skip_serializing_if = "Option::is_none")]
     actor: Option<String>,
@@ -105,8 +109,8 @@ async fn transactions(
     user: User,
     Query(page): Query<Page>,
 ) -> Result<Json<TransactionPage>, Problem> {
-    let page = page_of(&app, user.claims.sub, &page, false).await?;
-    Ok(Json(page))
+    sessions::require_live(&app, &user).await?;
+    page_of(&app, user.claims.sub, &page, false).await.map(Json)
 }
 
 /// A page of a user's history; `told` adds who gave.
@@ -129,6 +133,7 @@ pub(crate) async fn page_of(app: &App, user: Uuid, page: &Page, told: bool) -> R
         balance: Credits::from_units(line.posting.balance_after),
         reason: line.posting.reason,
         reservation_id: line.posting.reservation_id,
+        reverses: line.posting.reverses,
         actor: line.posting.actor.filter(|_| told),
         created_at: time::rfc3339(line.posting.created_at),
     });
@@ -142,6 +147,7 @@ pub(crate) async fn page_of(app: &App, user: Uuid, page: &Page, told: bool) -> R
     (status = 503, body = ProblemBody),
 ))]
 async fn export(State(app): State<Arc<App>>, user: User) -> Result<Response, Problem> {
+    sessions::require_live(&app, &user).await?;
     let user = user.claims.sub;
     // What goes wrong at the beginning is still an ordinary error.
     let first = super::by_user(&*app.database, user, None, EXPORT_PAGE).await?;

@@ -16,12 +16,14 @@ impl Both {
     }
 }
 
-/// The balances of `$1`, locked in the order of their ids.
+/// The balances of `$1`, locked in the order of their ids, and whether their accounts are disabled.
 pub(super) const LOCK: Both = Both {
-    postgres: "SELECT user_id, available, paid, version, last_posting, closed_at FROM balances
+    postgres: "SELECT user_id, available, paid, version, last_posting, closed_at,
+        (SELECT disabled_at FROM users WHERE users.id = balances.user_id) AS disabled_at FROM balances
         WHERE user_id IN (SELECT CAST(value AS uuid) FROM json_array_elements_text(CAST($1 AS json)))
         ORDER BY user_id FOR UPDATE",
-    sqlite: "SELECT user_id, available, paid, version, last_posting, closed_at FROM balances
+    sqlite: "SELECT user_id, available, paid, version, last_posting, closed_at,
+        (SELECT disabled_at FROM users WHERE users.id = balances.user_id) AS disabled_at FROM balances
         WHERE user_id IN (SELECT unhex(value) FROM json_each(?1))",
 };
 
@@ -69,6 +71,69 @@ pub(super) const REDEEMED: Both = Both {
         WHERE code_id IN (SELECT unhex(value) FROM json_each(?1)) AND user_id IN (SELECT unhex(value) FROM json_each(?2))",
 };
 
+/// Free credits that a user was given after a time, less those that were taken back since: grants and gifts that still stand, and what was given back of what they spent.
+macro_rules! given_after {
+    ($user:literal, $after:literal) => {
+        concat!(
+            "CAST(COALESCE((SELECT SUM(e.amount) FROM postings p JOIN entries e ON e.posting_id = p.id AND e.account = 'user'
+            WHERE p.kind IN ('grant', 'gift', 'reverse') AND p.user_id = ",
+            $user,
+            " AND p.created_at > ",
+            $after,
+            " AND e.amount > 0 AND NOT EXISTS (SELECT 1 FROM postings r WHERE r.reverses = p.id)), 0) AS BIGINT)"
+        )
+    };
+}
+
+/// [`given_after`] for each of `$1`.
+pub(super) const GIVEN_AFTER: Both = Both {
+    postgres: concat!(
+        "SELECT w.user_id, w.since, ",
+        given_after!("w.user_id", "w.since"),
+        " AS given FROM json_to_recordset(CAST($1 AS json)) AS w(user_id uuid, since bigint)"
+    ),
+    sqlite: concat!(
+        "SELECT unhex(w.value ->> 'user_id') AS user_id, w.value ->> 'since' AS since, ",
+        given_after!("unhex(w.value ->> 'user_id')", "w.value ->> 'since'"),
+        " AS given FROM json_each(?1) w"
+    ),
+};
+
+/// Users whose free credits may be older than `$1`, after the id `$2`, in the order of their ids, `$3` at most.
+pub(super) const LAPSING: Both = Both {
+    postgres: concat!(
+        "SELECT user_id FROM balances WHERE available > 0 AND closed_at IS NULL AND user_id > $2 AND available > ",
+        given_after!("balances.user_id", "$1"),
+        " ORDER BY user_id LIMIT $3"
+    ),
+    sqlite: concat!(
+        "SELECT user_id FROM balances WHERE available > 0 AND closed_at IS NULL AND user_id > ?2 AND available > ",
+        given_after!("balances.user_id", "?1"),
+        " ORDER BY user_id LIMIT ?3"
+    ),
+};
+
+macro_rules! originals {
+    () => {
+        "SELECT p.id, p.user_id, p.kind, p.created_at,
+        CAST(COALESCE((SELECT SUM(e.amount) FROM entries e WHERE e.posting_id = p.id AND e.account = 'user'), 0) AS BIGINT) AS free,
+        CAST(COALESCE((SELECT SUM(e.amount) FROM entries e WHERE e.posting_id = p.id AND e.account = 'paid'), 0) AS BIGINT) AS paid,
+        CAST(COALESCE((SELECT SUM(e.amount) FROM entries e WHERE e.posting_id = p.id AND e.account = 'spent'), 0) AS BIGINT) AS spent,
+        COALESCE(r.amount, 0) AS held, COALESCE(r.paid, 0) AS held_paid,
+        (SELECT COUNT(*) FROM postings o WHERE o.reverses = p.id) AS reversals
+        FROM postings p LEFT JOIN reservations r ON r.id = p.reservation_id"
+    };
+}
+
+/// The postings of `$1`, with what undoing them takes.
+pub(super) const ORIGINALS: Both = Both {
+    postgres: concat!(
+        originals!(),
+        " WHERE p.id IN (SELECT CAST(value AS uuid) FROM json_array_elements_text(CAST($1 AS json)))"
+    ),
+    sqlite: concat!(originals!(), " WHERE p.id IN (SELECT unhex(value) FROM json_each(?1))"),
+};
+
 /// All that a batch changes, in one statement.
 pub(super) const WRITE_POSTGRES: &str = "WITH document AS (SELECT CAST($1 AS json) AS d),
     b AS (UPDATE balances SET available = n.available, paid = n.paid, version = n.version, last_posting = n.last_posting,
@@ -87,9 +152,9 @@ pub(super) const WRITE_POSTGRES: &str = "WITH document AS (SELECT CAST($1 AS jso
     keys AS (INSERT INTO idempotency_keys (user_id, operation, key, request_hash, answer, created_at)
         SELECT n.* FROM document, json_to_recordset(d -> 'keys')
             AS n(user_id uuid, operation text, key text, request_hash text, answer text, created_at bigint)),
-    posted AS (INSERT INTO postings (id, user_id, kind, reason, reservation_id, actor, balance_after, created_at)
+    posted AS (INSERT INTO postings (id, user_id, kind, reason, reservation_id, actor, reverses, balance_after, created_at)
         SELECT n.* FROM document, json_to_recordset(d -> 'postings') AS n(id uuid, user_id uuid, kind text, reason text,
-            reservation_id uuid, actor text, balance_after bigint, created_at bigint)),
+            reservation_id uuid, actor text, reverses uuid, balance_after bigint, created_at bigint)),
     entered AS (INSERT INTO entries (posting_id, account, user_id, amount)
         SELECT n.* FROM document, json_to_recordset(d -> 'entries') AS n(posting_id uuid, account text, user_id uuid, amount bigint)),
     used AS (UPDATE gift_codes SET used = used + n.times
@@ -118,9 +183,9 @@ pub(super) const WRITE_KEYS_SQLITE: &str = "INSERT INTO idempotency_keys (user_i
     value ->> 'created_at' FROM json_each(?1, '$.keys')";
 
 pub(super) const WRITE_POSTINGS_SQLITE: &str = "INSERT INTO postings
-    (id, user_id, kind, reason, reservation_id, actor, balance_after, created_at)
+    (id, user_id, kind, reason, reservation_id, actor, reverses, balance_after, created_at)
     SELECT unhex(value ->> 'id'), unhex(value ->> 'user_id'), value ->> 'kind', value ->> 'reason',
-    unhex(value ->> 'reservation_id'), value ->> 'actor', value ->> 'balance_after', value ->> 'created_at'
+    unhex(value ->> 'reservation_id'), value ->> 'actor', unhex(value ->> 'reverses'), value ->> 'balance_after', value ->> 'created_at'
     FROM json_each(?1, '$.postings')";
 
 pub(super) const WRITE_ENTRIES_SQLITE: &str = "INSERT INTO entries (posting_id, account, user_id, amount)

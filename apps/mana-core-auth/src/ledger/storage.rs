@@ -18,6 +18,7 @@ use super::book::{Balance, Book, Reservation, State};
 use super::calls::{Call, KeyId, Remembered};
 use super::gifts::{Code, Gift};
 use super::postings::{Kind, Parts};
+use super::undo::Original;
 use super::{Funds, Now, sql};
 use crate::entity::{balance, entry, idempotency_key, posting};
 
@@ -44,6 +45,7 @@ pub(crate) async fn open(tx: &WriteTransaction, user: Uuid, grant: Credits, now:
         balance_after: Set(grant.units()),
         created_at: Set(now.as_millisecond()),
         actor: Set(None),
+        reverses: Set(None),
     };
     posting::Entity::insert(row).exec_without_returning(&**tx).await?;
     let rows = kind.entries().into_iter().flatten().map(|(account, amount)| entry::ActiveModel {
@@ -66,6 +68,7 @@ pub(super) async fn read(tx: &WriteTransaction, calls: &[&Call]) -> Result<Book,
             version: row.try_get("", "version")?,
             last_posting: row.try_get("", "last_posting")?,
             closed_at: row.try_get("", "closed_at")?,
+            disabled: row.try_get::<Option<i64>>("", "disabled_at")?.is_some(),
         };
         book.balances.insert(row.try_get("", "user_id")?, balance);
     }
@@ -82,7 +85,55 @@ pub(super) async fn read(tx: &WriteTransaction, calls: &[&Call]) -> Result<Book,
     if !codes.is_empty() {
         read_gifts(tx, &codes, &users, &mut book).await?;
     }
+    read_originals(tx, calls, &mut book).await?;
+    read_given(tx, calls, &mut book).await?;
     Ok(book)
+}
+
+async fn read_originals(tx: &WriteTransaction, calls: &[&Call], book: &mut Book) -> Result<(), DbErr> {
+    let wanted = calls
+        .iter()
+        .filter_map(|call| if let Call::Reverse { posting, .. } = call { Some(id(*posting)) } else { None });
+    let wanted: Vec<String> = wanted.collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    for row in query(tx, sql::ORIGINALS, [text(&wanted)]).await? {
+        let held = credits(&row, "held")?.checked_sub(credits(&row, "held_paid")?).unwrap_or(Credits::ZERO);
+        let original = Original {
+            user: row.try_get("", "user_id")?,
+            kind: row.try_get("", "kind")?,
+            created_at: row.try_get("", "created_at")?,
+            gave: Parts { free: credits(&row, "free")?, paid: credits(&row, "paid")? },
+            spent: credits(&row, "spent")?,
+            held: Parts { free: held, paid: credits(&row, "held_paid")? },
+            reversed: row.try_get::<i64>("", "reversals")? > 0,
+        };
+        book.originals.insert(row.try_get("", "id")?, original);
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct GivenAfter {
+    user_id: String,
+    since: i64,
+}
+
+async fn read_given(tx: &WriteTransaction, calls: &[&Call], book: &mut Book) -> Result<(), DbErr> {
+    let wanted = calls.iter().filter_map(|call| {
+        let Call::Lapse { user, before } = call else { return None };
+        Some(GivenAfter { user_id: id(*user), since: *before })
+    });
+    let wanted: Vec<GivenAfter> = wanted.collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    for row in query(tx, sql::GIVEN_AFTER, [text(&wanted)]).await? {
+        let about = (row.try_get("", "user_id")?, row.try_get("", "since")?);
+        book.given_after.insert(about, credits(&row, "given")?);
+    }
+    Ok(())
 }
 
 fn code(call: &Call) -> Option<&Code> {
@@ -223,6 +274,7 @@ struct PostingRow<'a> {
     reason: &'a str,
     reservation_id: Option<String>,
     actor: Option<&'a str>,
+    reverses: Option<String>,
     balance_after: i64,
     created_at: i64,
 }
@@ -304,6 +356,7 @@ fn document(book: &Book) -> Result<Document<'_>, DbErr> {
         reason: &posting.reason,
         reservation_id: posting.reservation.map(id),
         actor: posting.actor.as_deref(),
+        reverses: posting.reverses.map(id),
         balance_after: posting.balance_after.units(),
         created_at: posting.created_at,
     });

@@ -1,8 +1,10 @@
-//! Letters by e-mail: one that asks whether an address is somebody's, one that lets them choose another password.
+//! Letters by e-mail: whether an address is somebody's, how to choose another password, what has come of registering.
 //!
 //! A letter is a row before anything else, in the transaction that it belongs to; [`post`] sends what is due, again where that
 //! fails, with whichever instance is free. Its code is made of its id with the server's key and counts once, for its kind, in
 //! its time, while the account has the address it went to.
+//!
+//! Letters about a registration ([`crate::registration`]) are rows of their own, since they go to nobody who has an account, or must not tell that they do.
 //!
 //! To add a kind: a variant of [`Kind`] with its words.
 
@@ -16,9 +18,14 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use kit::{FieldError, Problem};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::app::App;
 use crate::secrets::{Purpose, Secrets};
+
+const HOUR: Duration = Duration::from_hours(1);
 
 /// Bytes of the tag in a code: 128 bits, which nobody guesses.
 const TAG_CHARS: usize = 22;
@@ -30,6 +37,10 @@ pub(crate) enum Kind {
     Verify,
     /// Choose another password.
     Reset,
+    /// Finish making an account.
+    Register,
+    /// There is an account: sign in. Has no code.
+    Taken,
 }
 
 impl Kind {
@@ -37,6 +48,8 @@ impl Kind {
         match self {
             Self::Verify => "verify",
             Self::Reset => "reset",
+            Self::Register => "register",
+            Self::Taken => "taken",
         }
     }
 
@@ -49,6 +62,7 @@ impl Kind {
         match self {
             Self::Verify => Duration::from_hours(72),
             Self::Reset => Duration::from_mins(30),
+            Self::Register | Self::Taken => Duration::from_hours(24),
         }
     }
 
@@ -56,6 +70,8 @@ impl Kind {
         match self {
             Self::Verify => "Confirm your e-mail address",
             Self::Reset => "Choose another password",
+            Self::Register => "Finish making your account",
+            Self::Taken => "You have an account already",
         }
     }
 
@@ -74,6 +90,17 @@ impl Kind {
                 "30 minutes",
                 "If that was not you, ignore this letter: nothing has changed.",
             ),
+            Self::Register => (
+                "confirm",
+                "Somebody, hopefully you, wants to make an account with this e-mail address.\nTo finish, open",
+                "a day",
+                "If that was not you, ignore this letter: there is no account.",
+            ),
+            Self::Taken => {
+                return format!(
+                    "Somebody, hopefully you, wanted to make an account with this e-mail address, which has one.\nTo sign in, open\n\n{app_url}/login\n\nIf you have forgotten the password, open\n\n{app_url}/forgot\n\nIf that was not you, ignore this letter: nothing has changed, and nobody was told that you have an account.\n"
+                );
+            }
         };
         format!(
             "{why}\n\n{app_url}/{path}#{code}\n\nIf the page asks for a code, it is\n\n{code}\n\nIt is good once, for {until}. {otherwise}\n"
@@ -94,6 +121,30 @@ pub(crate) fn of_code(secrets: &Secrets, kind: Kind, given: &str) -> Option<Uuid
     let id = Uuid::from_slice(&URL_SAFE_NO_PAD.decode(given.get(..TAG_CHARS)?).ok()?).ok()?;
     let expected = code(secrets, kind, id);
     aws_lc_rs::constant_time::verify_slices_are_equal(expected.as_bytes(), given.as_bytes()).is_ok().then_some(id)
+}
+
+/// Whether another letter of a kind may go to an address; counts it. Whoever asked is told the same either way.
+pub(crate) async fn may_go(app: &App, email: &str, kind: Kind) -> bool {
+    let receiver = hex::encode(&Sha256::digest(email)[..16]);
+    let key = format!("letters:{}:{receiver}", kind.as_str());
+    let may = app.counters.add(&key, HOUR).await <= app.limits.letters_per_hour;
+    if !may {
+        metrics::counter!("letters_withheld_total", "kind" => kind.as_str()).increment(1);
+    }
+    may
+}
+
+/// Refuses what cannot be done without letters.
+pub(crate) fn require_way(app: &App) -> Result<(), Problem> {
+    if !app.mail.can_send() {
+        return Err(Problem::unavailable("mail_unavailable", "This service cannot send letters; ask whoever runs it."));
+    }
+    Ok(())
+}
+
+pub(crate) fn wrong_code() -> Problem {
+    let why = "is not good any more: it was used, is too old, or was not copied whole";
+    Problem::invalid(vec![FieldError::new("code", why)])
 }
 
 #[cfg(test)]

@@ -5,20 +5,21 @@ use std::time::Duration;
 
 use kit::clock;
 use sea_orm::DbErr;
+use uuid::Uuid;
 
 use super::{Kind, code, store};
 use crate::app::App;
 use crate::entity::letter::Model;
-use crate::time;
+use crate::{registration, time};
 
 /// How often it looks by itself; a new letter of this instance is sent at once.
 const EVERY: Duration = Duration::from_secs(5);
 
 /// Letters of one look.
-const AT_ONCE: u64 = 20;
+pub(crate) const AT_ONCE: u64 = 20;
 
 /// Tries of one letter; with the pauses in between they take longer than a code counts.
-const MAX_ATTEMPTS: i64 = 10;
+pub(crate) const MAX_ATTEMPTS: i64 = 10;
 
 /// The pause after the first try, doubled with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
@@ -42,26 +43,39 @@ async fn round(app: &App) -> Result<u64, DbErr> {
     for letter in &due {
         send(app, letter).await?;
     }
-    Ok(due.len() as u64)
+    let registrations = registration::letter::round(app).await?;
+    Ok(registrations.max(due.len() as u64))
+}
+
+/// How long after the last of so many tries the next one is made.
+pub(crate) fn pause(attempts: i64) -> Duration {
+    FIRST_PAUSE * 2_u32.saturating_pow(u32::try_from(attempts).unwrap_or(0))
+}
+
+/// Gives a letter to the mail server; whether it was taken. `attempts` were made before.
+pub(crate) async fn hand_over(app: &App, id: Uuid, to: &str, kind: Kind, text: String, attempts: i64) -> bool {
+    match app.mail.send(id, to, kind.subject(), text).await {
+        Ok(()) => {
+            metrics::counter!("letters_sent_total", "kind" => kind.as_str()).increment(1);
+            true
+        }
+        Err(why) => {
+            metrics::counter!("letters_failed_total", "kind" => kind.as_str()).increment(1);
+            tracing::warn!(letter = %id, attempt = attempts + 1, why, "a letter could not be sent");
+            false
+        }
+    }
 }
 
 async fn send(app: &App, letter: &Model) -> Result<(), DbErr> {
-    let now = clock::now();
-    let pause = FIRST_PAUSE * 2_u32.saturating_pow(u32::try_from(letter.attempts).unwrap_or(0));
-    if !store::take(&*app.database, letter, time::later(now, pause)).await? {
+    let next = time::later(clock::now(), pause(letter.attempts));
+    if !store::take(&*app.database, letter, next).await? {
         return Ok(());
     }
     let Some(kind) = Kind::parse(&letter.kind) else { return Ok(()) };
     let text = kind.text(&app.mail.app_url, &code(&app.secrets, kind, letter.id));
-    match app.mail.send(letter.id, &letter.email, kind.subject(), text).await {
-        Ok(()) => {
-            metrics::counter!("letters_sent_total", "kind" => kind.as_str()).increment(1);
-            store::sent(&*app.database, letter.id, clock::now().as_millisecond()).await
-        }
-        Err(why) => {
-            metrics::counter!("letters_failed_total", "kind" => kind.as_str()).increment(1);
-            tracing::warn!(letter = %letter.id, attempt = letter.attempts + 1, why, "a letter could not be sent");
-            Ok(())
-        }
+    if hand_over(app, letter.id, &letter.email, kind, text, letter.attempts).await {
+        store::sent(&*app.database, letter.id, clock::now().as_millisecond()).await?;
     }
+    Ok(())
 }

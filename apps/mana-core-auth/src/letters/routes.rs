@@ -1,7 +1,6 @@
 //! `POST /api/auth/verify-email`, `…/send`, `POST /api/auth/password/forgot`, `…/reset`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State;
 use http::StatusCode;
@@ -9,18 +8,15 @@ use kit::auth::User;
 use kit::{FieldError, Json, Problem, ProblemBody, clock};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Kind, of_code, store};
+use super::{Kind, may_go, of_code, require_way, store, wrong_code};
 use crate::accounts::{self, by_token, validate};
 use crate::app::App;
 use crate::entity::user::Model;
 use crate::{password, sessions};
-
-const HOUR: Duration = Duration::from_hours(1);
 
 /// What needs no access token.
 pub(crate) fn public() -> OpenApiRouter<Arc<App>> {
@@ -33,27 +29,11 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 
 /// Writes a letter unless its receiver has had many; whoever asked is told the same either way.
 async fn write(app: &App, user: &Model, kind: Kind) -> Result<(), Problem> {
-    let receiver = hex::encode(&Sha256::digest(&user.email)[..16]);
-    let key = format!("letters:{}:{receiver}", kind.as_str());
-    if app.counters.add(&key, HOUR).await > app.limits.letters_per_hour {
-        metrics::counter!("letters_withheld_total", "kind" => kind.as_str()).increment(1);
-        return Ok(());
-    }
-    store::write(&*app.database, user, kind, clock::now()).await?;
-    app.letter_written.notify_one();
-    Ok(())
-}
-
-fn require_way(app: &App) -> Result<(), Problem> {
-    if !app.mail.can_send() {
-        return Err(Problem::unavailable("mail_unavailable", "This service cannot send letters; ask whoever runs it."));
+    if may_go(app, &user.email, kind).await {
+        store::write(&*app.database, user, kind, clock::now()).await?;
+        app.letter_written.notify_one();
     }
     Ok(())
-}
-
-fn wrong_code() -> Problem {
-    let why = "is not good any more: it was used, is too old, or was not copied whole";
-    Problem::invalid(vec![FieldError::new("code", why)])
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -28,7 +28,7 @@ fn metadata(app: &App) -> Value {
         "grant_types_supported": [],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["EdDSA"],
-        "claims_supported": ["sub", "role", "app_id", "email", "sid", "iss", "aud", "exp", "iat", "jti"],
+        "claims_supported": ["sub", "role", "roles", "app_id", "email", "sid", "iss", "aud", "exp", "iat", "jti"],
         "service_documentation": format!("{issuer}/api/openapi.json"),
     })
 }

@@ -15,8 +15,7 @@ use uuid::Uuid;
 
 use super::provider::{Person, Provider, ProviderError, Trip};
 use super::store;
-use crate::accounts::routes::new_user;
-use crate::accounts::{self, validate};
+use crate::accounts::{self, new_user, validate};
 use crate::app::App;
 use crate::entity::user::Model;
 use crate::second_factor::{self, SecondStep};
@@ -109,8 +108,7 @@ fn told(error: &ProviderError) -> Problem {
 ))]
 async fn begin(State(app): State<Arc<App>>, Json(input): Json<Departure>) -> Result<Json<Address>, Problem> {
     let provider = configured(&app)?;
-    let app_id =
-        sessions::app_id(input.app_id).map_err(|message| Problem::invalid(vec![FieldError::new("appId", message)]))?;
+    let app_id = sessions::require_app_id(input.app_id)?;
     if !provider.comes_back_to(&input.redirect_uri) {
         let why = "is not one of those that are configured (OIDC_REDIRECTS)";
         return Err(Problem::invalid(vec![FieldError::new("redirectUri", why)]));

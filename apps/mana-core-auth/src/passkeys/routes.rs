@@ -9,7 +9,6 @@ use http::{HeaderMap, StatusCode};
 use kit::auth::User;
 use kit::database::is_unique_violation;
 use kit::{FieldError, Json, Problem, ProblemBody, clock};
-use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -19,7 +18,8 @@ use uuid::Uuid;
 
 use super::ceremony::{self, ALGORITHMS, Assertion, Creation};
 use super::store;
-use crate::accounts::{self, by_token, require_owner, validate};
+use crate::accounts::owner::{NotTheOwner, Proof, owner};
+use crate::accounts::{self, by_token, validate};
 use crate::app::App;
 use crate::entity::passkey::Model;
 use crate::sessions::{self, TokenPair};
@@ -58,14 +58,6 @@ fn milliseconds() -> u64 {
     tickets::TICKET_LIFE.as_secs() * 1_000
 }
 
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Owner {
-    /// Of an account that has one. Another one must have signed in within the last ten minutes.
-    #[schema(value_type = Option<String>)]
-    password: Option<SecretString>,
-}
-
 #[derive(Serialize, Deserialize)]
 struct Making {
     user: Uuid,
@@ -73,23 +65,19 @@ struct Making {
 }
 
 /// Begins to make a passkey.
-#[utoipa::path(post, path = "/api/auth/passkeys/begin", tag = "account", request_body = Owner, security(("accessToken" = [])),
+#[utoipa::path(post, path = "/api/auth/passkeys/begin", tag = "account", request_body = Proof, security(("accessToken" = [])),
     responses(
         (status = 200, body = Asked),
-        (status = 401, body = ProblemBody),
-        (status = 403, body = ProblemBody, description = "The password is wrong"),
         (status = 409, body = ProblemBody, description = "There are as many as an account can have"),
-        (status = 422, body = ProblemBody),
-        (status = 429, body = ProblemBody, description = "Too many failed attempts; see Retry-After"),
+        NotTheOwner,
     ))]
 async fn begin(
     State(app): State<Arc<App>>,
     caller: User,
     headers: HeaderMap,
-    Json(input): Json<Owner>,
+    Json(proof): Json<Proof>,
 ) -> Result<Json<Asked>, Problem> {
-    let user = by_token(&app, &caller).await?;
-    require_owner(&app, &user, &caller, input.password, &headers).await?;
+    let user = owner(&app, &caller, proof, &headers).await?;
     let known = store::of(&*app.database, user.id).await?;
     if known.len() >= MAX_PASSKEYS {
         return Err(Problem::conflict(format!("There are {MAX_PASSKEYS} passkeys already; remove one first.")));
@@ -252,8 +240,7 @@ async fn finish_login(
     headers: HeaderMap,
     Json(input): Json<Entering>,
 ) -> Result<Json<TokenPair>, Problem> {
-    let app_id =
-        sessions::app_id(input.app_id).map_err(|message| Problem::invalid(vec![FieldError::new("appId", message)]))?;
+    let app_id = sessions::require_app_id(input.app_id)?;
     let refused = || {
         metrics::counter!("passkeys_refused_total").increment(1);
         Problem::unauthorized("This passkey does not open an account here, or it took too long; try again.")

@@ -13,10 +13,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{Entering, TICKET, as_recovery_code, fingerprint, link, new_recovery_codes, new_secret, step, store};
-use crate::accounts::{self, by_token, require_owner};
+use crate::accounts::owner::{NotTheOwner, Proof, owner};
+use crate::accounts::{self, by_token};
 use crate::app::App;
 use crate::entity::second_factor::Model;
-use crate::entity::user;
 use crate::secrets::Purpose;
 use crate::sessions::{self, TokenPair};
 use crate::throttle::Attempt;
@@ -118,14 +118,6 @@ async fn state(State(app): State<Arc<App>>, caller: User) -> Result<Json<SecondF
     Ok(Json(SecondFactorView { totp, recovery_codes_left }))
 }
 
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Owner {
-    /// Of an account that has one. Another one must have signed in within the last ten minutes.
-    #[schema(value_type = Option<String>)]
-    password: Option<SecretString>,
-}
-
 #[derive(Serialize, ToSchema)]
 struct NewSecret {
     /// To be typed into the app, in base 32.
@@ -135,22 +127,19 @@ struct NewSecret {
 }
 
 /// Gives a secret for an app. It counts once a code of it has confirmed it.
-#[utoipa::path(post, path = "/api/auth/second-factor/totp", tag = "account", request_body = Owner,
+#[utoipa::path(post, path = "/api/auth/second-factor/totp", tag = "account", request_body = Proof,
     security(("accessToken" = [])), responses(
         (status = 200, body = NewSecret),
-        (status = 401, body = ProblemBody),
-        (status = 403, body = ProblemBody, description = "The password is wrong"),
         (status = 409, body = ProblemBody, description = "There is one already"),
-        (status = 422, body = ProblemBody),
-        (status = 429, body = ProblemBody, description = "Too many failed attempts; see Retry-After"),
+        NotTheOwner,
     ))]
 async fn begin(
     State(app): State<Arc<App>>,
     caller: User,
     headers: HeaderMap,
-    Json(input): Json<Owner>,
+    Json(proof): Json<Proof>,
 ) -> Result<Json<NewSecret>, Problem> {
-    let user = owner(&app, &caller, input, &headers).await?;
+    let user = owner(&app, &caller, proof, &headers).await?;
     let secret = new_secret();
     let sealed = app.secrets.seal(Purpose::SecondFactors, user.id.as_bytes(), &secret);
     let transaction = app.database.begin_write().await?;
@@ -209,21 +198,18 @@ async fn confirm(
 }
 
 /// Removes the second factor, and its recovery codes.
-#[utoipa::path(post, path = "/api/auth/second-factor/totp/remove", tag = "account", request_body = Owner,
+#[utoipa::path(post, path = "/api/auth/second-factor/totp/remove", tag = "account", request_body = Proof,
     security(("accessToken" = [])), responses(
         (status = 204),
-        (status = 401, body = ProblemBody),
-        (status = 403, body = ProblemBody, description = "The password is wrong"),
-        (status = 422, body = ProblemBody),
-        (status = 429, body = ProblemBody, description = "Too many failed attempts; see Retry-After"),
+        NotTheOwner,
     ))]
 async fn remove(
     State(app): State<Arc<App>>,
     caller: User,
     headers: HeaderMap,
-    Json(input): Json<Owner>,
+    Json(proof): Json<Proof>,
 ) -> Result<StatusCode, Problem> {
-    let user = owner(&app, &caller, input, &headers).await?;
+    let user = owner(&app, &caller, proof, &headers).await?;
     let transaction = app.database.begin_write().await?;
     store::remove(&transaction, user.id).await?;
     transaction.commit().await?;
@@ -231,22 +217,19 @@ async fn remove(
 }
 
 /// Gives new recovery codes; those before do not count any more.
-#[utoipa::path(post, path = "/api/auth/second-factor/recovery-codes", tag = "account", request_body = Owner,
+#[utoipa::path(post, path = "/api/auth/second-factor/recovery-codes", tag = "account", request_body = Proof,
     security(("accessToken" = [])), responses(
         (status = 200, body = RecoveryCodes),
-        (status = 401, body = ProblemBody),
-        (status = 403, body = ProblemBody, description = "The password is wrong"),
         (status = 409, body = ProblemBody, description = "There is no second factor"),
-        (status = 422, body = ProblemBody),
-        (status = 429, body = ProblemBody, description = "Too many failed attempts; see Retry-After"),
+        NotTheOwner,
     ))]
 async fn renew(
     State(app): State<Arc<App>>,
     caller: User,
     headers: HeaderMap,
-    Json(input): Json<Owner>,
+    Json(proof): Json<Proof>,
 ) -> Result<Json<RecoveryCodes>, Problem> {
-    let user = owner(&app, &caller, input, &headers).await?;
+    let user = owner(&app, &caller, proof, &headers).await?;
     let transaction = app.database.begin_write().await?;
     if store::active(&*transaction, user.id).await?.is_none() {
         return Err(Problem::conflict("There is no second factor that codes would be for."));
@@ -255,10 +238,4 @@ async fn renew(
     store::replace_recovery_codes(&transaction, user.id, &recovery_codes).await?;
     transaction.commit().await?;
     Ok(Json(RecoveryCodes { recovery_codes }))
-}
-
-async fn owner(app: &App, caller: &User, input: Owner, headers: &HeaderMap) -> Result<user::Model, Problem> {
-    let user = by_token(app, caller).await?;
-    require_owner(app, &user, caller, input.password, headers).await?;
-    Ok(user)
 }

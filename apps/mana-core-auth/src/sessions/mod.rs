@@ -5,6 +5,7 @@
 //! successor again. After that it was copied: the whole session ends. Only hashes of tokens are stored; that the successor can
 //! be given again all the same is because it is made of its predecessor, with a key that only the server has.
 
+pub(crate) mod ended;
 pub(crate) mod routes;
 pub(crate) mod store;
 
@@ -14,12 +15,13 @@ use http::{HeaderMap, header};
 use jiff::Timestamp;
 use kit::auth::{Claims, User};
 use kit::database::WriteTransaction;
-use kit::{Problem, clock};
+use kit::{FieldError, Problem, clock};
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
+use crate::accounts;
 use crate::accounts::routes::UserView;
 use crate::app::App;
 use crate::entity::{session, user};
@@ -43,7 +45,7 @@ const DEFAULT_APP: &str = "mana";
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct TokenPair {
-    /// A JWT (EdDSA), good for every service of the ecosystem.
+    /// A JWT (EdDSA), good for the services of the app it was got for.
     access_token: String,
     /// Opaque; exchange it once at `/api/auth/refresh`.
     refresh_token: String,
@@ -64,6 +66,11 @@ pub(crate) fn app_id(given: Option<String>) -> Result<String, String> {
     Ok(app)
 }
 
+/// As [`app_id`], where it is all that can be wrong.
+pub(crate) fn require_app_id(given: Option<String>) -> Result<String, Problem> {
+    app_id(given).map_err(|message| Problem::invalid(vec![FieldError::new("appId", message)]))
+}
+
 /// What the browser calls itself, shortened.
 pub(crate) fn user_agent(headers: &HeaderMap) -> Option<String> {
     let agent = headers.get(header::USER_AGENT)?.to_str().ok()?;
@@ -74,11 +81,15 @@ pub(crate) fn user_agent(headers: &HeaderMap) -> Option<String> {
 pub(crate) fn require_open(user: &user::Model) -> Result<(), Problem> {
     if user.disabled_at.is_some() || user.deleted_at.is_some() {
         metrics::counter!("logins_to_disabled_accounts_total").increment(1);
-        let title = "This account is closed";
-        let problem = Problem::new(http::StatusCode::FORBIDDEN, "account_disabled", title);
-        return Err(problem.detail("Whoever runs this service has closed it, and can open it again."));
+        return Err(closed());
     }
     Ok(())
+}
+
+/// What is said of a closed account.
+pub(crate) fn closed() -> Problem {
+    let problem = Problem::new(http::StatusCode::FORBIDDEN, "account_disabled", "This account is closed");
+    problem.detail("Whoever runs this service has closed it, and can open it again.")
 }
 
 /// Signs somebody in who has shown that they are this user: a session of its own, and its first pair of tokens.
@@ -97,7 +108,8 @@ pub(crate) async fn sign_in(
     Ok(pair)
 }
 
-/// Begins a session and gives its first pair of tokens.
+/// Begins a session and gives its first pair of tokens. The account is looked at once more under a lock: what ends its sessions at this moment ends this one
+/// too, or has it refused.
 pub(crate) async fn begin(
     transaction: &WriteTransaction,
     app: &App,
@@ -107,6 +119,11 @@ pub(crate) async fn begin(
     user_agent: Option<String>,
     now: Timestamp,
 ) -> Result<TokenPair, Problem> {
+    let current = accounts::store::lock(&**transaction, user.id).await?.ok_or_else(changed)?;
+    require_open(&current)?;
+    if current.password_hash != user.password_hash {
+        return Err(changed());
+    }
     let session = session::Model {
         id: clock::new_id(),
         user_id: user.id,
@@ -120,6 +137,10 @@ pub(crate) async fn begin(
     let refresh_token = new_refresh_token();
     keep(transaction, app, &session, &refresh_token, now).await?;
     pair(app, key, user, &session, refresh_token, now)
+}
+
+fn changed() -> Problem {
+    Problem::unauthorized("The account has changed at this moment; sign in again.")
 }
 
 /// Keeps what a refresh token hashes to.
@@ -148,6 +169,7 @@ fn pair(
     let claims = Claims {
         sub: user.id,
         role: user.role.clone(),
+        roles: accounts::roles::read(&user.roles).into_iter().collect(),
         app_id: session.app_id.clone(),
         email: user.email.clone(),
         sid: session.id,

@@ -148,7 +148,9 @@ async fn list(State(app): State<Arc<App>>, user: User) -> Result<Json<SessionLis
 async fn revoke(State(app): State<Arc<App>>, user: User, Path(id): Path<String>) -> Result<StatusCode, Problem> {
     require_live(&app, &user).await?;
     let id = Uuid::parse_str(&id).map_err(|_| Problem::not_found("session"))?;
-    let ended = store::end(&*app.database, user.claims.sub, id, clock::now().as_millisecond()).await?;
+    let transaction = app.database.begin_write().await?;
+    let ended = store::end(&*transaction, user.claims.sub, id, clock::now().as_millisecond()).await?;
+    transaction.commit().await?;
     if ended { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found("session")) }
 }
 
@@ -159,7 +161,8 @@ async fn revoke(State(app): State<Arc<App>>, user: User, Path(id): Path<String>)
 ))]
 async fn revoke_others(State(app): State<Arc<App>>, user: User) -> Result<StatusCode, Problem> {
     require_live(&app, &user).await?;
-    let now = clock::now().as_millisecond();
-    store::end_others(&*app.database, user.claims.sub, user.claims.sid, now).await?;
+    let transaction = app.database.begin_write().await?;
+    store::end_others(&*transaction, user.claims.sub, user.claims.sid, clock::now().as_millisecond()).await?;
+    transaction.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

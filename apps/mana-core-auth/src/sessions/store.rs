@@ -2,10 +2,11 @@
 
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 use uuid::Uuid;
 
+use super::ended;
 use crate::entity::{refresh_token, session};
 
 /// Most sessions that are listed.
@@ -41,21 +42,12 @@ pub(super) async fn live(connection: &impl ConnectionTrait, user: Uuid) -> Resul
 
 /// Ends a user's session; whether it was there and had not ended.
 pub(super) async fn end(connection: &impl ConnectionTrait, user: Uuid, id: Uuid, now: i64) -> Result<bool, DbErr> {
-    let update = session::Entity::update_many()
-        .col_expr(session::Column::EndedAt, Expr::value(now))
-        .filter(session::Column::Id.eq(id))
-        .filter(session::Column::UserId.eq(user))
-        .filter(session::Column::EndedAt.is_null());
-    Ok(update.exec(connection).await?.rows_affected == 1)
+    Ok(end_those(connection, of(user).add(session::Column::Id.eq(id)), now).await? == 1)
 }
 
 /// Ends all of a user's sessions, and with them their refresh tokens; how many those were.
 pub(crate) async fn end_all(connection: &impl ConnectionTrait, user: Uuid, now: i64) -> Result<u64, DbErr> {
-    let update = session::Entity::update_many()
-        .col_expr(session::Column::EndedAt, Expr::value(now))
-        .filter(session::Column::UserId.eq(user))
-        .filter(session::Column::EndedAt.is_null());
-    Ok(update.exec(connection).await?.rows_affected)
+    end_those(connection, of(user), now).await
 }
 
 /// Ends all of a user's sessions but one.
@@ -65,17 +57,30 @@ pub(super) async fn end_others(
     kept: Uuid,
     now: i64,
 ) -> Result<u64, DbErr> {
-    let update = session::Entity::update_many()
-        .col_expr(session::Column::EndedAt, Expr::value(now))
-        .filter(session::Column::UserId.eq(user))
-        .filter(session::Column::Id.ne(kept))
-        .filter(session::Column::EndedAt.is_null());
-    Ok(update.exec(connection).await?.rows_affected)
+    end_those(connection, of(user).add(session::Column::Id.ne(kept)), now).await
 }
 
-/// Forgets a user's sessions, and with them their refresh tokens.
-pub(crate) async fn forget_of(connection: &impl ConnectionTrait, user: Uuid) -> Result<(), DbErr> {
-    session::Entity::delete_many().filter(session::Column::UserId.eq(user)).exec(connection).await.map(|_| ())
+/// Forgets a user's sessions, and with them their refresh tokens. That they have ended is told all the same.
+pub(crate) async fn forget_of(connection: &impl ConnectionTrait, user: Uuid, now: i64) -> Result<(), DbErr> {
+    end_all(connection, user, now).await?;
+    session::Entity::delete_many().filter(of(user)).exec(connection).await.map(|_| ())
+}
+
+fn of(user: Uuid) -> Condition {
+    Condition::all().add(session::Column::UserId.eq(user))
+}
+
+/// Ends those that have not ended; the connection is a transaction's.
+async fn end_those(connection: &impl ConnectionTrait, which: Condition, now: i64) -> Result<u64, DbErr> {
+    let update = session::Entity::update_many()
+        .col_expr(session::Column::EndedAt, Expr::value(now))
+        .filter(which.clone())
+        .filter(session::Column::EndedAt.is_null());
+    let ended = update.exec(connection).await?.rows_affected;
+    if ended > 0 {
+        ended::note(connection, which, now).await?;
+    }
+    Ok(ended)
 }
 
 pub(super) async fn touch(connection: &impl ConnectionTrait, id: Uuid, now: i64) -> Result<(), DbErr> {

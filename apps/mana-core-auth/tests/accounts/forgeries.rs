@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use crate::support::{Auth, Caller, ISSUER, SERVICE_TOKEN, Store};
 
 /// What a verifier would take that believes the token's own word on its algorithm.
-fn hmac_with(header: &Value, public: &str) -> String {
+fn hmac_with(header: &Value, claims: &Value, public: &str) -> String {
     use aws_lc_rs::hmac;
     let mut header = header.clone();
     header["alg"] = json!("HS256");
-    let unsigned = forge(&header, &json!({}), &"03".repeat(32));
+    let unsigned = forge(&header, claims, &"03".repeat(32));
     let (unsigned, _) = unsigned.rsplit_once('.').unwrap();
     let key = hmac::Key::new(hmac::HMAC_SHA256, &URL_SAFE_NO_PAD.decode(public).unwrap());
     format!("{unsigned}.{}", URL_SAFE_NO_PAD.encode(hmac::sign(&key, unsigned.as_bytes())))
@@ -50,13 +50,22 @@ async fn forged_tokens_are_refused() {
     };
     let now = kit::clock::now().as_second();
     let balance = "/api/credits/balance";
-    // The frame itself is right: with nothing forged only the account is unknown.
-    assert_eq!(caller.get(balance, &forge(&good, &none, seed)).await.status, StatusCode::NOT_FOUND);
+    // The frame itself is right: with nothing forged it is the token of somebody who is there.
+    let ada = caller.register("ada@example.com").await;
+    let claims = ada.access().split('.').nth(1).unwrap();
+    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+    let own = json!({"sub": claims["sub"], "sid": claims["sid"]});
+    let forge = |header: &Value, changes: &Value, seed: &str| {
+        let mut claims = own.clone();
+        claims.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        forge(header, &claims, seed)
+    };
+    assert_eq!(caller.get(balance, &forge(&good, &none, seed)).await.status, StatusCode::OK);
     let forgeries = [
         ("another key", forge(&good, &none, &other_seed)),
         ("no algorithm", forge(&with("alg", json!("none")), &none, seed)),
         ("HMAC", forge(&with("alg", json!("HS256")), &none, seed)),
-        ("HMAC with the public key", hmac_with(&good, keys["keys"][0]["x"].as_str().unwrap())),
+        ("HMAC with the public key", hmac_with(&good, &own, keys["keys"][0]["x"].as_str().unwrap())),
         ("a key somewhere else", forge(&with("jku", json!("http://evil.test/jwks.json")), &none, &other_seed)),
         ("a chain of certificates", forge(&with("x5u", json!("http://evil.test/x.pem")), &none, &other_seed)),
         ("no signature", forge(&good, &none, seed).rsplit_once('.').unwrap().0.to_owned() + "."),
@@ -93,17 +102,29 @@ async fn forged_tokens_are_refused() {
 /// A service for one app, as `TOKEN_APPS` makes it.
 #[tokio::test]
 async fn a_token_of_one_app_is_refused_by_another_unless_it_is_let_in() {
-    use kit::auth::{Settings, Verifier};
+    use kit::auth::Verifier;
     use kit::config::Env;
     let auth = Auth::start(Store::Sqlite).await;
     let chat = Caller::new(&auth.url).register("ada@example.com").await;
-    let verifier = |apps: &str| {
-        let env = Env::table([("TOKEN_ISSUER", ISSUER), ("MANA_CORE_AUTH_URL", &auth.url), ("TOKEN_APPS", apps)]);
-        assert_eq!(Settings::read(&env).unwrap().apps.is_none(), apps.is_empty());
+    let verifier = |project: &str, apps: &str| {
+        let env = Env::table([
+            ("TOKEN_ISSUER", ISSUER),
+            ("MANA_CORE_AUTH_URL", &auth.url),
+            ("SERVICE_TOKEN", SERVICE_TOKEN),
+            ("MANA_PROJECT", project),
+            ("TOKEN_APPS", apps),
+        ]);
         Verifier::read(&env).unwrap()
     };
-    for (apps, let_in) in [("chat", true), ("photos", false), ("photos, chat", true), ("", true)] {
-        assert_eq!(verifier(apps).verify(chat.access()).await.is_ok(), let_in, "{apps:?}");
+    for (project, apps, let_in) in [
+        ("chat", "", true),
+        ("photos", "", false),
+        ("photos", "photos, chat", true),
+        ("chat", "photos", false),
+        ("photos", "*", true),
+    ] {
+        let verified = verifier(project, apps).verify(chat.access()).await;
+        assert_eq!(verified.is_ok(), let_in, "{project} lets in {apps:?}");
     }
 }
 

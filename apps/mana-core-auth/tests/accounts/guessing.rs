@@ -1,7 +1,7 @@
 //! What strangers try, and that it neither gets them in nor keeps anybody out.
 
 use reqwest::StatusCode;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::support::{Auth, Caller, PASSWORD, Store};
 
@@ -24,17 +24,6 @@ async fn the_sixth_bad_login_is_throttled_alike_for_known_and_unknown(store: Sto
         told.push(answers);
     }
     assert_eq!(told[0], told[1]);
-}
-
-async fn registering_a_taken_address_is_the_same_work(store: Store) {
-    let auth = Auth::start(store).await;
-    let caller = Caller::new(&auth.url);
-    let before = auth.hashes();
-    caller.register("ada@example.com").await;
-    let free = auth.hashes() - before;
-    let body = json!({"email": "ada@example.com", "password": PASSWORD, "name": "Eve"});
-    assert_eq!(caller.post("/api/auth/register", body).await.status, StatusCode::CONFLICT);
-    assert_eq!(auth.hashes() - before, 2 * free);
 }
 
 async fn a_stranger_elsewhere_locks_nobody_out(store: Store) {
@@ -95,7 +84,6 @@ async fn without_redis_logins_go_on_and_are_bounded_by_each_instance() {
 
 crate::support::on_both_stores!(
     the_sixth_bad_login_is_throttled_alike_for_known_and_unknown,
-    registering_a_taken_address_is_the_same_work,
     a_stranger_elsewhere_locks_nobody_out,
     many_addresses_help_no_one_and_the_owners_own_still_gets_in,
     one_address_has_a_hundred_requests_a_minute_on_whichever_instance,

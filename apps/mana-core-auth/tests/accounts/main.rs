@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod documented;
+mod ended;
 mod forgeries;
 mod guessing;
 mod keys;
@@ -11,5 +12,7 @@ mod passkeys;
 mod passwords;
 mod provider;
 mod refresh;
+mod registration;
+mod roles;
 mod second_factors;
 mod support;

@@ -27,8 +27,17 @@ const MAX_TIMEOUT: Duration = Duration::from_hours(24);
 const DEFAULT_MIGRATE: &str = "migrate";
 
 /// Variables that the platform sets; a manifest that set them would be overruled.
-const OWN_VARIABLES: [&str; 8] =
-    ["PORT", "HOST", "PUBLIC_URL", "DATABASE_URL", "REDIS_URL", "MANA_ENVIRONMENT", "MANA_SERVICE", "MANA_INSTANCE"];
+const OWN_VARIABLES: [&str; 9] = [
+    "PORT",
+    "HOST",
+    "PUBLIC_URL",
+    "DATABASE_URL",
+    "REDIS_URL",
+    "MANA_ENVIRONMENT",
+    "MANA_PROJECT",
+    "MANA_SERVICE",
+    "MANA_INSTANCE",
+];
 
 /// What a service is resolved against.
 pub(super) struct Context<'a> {
@@ -254,6 +263,7 @@ fn env(
     let mut set = |name: &str, value: Value| env.insert(name.to_owned(), value);
     set("HOST", Value::text(Ipv4Addr::LOCALHOST.to_string()));
     set("MANA_ENVIRONMENT", Value::text(setting.environment.as_str()));
+    set("MANA_PROJECT", Value::text(&candidate.project));
     set("MANA_SERVICE", Value::text(&candidate.table.name.value));
     if let Some((host, _)) = candidate.hosts.first() {
         set("PUBLIC_URL", Value::text(setting.origin(host)));

@@ -111,6 +111,7 @@ impl From<Answered> for CompletionAnswer {
         (status = 400, description = "The body is not JSON", body = kit::ProblemBody),
         (status = 401, description = "Not signed in", body = kit::ProblemBody),
         (status = 402, description = "Out of credits, or the day's budget is spent", body = kit::ProblemBody),
+        (status = 403, description = "The account is closed", body = kit::ProblemBody),
         (status = 404, description = "No such conversation", body = kit::ProblemBody),
         (status = 409, description = "The conversation was deleted meanwhile, or the Idempotency-Key belongs to another call or one under way", body = kit::ProblemBody),
         (status = 413, description = "The body is larger than 1 MiB", body = kit::ProblemBody),

@@ -72,6 +72,7 @@ fn refuse(failure: &Failure) -> Response {
         (status = 400, description = "Invalid request", body = serde_json::Value),
         (status = 401, description = "No valid API key", body = serde_json::Value),
         (status = 402, description = "Out of credits", body = serde_json::Value),
+        (status = 403, description = "The account is closed", body = serde_json::Value),
         (status = 404, description = "No such model", body = serde_json::Value),
         (status = 409, description = "The Idempotency-Key belongs to another call, or to one under way", body = serde_json::Value),
         (status = 429, description = "More requests a minute than the key or the account may make (the provider's own limit is 503)", body = serde_json::Value),

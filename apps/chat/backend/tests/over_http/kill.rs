@@ -78,6 +78,7 @@ impl Life {
             ("MANA_CORE_AUTH_URL", around.auth.url.as_str()),
             ("SERVICE_TOKEN", SERVICE_TOKEN),
             ("TOKEN_ISSUER", ISSUER),
+            ("TOKEN_APPS", "chat,mana"),
             ("AI_PROVIDERS", "echo"),
             ("AI_ECHO_URL", &around.echo.url),
             ("DATABASE_URL", around.test_database.url.expose_secret()),

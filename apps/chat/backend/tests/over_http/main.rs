@@ -5,6 +5,7 @@
 
 mod branches;
 mod conversations;
+mod ended;
 mod faults;
 mod idempotency;
 mod keeping;

@@ -168,6 +168,7 @@ fn wrong_configuration_is_found_before_anything_starts() {
         (("SERVICE_TOKEN", ""), "SERVICE_TOKEN"),
         (("MANA_CORE_AUTH_URL", "nowhere"), "MANA_CORE_AUTH_URL"),
         (("TOKEN_ISSUER", ""), "TOKEN_ISSUER"),
+        (("TOKEN_APPS", ""), "TOKEN_APPS"),
         (("AI_PROVIDERS", "ecko"), "known are azure, openai and echo"),
         (("AI_PRICES", "*=-1"), "more than nothing"),
         (("CHAT_MODEL_PLACES", "0"), "CHAT_MODEL_PLACES"),
@@ -191,6 +192,7 @@ fn variables() -> Vec<(&'static str, &'static str)> {
         ("MANA_CORE_AUTH_URL", "http://127.0.0.1:1"),
         ("SERVICE_TOKEN", "token"),
         ("TOKEN_ISSUER", "http://auth.localhost:8080"),
+        ("TOKEN_APPS", "chat"),
         ("AI_PROVIDERS", "echo"),
         ("AI_ECHO_URL", "http://127.0.0.1:1"),
     ]

@@ -14,7 +14,7 @@ use super::{Shell, Theme, html};
 use crate::app::{App, Shared};
 use crate::error::Error;
 use crate::sessions::{BrowserId, Cookies, cookie};
-use crate::upstream::{Entry, Failure, Refusal, SignedIn};
+use crate::upstream::{Entry, Failure, Refusal, Registered, SignedIn};
 use crate::visitor::Visitor;
 
 /// What was typed, and what is wrong with it.
@@ -154,7 +154,8 @@ pub(crate) async fn register(
     Form(form): Form<Registration>,
 ) -> Result<Response, Error> {
     match app.auth.register(&visitor, &form.email, &form.password, &form.name).await {
-        Ok(signed_in) => enter(&app, &headers, signed_in, "/").await,
+        Ok(Registered::In(signed_in)) => enter(&app, &headers, signed_in, "/").await,
+        Ok(Registered::Letter) => Ok(Redirect::to("/confirm?sent").into_response()),
         Err(failure) => {
             let entered = Entered { email: form.email, name: form.name, ..Entered::after(failure, Which::Register) };
             Ok(register_page(&app, &headers, entered))

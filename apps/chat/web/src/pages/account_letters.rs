@@ -1,16 +1,16 @@
-//! `/verify`, `/forgot`, `/reset`: what letters lead to. The code stands behind the `#` of a letter's link; a script puts it into
+//! `/confirm`, `/verify`, `/forgot`, `/reset`: what letters lead to. The code stands behind the `#` of a letter's link; a script puts it into
 //! the form, and without one it is copied from the letter.
 
 use askama::Template;
 use axum::Form;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::account::Guest;
+use super::account::{Guest, enter};
 use super::{Shell, html};
 use crate::app::{App, Shared};
 use crate::error::Error;
@@ -25,6 +25,8 @@ struct LetterPage {
     action: &'static str,
     button: &'static str,
     asks: Asks,
+    /// What to do, above the form.
+    lead: Option<&'static str>,
     notice: Option<&'static str>,
     problem: Option<String>,
 }
@@ -35,9 +37,10 @@ enum Asks {
     Email,
     Code,
     CodeAndPassword,
+    CodeAndNewPassword,
 }
 
-/// One of the three pages.
+/// One of the pages.
 #[derive(Clone, Copy)]
 struct Kind {
     heading: &'static str,
@@ -46,6 +49,17 @@ struct Kind {
     asks: Asks,
     done: &'static str,
 }
+
+const CONFIRM: Kind = Kind {
+    heading: "Finish making your account",
+    action: "/confirm",
+    button: "Finish",
+    asks: Asks::CodeAndPassword,
+    done: "",
+};
+
+/// What whoever has just registered is told, whether or not there is such an account.
+const SENT: &str = "A letter is on its way to your address. Open its link, or copy its code here, within a day.";
 
 const VERIFY: Kind = Kind {
     heading: "Confirm your e-mail address",
@@ -67,11 +81,21 @@ const RESET: Kind = Kind {
     heading: "Choose another password",
     action: "/reset",
     button: "Change the password",
-    asks: Asks::CodeAndPassword,
+    asks: Asks::CodeAndNewPassword,
     done: "Your password is changed, and every device is signed out. Sign in with the new one.",
 };
 
 fn page(app: &App, headers: &HeaderMap, kind: Kind, came: Option<Result<Value, Failure>>) -> Response {
+    page_with(app, headers, kind, None, came)
+}
+
+fn page_with(
+    app: &App,
+    headers: &HeaderMap,
+    kind: Kind,
+    lead: Option<&'static str>,
+    came: Option<Result<Value, Failure>>,
+) -> Response {
     let Guest { shell, new_visit } = Guest::of(app, headers);
     let (status, notice, problem) = match came {
         None => (StatusCode::OK, None, None),
@@ -82,8 +106,19 @@ fn page(app: &App, headers: &HeaderMap, kind: Kind, came: Option<Result<Value, F
         }
     };
     let Kind { heading, action, button, asks, .. } = kind;
-    let page = LetterPage { shell, heading, action, button, asks, notice, problem };
+    let page = LetterPage { shell, heading, action, button, asks, lead, notice, problem };
     Guest::with_visit(new_visit, app, html(status, &page))
+}
+
+/// Whether the letter has just been sent.
+#[derive(Deserialize)]
+pub(crate) struct Came {
+    sent: Option<String>,
+}
+
+/// `GET /confirm`
+pub(crate) async fn confirm_form(State(app): State<Shared>, headers: HeaderMap, Query(came): Query<Came>) -> Response {
+    page_with(&app, &headers, CONFIRM, came.sent.map(|_| SENT), None)
 }
 
 /// `GET /verify`
@@ -109,6 +144,19 @@ pub(crate) struct Given {
     code: SecretString,
     #[serde(default)]
     password: SecretString,
+}
+
+/// `POST /confirm`
+pub(crate) async fn confirm(
+    State(app): State<Shared>,
+    visitor: Visitor,
+    headers: HeaderMap,
+    Form(form): Form<Given>,
+) -> Result<Response, Error> {
+    match app.auth.confirm(&visitor, &form.code, &form.password).await {
+        Ok(signed_in) => enter(&app, &headers, signed_in, "/").await,
+        Err(failure) => Ok(page(&app, &headers, CONFIRM, Some(Err(failure)))),
+    }
 }
 
 /// `POST /verify`

@@ -44,6 +44,8 @@ impl Transaction {
             "reserve" => "Held for an answer",
             "settle" => "Spent; the rest came back",
             "release" => "Given back",
+            "reverse" => "Put right",
+            "lapse" => "Free credits that were too old",
             "close" => "Account closed",
             other => other,
         }

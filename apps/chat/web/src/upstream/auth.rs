@@ -39,6 +39,14 @@ pub(crate) struct User {
     pub(crate) email: String,
 }
 
+/// What registering gives.
+#[derive(Debug)]
+pub(crate) enum Registered {
+    In(SignedIn),
+    /// The account is made once the letter is answered that is on its way.
+    Letter,
+}
+
 /// What the first factor gives.
 #[derive(Debug)]
 pub(crate) enum Entry {
@@ -52,6 +60,16 @@ pub(crate) enum Entry {
 enum WireEntry {
     In(Pair),
     SecondStep { ticket: String },
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum WireRegistered {
+    In(Pair),
+    Letter {
+        #[serde(rename = "expiresIn")]
+        _expires_in: u64,
+    },
 }
 
 #[derive(Deserialize)]
@@ -121,9 +139,25 @@ impl Auth {
         email: &str,
         password: &SecretString,
         name: &str,
-    ) -> Result<SignedIn, Failure> {
+    ) -> Result<Registered, Failure> {
         let body = Registration { email, password: password.expose_secret(), name, app_id: APP_ID };
-        self.pair(visitor.pass_on(self.post("/api/auth/register")).json(&body)).await
+        let request = visitor.pass_on(self.post("/api/auth/register")).json(&body);
+        let now = clock::now();
+        Ok(match read(SERVICE, call(SERVICE, request).await?).await? {
+            WireRegistered::In(pair) => Registered::In(pair.signed_in(now)),
+            WireRegistered::Letter { .. } => Registered::Letter,
+        })
+    }
+
+    /// Makes the account that was asked for, with the code of the letter.
+    pub(crate) async fn confirm(
+        &self,
+        visitor: &Visitor,
+        code: &SecretString,
+        password: &SecretString,
+    ) -> Result<SignedIn, Failure> {
+        let body = json!({ "code": code.expose_secret(), "password": password.expose_secret() });
+        self.pair(visitor.pass_on(self.post("/api/auth/register/confirm")).json(&body)).await
     }
 
     pub(crate) async fn login(

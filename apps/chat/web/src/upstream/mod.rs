@@ -16,7 +16,7 @@ use reqwest::{RequestBuilder, Response, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use auth::{Auth, Entry, SignedIn};
+pub(crate) use auth::{Auth, Entry, Registered, SignedIn};
 pub(crate) use backend::{Attachment, Backend, ConversationPage, Message, Model, Place, Question, Thread};
 pub(crate) use credits::{History, Standing, Transaction};
 pub(crate) use keeping::{ApiKey, Hit, NewApiKey, Share, Shared};

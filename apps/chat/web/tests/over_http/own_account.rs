@@ -3,7 +3,7 @@
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::support::{Browser, PASSWORD, World};
+use crate::support::{Browser, PASSWORD, Store, World};
 
 async fn sign_in(world: &World, name: &str, password: &str) -> (Browser, crate::support::Answer) {
     let browser = world.browser();
@@ -71,6 +71,38 @@ async fn a_forgotten_password_is_chosen_anew_by_a_letter(world: World) {
     let confirm = world.auth.code_of_letter("Confirm your e-mail address").await;
     let confirmed = stranger.send_form("/verify", "/verify", &[("code", &confirm)]).await;
     assert!(confirmed.text.contains("Your address is confirmed."), "{}", confirmed.text);
+}
+
+async fn where_addresses_are_confirmed_first_a_letter_leads_in(store: Store) {
+    let world = World::start_confirming(store).await;
+    let browser = world.browser();
+    let fields = [("email", "ada@example.org"), ("password", PASSWORD), ("name", "Ada")];
+    let asked = browser.send_form("/register", "/register", &fields).await;
+    assert_eq!((asked.status, asked.location().as_deref()), (StatusCode::SEE_OTHER, Some("/confirm?sent")));
+    let page = browser.get("/confirm?sent").await;
+    assert!(page.text.contains("A letter is on its way to your address."), "{}", page.text);
+    let code = world.auth.code_of_letter("Finish making your account").await;
+    let wrong = [("code", code.as_str()), ("password", "not this one")];
+    let wrong = browser.send_form("/confirm", "/confirm", &wrong).await;
+    assert!(wrong.text.contains("The password is wrong."), "{}", wrong.text);
+    let right = [("code", code.as_str()), ("password", PASSWORD)];
+    let done = browser.send_form("/confirm", "/confirm", &right).await;
+    assert_eq!(done.location().as_deref(), Some("/"));
+    assert!(browser.get("/").await.text.contains("50 credits"));
+
+    let stranger = world.browser();
+    let taken = stranger.send_form("/register", "/register", &fields).await;
+    assert_eq!((taken.status, taken.location()), (asked.status, asked.location()), "a stranger learns nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_addresses_are_confirmed_first_a_letter_leads_in_on_sqlite() {
+    where_addresses_are_confirmed_first_a_letter_leads_in(Store::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_addresses_are_confirmed_first_a_letter_leads_in_on_postgres() {
+    where_addresses_are_confirmed_first_a_letter_leads_in(Store::Postgres).await;
 }
 
 async fn a_person_takes_everything_along_and_deletes_the_account(world: World) {

@@ -56,7 +56,16 @@ impl World {
 
     /// As [`World::start`], with further variables for chat-backend.
     pub(crate) async fn start_with(store: Store, variables: &[(&str, &str)]) -> Self {
-        let auth = Auth::start_with(store, &[("APP_URL", ORIGIN_OF_THE_SITE)]).await;
+        Self::beside(Auth::start_with(store, &[("APP_URL", ORIGIN_OF_THE_SITE)]).await, store, variables).await
+    }
+
+    /// As [`World::start`], where people answer a letter before they have an account.
+    pub(crate) async fn start_confirming(store: Store) -> Self {
+        let settings = [("APP_URL", ORIGIN_OF_THE_SITE), ("REGISTRATION", "confirmed")];
+        Self::beside(Auth::start_with(store, &settings).await, store, &[]).await
+    }
+
+    async fn beside(auth: Auth, store: Store, variables: &[(&str, &str)]) -> Self {
         let (routes, _, _) = ai::echo::service(Settings::default());
         let echo = Running::start(Service::new(routes).into_router()).await;
         let theirs = TestDatabase::create(store).await;
@@ -139,6 +148,7 @@ async fn backend(auth: &Auth, echo: &Running, test_database: &TestDatabase, vari
         ("MANA_CORE_AUTH_URL", auth.url.as_str()),
         ("SERVICE_TOKEN", SERVICE_TOKEN),
         ("TOKEN_ISSUER", ISSUER),
+        ("TOKEN_APPS", "chat"),
         ("AI_PROVIDERS", "echo"),
         ("AI_ECHO_URL", &echo.url),
     ];

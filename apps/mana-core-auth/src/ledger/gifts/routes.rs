@@ -17,7 +17,7 @@ use super::{Code, MAX_AMOUNT, MAX_USES, allow, store};
 use crate::app::App;
 use crate::entity::gift_code::Model;
 use crate::ledger::admin_routes::require_admin;
-use crate::ledger::internal_routes::{check_reason, wrong};
+use crate::ledger::internal_routes::{check_said, wrong};
 use crate::ledger::{Funds, changed};
 use crate::{sessions, time};
 
@@ -147,10 +147,7 @@ async fn make(
     if body.expires_in_days.is_some_and(|days| !(1..=MAX_DAYS).contains(&days)) {
         return Err(wrong("expiresInDays", format!("must be 1 to {MAX_DAYS}")));
     }
-    check_reason(&body.reason)?;
-    if body.reason.trim().is_empty() {
-        return Err(wrong("reason", "must say why".to_owned()));
-    }
+    check_said(&body.reason)?;
     let now = clock::now();
     let days = |days: u16| time::later(now, Duration::from_hours(24 * u64::from(days)));
     let NewCode { amount, uses, reason, funds, .. } = body;

@@ -226,12 +226,14 @@ fn environment(gate: &str, echo: &str, further: &[(&str, &str)]) -> Env {
     Env::table(usual(gate, echo).iter().chain(further).copied())
 }
 
-fn usual<'a>(gate: &'a str, echo: &'a str) -> [(&'static str, &'a str); 10] {
+fn usual<'a>(gate: &'a str, echo: &'a str) -> [(&'static str, &'a str); 11] {
     [
         ("PORT", "0"),
         ("MANA_CORE_AUTH_URL", gate),
         ("SERVICE_TOKEN", SERVICE_TOKEN),
         ("TOKEN_ISSUER", mana_core_auth::testing::ISSUER),
+        // People of these tests name no app when they register.
+        ("TOKEN_APPS", "chat,mana"),
         ("AI_PROVIDERS", "echo"),
         ("AI_ECHO_URL", echo),
         // What fails is to fail at once; how it is tried again has tests of its own.

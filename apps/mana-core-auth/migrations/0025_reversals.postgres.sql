@@ -1,0 +1,2 @@
+-- The posting that this one undoes.
+ALTER TABLE postings ADD COLUMN reverses UUID;

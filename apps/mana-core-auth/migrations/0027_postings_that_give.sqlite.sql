@@ -1,0 +1,2 @@
+-- What gives free credits, by when it did: how much of a balance is old.
+CREATE INDEX postings_that_give ON postings (user_id, created_at) WHERE kind IN ('grant', 'gift', 'reverse');

@@ -1,0 +1,93 @@
+//! Registrations that wait for their confirmation, in the database.
+
+use jiff::Timestamp;
+use kit::clock;
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+};
+use uuid::Uuid;
+
+use crate::entity::registration::{ActiveModel, Column, Entity, Model};
+use crate::letters::Kind;
+use crate::time;
+
+/// What somebody has asked for.
+#[derive(Clone)]
+pub(super) struct Asked {
+    pub(super) email: String,
+    pub(super) name: String,
+    pub(super) password_hash: String,
+    pub(super) app_id: String,
+}
+
+/// Keeps it, with its letter to be sent.
+pub(super) async fn write(connection: &impl ConnectionTrait, asked: Asked, now: Timestamp) -> Result<(), DbErr> {
+    let row = ActiveModel {
+        id: Set(clock::new_id()),
+        email: Set(asked.email),
+        name: Set(asked.name),
+        password_hash: Set(asked.password_hash),
+        app_id: Set(asked.app_id),
+        created_at: Set(now.as_millisecond()),
+        expires_at: Set(time::later(now, Kind::Register.life())),
+        sent_at: Set(None),
+        attempts: Set(0),
+        next_try_at: Set(now.as_millisecond()),
+    };
+    Entity::insert(row).exec_without_returning(connection).await.map(|_| ())
+}
+
+/// One that can still be confirmed.
+pub(super) async fn open(connection: &impl ConnectionTrait, id: Uuid, now: i64) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id).filter(Column::ExpiresAt.gt(now)).one(connection).await
+}
+
+/// Takes it to make its account; false where that has been done.
+pub(super) async fn take(connection: &impl ConnectionTrait, id: Uuid) -> Result<bool, DbErr> {
+    Ok(Entity::delete_by_id(id).exec(connection).await?.rows_affected == 1)
+}
+
+/// Forgets whatever else was asked for with an address that has an account now.
+pub(super) async fn forget_of(connection: &impl ConnectionTrait, email: &str) -> Result<(), DbErr> {
+    Entity::delete_many().filter(Column::Email.eq(email)).exec(connection).await.map(|_| ())
+}
+
+/// Forgets what nobody has confirmed in its time.
+pub(crate) async fn forget(connection: &impl ConnectionTrait, now: i64) -> Result<(), DbErr> {
+    Entity::delete_many().filter(Column::ExpiresAt.lt(now)).exec(connection).await.map(|_| ())
+}
+
+/// Those whose letter is due, the oldest first.
+pub(super) async fn due(
+    connection: &impl ConnectionTrait,
+    now: i64,
+    attempts: i64,
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::SentAt.is_null())
+        .filter(Column::Attempts.lt(attempts))
+        .filter(Column::NextTryAt.lte(now))
+        .filter(Column::ExpiresAt.gt(now))
+        .order_by_asc(Column::NextTryAt)
+        .limit(limit)
+        .all(connection)
+        .await
+}
+
+/// Takes one to send its letter; false where another instance was faster. The next try is then not before `next`.
+pub(super) async fn take_letter(connection: &impl ConnectionTrait, asked: &Model, next: i64) -> Result<bool, DbErr> {
+    let update = Entity::update_many()
+        .col_expr(Column::Attempts, Expr::value(asked.attempts + 1))
+        .col_expr(Column::NextTryAt, Expr::value(next))
+        .filter(Column::Id.eq(asked.id))
+        .filter(Column::SentAt.is_null())
+        .filter(Column::Attempts.eq(asked.attempts));
+    Ok(update.exec(connection).await?.rows_affected == 1)
+}
+
+pub(super) async fn sent(connection: &impl ConnectionTrait, id: Uuid, now: i64) -> Result<(), DbErr> {
+    let update = Entity::update_many().col_expr(Column::SentAt, Expr::value(now)).filter(Column::Id.eq(id));
+    update.exec(connection).await.map(|_| ())
+}

@@ -1,0 +1,9 @@
+//! The ledger's promises, over HTTP, on both stores.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod admission;
+mod model;
+mod reservations;
+mod support;
+mod undone;
+mod whole;
