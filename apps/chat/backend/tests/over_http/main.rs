@@ -7,6 +7,7 @@ mod branches;
 mod conversations;
 mod ended;
 mod faults;
+mod flood;
 mod idempotency;
 mod keeping;
 mod kill;
