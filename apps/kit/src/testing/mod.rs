@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-pub use clients::install_clients;
+pub use clients::{conforms, install_clients, install_python_clients};
 pub use forwarder::Forwarder;
 pub use pair::{Loss, Pair};
 pub use servers::{OwnPostgres, OwnRedis};

@@ -48,6 +48,7 @@ pub(crate) enum Format {
 pub(crate) struct FormatQuery {
     /// `markdown` (when absent) or `json`.
     #[serde(default)]
+    #[param(inline)]
     format: Format,
 }
 

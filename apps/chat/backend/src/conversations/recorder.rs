@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kit::database::Database;
+use kit::failpoint;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -132,7 +133,7 @@ async fn write(transaction: &impl ConnectionTrait, exchanges: &[Arc<Exchange>]) 
             keep.insert(transaction, exchange.target.id()).await?;
         }
     }
-    crate::failpoint::at("written");
+    failpoint::here("chat: exchange written, not committed");
     Ok(stored)
 }
 

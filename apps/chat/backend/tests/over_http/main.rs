@@ -4,7 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where something is missing")]
 
 mod branches;
+mod clients;
 mod conversations;
+mod documented;
 mod ended;
 mod faults;
 mod flood;
