@@ -9,7 +9,6 @@ import json
 import os
 import pathlib
 import re
-import socket
 import statistics
 import subprocess
 import sys
@@ -18,6 +17,9 @@ import threading
 import time
 import urllib.error
 import urllib.request
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+from local import free_port, wait
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARIES = ROOT / "target/release"
@@ -35,21 +37,6 @@ ASK = "What is a mana?"
 KEY = "sk-bench-0123456789"
 # What must not stand in the way of a benchmark: limits of one person's requests.
 UNLIMITED = {}
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
-def wait(what, true, seconds):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := true():
-            return found
-        time.sleep(0.1)
-    raise SystemExit(f"{what}: not within {seconds} s")
 
 
 def post(port, path, body, headers=None, host="localhost"):

@@ -11,11 +11,14 @@ import json
 import pathlib
 import re
 import shlex
-import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+from local import free_port
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HOST = "shop.localhost"
@@ -37,12 +40,6 @@ BAD = {
     "1 s later": "WORK_MILLIS=1000",
     "crash after 30 s": "CRASHES=30",
 }
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 class Shop:

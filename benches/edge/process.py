@@ -3,7 +3,6 @@
 import contextlib
 import os
 import pathlib
-import random
 import resource
 import signal
 import socket
@@ -19,7 +18,6 @@ START_TIMEOUT_SECONDS = 30
 STOP_TIMEOUT_SECONDS = 10
 SAMPLE_SECONDS = 0.05
 PROFILE_HERTZ = "1999"
-PORT_LOWEST, PORT_TRIES = 20_000, 100
 
 
 class Places:
@@ -43,20 +41,6 @@ def on(cores, command):
 def allow_many_sockets():
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def free_port():
-    """Below the ports that connections get, of which a benchmark uses thousands."""
-    lowest = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    for _ in range(PORT_TRIES):
-        port = random.randrange(PORT_LOWEST, lowest)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
-    sys.exit(f"no free port of {PORT_TRIES} that were tried between {PORT_LOWEST} and {lowest}")
 
 
 def wait_for(name, port, process):

@@ -28,9 +28,12 @@ import tempfile
 from dataclasses import dataclass
 
 from clients import LOAD, ROOT
-from process import CORES, Places, Process, allow_many_sockets, free_port, profiled, wait_for
+from process import CORES, Places, Process, allow_many_sockets, profiled, wait_for
 from proxies import PROXIES, Place, certify, fill, upstream
 from workloads import WORKLOADS
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+from local import free_port
 
 # Of the uncounted round.
 WARM_SECONDS = 1

@@ -10,13 +10,16 @@ import json
 import os
 import pathlib
 import re
-import socket
 import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 import urllib.parse
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+from local import free_port, wait
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARIES = ROOT / "target/release"
@@ -31,21 +34,6 @@ QUERIES = {
     "p95, 10 services, 24 h, each minute": ("histogram_quantile(0.95, sum by (service, le) (rate(http_request_duration_seconds_bucket[5m])))", 24 * 3600, 60),
     "p95, 1 service, 90 d, each 4 h": ('histogram_quantile(0.95, sum by (service, le) (rate(http_request_duration_seconds_bucket{service="service-0"}[4h])))', 90 * 24 * 3600, 4 * 3600),
 }
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
-def wait(what, true, seconds):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := true():
-            return found
-        time.sleep(0.1)
-    raise SystemExit(f"{what} within {seconds} s did not happen")
 
 
 class Ecosystem:
