@@ -5,34 +5,29 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use mana_delivery::migration::Engine;
 use rusqlite::{Connection, OpenFlags};
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::database::Database;
+use crate::postgres::for_programs;
 use crate::{clock, paths};
 
 /// Copies that are kept of a service's database; older ones go with the next.
 const KEPT: usize = 5;
 
 /// Copies it into the data folder, for a rollout of the service; says where the copy lies.
-pub(crate) fn keep(
-    data: &Path,
-    service: &str,
-    url: &SecretString,
-    engine: Engine,
-    rollout: u64,
-) -> Result<PathBuf, String> {
+pub(crate) fn keep(data: &Path, service: &str, database: &Database, rollout: u64) -> Result<PathBuf, String> {
     let folder = paths::dumps(data, service);
     fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
     let time = clock::timestamp().strftime("%Y%m%dT%H%M%S.%3fZ").to_string();
-    let ending = match engine {
-        Engine::Sqlite => "db",
-        Engine::Postgres => "dump",
+    let ending = match database {
+        Database::Sqlite(_) => "db",
+        Database::Postgres(_) => "dump",
     };
     let to = folder.join(format!("{time}-{rollout}-{}.{ending}", &clock::unique()[..8]));
-    let kept = match engine {
-        Engine::Sqlite => sqlite(url, &to),
-        Engine::Postgres => postgres(url, &to),
+    let kept = match database {
+        Database::Sqlite(path) => sqlite(path, &to),
+        Database::Postgres(url) => postgres(url, &to),
     };
     kept.inspect_err(|_| drop(fs::remove_file(&to)))?;
     // The copy is there, which is what was asked for: one too many is only said.
@@ -50,11 +45,9 @@ fn forget_old(folder: &Path) -> std::io::Result<()> {
     copies[..old].iter().try_for_each(fs::remove_file)
 }
 
-fn sqlite(url: &SecretString, to: &Path) -> Result<(), String> {
-    let path = url.expose_secret().trim_start_matches("sqlite:").trim_start_matches("//");
-    let path = path.split('?').next().unwrap_or_default();
-    if !Path::new(path).exists() {
-        return Err(format!("{path} is not there"));
+fn sqlite(path: &Path, to: &Path) -> Result<(), String> {
+    if !path.exists() {
+        return Err(format!("{} is not there", path.display()));
     }
     // Made here for its mode: the copy holds what the database holds.
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).map_err(|error| error.to_string())?;
@@ -63,13 +56,8 @@ fn sqlite(url: &SecretString, to: &Path) -> Result<(), String> {
     fs::File::open(to).and_then(|file| file.sync_all()).map_err(|error| error.to_string())
 }
 
-/// The password goes through the environment, which other users cannot read.
 fn postgres(url: &SecretString, to: &Path) -> Result<(), String> {
-    let mut bare =
-        url::Url::parse(url.expose_secret()).map_err(|error| format!("its URL is not understood: {error}"))?;
-    let password = bare.password().map(percent_decoded);
-    // It has a host, so that this cannot fail.
-    let _ = bare.set_password(None);
+    let (bare, password) = for_programs(url.expose_secret())?;
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).map_err(|error| error.to_string())?;
     let mut dump = Command::new("pg_dump");
     dump.args(["--format=custom", "--no-password", "--file"]).arg(to).arg("--dbname").arg(bare.as_str());
@@ -80,11 +68,6 @@ fn postgres(url: &SecretString, to: &Path) -> Result<(), String> {
         return Err(format!("pg_dump failed: {}", String::from_utf8_lossy(&output.stderr).trim()));
     }
     fs::File::open(to).and_then(|file| file.sync_all()).map_err(|error| error.to_string())
-}
-
-fn percent_decoded(text: &str) -> String {
-    let pairs = format!("x={}", text.replace('+', "%2B"));
-    url::form_urlencoded::parse(pairs.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -99,23 +82,17 @@ mod tests {
         let db = Connection::open(&path).expect("made");
         db.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (a); INSERT INTO t VALUES (1), (2)")
             .expect("filled");
-        let url = SecretString::from(format!("sqlite://{}", path.display()));
-        let copy = keep(folder.path(), "chat", &url, Engine::Sqlite, 7).expect("copied");
+        let database = Database::at(format!("sqlite://{}?mode=rwc", path.display())).expect("a database");
+        let copy = keep(folder.path(), "chat", &database, 7).expect("copied");
         assert_eq!(fs::metadata(&copy).expect("there").permissions().mode() & 0o777, 0o600);
         let count = |db: &Connection| db.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0));
         assert_eq!(count(&Connection::open(&copy).expect("opened")).expect("read"), 2);
-        let gone = SecretString::from("sqlite:///nowhere/x.db");
-        assert!(keep(folder.path(), "chat", &gone, Engine::Sqlite, 8).is_err());
+        let gone = Database::Sqlite("/nowhere/x.db".into());
+        assert!(keep(folder.path(), "chat", &gone, 8).is_err());
         let copies = || fs::read_dir(paths::dumps(folder.path(), "chat")).expect("read").count();
         assert_eq!(copies(), 1, "nothing half-made stays");
-        let newer: Vec<_> = (9..20)
-            .map(|rollout| keep(folder.path(), "chat", &url, Engine::Sqlite, rollout).expect("copied"))
-            .collect();
+        let newer: Vec<_> =
+            (9..20).map(|rollout| keep(folder.path(), "chat", &database, rollout).expect("copied")).collect();
         assert!(newer[newer.len() - KEPT..].iter().all(|copy| copy.exists()) && copies() == KEPT, "the newest stay");
-    }
-
-    #[test]
-    fn a_password_is_what_its_url_says() {
-        assert_eq!(percent_decoded("a%2Fb+c%20d%26e"), "a/b+c d&e");
     }
 }

@@ -1,19 +1,21 @@
 //! The guard of migrations, in front of a release that is to start: its rules are in `mana_delivery::migration`. What blue could trip
-//! over is refused, or runs by an override that names the statement, after the database was copied.
+//! over is refused, or runs by an override that names the statement, after the database was copied. What may run is rehearsed first.
 
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
-use mana_delivery::migration::{Applied, Blue, Engine, File, NotAChecksum, Override, Set, Snapshot, Version, review};
-use mana_manifest::plan::{Plan, Run, Service};
+use mana_delivery::migration::{
+    Applied, Blue, Engine, File, NotAChecksum, Override, Set, Size, Snapshot, Version, review,
+};
+use mana_manifest::plan::{Plan, Service};
 use mana_release::record::Release;
 use mana_release::store::Store;
-use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 
+use crate::database::Database;
 use crate::passing::Passing;
-use crate::secrets::Secrets;
+use crate::rehearsal::{self, Scratch};
 use crate::{dump, paths, releases};
 
 /// What serves while the new version's migrations run.
@@ -34,6 +36,8 @@ pub(crate) struct Seen {
     pub(crate) pending: Vec<String>,
     /// What a person has overridden, in words; the database was copied before.
     pub(crate) overridden: Vec<String>,
+    /// How they went on a copy of the schema, or why they were not tried there, in words; none where nothing is to run.
+    pub(crate) rehearsed: Option<String>,
 }
 
 /// Looks at what would run of a release. It blocks: files are read, and a database may be copied.
@@ -54,22 +58,25 @@ pub(crate) fn look(
         Serves::Folder => remembered(plan, service)?,
         Serves::Release(before) => of_release(&store, before)?.iter().map(applied).collect(),
     };
-    let url = database_url(plan, service)?;
-    let engine = engine(&url)?;
+    let database = Database::of(plan, service)?;
+    let engine = database.engine();
     let new = Set::new(engine, of_release(&store, release)?).map_err(|error| error.to_string())?;
     // Those for the other engine only have not run.
     let own = |applied: &Applied| engine_of(&applied.name).is_none_or(|only| only == engine);
     let mut applied: Vec<Applied> = before.into_iter().filter(own).collect();
     applied.sort_by_key(|one| one.version);
     let blue = applied.last().map_or(Blue::Nothing, |last| Blue::Knows(last.version));
-    let review = review(&new, &applied, blue).map_err(|error| error.to_string())?;
     let pending = new.files().iter().skip(applied.len()).map(|file| file.name().to_owned()).collect::<Vec<_>>();
+    let size = if pending.is_empty() { Size::Large } else { Size::of(database.bytes()) };
+    let review = review(&new, &applied, blue, size).map_err(|error| error.to_string())?;
     if pending.is_empty() {
         return Ok(Seen::default());
     }
     let approved = review.approve(overrides).map_err(|error| error.to_string())?;
+    let rehearsed =
+        Some(rehearsal::rehearse(&database, &approved.steps(), &Scratch::of(&plan.data, service, rollout))?);
     if approved.snapshot() == Snapshot::First {
-        let kept = dump::keep(&plan.data, &service.name, &url, engine, rollout);
+        let kept = dump::keep(&plan.data, &service.name, &database, rollout);
         let kept =
             kept.map_err(|why| format!("what is overridden does not run without a copy of the database: {why}"))?;
         tracing::info!(kept = %kept.display(), "a copy of the database");
@@ -84,7 +91,7 @@ pub(crate) fn look(
             one.reason
         )
     });
-    Ok(Seen { pending, overridden: overridden.collect() })
+    Ok(Seen { pending, overridden: overridden.collect(), rehearsed })
 }
 
 fn applied(file: &File) -> Applied {
@@ -168,24 +175,4 @@ fn file(path: &Path) -> Result<File, String> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let text = fs::read_to_string(path).map_err(|error| format!("{name} cannot be read: {error}"))?;
     File::new(&name, text).map_err(|error| error.to_string())
-}
-
-/// With its password: it goes to nobody but the database's own programs.
-fn database_url(plan: &Plan, service: &Service) -> Result<secrecy::SecretString, String> {
-    let Run::Command(command) = &service.run else { return Err(format!("{} is no program", service.name)) };
-    let value = command.env.get("DATABASE_URL").ok_or_else(|| {
-        format!("{0} has migrations and no database: name one with `database` in [services.{0}]", service.name)
-    })?;
-    let known = Secrets::load(&plan.data).map_err(|error| error.to_string())?;
-    let revealed = value.reveal(|name| known.get(name).map(|value| value.expose_secret().to_owned()));
-    revealed.map(Into::into).map_err(|name| format!("the secret {name} is missing; `mana secret set {name}`"))
-}
-
-fn engine(url: &secrecy::SecretString) -> Result<Engine, String> {
-    let scheme = url.expose_secret().split(':').next().unwrap_or_default();
-    match scheme {
-        "sqlite" => Ok(Engine::Sqlite),
-        "postgres" | "postgresql" => Ok(Engine::Postgres),
-        other => Err(format!("the guard of migrations reads SQLite's and PostgreSQL's SQL, and this is {other}'s")),
-    }
 }

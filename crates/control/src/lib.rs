@@ -23,6 +23,7 @@
 //! | `desired` | what should run, worked out of a plan |
 //! | `reconcile` | what has to be done about it. Pure |
 //! | `snapshot` | what the edge is told. Pure |
+//! | `guard`, `rehearsal` | what is looked at, and tried on a copy, before a release migrates |
 //! | `judge`, `progress` | how things are, in words, and who is told when |
 //! | `store` | what is remembered over a restart |
 //!
@@ -39,6 +40,7 @@ pub mod client;
 mod clock;
 pub mod daemon;
 mod dashboard;
+mod database;
 mod desired;
 mod door;
 mod dump;
@@ -52,8 +54,10 @@ pub mod notifications;
 mod passing;
 pub mod paths;
 mod people;
+mod postgres;
 mod progress;
 mod reconcile;
+mod rehearsal;
 pub mod releases;
 pub mod rules;
 pub mod secrets;
@@ -64,5 +68,6 @@ mod snapshot;
 mod status_page;
 mod store;
 mod supervisor;
+mod tls;
 pub mod units;
 mod watching;

@@ -17,7 +17,7 @@ use tokio_rustls::{Connect, TlsConnector};
 
 /// Speaks TLS. `known_only`: with whoever has a certificate that this machine trusts, for its name; else with anybody, as PostgreSQL's
 /// `sslmode=require` means it.
-pub(super) fn connector(known_only: bool) -> Result<TlsConnector, String> {
+pub(crate) fn connector(known_only: bool) -> Result<TlsConnector, String> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = if known_only {
         let own = Verifier::new(Arc::clone(&provider));
@@ -30,7 +30,7 @@ pub(super) fn connector(known_only: bool) -> Result<TlsConnector, String> {
     Ok(Arc::new(config.with_no_client_auth()).into())
 }
 
-pub(super) fn name(host: &str) -> Result<ServerName<'static>, String> {
+pub(crate) fn name(host: &str) -> Result<ServerName<'static>, String> {
     ServerName::try_from(host.to_owned()).map_err(|_| format!("{host} is no name that a certificate can have"))
 }
 
@@ -75,10 +75,10 @@ impl ServerCertVerifier for Anybody {
 
 /// For PostgreSQL, which begins in the open and changes over.
 #[derive(Clone)]
-pub(super) struct ForPostgres(pub(super) TlsConnector);
+pub(crate) struct ForPostgres(pub(crate) TlsConnector);
 
 /// For one server.
-pub(super) struct ForOne(TlsConnector, ServerName<'static>);
+pub(crate) struct ForOne(TlsConnector, ServerName<'static>);
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> MakeTlsConnect<S> for ForPostgres {
     type Stream = Protected<S>;
@@ -101,7 +101,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> TlsConnect<S> for ForOn
 }
 
 /// On the way to a protected stream.
-pub(super) struct Handshake<S>(Connect<S>);
+pub(crate) struct Handshake<S>(Connect<S>);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Future for Handshake<S> {
     type Output = io::Result<Protected<S>>;
@@ -112,7 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Handshake<S> {
 }
 
 /// A protected stream.
-pub(super) struct Protected<S>(client::TlsStream<S>);
+pub(crate) struct Protected<S>(client::TlsStream<S>);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for Protected<S> {
     fn channel_binding(&self) -> ChannelBinding {

@@ -138,7 +138,7 @@ fn told(what: &str, all: &[Survived], least: u32) {
 
 /// All that one of the ecosystems goes through; answers how many deaths there were.
 async fn good_rollouts(turn: u32, of: u32) -> Survived {
-    let mut ecosystem = up(QUICKEST).await;
+    let mut ecosystem = up(&format!("migrate = [\"migrate\"]\n{QUICKEST}")).await;
     release(&ecosystem, "v1", "");
     release(&ecosystem, "v2", "");
     let load = Load::with_pauses(ecosystem.port(SHOP), "/work", PAUSE);

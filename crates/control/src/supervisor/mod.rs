@@ -395,7 +395,7 @@ impl Supervisor {
             .map(|wanted| WantedView {
                 name: &wanted.name,
                 slot: wanted.slot,
-                count: wanted.count,
+                count: self.count_of(wanted),
                 needs: &wanted.facts.needs,
                 migration_pending: wanted.migration_pending(),
             })

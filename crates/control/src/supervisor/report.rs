@@ -128,10 +128,16 @@ impl Supervisor {
 
     fn count(&self, service: &str) -> u16 {
         match &self.desired {
-            Some(desired) if self.running => desired.slots(service).map(|wanted| wanted.count).sum(),
+            Some(desired) if self.running => desired.slots(service).map(|wanted| self.count_of(wanted)).sum(),
             None if self.lost.is_some() && self.running => 1,
             _ => 0,
         }
+    }
+
+    /// How many instances a slot should have just now.
+    pub(super) fn count_of(&self, wanted: &Wanted) -> u16 {
+        let rests = !wanted.migration_pending() && self.rollouts.only_migrates(&wanted.name, wanted.slot);
+        if rests { 0 } else { wanted.count }
     }
 
     fn waits_for<'a>(&self, place: &'a Place) -> Vec<&'a str> {

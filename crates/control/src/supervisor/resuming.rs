@@ -15,7 +15,7 @@ use crate::desired::{Desired, EDGE, Program, Wanted};
 use crate::secrets::Secrets;
 use crate::snapshot::routed;
 use crate::store::{InstanceRow, StoreError};
-use crate::{manifest, paths};
+use crate::{manifest, paths, rehearsal};
 
 /// A process that was started in the very moment its control plane died may not show its environment yet: it is looked
 /// for once more after this.
@@ -45,6 +45,10 @@ impl Supervisor {
         }
         self.recall_notifications()?;
         self.recall_rollouts()?;
+        if let Some(desired) = &self.desired {
+            let plan = desired.plan.clone();
+            tokio::task::spawn_blocking(move || rehearsal::forget_left(&plan));
+        }
         self.go_on_with_rollouts();
         self.next_sample = self.clock.now().after(upkeep::FIRST_SAMPLE);
         Ok(())

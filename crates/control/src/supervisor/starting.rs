@@ -255,8 +255,11 @@ impl Supervisor {
         }
         let handed_over = service == EDGE && exit.success() && !alone;
         let wanted = stopping || handed_over;
-        if handed_over {
-            // It has ended because another one took over, and is not to come back.
+        // Nothing follows on this migration as yet.
+        let only_migrates = instance.migration && exit.success() && self.rollouts.only_migrates(&service, slot);
+        let wanted = wanted || only_migrates;
+        if handed_over || only_migrates {
+            // It has ended because another one took over, or had nothing else to do, and is not to come back.
             self.step(key, What::Stop);
         }
         Self::complain(self.store.ended(&instance.id, Some(&reason), wanted));

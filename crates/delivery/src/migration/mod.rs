@@ -1,7 +1,7 @@
 //! What a migration may do while the version before it still serves. Pure: text goes in, verdicts and steps come out.
 //!
 //! ```text
-//! files ── Set::new ── review(set, applied, blue) ── approve(overrides) ── steps() ──> runner
+//! files ── Set::new ── review(set, applied, blue, size) ── approve(overrides) ── steps() ──> runner
 //!             │                   │                         │
 //!          SetError         HistoryError               NotApproved
 //! ```
@@ -48,7 +48,7 @@ pub use file::{File, FileError, MAX_FILE_BYTES, Version};
 pub use history::{Applied, HistoryError};
 pub use leftover::{Leftover, Next};
 pub use lock::{TRY_LOCK, UNLOCK, lock_key};
-pub use review::{Blue, Review, Reviewed, review};
+pub use review::{Blue, Review, Reviewed, SMALL_BYTES, Size, review};
 pub use rule::{Advice, Rule};
 pub use set::{MAX_FILES, Set, SetError};
 pub use steps::{

@@ -31,6 +31,7 @@ pub enum Rule {
     IfNotExists,
     Temporary,
     CopiesData,
+    FillsAtOnce,
     ChangesData,
     SideEffects,
     Procedure,
@@ -170,7 +171,7 @@ impl Rule {
             Self::TriggerOnExisting => advice(
                 "trigger-on-existing",
                 "it would run within the running version's own statements",
-                "do it in the application, or on tables that the running version neither knows nor reaches by a cascade",
+                "do it in the application; SQLite: insert plain values into, and delete from, tables that this set makes and that refuse nothing (no NOT NULL, UNIQUE, CHECK, key or trigger)",
             ),
             Self::CallableFunction => advice(
                 "callable-function",
@@ -194,6 +195,11 @@ impl Rule {
                 "copies-data",
                 "the running version goes on writing, so the copy is out of date at once, and it may take long",
                 "write both in the new version; copy old rows in batches by a job after the cutover",
+            ),
+            Self::FillsAtOnce => advice(
+                "fills-at-once",
+                "it goes through all rows while the running version's writes wait, and the database holds more than 8 MiB, or nobody could say how much",
+                "fill it in batches by a job of the new version; or override, if the wait is short enough",
             ),
             Self::ChangesData => advice(
                 "changes-data",

@@ -20,6 +20,10 @@ pub enum Allowance {
     NewObject,
     /// It only touches a table that the running version does not know.
     NewTable,
+    /// A trigger that only copies what the running version writes into tables which it does not know.
+    Feeds,
+    /// Old rows are copied into what the running version does not know, in a moment.
+    Fills,
     /// A column that the running version need not know.
     NewColumn,
     /// An index that is built while writing goes on (PostgreSQL), or briefly (SQLite).
@@ -45,6 +49,10 @@ impl Allowance {
             Self::NewColumn => Some(
                 "statements without a list of columns (INSERT INTO t VALUES …, SELECT *) see one column more; on PostgreSQL a prepared SELECT * fails until it is prepared again",
             ),
+            Self::Feeds => Some(
+                "what the running version writes costs more; where a table of FTS5 is fed, its SQLite needs FTS5 as well",
+            ),
+            Self::Fills => Some("the running version's writes wait for it; what it writes later is not filled by this"),
             Self::EnumValue => Some("the running version may read the value as soon as the new one writes it"),
             Self::NotValid => Some("what the running version writes is checked from now on"),
             Self::Validates => Some("it reads the whole table"),

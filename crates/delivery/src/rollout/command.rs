@@ -42,6 +42,11 @@ impl State {
             Stage::Done => self.over("supersede"),
             Stage::Decommissioning => self
                 .not_here("supersede", "it ends by itself as soon as the old version is stopped; queue the newer one"),
+            // Going back first would show users the old version once more, and leave them with it if the newer one is no good.
+            Stage::Window if self.serves_well() => {
+                self.advance(Stage::Window);
+                Reply::Taken
+            }
             _ => self.end_by(Ending::Superseded(newer), format!("rollout {newer} takes its place")),
         }
     }

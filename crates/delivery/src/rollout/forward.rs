@@ -68,14 +68,16 @@ impl State {
                 self.phase = Phase::AwaitingApproval;
                 self.ensure(Effect::AskApproval { release });
             }
+            Stage::Migrating => {
+                self.phase = Phase::Migrating;
+                // Its program migrates, so that there is something to stop from here on.
+                self.green_started = true;
+                self.ensure(Effect::EnsureMigrated { release });
+            }
             Stage::GreenStarting => {
                 self.phase = Phase::GreenStarting;
                 self.green_started = true;
                 self.ensure(Effect::EnsureRunning { slot: Slot::Green, release });
-            }
-            Stage::Migrating => {
-                self.phase = Phase::Migrating;
-                self.ensure(Effect::EnsureMigrated { release });
             }
             Stage::Verifying => self.verify(release),
             Stage::Canary | Stage::CuttingOver => match self.missing_evidence() {

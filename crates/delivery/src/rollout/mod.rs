@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!  queued → checking → building → scanning → staging → smoking → awaiting-approval      → the end
-//!         → green-starting → migrating → verifying                                      → clearing → the end
+//!         → migrating → green-starting → verifying                                      → clearing → the end
 //!         → canary (step, window) ⇄ held → cutting-over → window → decommissioning      → reviving → returning → clearing → the end
 //!         → done                                                                          └─ the way back, from each line ─┘
 //! ```
@@ -22,10 +22,12 @@
 //! late (`tests/`).
 //! 1. Weights sum to 100, and whoever gets weight was last said to be ready.
 //! 2. Nothing is stopped that has weight in the last acknowledged generation; stopping drains first.
-//! 3. Blue is stopped in [`Stage::Decommissioning`] and nowhere else: after its window, when green has passed the gate.
+//! 3. Blue is stopped in [`Stage::Decommissioning`] and nowhere else: after its window, when green has passed the gate, or when
+//!    a newer rollout is to replace green.
 //! 4. Green gets weight only when scan, smoke test, approval and verification of this attempt are for its digest.
 //! 5. Abort and rollback are taken in every state that is not final and lead onto the way back at once.
-//! 6. Only a pass ends a canary step or the window; a person can promote what is held or asks.
+//! 6. Only a pass ends a canary step or the window; a person can promote what is held or asks, and a newer rollout ends a window
+//!    in which green serves well.
 //! 7. Generations only grow; one rollout per service and environment is active ([`lane`]).
 //! 8. The journal leads to the state; what is late, twice or refused changes nothing, not even the time.
 //! 9. What is not final has an open effect, a timer, or a named person whom it waits for ([`State::waits_for`]).
@@ -40,6 +42,10 @@
 //! - A blue that is lost while green is the canary ends the rollout (revived first): there is nothing left to compare with. In
 //!   the window it is started again beside the green that serves.
 //! - The window is judged in windows of its own length ([`Warm::guard`]), and ends with the first that passes after its time.
+//! - A rollout that is superseded in its window ends as done, its blue stopped early: what goes back first shows users the old version
+//!   once more, and leaves them with it when the newer one fails. Switched back, or with a question open, it goes back.
+//! - *Migrating* comes before green starts: a service is not ready on a schema that is behind its own. Whether blue bears the new
+//!   one is looked at in *verifying*, as in the design.
 //! - A first release has no canary, window or decommissioning: there is no blue.
 //! - `promote` gets a rollout out of *stuck* where it can: a person says that the process is gone, or that green takes over
 //!   because blue cannot be revived. Without that the service could never be delivered again.

@@ -157,7 +157,9 @@ impl Plan {
         let minutes = match stage {
             Stage::Checking | Stage::Building => 30,
             Stage::Staging | Stage::Window => 60,
-            Stage::Scanning | Stage::Smoking | Stage::Migrating => 10,
+            Stage::Scanning | Stage::Smoking => 10,
+            // A rehearsal, and then what a migration may take.
+            Stage::Migrating => 15,
             Stage::AwaitingApproval => {
                 return self.approval.as_ref().map_or(Duration::ZERO, |approval| approval.expiry);
             }

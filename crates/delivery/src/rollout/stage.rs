@@ -43,10 +43,10 @@ stages! {
     Smoking = "smoking",
     /// A person has to say yes.
     AwaitingApproval = "awaiting-approval",
+    /// The schema moves on, forward-compatibly; blue alone runs on it.
+    Migrating = "migrating",
     /// Green starts beside blue, without traffic.
     GreenStarting = "green-starting",
-    /// The schema moves on, forward-compatibly.
-    Migrating = "migrating",
     /// Green and blue are probed on the new schema.
     Verifying = "verifying",
     /// Green has a share of the traffic under a lease; the gate judges.

@@ -79,8 +79,8 @@ pub fn entry(stage: Stage) -> &'static [EffectKind] {
         Staging => &[DeployStaging],
         Smoking => &[Smoke],
         AwaitingApproval => &[AskApproval],
-        GreenStarting => &[EnsureRunning],
         Migrating => &[EnsureMigrated],
+        GreenStarting => &[EnsureRunning],
         Verifying => &[Verify],
         Canary | CuttingOver => &[EnsureWeights],
         Window | Reviving => &[EnsureRunning, Notify],
@@ -95,7 +95,7 @@ pub fn entry(stage: Stage) -> &'static [EffectKind] {
 pub fn back(from: Stage) -> &'static [Stage] {
     match from {
         Reviving | Returning | Clearing | Aborted | RolledBack | Superseded => &[],
-        GreenStarting | Migrating | Verifying => &[Clearing],
+        Migrating | GreenStarting | Verifying => &[Clearing],
         Canary | CuttingOver | Window => &[Returning, Reviving],
         Decommissioning | Done => &[Reviving],
         Held => &[Aborted, Superseded, Clearing, Returning, Reviving],
@@ -107,8 +107,8 @@ pub fn back(from: Stage) -> &'static [Stage] {
 use self::To::{Back, End, Next, Stay, There};
 
 const BEFORE_GREEN: &[Stage] = &[Queued, Checking, Building, Scanning, Staging, Smoking, AwaitingApproval];
-const WORKING: &[Stage] = &[Checking, Building, Scanning, Staging, Smoking, GreenStarting, Migrating, Verifying];
-const GREEN_UP: &[Stage] = &[GreenStarting, Migrating, Verifying];
+const WORKING: &[Stage] = &[Checking, Building, Scanning, Staging, Smoking, Migrating, GreenStarting, Verifying];
+const IN_GREENS_SLOT: &[Stage] = &[Migrating, GreenStarting, Verifying];
 
 const fn row(
     from: &'static [Stage],
@@ -128,9 +128,15 @@ pub const TABLE: &[Row] = &[
     row(WORKING, &[On::Bad, On::Unknown, On::Tick], &[Back], &[], "unknown: five times; time: its deadline"),
     row(&[Scanning, Staging, Smoking, GreenStarting, Verifying], &[On::Good], &[Back], &[], "it was another digest"),
     row(&[AwaitingApproval], &[On::Reject, On::Tick], &[Back], &[], "time: nobody approved it"),
-    row(GREEN_UP, &[On::Lost, On::Restarted], &[Back], &[], "green was ready and is not; verifying: or blue"),
+    row(
+        &[GreenStarting, Verifying],
+        &[On::Lost, On::Restarted],
+        &[Back],
+        &[],
+        "green was ready and is not; verifying: or blue",
+    ),
     row(BEFORE_GREEN, &[On::Abort, On::Rollback, On::Supersede], &[Back], &[], "always"),
-    row(GREEN_UP, &[On::Abort, On::Rollback, On::Supersede], &[Back], &[], "always"),
+    row(IN_GREENS_SLOT, &[On::Abort, On::Rollback, On::Supersede], &[Back], &[], "always"),
     row(&[Canary], &[On::Tick], &[Stay], &[RenewLease, Measure], "each when it is due"),
     row(&[Canary], &[On::Pass], &[Next, To::Stage(Held)], &[], "held: told to pause there"),
     row(&[Canary], &[On::Fail], &[Back], &[], "at once"),
@@ -147,7 +153,9 @@ pub const TABLE: &[Row] = &[
     row(&[Canary], &[On::Bad, On::Stale], &[To::Stage(Held)], &[], "the lease ran out for the fourth time"),
     row(&[Canary, CuttingOver], &[On::Bad, On::Unknown, On::Stale], &[Back], &[], "no weights for green"),
     row(&[Canary, CuttingOver], &[On::Lost, On::Restarted], &[Back], &[], "green or blue was lost"),
-    row(&[Canary, CuttingOver, Window], &[On::Abort, On::Rollback, On::Supersede], &[Back], &[], "always"),
+    row(&[Canary, CuttingOver, Window], &[On::Abort, On::Rollback], &[Back], &[], "always"),
+    row(&[Canary, CuttingOver], &[On::Supersede], &[Back], &[], "always"),
+    row(&[Window], &[On::Supersede], &[Next, Back], &[], "next: green has everything, and nothing was said against it"),
     row(&[CuttingOver], &[On::Tick], &[Back], &[], "its deadline"),
     row(&[CuttingOver], &[On::Good], &[Next], &[], "window: starts blue where it is not warm"),
     row(&[Held], &[On::Promote, On::Retry], &[There], &[], "retry: the same again; promote: on"),

@@ -1,7 +1,7 @@
 //! The time after the cutover: green serves, blue is kept ready to take everything back with one change of weights.
 //!
 //! The gate judges windows of [`Warm::guard`](super::Warm::guard), one after the other. It ends with
-//! the first pass after its time is over; without one a person is asked, and blue stays. Where requests are not counted by slot there is no gate:
+//! the first pass after its time is over, or when a newer rollout takes its place; without a pass a person is asked, and blue stays. Where requests are not counted by slot there is no gate:
 //! a green that is lost goes back all the same.
 
 use super::canary::COUNTED;
@@ -32,6 +32,14 @@ impl State {
             Phase::Window(window) => Some(window),
             _ => None,
         }
+    }
+
+    /// Green has everything, as the edge has acknowledged, and nobody was asked about it.
+    pub(super) fn serves_well(&self) -> bool {
+        let acknowledged =
+            self.traffic.acknowledged == Some(Percent::ALL) && !self.waits_for_effect(EffectKind::EnsureWeights);
+        let quiet = matches!(self.phase, Phase::Window(Window { live: Slot::Green, asked: false, .. }));
+        acknowledged && quiet && self.green_ready
     }
 
     /// Starts blue again beside the green that serves.

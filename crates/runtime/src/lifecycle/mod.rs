@@ -49,6 +49,8 @@ pub struct State {
     process: Process,
     /// The migration must run before the next start.
     migrate: bool,
+    /// The one that runs was begun by somebody else: how it ends nobody will know.
+    unobserved: bool,
     /// Ends in a row that were not wanted.
     crashes: u32,
     /// The last of them was one that another try seldom changes: a failed migration, a start that took too long.
@@ -78,6 +80,7 @@ impl State {
             run: 0,
             process: Process::None,
             migrate: false,
+            unobserved: false,
             crashes: 0,
             stubborn: false,
             restarts: 0,
@@ -112,6 +115,7 @@ impl State {
             run: 1,
             process: Process::Running,
             migrate: true,
+            unobserved: true,
             ..Self::new(policy)
         }
     }
@@ -292,7 +296,10 @@ impl State {
             return Vec::new();
         }
         self.process = Process::None;
+        let unobserved = std::mem::take(&mut self.unobserved);
         match self.phase {
+            // That says nothing against it.
+            Phase::Migrating { .. } if unobserved => return self.start(at),
             Phase::Migrating { .. } if success => {
                 self.migrate = false;
                 return self.start(at);

@@ -74,6 +74,20 @@ fn a_failed_migration_is_tried_again_and_the_instance_not_started() {
 }
 
 #[test]
+fn an_adopted_migration_runs_once_more_when_it_ends_and_nothing_is_held_against_it() {
+    let mut state = State::adopted_migrating(POLICY, at(0.0));
+    assert_eq!(state.step(event(5.0, ended(1))), [Effect::Migrate { run: 2 }]);
+    assert!(!state.failing());
+    assert_eq!(state.step(event(5.0, What::Spawned { run: 2 })), []);
+    assert_eq!(state.step(event(6.0, done(2))), [Effect::Start { run: 3 }]);
+    // The second one's end is known.
+    let mut state = State::adopted_migrating(POLICY, at(0.0));
+    let _ = state.step(event(5.0, ended(1)));
+    let _ = state.step(event(5.0, What::Spawned { run: 2 }));
+    assert_eq!((state.step(event(6.0, ended(2))), state.failing()), (Vec::new(), true));
+}
+
+#[test]
 fn a_first_crash_is_repaired_at_once_a_second_waits() {
     check(started(vec![(5.0, ended(1)), (5.0, What::Tick)]), "starting", &[Effect::Start { run: 2 }]);
     let again = [(5.0, ended(1)), (5.0, What::Tick), (5.0, What::Spawned { run: 2 }), (6.0, ended(2))];

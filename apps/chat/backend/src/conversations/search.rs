@@ -39,8 +39,7 @@ const AROUND_CHARS: usize = 80;
 const SQLITE: &str =
     "SELECT messages.id, messages.conversation_id, messages.role, messages.content, messages.created_at
     FROM messages_by_words
-    JOIN searched ON searched.n = messages_by_words.rowid
-    JOIN messages ON messages.id = searched.message_id
+    JOIN messages ON messages.id = messages_by_words.message_id
     JOIN conversations ON conversations.id = messages.conversation_id
     WHERE messages_by_words MATCH $1 AND conversations.user_id = $2 ORDER BY messages.id DESC LIMIT $3";
 

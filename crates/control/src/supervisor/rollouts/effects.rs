@@ -14,7 +14,7 @@ use super::making::Teller;
 use super::reading::{reading, warming_up};
 use super::{Found, Rollout, Working, plan};
 use crate::desired::Wanted;
-use crate::guard::{self, Serves};
+use crate::guard::{self, Seen, Serves};
 use crate::secrets::Secrets;
 use crate::slot::Slot;
 use crate::supervisor::Supervisor;
@@ -70,9 +70,7 @@ impl Supervisor {
             Effect::DeployStaging { release } => self.deploy_staging(id, intent, release),
             Effect::Smoke { digest } => self.smoke(id, intent, digest),
             Effect::SmokeTraffic { requests } => self.smoke_traffic(id, intent, *requests),
-            Effect::EnsureMigrated { .. } => {
-                Some(Outcome::Failed { reason: "this mana has no such stage yet".to_owned() })
-            }
+            Effect::EnsureMigrated { release } => self.ensure_migrated(id, intent, release),
         }
     }
 
@@ -136,23 +134,47 @@ impl Supervisor {
     ) -> Option<Outcome> {
         let rollout = self.rollouts.known.get(&id)?;
         let slot = rollout.slot(part);
-        let desired = self.desired.as_ref()?;
-        let wanted = desired.find(&rollout.service, slot);
-        if let Some(wanted) = wanted.filter(|wanted| runs(wanted, release)) {
-            if wanted.folder().is_some()
-                && let delivery::Health::Lost(reason) = self.health(rollout, part)
-            {
-                return Some(Outcome::Failed { reason });
-            }
-            let mut own = self.places.values().filter(|place| place.is_of(wanted) && place.version == wanted.version);
-            let ready = own.clone().filter(|place| place.life.ready() && !place.retiring).count();
-            if ready >= usize::from(wanted.count) {
-                return Some(Outcome::Passed { digest: release.digest.clone() });
-            }
-            let hopeless = own.find(|place| place.life.failing() || is_blocked(place));
-            return hopeless.map(|place| Outcome::Failed { reason: why(place, self.clock.now()) });
+        let wanted = self.desired.as_ref()?.find(&rollout.service, slot).filter(|wanted| runs(wanted, release));
+        let Some(wanted) = wanted else { return self.bring(id, intent, part, release) };
+        if wanted.folder().is_some()
+            && let delivery::Health::Lost(reason) = self.health(rollout, part)
+        {
+            return Some(Outcome::Failed { reason });
         }
-        if let Some(wanted) = wanted.filter(|wanted| wanted.weight > 0) {
+        let own = self.places.values().filter(|place| place.is_of(wanted) && place.version == wanted.version);
+        let ready = own.filter(|place| place.life.ready() && !place.retiring).count();
+        if ready >= usize::from(wanted.count) {
+            return Some(Outcome::Passed { digest: release.digest.clone() });
+        }
+        self.hopeless(wanted)
+    }
+
+    /// The new version's program migrates in the slot in which it will run, and is not started yet.
+    fn ensure_migrated(&mut self, id: RolloutId, intent: &Intent, release: &Release) -> Option<Outcome> {
+        let rollout = self.rollouts.known.get(&id)?;
+        let part = delivery::Slot::Green;
+        let slot = rollout.slot(part);
+        let wanted = self.desired.as_ref()?.find(&rollout.service, slot).filter(|wanted| runs(wanted, release));
+        match wanted {
+            None => self.bring(id, intent, part, release),
+            Some(wanted) if !wanted.migration_pending() => Some(Outcome::Done),
+            Some(wanted) => self.hopeless(wanted),
+        }
+    }
+
+    /// Why nothing is to be expected of a slot, if so.
+    fn hopeless(&self, wanted: &Wanted) -> Option<Outcome> {
+        let mut own = self.places.values().filter(|place| place.is_of(wanted) && place.version == wanted.version);
+        let hopeless = own.find(|place| place.life.failing() || is_blocked(place));
+        hopeless.map(|place| Outcome::Failed { reason: why(place, self.clock.now()) })
+    }
+
+    /// A slot that runs something else is to run this release: what it is and what it migrates is looked at first.
+    fn bring(&mut self, id: RolloutId, intent: &Intent, part: delivery::Slot, release: &Release) -> Option<Outcome> {
+        let rollout = self.rollouts.known.get(&id)?;
+        let desired = self.desired.as_ref()?;
+        let slot = rollout.slot(part);
+        if let Some(wanted) = desired.find(&rollout.service, slot).filter(|wanted| wanted.weight > 0) {
             let reason = format!("{slot} gets {} % of the requests and runs something else", wanted.weight);
             return Some(Outcome::Failed { reason });
         }
@@ -170,11 +192,11 @@ impl Supervisor {
                 let release = recorded(&store, &release)?;
                 store.verified_root(&release).map_err(|error| error.to_string())?;
                 let planned = plan.services.iter().find(|planned| planned.name == service);
-                let (Some(serves), Some(planned)) = (guarded, planned) else { return Ok(Vec::new()) };
-                Ok(guard::look(&plan, planned, &release, &serves?, &overrides, number)?.overridden)
+                let (Some(serves), Some(planned)) = (guarded, planned) else { return Ok(Seen::default()) };
+                guard::look(&plan, planned, &release, &serves?, &overrides, number)
             });
             match verified.await {
-                Ok(Ok(overridden)) => Found::Verified(released, overridden),
+                Ok(Ok(seen)) => Found::Verified(released, seen),
                 Ok(Err(reason)) => Found::Outcome(Outcome::Failed { reason }),
                 Err(error) => Found::Outcome(Outcome::Unknown { reason: error.to_string() }),
             }
@@ -199,9 +221,13 @@ impl Supervisor {
 
     /// A slot runs that release from now on: reconciliation brings it up.
     pub(super) fn deploy(&mut self, id: RolloutId, intent: &Intent, release: &Release) {
-        let Effect::EnsureRunning { slot: part, .. } = &intent.effect else { return };
+        let part = match &intent.effect {
+            Effect::EnsureRunning { slot, .. } => *slot,
+            Effect::EnsureMigrated { .. } => delivery::Slot::Green,
+            _ => return,
+        };
         let Some(rollout) = self.rollouts.known.get(&id) else { return };
-        let (service, slot, migrates) = (rollout.service.clone(), rollout.slot(*part), migrates(rollout, *part));
+        let (service, slot, migrates) = (rollout.service.clone(), rollout.slot(part), migrates(rollout, part));
         let deployed = Secrets::load(&self.data).map_err(|error| error.to_string()).and_then(|secrets| {
             let desired = self.desired.as_mut().ok_or("nothing is applied")?;
             let deployed = desired.deploy(&service, slot, plan::released(release), &secrets);

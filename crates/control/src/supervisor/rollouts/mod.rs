@@ -32,6 +32,7 @@ use tokio::task::AbortHandle;
 
 use super::Supervisor;
 use crate::clock;
+use crate::guard::Seen;
 use crate::slot::Slot;
 use crate::store::StoreError;
 
@@ -45,8 +46,8 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(crate) enum Found {
     /// How its effect went.
     Outcome(Outcome),
-    /// The release's files are as they were released, and its migrations may run; what a person has overridden in them.
-    Verified(Release, Vec<String>),
+    /// The release's files are as they were released, and its migrations may run.
+    Verified(Release, Seen),
     /// The edge does not know since when it serves these weights: it is another one, or served many others meanwhile.
     Forgotten,
 }
@@ -134,6 +135,18 @@ impl Rollouts {
     pub(super) fn leased(&self, service: &str) -> Option<Slot> {
         let mut open = self.known.values().filter(|rollout| rollout.service == service && !rollout.state.is_final());
         open.find(|rollout| rollout.state.traffic().moved).map(|rollout| rollout.green)
+    }
+
+    /// Whether a slot is there for its migration alone, as yet: its release starts in the next stage, or once a person says so.
+    pub(super) fn only_migrates(&self, service: &str, slot: Slot) -> bool {
+        self.known.values().any(|rollout| {
+            let waits = match rollout.state.phase() {
+                delivery::Phase::Migrating => true,
+                delivery::Phase::Held(held) => held.next.stage == delivery::Stage::GreenStarting,
+                _ => false,
+            };
+            waits && rollout.service == service && rollout.green == slot
+        })
     }
 
     /// The one that a person means who names the service: that under way, or the last one that was.
@@ -266,11 +279,15 @@ impl Supervisor {
         }
         match found {
             Found::Outcome(outcome) => drop(self.take(id, What::Outcome { key: intent.key, outcome })),
-            Found::Verified(release, overridden) => {
+            Found::Verified(release, seen) => {
                 let service = self.rollouts.known.get(&id).map(|rollout| rollout.service.clone());
-                for text in overridden {
+                for text in seen.overridden {
                     tracing::warn!(rollout = id.0, text, "a migration");
                     self.note(service.as_deref(), None, "override", &format!("{id}: {text}"));
+                }
+                if let Some(text) = seen.rehearsed {
+                    tracing::info!(rollout = id.0, text, "a rehearsal");
+                    self.note(service.as_deref(), None, "rehearsal", &format!("{id}: {text}"));
                 }
                 self.deploy(id, &intent, &release);
             }

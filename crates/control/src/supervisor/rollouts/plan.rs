@@ -30,6 +30,9 @@ pub(super) fn plan(service: &Service, target: Target, by: &Operator) -> Plan {
     if target.release.is_none() {
         stages.insert(Stage::Building);
     }
+    if matches!(&service.run, Run::Command(command) if !command.migrate.is_empty()) {
+        stages.insert(Stage::Migrating);
+    }
     if rollout.staging {
         stages.insert(Stage::Staging);
         if !service.smoke.is_empty() {

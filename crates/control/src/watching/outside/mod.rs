@@ -5,7 +5,6 @@
 //! | `found` | which there are: the manifest's dependencies, and what services' addresses name |
 //! | `session` | one of them, asked again and again over the connection that it keeps |
 //! | `postgres`, `redis`, `plain`, `sqlite` | how each is asked |
-//! | `tls` | the way there, where an address wants it protected |
 //! | `put` | the answer as samples |
 //!
 //! Who is asked is only read from. An address holds secrets: it is in no log, no error and no `Debug`.
@@ -17,7 +16,6 @@ mod put;
 mod redis;
 mod session;
 mod sqlite;
-mod tls;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

@@ -1,19 +1,17 @@
 //! A server of PostgreSQL, asked over one connection that only reads.
 
 use std::collections::BTreeSet;
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use mana_watch::postgres::{
     EACH_ROUND, MARK, NOW_AND_THEN, Query, RUNNING, Row, Running, STATEMENTS_AT, Statement, running, statements,
     statements_at, statements_sql,
 };
-use tokio::task::JoinHandle;
-use tokio_postgres::config::SslMode;
+use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config, SimpleQueryMessage};
 
-use super::{Address, tls};
+use super::Address;
+use crate::postgres::{self, Server, Unreachable, in_words};
 
 /// What the server shows of whoever asks.
 const APPLICATION: &str = "mana-watch";
@@ -26,18 +24,11 @@ const MAX_ROWS: usize = 500;
 
 /// A connection, and what is kept from one round to the next.
 pub(super) struct Connection {
-    client: Client,
-    driver: JoinHandle<()>,
+    server: postgres::Connection,
     /// Where statements are counted, if they are.
     statements_in: Option<String>,
     before: Option<Vec<Statement>>,
     slowly: Option<(Instant, Vec<Answer>)>,
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.driver.abort();
-    }
 }
 
 /// What a question gave, or why nothing.
@@ -57,21 +48,17 @@ pub(in super::super) struct Read {
 
 /// Connects to the first of these databases that is there.
 pub(super) async fn connect(address: &Address, databases: &BTreeSet<String>) -> Result<Connection, String> {
-    let (config, verified) = config(address)?;
+    let server = Server::new(address.url()?, APPLICATION, OPTIONS)?;
     let mut why = "its address names no database".to_owned();
     let names = databases.iter().map(String::as_str).chain(databases.is_empty().then_some("postgres"));
     for name in names {
-        let mut config = config.clone();
-        config.dbname(name);
-        match config.connect(tls::ForPostgres(tls::connector(verified)?)).await {
-            Ok((client, connection)) => {
-                // It ends with the connection; why it does, whoever asks next is told.
-                let driver = tokio::spawn(async move { drop(connection.await) });
-                return Ok(Connection { client, driver, statements_in: None, before: None, slowly: None });
-            }
+        let mut server = server.clone();
+        server.config.dbname(name);
+        match server.connect().await {
+            Ok(server) => return Ok(Connection { server, statements_in: None, before: None, slowly: None }),
             Err(error) => {
-                let other = error.code() == Some(&SqlState::INVALID_CATALOG_NAME);
-                why = in_words(&error);
+                why = error.to_string();
+                let other = matches!(&error, Unreachable::Server(error) if error.code() == Some(&SqlState::INVALID_CATALOG_NAME));
                 if !other {
                     break;
                 }
@@ -81,27 +68,10 @@ pub(super) async fn connect(address: &Address, databases: &BTreeSet<String>) -> 
     Err(why)
 }
 
-fn config(address: &Address) -> Result<(Config, bool), String> {
-    let mut url = address.url()?;
-    let mode = url.query_pairs().find(|(key, _)| key == "sslmode").map(|(_, value)| value.into_owned());
-    // What else stands there is for other clients.
-    url.set_query(None);
-    let config = Config::from_str(url.as_str());
-    let mut config = config.map_err(|_| "its address is not understood; see docs/WATCH.md".to_owned())?;
-    let (mode, verified) = match mode.as_deref() {
-        Some("disable") => (SslMode::Disable, false),
-        Some("require") => (SslMode::Require, false),
-        Some("verify-ca" | "verify-full") => (SslMode::Require, true),
-        _ => (SslMode::Prefer, false),
-    };
-    config.ssl_mode(mode).application_name(APPLICATION).options(OPTIONS);
-    Ok((config, verified))
-}
-
 impl Connection {
     /// Whether the server still is at the other end, as far as is known.
     pub(super) fn is_open(&self) -> bool {
-        !self.client.is_closed()
+        !self.server.client.is_closed()
     }
 
     /// Asks everything of a round.
@@ -134,7 +104,7 @@ impl Connection {
 
     /// A question's rows; why it was refused, if it was. An error is the connection's.
     async fn rows(&self, sql: &str) -> Result<Result<Vec<Row>, String>, String> {
-        match self.client.simple_query(&format!("{MARK}{sql}")).await {
+        match self.server.client.simple_query(&format!("{MARK}{sql}")).await {
             Ok(messages) => Ok(Ok(messages
                 .into_iter()
                 .filter_map(|message| match message {
@@ -145,43 +115,20 @@ impl Connection {
                 })
                 .take(MAX_ROWS)
                 .collect())),
-            Err(error) if error.as_db_error().is_some() && !self.client.is_closed() => Ok(Err(in_words(&error))),
+            Err(error) if error.as_db_error().is_some() && !self.server.client.is_closed() => Ok(Err(in_words(&error))),
             Err(error) => Err(in_words(&error)),
         }
     }
-}
-
-/// What the server or the way there said, without the address.
-fn in_words(error: &tokio_postgres::Error) -> String {
-    if let Some(said) = error.as_db_error() {
-        return said.message().to_owned();
-    }
-    let behind = std::iter::successors(std::error::Error::source(error), |error| error.source());
-    behind.fold(error.to_string(), |text, error| format!("{text}: {error}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_address_says_how_the_way_is_protected_and_what_is_for_others_is_left_out() {
-        for (text, mode, verified) in [
-            ("postgres://u:p%40ss@db.example:5433/shop", SslMode::Prefer, false),
-            (
-                "postgres://u:p%40ss@db.example:5433/shop?sslmode=require&statement_cache_capacity=0",
-                SslMode::Require,
-                false,
-            ),
-            ("postgresql://u:p%40ss@db.example:5433/shop?sslmode=verify-full", SslMode::Require, true),
-            ("postgres://u:p%40ss@db.example:5433/shop?sslmode=disable", SslMode::Disable, false),
-        ] {
-            let (config, is_verified) = config(&Address::new(text.to_owned())).expect("understood");
-            assert_eq!((config.get_ssl_mode(), is_verified), (mode, verified), "{text}");
-            assert_eq!(config.get_password(), Some(&b"p@ss"[..]));
-            assert_eq!((config.get_ports(), config.get_user()), (&[5433][..], Some("u")));
-        }
-        let why = config(&Address::new("postgres://u:secret@[x/".to_owned())).expect_err("no address");
+    #[tokio::test]
+    async fn what_is_wrong_with_an_address_is_said_without_it() {
+        let address = Address::new("postgres://u:secret@[x/".to_owned());
+        let Err(why) = connect(&address, &BTreeSet::new()).await else { panic!("no address") };
         assert!(!why.contains("secret"), "{why}");
     }
 }

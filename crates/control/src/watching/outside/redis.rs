@@ -8,7 +8,8 @@ use percent_encoding::percent_decode_str;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-use super::{Address, tls};
+use super::Address;
+use crate::tls;
 
 /// What the server shows of whoever asks.
 const NAME: &str = "mana-watch";

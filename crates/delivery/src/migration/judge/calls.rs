@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    BinaryOperator, CreateTable, Expr, Function, ObjectName, Query, Select, SetExpr, Statement, TableFactor, Visit,
-    Visitor,
+    BinaryOperator, CreateTable, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, Query,
+    Select, SetExpr, Statement, TableFactor, Visit, Visitor,
 };
 
 use crate::migration::rule::Rule;
@@ -69,6 +69,7 @@ const HARMLESS: &[&str] = &[
     "encode",
     "decode",
     "hex",
+    "last_insert_rowid",
     "regexp_replace",
     "to_tsvector",
     // choice and aggregates
@@ -116,6 +117,18 @@ pub(super) fn builtin(function: &Function) -> Option<String> {
     };
     // In quotes upper case stays: "NOW" is anyone's.
     Some(if name.quote_style.is_some() { name.value.clone() } else { name.value.to_ascii_lowercase() })
+}
+
+/// The arguments of a call that has nothing else: no filter, no order, no window.
+pub(super) fn plain_arguments(function: &Function) -> Option<Vec<&Expr>> {
+    let FunctionArguments::List(list) = &function.args else { return None };
+    let mut arguments = Vec::new();
+    for argument in &list.args {
+        let FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) = argument else { return None };
+        arguments.push(expression);
+    }
+    let written: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+    (function.to_string() == format!("{}({})", function.name, written.join(", "))).then_some(arguments)
 }
 
 /// What was found within a statement.

@@ -1,7 +1,8 @@
 //! `CREATE INDEX`.
 
 use sqlparser::ast::{
-    BinaryOperator as Op, CreateIndex, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, InTarget, UnaryOperator,
+    BinaryOperator as Op, CreateIndex, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, InTarget,
+    UnaryOperator, Value,
 };
 
 use super::{Context, Judgement, calls, refuse_if};
@@ -9,6 +10,9 @@ use crate::migration::engine::Engine;
 use crate::migration::known::{Name, fold};
 use crate::migration::rule::Rule;
 use crate::migration::verdict::Allowance;
+
+/// Most characters of a text whose words are indexed: 400,000 bytes at most, and 50,000 words with eight bytes beside each.
+const WORDS_CHARS: u32 = 100_000;
 
 pub(super) fn create(context: Context<'_>, create: &CreateIndex) -> Judgement {
     let table = context.name(&create.table_name)?;
@@ -48,6 +52,54 @@ fn is_null_for_blue(context: Context<'_>, table: &Name, create: &CreateIndex) ->
     new && create.nulls_distinct != Some(false)
 }
 
+/// `to_tsvector('simple', …)` of at most [`WORDS_CHARS`] characters, in which punctuation may have been taken for blanks: fewer bytes than a
+/// `tsvector` holds (1 MiB), however they are cut into words. PostgreSQL leaves out single words that are too long.
+fn is_words(function: &Function) -> bool {
+    let Some([configuration, text]) = called(function, "to_tsvector") else { return false };
+    let bounded = match text {
+        Expr::Function(call) => match called(call, "regexp_replace") {
+            Some([Expr::Function(left), pattern, by, flags]) => {
+                // One or more characters become one: it never gets longer.
+                let shortens = literal(pattern).is_some_and(|text| {
+                    text.starts_with('[')
+                        && text.ends_with("]+")
+                        && text.matches(']').count() == 1
+                        && !text.contains('\\')
+                });
+                is_beginning(left) && shortens && literal(by) == Some(" ") && literal(flags) == Some("g")
+            }
+            _ => is_beginning(call),
+        },
+        _ => false,
+    };
+    bounded && literal(configuration) == Some("simple")
+}
+
+/// `left(column, 1000)`.
+fn is_beginning(function: &Function) -> bool {
+    let Some([Expr::Identifier(_), Expr::Value(length)]) = called(function, "left") else { return false };
+    match &length.value {
+        Value::Number(digits, _) => digits.parse().is_ok_and(|length: u32| length <= WORDS_CHARS),
+        _ => false,
+    }
+}
+
+/// The arguments of a plain call of that function.
+fn called<'a, const N: usize>(function: &'a Function, name: &str) -> Option<[&'a Expr; N]> {
+    let same = calls::builtin(function).is_some_and(|builtin| builtin == name);
+    if same { calls::plain_arguments(function)?.try_into().ok() } else { None }
+}
+
+fn literal(expression: &Expr) -> Option<&str> {
+    match expression {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) => Some(text),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 /// For any row whatsoever; a cast or a division can.
 fn cannot_fail(expression: &Expr) -> bool {
     match expression {
@@ -69,6 +121,7 @@ fn cannot_fail(expression: &Expr) -> bool {
         }
         Expr::In { expr, target: InTarget::List(list), .. } => cannot_fail(expr) && list.iter().all(cannot_fail),
         Expr::Trim { expr, trim_what: None, trim_characters: None, .. } => cannot_fail(expr),
+        Expr::Function(function) if is_words(function) => true,
         Expr::Function(function) => {
             let total = ["lower", "upper", "trim", "btrim", "length", "coalesce"];
             let known = calls::builtin(function).is_some_and(|name| total.contains(&name.as_str()));

@@ -10,6 +10,8 @@ mod column;
 mod constant;
 mod data;
 mod drop;
+mod feeding;
+mod full_text;
 mod index;
 mod object;
 mod opening;
@@ -25,6 +27,7 @@ use super::rule::Rule;
 use super::text::Source;
 use super::verdict::{Allowance, Refusal};
 
+pub(super) use feeding::feeds;
 pub(super) use reference::{references, yields};
 pub(super) use table::is_nullable;
 
@@ -33,6 +36,8 @@ pub(super) use table::is_nullable;
 pub(super) struct Context<'a> {
     pub(super) engine: Engine,
     pub(super) known: &'a Known,
+    /// The database is so small that going through all of it keeps nobody waiting.
+    pub(super) small: bool,
 }
 
 type Judgement = Result<Allowance, Refusal>;
@@ -40,6 +45,9 @@ type Judgement = Result<Allowance, Refusal>;
 pub(super) fn judge(context: Context<'_>, source: &Source<'_>) -> Judgement {
     if let Some(refusal) = opening::refusal(&source.opening) {
         return Err(refusal);
+    }
+    if let Some(create) = &source.full_text {
+        return full_text::create(context, create);
     }
     match &source.parsed {
         Ok(statement) => judge_parsed(context, statement),

@@ -2,19 +2,19 @@
 
 use sqlparser::ast::{CreateFunction, CreateTrigger, DataType, FunctionReturnType};
 
-use super::{Context, Judgement, refuse_if};
+use super::{Context, Judgement, feeding, refuse_if};
 use crate::migration::engine::Engine;
 use crate::migration::rule::Rule;
 use crate::migration::verdict::Allowance;
 
-/// Only on tables that the running version neither knows nor reaches: then it runs for the new version alone.
+/// On tables that the running version neither knows nor reaches, it runs for the new version alone.
 pub(super) fn create(context: Context<'_>, create: &CreateTrigger) -> Judgement {
     let table = context.name(&create.table_name)?;
     let what = format!("creates a trigger on {table}");
     refuse_if(create.temporary, Rule::Temporary, &what)?;
     refuse_if(create.or_replace || create.or_alter, Rule::Replaces, &what)?;
     let Some(new) = context.known.table(&table) else {
-        return Err(super::Refusal::new(Rule::TriggerOnExisting, what));
+        return feeding::judge(context, create);
     };
     refuse_if(new.within_reach, Rule::HoldsBlue, format!("{what}, which deletions of the running version reach"))?;
     let calls_function = create.exec_body.is_some() && create.statements.is_none();

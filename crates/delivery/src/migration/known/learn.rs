@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 
 use sqlparser::ast::{
-    AlterColumnOperation, AlterTable, AlterTableOperation, ColumnOption, CreateIndex, CreateTable, Expr, ObjectType,
-    Statement, UserDefinedTypeRepresentation,
+    AlterColumnOperation, AlterTable, AlterTableOperation, ColumnOption, CreateIndex, CreateTable, CreateTrigger, Expr,
+    ObjectType, Statement, UserDefinedTypeRepresentation,
 };
 
 use super::name::{fold, name_of};
 use super::{Known, Name, NewColumn, NewTable};
 use crate::migration::engine::Engine;
-use crate::migration::judge::{Context, is_nullable, references, yields};
+use crate::migration::judge::{Context, feeds, is_nullable, references, yields};
 use crate::migration::text::Source;
 
 /// When a statement runs, or ran.
@@ -23,12 +23,16 @@ pub(in crate::migration) enum Runs {
 }
 
 impl Known {
-    /// Of a statement that will have run, `allowed` by itself or by an override.
-    pub(in crate::migration) fn learn(&mut self, engine: Engine, source: &Source<'_>, allowed: bool, runs: Runs) {
-        if let Ok(statement) = &source.parsed {
+    /// Of a statement that will have run, by itself or by an override; `understood`: all that it does is known.
+    pub(in crate::migration) fn learn(&mut self, engine: Engine, source: &Source<'_>, understood: bool, runs: Runs) {
+        if let Some(create) = &source.full_text {
+            let name = name_of(engine, &create.name).filter(|name| !self.is_doubtful(name.last()));
+            self.tables.extend(name.map(|name| (name, NewTable { empty: runs == Runs::Now, ..NewTable::default() })));
+        } else if let Ok(statement) = &source.parsed {
             self.learn_parsed(engine, statement, runs);
         }
-        if !allowed {
+        self.learn_shapes(engine, source);
+        if !understood {
             self.doubt(source);
         }
     }
@@ -38,6 +42,7 @@ impl Known {
     fn doubt(&mut self, source: &Source<'_>) {
         let words = source.text.split(|character: char| !(character.is_alphanumeric() || character == '_'));
         let words: HashSet<String> = words.filter(|word| !word.is_empty()).map(str::to_lowercase).collect();
+        self.doubt_all();
         if !matches!(source.parsed, Ok(Statement::CreateTable(_))) {
             let certain = |name: &str| !words.contains(&name.to_lowercase());
             self.tables.retain(|name, _| certain(name.last()));
@@ -48,8 +53,9 @@ impl Known {
         self.doubtful.extend(words);
     }
 
-    /// Of a statement that all running versions know: only the types that it creates.
-    pub(in crate::migration) fn learn_types(&mut self, engine: Engine, source: &Source<'_>) {
+    /// Of a statement that all running versions know: the types that it creates, and what tables look like.
+    pub(in crate::migration) fn learn_known(&mut self, engine: Engine, source: &Source<'_>) {
+        self.learn_shapes(engine, source);
         if let Ok(statement @ Statement::CreateType { .. }) = &source.parsed {
             self.learn_parsed(engine, statement, Runs::Before);
         }
@@ -70,12 +76,7 @@ impl Known {
             Statement::CreateTable(create) => self.learn_table(engine, statement, create, runs),
             Statement::AlterTable(alter) => self.learn_change(engine, statement, alter),
             Statement::CreateIndex(create) => self.learn_index(engine, create),
-            Statement::CreateTrigger(create) => {
-                self.triggers = true;
-                if let Some(table) = name_of(engine, &create.table_name).and_then(|name| self.tables.get_mut(&name)) {
-                    table.holds = true;
-                }
-            }
+            Statement::CreateTrigger(create) => self.learn_trigger(engine, create),
             Statement::CreateType { name, representation: Some(UserDefinedTypeRepresentation::Enum { .. }) } => {
                 self.enums.extend(name_of(engine, name).filter(|name| !self.is_doubtful(name.last())));
             }
@@ -103,6 +104,25 @@ impl Known {
         self.learn_references(engine, &name, statement, &|column| is_nullable(engine, create, column));
     }
 
+    /// What is fed from a table that blue knows is written to by blue.
+    fn learn_trigger(&mut self, engine: Engine, create: &CreateTrigger) {
+        let fed = feeds(Context { engine, known: self, small: false }, create);
+        let table = name_of(engine, &create.table_name).filter(|table| self.is_new(table));
+        match (fed, table) {
+            (Ok(_), Some(_)) => {}
+            (Ok(fed), None) => {
+                self.tables.retain(|name, _| !fed.contains(name));
+                self.fed.extend(fed);
+            }
+            (Err(_), table) => {
+                self.triggers = true;
+                if let Some(table) = table.and_then(|table| self.tables.get_mut(&table)) {
+                    table.holds = true;
+                }
+            }
+        }
+    }
+
     fn learn_references(
         &mut self,
         engine: Engine,
@@ -111,7 +131,8 @@ impl Known {
         nullable: &dyn Fn(&sqlparser::ast::Ident) -> bool,
     ) {
         for reference in references(statement) {
-            let outside = Context { engine, known: self }.points_within_reach(from, &reference).unwrap_or(true);
+            let outside =
+                Context { engine, known: self, small: false }.points_within_reach(from, &reference).unwrap_or(true);
             if let Some(table) = self.tables.get_mut(from) {
                 table.within_reach |= outside;
             }

@@ -214,6 +214,20 @@ const CONSTRAINTS_AND_INDEXES: &[Row] = &[
     ("CREATE INDEX CONCURRENTLY i ON users ((name::int))", "risky-index"),
     ("CREATE INDEX CONCURRENTLY i ON users (name) WHERE 1 / old > 0", "risky-index"),
     ("CREATE INDEX CONCURRENTLY i ON users (danger(name))", "risky-index"),
+    ("CREATE INDEX CONCURRENTLY i ON users USING gin (to_tsvector('simple', left(name, 1000)))", "Index"),
+    (
+        "CREATE INDEX CONCURRENTLY i ON users USING gin (to_tsvector('simple', regexp_replace(left(name, 100000), '[!-/]+', ' ', 'g')))",
+        "Index",
+    ),
+    // Too many words for a tsvector, or more than there were.
+    ("CREATE INDEX CONCURRENTLY i ON users USING gin (to_tsvector('simple', name))", "risky-index"),
+    ("CREATE INDEX CONCURRENTLY i ON users USING gin (to_tsvector('simple', left(name, 1000000)))", "risky-index"),
+    ("CREATE INDEX CONCURRENTLY i ON users USING gin (to_tsvector('somebodys', left(name, 1000)))", "risky-index"),
+    (
+        "CREATE INDEX CONCURRENTLY i ON users USING gin (to_tsvector('simple', regexp_replace(left(name, 100000), 'x*', ' ', 'g')))",
+        "risky-index",
+    ),
+    ("CREATE INDEX CONCURRENTLY i ON users (regexp_replace(name, '[!-/]+', ' ', 'g'))", "risky-index"),
     ("CREATE INDEX CONCURRENTLY i ON users (name); SELECT 1", "own-file"),
     ("CREATE TABLE t (a int); CREATE INDEX CONCURRENTLY i ON t (a)", "own-file"),
     ("DROP INDEX orders_by_user", "drops-object"),

@@ -6,6 +6,7 @@ mod arbitrary;
 mod bypass;
 mod corpus_postgres;
 mod corpus_sqlite;
+mod feeding;
 mod plan;
 mod server;
 
@@ -58,7 +59,7 @@ pub(super) fn applied(set: &Set, count: usize) -> Vec<Applied> {
 
 /// The review of what runs after the known schema, which blue knows.
 pub(super) fn review_of(set: &Set) -> Review<'_> {
-    review(set, &applied(set, 1), Blue::Knows(Version(1))).expect("a history")
+    review(set, &applied(set, 1), Blue::Knows(Version(1)), Size::Large).expect("a history")
 }
 
 /// In one word: the rule of what is refused first, else what the last statement is allowed as.

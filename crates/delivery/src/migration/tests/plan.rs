@@ -71,10 +71,10 @@ fn what_a_failed_rollout_left_is_still_unknown_to_blue() {
     let files = ["CREATE TABLE t (a int, b int)", "CREATE INDEX i ON t (a); INSERT INTO t VALUES (1)"];
     let set = set(Engine::Postgres, &files);
     let ran = applied(&set, 2);
-    let again = review(&set, &ran, Blue::Knows(Version(1))).expect("a history");
+    let again = review(&set, &ran, Blue::Knows(Version(1)), Size::Large).expect("a history");
     assert_eq!(outcome(&again), "NewTable");
     assert_eq!(again.approve(&[]).expect("it may run").steps().len(), 1);
-    let known = review(&set, &ran, Blue::Knows(Version(2))).expect("a history");
+    let known = review(&set, &ran, Blue::Knows(Version(2)), Size::Large).expect("a history");
     assert_eq!(outcome(&known), "blocking-index");
 }
 
@@ -91,7 +91,7 @@ fn what_a_failed_rollout_left_is_not_thrown_away() {
     ] {
         let set = set(Engine::Postgres, &["CREATE TABLE t (a int, b int)", statement]);
         for blue in [Blue::Knows(Version(1)), Blue::Nothing] {
-            let review = review(&set, &applied(&set, 2), blue).expect("a history");
+            let review = review(&set, &applied(&set, 2), blue, Size::Large).expect("a history");
             assert_eq!(outcome(&review), expected, "{statement}");
         }
     }
@@ -104,5 +104,5 @@ fn a_set_that_does_not_continue_the_history_is_not_even_read() {
     for row in &mut ran {
         row.checksum = Checksum::of("another");
     }
-    assert!(matches!(review(&set, &ran, Blue::Knows(Version(1))), Err(HistoryError::Changed { .. })));
+    assert!(matches!(review(&set, &ran, Blue::Knows(Version(1)), Size::Large), Err(HistoryError::Changed { .. })));
 }

@@ -6,18 +6,21 @@
 //!    read in two ways (strings with escapes that go on in a second piece, `\` outside of strings, `U&"…"`, a carriage
 //!    return that ends a comment here and not there). [`split`] cuts at the semicolons that it finds.
 //! 2. `sqlparser` reads each piece on its own. [`agreement`] compares byte by byte what both take for blank, quoted or code;
-//!    the parser then has to consume the piece as one statement.
+//!    the parser then has to consume the piece as one statement. Of SQLite's virtual tables it knows too little: [`full_text`]
+//!    reads those of FTS5.
 //!
 //! Invariants: between two statements there is nothing but blanks, comments and semicolons; no statement holds a semicolon
 //! outside of quotes, save the body of a SQLite trigger. The runner sends each slice by a call that takes one statement
 //! (extended protocol; `sqlite3_prepare` with nothing left over), so that a slice which the engine read as two would fail.
 
 mod agreement;
+mod full_text;
 mod lexer;
 mod position;
 mod split;
 mod statement;
 
+pub(super) use full_text::FullText;
 pub use lexer::{MAX_DEPTH, Unreadable};
 pub use position::Position;
 pub use split::{MAX_RUN, MAX_STATEMENTS};

@@ -7,6 +7,7 @@ use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use super::UnreadableFile;
+use super::full_text::{self, FullText};
 use super::lexer::{Failure, Kind, MAX_DEPTH, Piece, Unreadable, lex};
 use super::position::Position;
 use super::split::split;
@@ -24,6 +25,8 @@ pub(in crate::migration) struct Source<'a> {
     /// Its unquoted words in lower case, up to the first that matter for telling what it is.
     pub(in crate::migration) opening: Vec<String>,
     pub(in crate::migration) parsed: Result<Statement, Unparsed>,
+    /// A table of FTS5, whatever the parser says of it.
+    pub(in crate::migration) full_text: Option<FullText>,
 }
 
 /// The parser does not know the statement.
@@ -73,7 +76,8 @@ fn read_one<'a>(engine: Engine, text: &'a str, pieces: &[Piece], position: Posit
     let opening = words.filter_map(|piece| text.get(piece.span.clone())).map(str::to_ascii_lowercase).collect();
     let parsed = parse(engine, tokens)
         .map_err(|(line, column, message)| Unparsed { position: offset_by(position, line, column), message });
-    Ok(Source { text: statement, span: start..end, position, opening, parsed })
+    let full_text = if engine == Engine::Sqlite { full_text::read(text, pieces) } else { None };
+    Ok(Source { text: statement, span: start..end, position, opening, parsed, full_text })
 }
 
 /// A place within the statement as one within the file.

@@ -162,6 +162,7 @@ impl Watch {
     fn only_a_pass_advances(before: &State, event: &Event, after: &State) {
         let promoted = matches!(event.what, What::Command { command: Command::Promote, .. });
         let retried = matches!(event.what, What::Command { command: Command::Retry, .. });
+        let superseded = matches!(event.what, What::Command { command: Command::Supersede { .. }, .. });
         let passed = || {
             let measured = matches!(event.what, What::Outcome { outcome: Outcome::Measured { .. }, .. });
             let look = after.looks().last();
@@ -185,7 +186,9 @@ impl Watch {
         }
         if let (Phase::Window(window), Stage::Decommissioning) = (before.phase(), after.stage()) {
             assert!(
-                promoted || ((passed() || before.plan().uncounted) && window.until <= after.clock().now()),
+                promoted
+                    || (superseded && !window.asked && window.live == Slot::Green)
+                    || ((passed() || before.plan().uncounted) && window.until <= after.clock().now()),
                 "invariant 6: {event:?} ends the window"
             );
         }

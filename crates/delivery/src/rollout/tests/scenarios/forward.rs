@@ -96,7 +96,7 @@ fn uneven_steps_reach_100() {
 
 #[test]
 fn a_lost_green_fails_without_waiting_for_traffic() {
-    for stage in [Stage::Migrating, Stage::Verifying, Stage::Canary, Stage::CuttingOver, Stage::Window] {
+    for stage in [Stage::Verifying, Stage::Canary, Stage::CuttingOver, Stage::Window] {
         let mut world = at(stage);
         world.quality = Quality::Silent;
         world.lose(Slot::Green, true);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::super::lane::{Lane, Order, Request};
 use super::super::super::*;
 use super::super::plans::{full, pausing};
-use super::super::world::{BLUE, Fate, GREEN, World, operator, release};
+use super::super::world::{BLUE, Fate, GREEN, Quality, World, operator, release};
 use super::{at, at_with, canary};
 
 #[test]
@@ -104,6 +104,45 @@ fn superseded_mid_canary() {
     new.event(orders[0].clone().event(operator("eve")));
     new.run_to(Stage::AwaitingApproval);
     assert_eq!(new.state.evidence().approved, None, "the approval of the old one does not count");
+}
+
+#[test]
+fn superseded_in_the_window() {
+    let supersede = Command::Supersede { newer: RolloutId(8) };
+    // Green serves well: it goes on serving, and is what the newer one replaces.
+    let mut world = at(Stage::Window);
+    world.act_all();
+    assert_eq!(world.command("eve", supersede.clone()), Reply::Taken);
+    assert_eq!((world.stage(), world.edge.green), (Stage::Decommissioning, Some(100)));
+    world.act_all();
+    assert_eq!((world.stage(), &world.state.live().unwrap().digest.0), (Stage::Done, &GREEN.to_owned()));
+    // Switched back, by hand or under way, it goes back.
+    for acknowledged in [true, false] {
+        let mut world = at(Stage::Window);
+        world.act_all();
+        world.command("ada", Command::Switch { slot: Slot::Blue });
+        if acknowledged {
+            world.act_all();
+        } else {
+            world.command("ada", Command::Switch { slot: Slot::Green });
+        }
+        world.command("eve", supersede.clone());
+        assert_eq!(world.finish(), Stage::Superseded);
+        assert_eq!(world.edge.green, Some(0));
+    }
+    // So does one about which a person was asked.
+    let mut plan = full();
+    plan.warm.on_breach = OnBreach::Ask;
+    let mut world = World::new(plan);
+    world.start();
+    world.run_to(Stage::Window);
+    world.quality = Quality::Bad;
+    while world.state.waits_for().is_none() {
+        world.act_all();
+        world.wake();
+    }
+    world.command("eve", supersede);
+    assert_eq!(world.finish(), Stage::Superseded);
 }
 
 #[test]
