@@ -1,5 +1,6 @@
 //! The way to a server of PostgreSQL, for whoever asks one something.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use tokio::task::JoinHandle;
@@ -7,7 +8,7 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, Config};
 use url::Url;
 
-use crate::tls;
+use crate::tls::{self, Trusted};
 
 /// What an address may say that is for the programs of PostgreSQL as well; else stands there what other clients know.
 const KNOWN_TO_PROGRAMS: &[&str] = &["sslmode", "sslrootcert", "connect_timeout"];
@@ -37,29 +38,38 @@ pub(crate) enum Unreachable {
 #[derive(Clone)]
 pub(crate) struct Server {
     pub(crate) config: Config,
-    verified: bool,
+    trusted: Trusted,
 }
 
 impl Server {
-    /// From a service's address. What is wrong with it is said without it.
+    /// From a service's address; `sslmode` and `sslrootcert` are understood as `libpq` does. What is wrong with it is said without it.
     pub(crate) fn new(mut url: Url, application: &str, options: &str) -> Result<Self, String> {
-        let mode = url.query_pairs().find(|(key, _)| key == "sslmode").map(|(_, value)| value.into_owned());
+        let said = |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+        let (mode, authorities) = (said("sslmode"), said("sslrootcert").filter(|file| file != "system"));
         // What else stands there is for other clients.
         url.set_query(None);
         let mut config = Config::from_str(url.as_str())
             .map_err(|_| "its address is not understood; see docs/WATCH.md".to_owned())?;
-        let (mode, verified) = match mode.as_deref() {
-            Some("disable") => (SslMode::Disable, false),
-            Some("require") => (SslMode::Require, false),
-            Some("verify-ca" | "verify-full") => (SslMode::Require, true),
-            _ => (SslMode::Prefer, false),
+        let (mode, trusted) = match (mode.as_deref(), authorities.map(PathBuf::from)) {
+            (_, Some(file)) if !file.is_absolute() => {
+                return Err(format!("its `sslrootcert` has to be an absolute path, and is {}", file.display()));
+            }
+            (Some("disable"), _) => (SslMode::Disable, Trusted::Anybody),
+            (Some("verify-full"), Some(file)) => (SslMode::Require, Trusted::Authorities { file, any_name: false }),
+            // With authorities to ask, `require` asks them.
+            (Some("require" | "verify-ca"), Some(file)) => {
+                (SslMode::Require, Trusted::Authorities { file, any_name: true })
+            }
+            (Some("verify-ca" | "verify-full"), None) => (SslMode::Require, Trusted::ByThisMachine),
+            (Some("require"), None) => (SslMode::Require, Trusted::Anybody),
+            _ => (SslMode::Prefer, Trusted::Anybody),
         };
         config.ssl_mode(mode).application_name(application).options(options);
-        Ok(Self { config, verified })
+        Ok(Self { config, trusted })
     }
 
     pub(crate) async fn connect(&self) -> Result<Connection, Unreachable> {
-        let connector = tls::connector(self.verified).map_err(Unreachable::Address)?;
+        let connector = tls::connector(&self.trusted).map_err(Unreachable::Address)?;
         let (client, connection) = self.config.connect(tls::ForPostgres(connector)).await?;
         // It ends with the connection; why it does, whoever asks next is told.
         let driver = tokio::spawn(async move { drop(connection.await) });
@@ -103,21 +113,26 @@ mod tests {
     #[test]
     fn an_address_says_how_the_way_is_protected_and_what_is_for_others_is_left_out() {
         let server = |text: &str| Server::new(Url::parse(text).expect("an address"), "mana", "");
-        for (text, mode, verified) in [
-            ("postgres://u:p%40ss@db.example:5433/shop", SslMode::Prefer, false),
-            (
-                "postgres://u:p%40ss@db.example:5433/shop?sslmode=require&statement_cache_capacity=0",
-                SslMode::Require,
-                false,
-            ),
-            ("postgresql://u:p%40ss@db.example:5433/shop?sslmode=verify-full", SslMode::Require, true),
-            ("postgres://u:p%40ss@db.example:5433/shop?sslmode=disable", SslMode::Disable, false),
+        let by_file = |any_name| Trusted::Authorities { file: "/etc/ca.pem".into(), any_name };
+        for (more, mode, trusted) in [
+            ("", SslMode::Prefer, Trusted::Anybody),
+            ("?sslmode=require&statement_cache_capacity=0", SslMode::Require, Trusted::Anybody),
+            ("?sslmode=require&sslrootcert=/etc/ca.pem", SslMode::Require, by_file(true)),
+            ("?sslrootcert=%2Fetc%2Fca.pem&sslmode=verify-ca", SslMode::Require, by_file(true)),
+            ("?sslmode=verify-full&sslrootcert=/etc/ca.pem", SslMode::Require, by_file(false)),
+            ("?sslmode=verify-full&sslrootcert=system", SslMode::Require, Trusted::ByThisMachine),
+            ("?sslmode=verify-full", SslMode::Require, Trusted::ByThisMachine),
+            ("?sslmode=disable", SslMode::Disable, Trusted::Anybody),
         ] {
-            let server = server(text).expect("understood");
-            assert_eq!((server.config.get_ssl_mode(), server.verified), (mode, verified), "{text}");
-            assert_eq!(server.config.get_password(), Some(&b"p@ss"[..]));
-            assert_eq!((server.config.get_ports(), server.config.get_user()), (&[5433][..], Some("u")));
+            let text = format!("postgres://u:p%40ss@db.example:5433/shop{more}");
+            let Server { config, trusted: whom } = server(&text).expect("understood");
+            assert_eq!((config.get_ssl_mode(), whom), (mode, trusted), "{text}");
+            assert_eq!(config.get_password(), Some(&b"p@ss"[..]));
+            assert_eq!((config.get_ports(), config.get_user()), (&[5433][..], Some("u")));
         }
+        let relative = server("postgres://u:secret@db.example/shop?sslmode=verify-full&sslrootcert=ca.pem");
+        let why = relative.err().expect("no place");
+        assert!(why.contains("ca.pem") && !why.contains("secret"), "{why}");
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use mana_watch::postgres::{
-    EACH_ROUND, MARK, NOW_AND_THEN, Query, RUNNING, Row, Running, STATEMENTS_AT, Statement, running, statements,
-    statements_at, statements_sql,
+    COUNTING, Counting, EACH_ROUND, MARK, NOW_AND_THEN, Query, RUNNING, Row, Running, Statement, counting, running,
+    statements, statements_sql,
 };
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::SqlState;
@@ -25,8 +25,8 @@ const MAX_ROWS: usize = 500;
 /// A connection, and what is kept from one round to the next.
 pub(super) struct Connection {
     server: postgres::Connection,
-    /// Where statements are counted, if they are.
-    statements_in: Option<String>,
+    /// Whether statements are counted, as far as the server has said.
+    counting: Option<Counting>,
     before: Option<Vec<Statement>>,
     slowly: Option<(Instant, Vec<Answer>)>,
 }
@@ -38,6 +38,8 @@ pub(in super::super) type Answer = (&'static Query, Result<Vec<Row>, String>);
 #[derive(Debug)]
 pub(in super::super) struct Read {
     pub(in super::super) answers: Vec<Answer>,
+    /// Whether statements are counted; none where the server did not say.
+    pub(in super::super) counting: Option<Counting>,
     /// What statements took, now and a round before; none where nobody counts.
     pub(in super::super) statements: Option<Vec<Statement>>,
     pub(in super::super) before: Option<Vec<Statement>>,
@@ -55,7 +57,7 @@ pub(super) async fn connect(address: &Address, databases: &BTreeSet<String>) -> 
         let mut server = server.clone();
         server.config.dbname(name);
         match server.connect().await {
-            Ok(server) => return Ok(Connection { server, statements_in: None, before: None, slowly: None }),
+            Ok(server) => return Ok(Connection { server, counting: None, before: None, slowly: None }),
             Err(error) => {
                 why = error.to_string();
                 let other = matches!(&error, Unreachable::Server(error) if error.code() == Some(&SqlState::INVALID_CATALOG_NAME));
@@ -84,8 +86,7 @@ impl Connection {
             took.get_or_insert_with(|| began.elapsed());
         }
         if self.slowly.as_ref().is_none_or(|(asked, _)| asked.elapsed() >= NOW_AND_THEN_EVERY) {
-            let at = self.rows(STATEMENTS_AT).await?.unwrap_or_default();
-            self.statements_in = statements_at(&at).map(str::to_owned);
+            self.counting = self.rows(COUNTING).await?.ok().and_then(|rows| counting(&rows).ok());
             let mut slowly = Vec::new();
             for query in NOW_AND_THEN {
                 slowly.push((query, self.rows(query.sql).await?));
@@ -93,13 +94,26 @@ impl Connection {
             self.slowly = Some((Instant::now(), slowly));
         }
         answers.extend(self.slowly.iter().flat_map(|(_, slowly)| slowly.clone()));
-        let counted = match &self.statements_in {
-            Some(schema) => self.rows(&statements_sql(schema)).await?.ok().and_then(|rows| statements(&rows).ok()),
-            None => None,
-        };
+        let counted = self.counted().await?;
         let running = self.rows(RUNNING).await?.ok().and_then(|rows| running(&rows).ok()).unwrap_or_default();
         let before = std::mem::replace(&mut self.before, counted.clone());
-        Ok(Read { answers, statements: counted, before, running, took: took.unwrap_or_default() })
+        let counting = self.counting.clone();
+        Ok(Read { answers, counting, statements: counted, before, running, took: took.unwrap_or_default() })
+    }
+
+    /// What statements took. A server that refuses to tell is not asked until it is next asked whether it counts.
+    async fn counted(&mut self) -> Result<Option<Vec<Statement>>, String> {
+        let Some(sql) = self.counting.as_ref().and_then(Counting::schema).map(statements_sql) else { return Ok(None) };
+        let told = self.rows(&sql).await?;
+        let told = told.and_then(|rows| statements(&rows).map_err(|strange| format!("an unknown form: {strange:?}")));
+        match (told, &mut self.counting) {
+            (Ok(statements), _) => Ok(Some(statements)),
+            (Err(why), Some(counting)) => {
+                counting.refuse(why);
+                Ok(None)
+            }
+            (Err(_), None) => Ok(None),
+        }
     }
 
     /// A question's rows; why it was refused, if it was. An error is the connection's.
