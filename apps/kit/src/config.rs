@@ -8,6 +8,8 @@ use std::str::FromStr;
 
 use secrecy::SecretString;
 
+use crate::trace;
+
 /// Why the configuration cannot be used. Ends the process with exit code 64.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -122,6 +124,8 @@ pub struct Base {
     pub database_url: Option<SecretString>,
     /// `redis://…`; absent: the cache is in the process.
     pub redis_url: Option<SecretString>,
+    /// Where spans go; absent: nowhere.
+    pub traces: Option<trace::Settings>,
 }
 
 /// What `PORT` must hold.
@@ -157,9 +161,12 @@ impl Base {
         let host = env.parsed("HOST", "an IP address to listen on")?.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let port = env.parsed("PORT", PORT)?;
         let environment = env.parsed("MANA_ENVIRONMENT", "development, staging or production")?;
+        let service = env.optional("MANA_SERVICE").unwrap_or_else(|| service.to_owned());
+        let instance = env.optional("MANA_INSTANCE");
         Ok(Self {
-            service: env.optional("MANA_SERVICE").unwrap_or_else(|| service.to_owned()),
-            instance: env.optional("MANA_INSTANCE"),
+            traces: trace::Settings::read(env, &service, instance.as_deref())?,
+            service,
+            instance,
             environment: environment.unwrap_or(Environment::Development),
             host,
             port,
