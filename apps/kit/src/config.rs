@@ -9,6 +9,7 @@ use std::str::FromStr;
 use secrecy::SecretString;
 
 use crate::serving::MAX_CONNECTIONS;
+use crate::trace;
 
 /// Why the configuration cannot be used. Ends the process with exit code 64.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -126,6 +127,8 @@ pub struct Base {
     pub redis_url: Option<SecretString>,
     /// Connections at once; whoever comes beyond them is told to come again.
     pub most_connections: usize,
+    /// Where spans go; absent: nowhere.
+    pub traces: Option<trace::Settings>,
 }
 
 /// What `HTTP_MAX_CONNECTIONS` must hold.
@@ -169,9 +172,12 @@ impl Base {
             let (name, value) = ("HTTP_MAX_CONNECTIONS".to_owned(), most_connections.to_string());
             return Err(Error::Invalid { name, value, allowed: CONNECTIONS.into() });
         }
+        let service = env.optional("MANA_SERVICE").unwrap_or_else(|| service.to_owned());
+        let instance = env.optional("MANA_INSTANCE");
         Ok(Self {
-            service: env.optional("MANA_SERVICE").unwrap_or_else(|| service.to_owned()),
-            instance: env.optional("MANA_INSTANCE"),
+            traces: trace::Settings::read(env, &service, instance.as_deref())?,
+            service,
+            instance,
             environment: environment.unwrap_or(Environment::Development),
             host,
             port,

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::clock;
+use crate::{clock, trace};
 
 /// The header that carries a request's id.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -18,8 +18,10 @@ const MAX_REQUEST_ID_BYTES: usize = 128;
 pub struct Context {
     /// The id.
     pub request_id: HeaderValue,
-    /// The trace, where the caller gave a well-formed one.
+    /// The trace, where the caller gave a well-formed one; where the request is traced, within a span of this service.
     pub traceparent: Option<HeaderValue>,
+    /// That span.
+    pub(crate) span: Option<trace::Active>,
 }
 
 tokio::task_local! {
@@ -31,7 +33,7 @@ impl Context {
     pub fn from_headers(headers: &HeaderMap) -> Self {
         let request_id = headers.get(REQUEST_ID).filter(|id| is_request_id(id.as_bytes())).cloned();
         let traceparent = headers.get(TRACEPARENT).filter(|trace| is_traceparent(trace.as_bytes())).cloned();
-        Self { request_id: request_id.unwrap_or_else(new_request_id), traceparent }
+        Self { request_id: request_id.unwrap_or_else(new_request_id), traceparent, span: None }
     }
 
     /// The id as text.

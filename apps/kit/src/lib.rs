@@ -9,7 +9,9 @@
 //!    with [`Json`], and answer with their value or a [`Problem`].
 //! 4. [`service::Service`] wraps the router with health, readiness, metrics, request ids, limits and logs;
 //!    [`service::serve`] runs it until SIGTERM and lets what is in flight finish.
-//! 5. Tests turn on the feature `testing` and use [`testing`]: a fresh database per test on both stores, a port of its own.
+//! 5. What takes time within a request (a call of something else, a transaction) is wrapped in [`trace::call`] or [`trace::step`], so that
+//!    it has its place in the request's trace.
+//! 6. Tests turn on the feature `testing` and use [`testing`]: a fresh database per test on both stores, a port of its own.
 //!
 //! Invariants: no app is named here. Time and ids come from [`clock`] only. A failed probe, cache or dependency is an
 //! answer with a name in it, never a silence. Secrets are `SecretString`s from the moment they are read.
@@ -36,6 +38,7 @@ mod serving;
 mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod trace;
 
 pub use credits::{Credits, CreditsError};
 pub use extract::{Json, Query};

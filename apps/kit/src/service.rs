@@ -24,6 +24,7 @@ use crate::context::{Context, REQUEST_ID};
 use crate::database::{Database, Migrations};
 use crate::health::{Dependency, Health, Schema};
 use crate::serving::Limits;
+use crate::trace::{self, Exporter};
 use crate::{Failure, Problem, extract, metering, openapi, serving};
 
 /// Largest request body where a service says nothing else.
@@ -35,6 +36,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_mins(2);
 /// Longest time for what is in flight to finish after SIGTERM.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
 
+/// Longest time for the last spans to be sent.
+const LAST_SPANS: Duration = Duration::from_secs(1);
+
 /// A service's routes and what its shell needs to know.
 pub struct Service {
     routes: Router,
@@ -43,6 +47,7 @@ pub struct Service {
     verifier: Option<Arc<Verifier>>,
     accepted_tokens: Option<Arc<[ServiceToken]>>,
     body_limit: usize,
+    exporter: Option<Exporter>,
 }
 
 impl Service {
@@ -55,6 +60,7 @@ impl Service {
             verifier: None,
             accepted_tokens: None,
             body_limit: BODY_LIMIT_BYTES,
+            exporter: None,
         }
     }
 
@@ -104,6 +110,13 @@ impl Service {
         self
     }
 
+    /// Tells spans of requests that are traced.
+    #[must_use]
+    pub fn traced(mut self, exporter: Exporter) -> Self {
+        self.exporter = Some(exporter);
+        self
+    }
+
     /// The whole router.
     pub fn into_router(self) -> Router {
         metering::handle();
@@ -133,7 +146,7 @@ impl Service {
             .layer(middleware::from_fn(no_bare_errors))
             .layer(middleware::from_fn(limit_time))
             .layer(CatchPanicLayer::custom(on_panic))
-            .layer(middleware::from_fn(observe))
+            .layer(middleware::from_fn_with_state(self.exporter, observe))
     }
 }
 
@@ -152,7 +165,8 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 /// Serves until SIGTERM or Ctrl-C; then accepts nothing more and lets what is in flight finish, within a bound.
 pub async fn serve(base: &Base, service: Service) -> Result<(), Failure> {
     let listen = base.listen()?;
-    let router = service.into_router();
+    let (exporter, exporting) = base.traces.clone().map(Exporter::start).unzip();
+    let router = Service { exporter, ..service }.into_router();
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::new)?;
     let listener = bind(listen).map_err(|error| Failure::new(format!("cannot listen on {listen}: {error}")))?;
     let address = listener.local_addr().map_err(Failure::new)?;
@@ -182,6 +196,12 @@ pub async fn serve(base: &Base, service: Service) -> Result<(), Failure> {
         }
     };
     keeper.abort();
+    // What was in flight is over, and with it the last exporter.
+    if let Some(exporting) = exporting
+        && tokio::time::timeout(LAST_SPANS, exporting).await.is_err()
+    {
+        tracing::warn!("stopped before the last spans were sent");
+    }
     outcome
 }
 
@@ -220,13 +240,16 @@ fn on_panic(panic: Box<dyn std::any::Any + Send>) -> Response {
 }
 
 /// Request id, log line and metrics of every request.
-async fn observe(request: Request, next: Next) -> Response {
+async fn observe(State(exporter): State<Option<Exporter>>, request: Request, next: Next) -> Response {
     let context = Context::from_headers(request.headers());
     let request_id = context.request_id.clone();
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
     let method = request.method().clone();
     // What programs ask all the time is counted and not written down.
     let quiet = route.starts_with("/api/health") || route == "/metrics" || route == ENDED_SESSIONS_PATH;
+    let exporter = exporter.as_ref().filter(|_| !quiet);
+    let (context, mut traced) =
+        trace::enter(exporter, context, || format!("{} {route}", known_method(method.as_str())));
     let span = tracing::error_span!("request", request_id = context.request_id());
     let started = Instant::now();
     metrics::gauge!("http_requests_in_flight").increment(1.0);
@@ -235,6 +258,14 @@ async fn observe(request: Request, next: Next) -> Response {
     drop(in_flight);
     let (status, took) = (response.status(), started.elapsed());
     record(&route, method.as_str(), status, took);
+    if let Some(span) = &mut traced {
+        span.say("http.route", &route);
+        span.say("http.response.status_code", status.as_u16());
+        if status.is_server_error() {
+            span.fail(status);
+        }
+    }
+    drop(traced);
     if !quiet {
         let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         span.in_scope(|| tracing::info!(%method, route, status = status.as_u16(), duration_ms, "answered"));

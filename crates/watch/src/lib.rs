@@ -13,6 +13,7 @@
 //! | `remote` | telling another store |
 //! | `alert` | from a breach to whoever is told of it |
 //! | `incident` | what happened, written down while it happens |
+//! | `trace` | what services did for one request |
 
 pub mod alert;
 pub mod exposition;
@@ -28,5 +29,6 @@ pub mod remote;
 pub mod schedule;
 pub mod series;
 pub mod store;
+pub mod trace;
 
 pub use series::{Labels, Matcher, Sample, Series, Source};

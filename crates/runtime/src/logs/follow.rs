@@ -79,7 +79,15 @@ impl Follow {
         if self.file == file {
             self.catch_up(&log, &mut bytes)?;
         } else {
-            // Another file under the same name: from its beginning.
+            // Another file under the same name: from its beginning, after what was not read yet of the one before, where whoever
+            // writes puts full files aside by itself.
+            if let Some(before) = self.file
+                && let Some(mut aside) = open(&rotated(&self.path, 1))?
+                && aside.metadata().map(|meta| (meta.dev(), meta.ino()))? == before
+            {
+                aside.seek(SeekFrom::Start(self.offset))?;
+                aside.read_to_end(&mut bytes)?;
+            }
             self.file = file;
             self.offset = 0;
             self.newest = identify(&rotated(&self.path, 1))?;
@@ -188,6 +196,26 @@ mod tests {
     use super::super::test_folders;
     use super::super::{Limits, rotate};
     use super::*;
+
+    #[test]
+    fn what_was_written_before_the_file_was_put_aside_by_its_writer_comes_too() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("access.log");
+        let append = |text: &str| {
+            let file = OpenOptions::new().append(true).create(true).open(&path);
+            file.and_then(|mut file| write!(file, "{text}")).expect("write");
+        };
+        append("one\n");
+        let (_, mut follow) = Follow::open(&path, 0).expect("open");
+        append("two\n");
+        fs::rename(&path, rotated(&path, 1)).expect("rename");
+        append("three\n");
+        let mut lines = follow.poll().expect("read");
+        lines.extend(follow.poll().expect("read"));
+        assert_eq!(lines, ["two", "three"]);
+        append("four\n");
+        assert_eq!(follow.poll().expect("read"), ["four"]);
+    }
 
     #[test]
     fn every_line_comes_once_over_rotations_however_far_behind_the_reader_is() {
