@@ -10,7 +10,10 @@
 //! | [`api`] | the words on the socket |
 //! | [`client`] | typed calls, for the command line |
 //! | [`daemon`] | the process: wiring, signals, its own log |
-//! | [`logs`] | reading an instance's log file, tail and follow |
+//! | [`logs`] | reading an instance's log file: tail, search and follow |
+//! | [`requests`] | one request: its lines and its spans |
+//! | `traces` | spans of services, received and kept |
+//! | `key` | the key that the data folder's own secrets are made from |
 //! | [`paths`] | where things lie in a data folder |
 //! | [`releases`] | from a manifest to what `mana-release` builds, keeps and scans |
 //! | [`secrets`] | `secrets.json`: generated once, provided by people, never printed |
@@ -45,6 +48,7 @@ mod dump;
 mod edge_program;
 mod guard;
 mod judge;
+mod key;
 mod log;
 pub mod logs;
 mod manifest;
@@ -55,6 +59,7 @@ mod people;
 mod progress;
 mod reconcile;
 pub mod releases;
+pub mod requests;
 pub mod rules;
 pub mod secrets;
 mod server;
@@ -64,5 +69,6 @@ mod snapshot;
 mod status_page;
 mod store;
 mod supervisor;
+mod traces;
 pub mod units;
 mod watching;
