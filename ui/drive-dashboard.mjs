@@ -307,7 +307,9 @@ const checks = {
 
   async "a request is followed from the edge to the services that wrote of it"() {
     const { context, page, complaints, go } = await open();
-    const id = (await fetch(asked)).headers.get("x-request-id");
+    // Whoever calls a service by its own address says whether the request is traced; of others only the first of each second are.
+    const traceparent = `00-${"4bf92f3577b34da6".repeat(2)}-00f067aa0ba902b7-01`;
+    const id = (await fetch(asked, { headers: { traceparent } })).headers.get("x-request-id");
     appendFileSync(log, `${JSON.stringify({ timestamp: new Date().toISOString(), level: "INFO", fields: { message: "worked on it", request_id: id } })}\n`);
     // The edge writes its lines once a tick.
     for (let tries = 0; tries < 40; tries += 1) {
@@ -319,6 +321,18 @@ const checks = {
     assert.ok(hop.includes("GET /work") && hop.includes(service) && hop.includes("200"), hop);
     const lines = await page.locator(".line .message").allTextContents();
     assert.deepEqual([...lines].sort(), ["GET /work 200", "worked on it"]);
+    // What services did is a table with the edge's span in it, which comes about a second after its end.
+    for (let tries = 0; tries < 40; tries += 1) {
+      if ((await page.locator(".spans tbody tr").count()) > 0) break;
+      await page.waitForTimeout(250);
+      await go(`/requests/${id}`);
+    }
+    const span = page.locator(".spans tbody tr");
+    assert.equal(await span.count(), 1);
+    assert.match(await span.innerText(), new RegExp(`edge[\\s\\S]*GET ${service}[\\s\\S]*answered[\\s\\S]*ended`));
+    await span.locator("summary").click();
+    assert.ok((await span.locator(".said").innerText()).includes(id));
+    assert.deepEqual(await faults(page, "a trace"), []);
     // The trace's id leads to the same.
     await page.locator(".line", { hasText: "traceparent" }).getByTitle("All of this trace").click();
     await page.locator("h1 code").waitFor();

@@ -5,8 +5,13 @@
 //! by a token, a session or the socket's mode is turned away, and could fill the disk. Tries to log in are ([`Said`]); they
 //! are limited.
 //!
-//! The row is written when the answer is there, before it is given, and also where whoever asked has gone away meanwhile.
-//! `down` alone is written down before it is done: there is nobody left to do it afterwards.
+//! What is changed in the memory alone (people, tokens of theirs, sessions) and its row are one transaction: [`crate::server::remember`] writes
+//! both, as soon as [`begins`] has said who changes it. Of everything else, which the owner of the state does in its own time, a row says that
+//! it was asked for before it is, and another one how it ended; that one is written when the answer is there, before it is given, and also where
+//! whoever asked has gone away meanwhile. What cannot be written down is not done.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -15,16 +20,86 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
+use crate::api::AuditEntry;
 use crate::clock;
 use crate::door::person::Person;
-use crate::server::{App, MAX_REQUEST_BYTES, Refused, problem, remember};
-use crate::store::NewEntry;
+use crate::server::{App, MAX_REQUEST_BYTES, Refused, ask_memory, problem};
+use crate::store::{NewEntry, Store, StoreError};
 use crate::watching::prometheus;
 
 /// Where the command line says for whom it speaks. Believed at the socket alone, whose owner may say anything.
 pub(crate) const BY: &str = "mana-operator";
 /// What is done to whatever is asked for.
 pub(crate) const DONE: &str = "done";
+/// Of what is about to be done.
+const ASKED_FOR: &str = "asked for";
+
+tokio::task_local! {
+    /// The change that this task carries out.
+    static UNDER_WAY: Arc<UnderWay>;
+}
+
+/// A change that is under way.
+struct UnderWay {
+    source: String,
+    change: Change,
+    /// Who changes it, once that is known.
+    who: Mutex<Option<String>>,
+    /// Its row is there: that it was done.
+    written: AtomicBool,
+}
+
+impl UnderWay {
+    fn entry(&self, outcome: &str) -> Option<NewEntry> {
+        let who = self.who.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        Some(entry(who, self.source.clone(), self.change.clone(), outcome.to_owned()))
+    }
+}
+
+/// It is known who carries out the change of this task, and that they may: from here on it may be done. Says nothing where there is none.
+pub(crate) async fn begins(app: &App, who: &str) -> Result<(), Refused> {
+    let Ok(change) = UNDER_WAY.try_with(Arc::clone) else { return Ok(()) };
+    *change.who.lock().unwrap_or_else(PoisonError::into_inner) = Some(who.to_owned());
+    if change.change.is_of_the_memory {
+        return Ok(());
+    }
+    let Some(entry) = change.entry(ASKED_FOR) else { return Ok(()) };
+    let at = clock::timestamp().to_string();
+    let row = ask_memory(app, move |store| store.audit(entry, &at)).await;
+    row.map(|row| tell(&row)).map_err(|Refused(why)| {
+        tracing::error!(why = why.detail, "the audit log cannot be written; nothing is changed");
+        Refused(problem(503, "this cannot be written down, and so is not done", why.detail))
+    })
+}
+
+/// What is to be written down with what this task changes in the memory; `None`: nothing.
+pub(crate) fn with_it() -> Option<WithIt> {
+    let change = UNDER_WAY.try_with(Arc::clone).ok()?;
+    let due = change.change.is_of_the_memory && !change.written.load(Ordering::Acquire);
+    let entry = change.entry(DONE).filter(|_| due)?;
+    Some(WithIt { entry, change })
+}
+
+/// A row that is written in the transaction of its change.
+pub(crate) struct WithIt {
+    entry: NewEntry,
+    change: Arc<UnderWay>,
+}
+
+impl WithIt {
+    pub(crate) fn write<T>(
+        self,
+        store: &mut Store,
+        work: impl FnOnce(&mut Store) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let (done, row) = store.audited(self.entry, &clock::timestamp().to_string(), work)?;
+        if let Some(row) = row {
+            self.change.written.store(true, Ordering::Release);
+            tell(&row);
+        }
+        Ok(done)
+    }
+}
 
 /// Where a call comes in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +129,8 @@ pub(crate) struct Said {
 struct Change {
     what: String,
     target: String,
+    /// It is done by writing the memory, and by nothing else.
+    is_of_the_memory: bool,
 }
 
 /// See the module's page.
@@ -71,43 +148,58 @@ pub(crate) async fn record(State((app, source)): State<(App, Source)>, request: 
         Source::Door => address(request.headers()),
     };
     let speaker = (source == Source::Socket).then(|| speaker(request.headers(), &body));
+    let under_way =
+        Arc::new(UnderWay { source: place, change, who: Mutex::default(), written: AtomicBool::new(false) });
     // Whoever asked may go away as soon as it is asked for; it is done and written down all the same.
-    let done = tokio::spawn(async move {
-        if let Some(who) = speaker.clone().filter(|_| change.what == "down") {
-            audit(&app, entry(who, place, change, "asked for".to_owned())).await;
-            return next.run(request).await;
+    let done = tokio::spawn(UNDER_WAY.scope(Arc::clone(&under_way), async move {
+        if let Some(who) = &speaker {
+            if let Err(refused) = begins(&app, who).await {
+                return refused.into_response();
+            }
+            if under_way.change.what == "down" {
+                // There is nobody left to write down how it ended.
+                return next.run(request).await;
+            }
         }
         let response = next.run(request).await;
         let said = response.extensions().get::<Said>().cloned();
         let person = response.extensions().get::<Person>().map(|person| person.name.clone());
         let known = said.as_ref().map(|said| said.who.clone()).or(person).or(speaker);
-        if let Some(who) = known {
-            let (target, said) = said.map_or((None, None), |said| (said.target, said.outcome));
-            let change = Change { target: target.unwrap_or(change.target), ..change };
-            audit(&app, entry(who, place, change, said.unwrap_or_else(|| outcome(&response)))).await;
+        let (target, told) = said.map_or((None, None), |said| (said.target, said.outcome));
+        let ended = told.unwrap_or_else(|| outcome(&response));
+        let is_written = under_way.written.load(Ordering::Acquire) && ended == DONE;
+        if let Some(who) = known.filter(|_| !is_written) {
+            let UnderWay { source, change, .. } = &*under_way;
+            let change = Change { target: target.unwrap_or_else(|| change.target.clone()), ..change.clone() };
+            audit(&app, entry(who, source.clone(), change, ended)).await;
         }
         response
-    });
+    }));
     let failed = |why: String| Refused(problem(500, "the control plane could not do this", why)).into_response();
     done.await.unwrap_or_else(|error| failed(error.to_string()))
 }
 
-/// Writes a row. That it cannot be is said as loud as can be; what was done is done.
-pub(crate) async fn audit(app: &App, entry: NewEntry) {
+/// Writes a row about what has ended. That it cannot be is said as loud as can be; what was done is done.
+async fn audit(app: &App, entry: NewEntry) {
     let at = clock::timestamp().to_string();
-    match remember(app, move |store| store.audit(entry, &at)).await {
-        Ok(row) => tracing::info!(
-            number = row.number,
-            who = row.who,
-            source = row.source,
-            what = row.what,
-            target = row.target,
-            outcome = row.outcome,
-            sha256 = row.sha256,
-            "audit"
-        ),
+    match ask_memory(app, move |store| store.audit(entry, &at)).await {
+        Ok(row) => tell(&row),
         Err(refused) => tracing::error!(why = refused.0.detail, "the audit log cannot be written"),
     }
+}
+
+/// The control plane's log is a witness of its own.
+fn tell(row: &AuditEntry) {
+    tracing::info!(
+        number = row.number,
+        who = row.who,
+        source = row.source,
+        what = row.what,
+        target = row.target,
+        outcome = row.outcome,
+        sha256 = row.sha256,
+        "audit"
+    );
 }
 
 fn entry(who: String, source: String, change: Change, outcome: String) -> NewEntry {
@@ -183,7 +275,10 @@ fn change(method: &Method, path: &str, body: &Value) -> Change {
         ("POST", ["hooks", rest @ ..] | rest) => (rest.join("/"), String::new()),
         (method, rest) => (format!("{} {}", method.to_lowercase(), rest.join("/")), String::new()),
     };
-    Change { what, target }
+    // Whoever adds a call that only writes the memory adds it here: its row is then written with it.
+    let is_of_the_memory =
+        matches!(parts.as_slice(), ["v1", "operators", ..] | ["login" | "logout" | "invite" | "account", ..]);
+    Change { what, target, is_of_the_memory }
 }
 
 /// What somebody wants of alerts or of an incident: `silence`, `post`, with the number that it is about.

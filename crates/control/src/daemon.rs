@@ -15,11 +15,13 @@ use rustix::io::Errno;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{Signal, SignalKind};
 
+use crate::key::{Key, KeyError};
 use crate::passing::Passing;
 use crate::server::{self, App};
 use crate::store::{Store, StoreError};
 use crate::supervisor::{Message, Parts, Supervisor};
-use crate::{door, log, paths, status_page, watching};
+use crate::traces::Traces;
+use crate::{door, log, paths, status_page, traces, watching};
 
 /// Threads for work that blocks (rotation of logs, reading a manifest). Idle ones end soon: memory counts.
 const MAX_BLOCKING_THREADS: usize = 2;
@@ -97,6 +99,9 @@ pub enum Error {
     /// Its memory is unusable.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Its key is unusable.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The system gives no event loop or signals.
     #[error("the control plane cannot run: no event loop")]
     Runtime(#[source] io::Error),
@@ -115,20 +120,27 @@ pub fn run(options: Options) -> Result<ExitReason, Error> {
     let log = paths::control_log(&data);
     log::begin(&log, log_to_stderr).map_err(folder(&log, "it cannot be opened for logging"))?;
     Passing::sweep(&paths::builds(&data));
-    let store = Store::open(&paths::database(&data))?;
+    let key = Key::of(&data)?;
+    let mut store = Store::open(&paths::database(&data))?;
+    let seal = key.of_second_factors();
+    let sealed = store.seal_second_factors(|operator, secret| seal.seal(operator, secret))?;
+    if sealed > 0 {
+        tracing::info!(sealed, "second factors of an earlier version are sealed now");
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(MAX_BLOCKING_THREADS)
         .thread_keep_alive(BLOCKING_KEEP_ALIVE)
         .build()
         .map_err(Error::Runtime)?;
-    let parts = Parts { data, edge_argv, store, driver: Arc::new(ProcessDriver), door: 0 };
+    let parts = Parts { data, edge_argv, store, driver: Arc::new(ProcessDriver), door: 0, traces: None };
     // Tasks that are still about (probes, waits) are dropped with the runtime; processes are not.
-    runtime.block_on(live(parts))
+    runtime.block_on(live(parts, &key))
 }
 
-async fn live(mut parts: Parts) -> Result<ExitReason, Error> {
+async fn live(mut parts: Parts, key: &Key) -> Result<ExitReason, Error> {
     let data = parts.data.clone();
+    parts.traces = receive_spans(&data, key).await;
     let door = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(Error::Runtime)?;
     parts.door = door.local_addr().map_err(Error::Runtime)?.port();
     let mut supervisor = Supervisor::new(parts);
@@ -141,7 +153,8 @@ async fn live(mut parts: Parts) -> Result<ExitReason, Error> {
     let listener = UnixListener::from_std(listener).map_err(folder(&socket, "the socket cannot be used"))?;
     let watching = watching::start(&data, mailbox.clone());
     status_page::start(&data, mailbox.clone(), watching.clone());
-    let app = App { data, mailbox: mailbox.clone(), watching, gate: Arc::new(door::Gate::new()) };
+    let app =
+        App { data, mailbox: mailbox.clone(), watching, gate: Arc::new(door::Gate::new(key.of_second_factors())) };
     let door = tokio::spawn(door::serve(door, app.clone()));
     let server = tokio::spawn(server::serve(listener, app));
     tokio::spawn(async move {
@@ -165,6 +178,25 @@ async fn live(mut parts: Parts) -> Result<ExitReason, Error> {
         _ => {}
     }
     Ok(reason)
+}
+
+/// Begins to receive spans. Where that cannot be, nothing else suffers.
+async fn receive_spans(data: &Path, key: &Key) -> Option<Traces> {
+    match Traces::bind(data, key).await {
+        Ok((listener, receiving)) => {
+            let (data, traces) = (data.to_owned(), receiving.clone());
+            tokio::spawn(async move {
+                if let Err(error) = traces::serve(listener, traces, &data).await {
+                    tracing::error!(%error, "spans are not received any more");
+                }
+            });
+            Some(receiving)
+        }
+        Err(error) => {
+            tracing::warn!(%error, "spans of services are not received: there is no port for it");
+            None
+        }
+    }
 }
 
 fn watch_for(kind: SignalKind) -> Result<Signal, Error> {

@@ -10,7 +10,10 @@
 //! | [`api`] | the words on the socket |
 //! | [`client`] | typed calls, for the command line |
 //! | [`daemon`] | the process: wiring, signals, its own log |
-//! | [`logs`] | reading an instance's log file, tail and follow |
+//! | [`logs`] | reading an instance's log file: tail, search and follow |
+//! | [`requests`] | one request: its lines and its spans |
+//! | `traces` | spans of services, received and kept |
+//! | `key` | the key that the data folder's own secrets are made from |
 //! | [`paths`] | where things lie in a data folder |
 //! | [`releases`] | from a manifest to what `mana-release` builds, keeps and scans |
 //! | [`secrets`] | `secrets.json`: generated once, provided by people, never printed |
@@ -47,6 +50,7 @@ mod dump;
 mod edge_program;
 mod guard;
 mod judge;
+mod key;
 mod log;
 pub mod logs;
 mod manifest;
@@ -59,6 +63,7 @@ mod progress;
 mod reconcile;
 mod rehearsal;
 pub mod releases;
+pub mod requests;
 pub mod rules;
 pub mod secrets;
 mod server;
@@ -69,5 +74,6 @@ mod status_page;
 mod store;
 mod supervisor;
 mod tls;
+mod traces;
 pub mod units;
 mod watching;

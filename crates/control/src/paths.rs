@@ -97,6 +97,11 @@ pub fn series(data: &Path) -> PathBuf {
     data.join("series")
 }
 
+/// What the control plane's own secrets are made from and sealed with.
+pub fn key(data: &Path) -> PathBuf {
+    data.join("control.key")
+}
+
 /// Secrets, generated and provided.
 pub fn secrets(data: &Path) -> PathBuf {
     data.join("secrets.json")
@@ -110,6 +115,16 @@ pub fn logs(data: &Path) -> PathBuf {
 /// The edge's log of requests. Named as instances' logs are, so that it is read as they are.
 pub fn access_log(data: &Path) -> PathBuf {
     logs(data).join("1-access.log")
+}
+
+/// Spans of requests, a line each; older ones are in `.1` and on. Named as instances' logs are, so that it is read as they are.
+pub fn spans(data: &Path) -> PathBuf {
+    logs(data).join("1-spans.log")
+}
+
+/// The port at which spans are received: the next control plane takes the same, since instances know it.
+pub(crate) fn spans_port(data: &Path) -> PathBuf {
+    data.join("spans.port")
 }
 
 /// The control plane's own log.

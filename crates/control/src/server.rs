@@ -168,8 +168,19 @@ pub(crate) async fn ask<T>(
     answer.await.map_err(|_| ending())?.map_err(Refused)
 }
 
-/// Asks the owner of the state for something of the memory alone.
+/// Asks the owner of the state for something of the memory alone. What a request changes there is written down with it.
 pub(crate) async fn remember<T: Send + 'static>(
+    app: &App,
+    work: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, Refused> {
+    match audit::with_it() {
+        Some(entry) => ask_memory(app, move |store| entry.write(store, work)).await,
+        None => ask_memory(app, work).await,
+    }
+}
+
+/// As [`remember`], where nothing is to be written down.
+pub(crate) async fn ask_memory<T: Send + 'static>(
     app: &App,
     work: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Refused> {

@@ -15,8 +15,8 @@ use mana_manifest::plan::{self, Command, Environment, Plan, Rate, Run, Service};
 
 use mana_release::store::MOST_BUNDLE_BYTES;
 
-use crate::desired::FULL_WEIGHT;
-use crate::{paths, slot};
+use crate::desired::{EDGE, FULL_WEIGHT};
+use crate::{paths, slot, traces};
 
 /// Longest time the edge lets requests finish when it is stopped. Short, since nothing accepts new ones meanwhile.
 pub(crate) const EDGE_DRAIN: Duration = Duration::from_secs(5);
@@ -100,7 +100,7 @@ pub(crate) fn build(plan: &Plan, deployed: &BTreeMap<String, Vec<Deployed>>) -> 
         limits,
         trusted_proxies: plan.trusted_proxies.clone(),
         tls: tls(plan),
-        traces: plan.traces.clone().map(|endpoint| Traces { endpoint, ratio: 1.0 }),
+        traces: plan.traces.clone().map(Traces::to),
         ..Snapshot::default()
     }
 }
@@ -197,6 +197,12 @@ fn route(plan: &Plan, service: &Service, name: String, path: &str, target: Targe
         probe: probe(service),
         lease: None,
     }
+}
+
+/// Where spans go that nobody else wants.
+pub(crate) fn traces(traces: &traces::Traces) -> Traces {
+    let authorization = Some(format!("Bearer {}", traces.token(EDGE)));
+    Traces { authorization, per_second: Some(traces::A_SECOND), ..Traces::to(traces.endpoint()) }
 }
 
 /// The operators' door.

@@ -483,3 +483,65 @@ async fn a_row_that_somebody_changed_is_named() {
     assert_eq!((check.good, check.broken.map(|broken| broken.number)), (number - 1, Some(number)));
     ecosystem.down().await;
 }
+
+#[tokio::test]
+async fn a_passkey_is_made_lets_in_and_opens_nothing_once_it_is_removed() {
+    let mut ecosystem = Ecosystem::start().await;
+    ecosystem.write(&[Service::new("one")]);
+    let manifest = std::fs::read_to_string(ecosystem.manifest()).expect("read");
+    // Browsers make passkeys for names alone; this one is of the machine itself, and is trusted as such.
+    let manifest = manifest.replace("listen = ", "ops = \"ops.localhost\"\nlisten = ");
+    std::fs::write(ecosystem.manifest(), manifest).expect("written");
+    support::repository::up(&ecosystem).await;
+    let request = NewOperator { name: "ada".into(), role: Role::Admin };
+    let after = ecosystem.client().await.add_operator(&request).await.expect("added");
+    let link = after.invitation.expect("a link").link;
+    let (origin, code) = link.split_once("/invite#").expect("a code behind the #");
+
+    let ui = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ui");
+    let mut node = tokio::process::Command::new("node");
+    node.arg("drive-operators.mjs").current_dir(ui).kill_on_drop(true);
+    node.env("URL", origin).env("NAME", "ada").env("PASSWORD", PASSWORD).env("INVITATION", code);
+    let driven = node.output().await.expect("node runs (`make ui` installs what it needs)");
+    let said = String::from_utf8_lossy(&driven.stdout);
+    assert!(driven.status.success(), "{said}\n{}", String::from_utf8_lossy(&driven.stderr));
+
+    let rows = written(&ecosystem).await;
+    let outcomes = |what: &str, outcome: &str| {
+        rows.iter()
+            .filter(|row| row.starts_with("ada|") && row.contains(&format!("|{what}|")) && row.contains(outcome))
+            .count()
+    };
+    assert_eq!((outcomes("login/passkey", "done"), outcomes("account/passkeys", "done")), (2, 1), "{rows:#?}");
+    assert_eq!(outcomes("login/passkey", "refused: passkey: its count went back"), 1, "{rows:#?}");
+    assert_eq!(outcomes("account/passkeys/remove", "done"), 1, "{rows:#?}");
+    assert!(
+        rows.iter().any(|row| row.starts_with("unknown|") && row.ends_with("refused: an unknown passkey")),
+        "{rows:#?}"
+    );
+    ecosystem.down().await;
+}
+
+#[tokio::test]
+async fn no_second_factor_lies_open_in_the_data_folder() {
+    let mut ecosystem = started().await;
+    let mut ada = somebody(&ecosystem, "ada", Role::Admin).await;
+    let page = ada.get("/account/second-factor");
+    let secret =
+        page.body.split_once("name=\"secret\" value=\"").expect("a secret").1.split('"').next().expect("it").to_owned();
+    let shown = [("secret", secret.as_str()), ("code", &code(&secret, 0)), ("password", PASSWORD)];
+    assert_eq!(ada.send("/account/second-factor", "/account/second-factor", &shown).status, 200);
+    let database = paths::database(&ecosystem.data());
+    for file in [database.clone(), database.with_extension("db-wal")] {
+        let text = std::fs::read(&file).unwrap_or_default();
+        assert!(!text.windows(secret.len()).any(|part| part == secret.as_bytes()), "{}", file.display());
+    }
+    // It is still asked for, and right, after the control plane has begun anew.
+    ecosystem.kill_control();
+    ecosystem.start_control().await;
+    let mut browser = Browser::new(&ecosystem);
+    support::until("the door is open again", async || (browser.get("/login").status == 200).then_some(())).await;
+    assert_eq!(browser.log_in("ada", PASSWORD, "000000").status, 401);
+    assert_eq!(browser.log_in("ada", PASSWORD, &code(&secret, 30)).status, 303);
+    ecosystem.down().await;
+}

@@ -105,7 +105,15 @@ impl Compiler<'_> {
             );
             return None;
         };
-        Some(Traces { endpoint, ratio: traces.ratio })
+        let authorization = traces.authorization.as_deref().map(HeaderValue::try_from).transpose();
+        let Ok(mut authorization) = authorization else {
+            self.problem(At::Part("traces"), "authorization cannot stand in a header".to_owned());
+            return None;
+        };
+        if let Some(authorization) = &mut authorization {
+            authorization.set_sensitive(true);
+        }
+        Some(Traces { endpoint, ratio: traces.ratio, per_second: traces.per_second, authorization })
     }
 
     fn route(&mut self, route: &snapshot::Route) -> Route {

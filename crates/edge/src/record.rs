@@ -130,6 +130,11 @@ impl Record {
         record
     }
 
+    /// Whether somebody only wants to know how a service is.
+    pub(crate) fn is_probe(&self) -> bool {
+        self.kind == Kind::Probe
+    }
+
     /// What the cache had to do with it.
     pub(crate) fn cached(&mut self, how: Use) {
         self.cached = Some(how);

@@ -67,7 +67,9 @@ pub(crate) fn serve(
     let form = Form::asked_by(&parts.headers);
     let mut record = Record::new(worker, Rc::clone(&view), busy, request_id, &parts);
     if let Some(traces) = &view.table.traces {
-        record.span = Span::begin(traces, &mut parts.headers, may_choose_id);
+        let is_probe = record.is_probe();
+        let room = || !is_probe && worker.has_room_for_a_trace(traces.per_second);
+        record.span = Span::begin(traces, &mut parts.headers, may_choose_id, room);
     }
     if let Some(asked) = &mut record.asked {
         trace::set_traceparent(&mut parts.headers);

@@ -40,7 +40,7 @@ pub struct Snapshot {
 }
 
 /// One span for each traced request, to a collector of OpenTelemetry.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Traces {
     /// Where spans are posted as OTLP in JSON, like `http://127.0.0.1:4318/v1/traces`. Without TLS: a collector is a neighbour.
@@ -48,6 +48,29 @@ pub struct Traces {
     /// Share of the requests that are traced, 0 to 1, where no trusted caller has decided.
     #[serde(default = "all")]
     pub ratio: f64,
+    /// How many of those are traced in each second, at most; the threads have equal shares of it, and at least one each. All where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_second: Option<u32>,
+    /// What the collector is shown as `Authorization`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization: Option<String>,
+}
+
+impl Traces {
+    /// All requests, to this endpoint.
+    #[must_use]
+    pub fn to(endpoint: String) -> Self {
+        Self { endpoint, ratio: all(), per_second: None, authorization: None }
+    }
+}
+
+impl std::fmt::Debug for Traces {
+    /// Without what the collector is shown.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { endpoint, ratio, per_second, authorization: _ } = self;
+        let mut out = out.debug_struct("Traces");
+        out.field("endpoint", endpoint).field("ratio", ratio).field("per_second", per_second).finish_non_exhaustive()
+    }
 }
 
 impl Eq for Traces {}

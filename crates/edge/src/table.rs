@@ -57,6 +57,9 @@ pub struct Table {
 pub(crate) struct Traces {
     pub(crate) endpoint: Uri,
     pub(crate) ratio: f64,
+    pub(crate) per_second: Option<u32>,
+    /// What the collector is shown; never in a log.
+    pub(crate) authorization: Option<HeaderValue>,
 }
 
 /// What a listener is for.

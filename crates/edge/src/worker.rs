@@ -33,7 +33,7 @@ use crate::ticker::{Millis, Ticker};
 use crate::tls::{self, Store};
 use crate::upstreams::Upstreams;
 use crate::view::View;
-use crate::{probing, static_site};
+use crate::{clock, probing, static_site};
 
 /// The part of its time that a patient end waits for idle clients to ask once more.
 const PATIENT_SHARE: f64 = 0.75;
@@ -151,6 +151,8 @@ pub(crate) struct Worker {
     upstreams: Rc<Upstreams>,
     log: Option<RefCell<LogBuffer>>,
     spans: RefCell<SpanBuffer>,
+    /// Requests of a second (since 1970) that are traced.
+    traced: Cell<(u64, u32)>,
     /// Of all threads, this one speaks HTTP/3.
     leads: bool,
     leaving: Cell<Leaving>,
@@ -183,6 +185,7 @@ impl Worker {
             view: RefCell::new(Rc::new(view)),
             upstreams,
             spans: RefCell::new(SpanBuffer::new(shared.spans.clone())),
+            traced: Cell::default(),
             shared,
             registry,
             ticker: Rc::new(Ticker::new()),
@@ -247,6 +250,18 @@ impl Worker {
     /// Whether an access log is written.
     pub(crate) fn logs(&self) -> bool {
         self.log.is_some()
+    }
+
+    /// Whether another request of this second may be traced, which then is; this thread has its share of what all may.
+    pub(crate) fn has_room_for_a_trace(&self, per_second: Option<u32>) -> bool {
+        let Some(per_second) = per_second else { return true };
+        let share = per_second.div_ceil(u32::try_from(self.shared.threads).unwrap_or(u32::MAX).max(1));
+        let second = clock::unix_millis() / 1_000;
+        let (of, before) = self.traced.get();
+        let traced = if of == second { before } else { 0 };
+        let has_room = traced < share;
+        self.traced.set((second, traced + u32::from(has_room)));
+        has_room
     }
 
     /// Writes a request's line, if an access log is written, and its span, if it is traced.

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
-use mana_control::logs;
 
 use crate::context::{Context, block_on};
 use crate::exit::Exit;
@@ -15,9 +14,12 @@ use crate::terminal::Output;
 
 mod follow;
 mod merge;
+mod request;
 mod sources;
+mod wanted;
 
 use sources::Source;
+use wanted::Wanted;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,10 +29,17 @@ Examples:
                                    several services, in the order of time
   mana logs                        all of them
   mana logs control                the control plane; `edge` is the edge
+  mana logs access -f --search 'status=502'
+                                   requests as the edge answered them, those that say so
+  mana logs --level warn --since 1h
+                                   what went wrong lately, anywhere
+  mana logs --request 0190b2b4-aaaa-7bbb-8ccc-0123456789ab
+                                   one request: its lines, and what services did for it
   mana logs chat-backend --raw | jq -r 'select(.level == \"ERROR\")'
 
 The log files are read, across rotations, so this works whether or not anything runs. On a terminal JSON lines are shown as \
-time, level, message and fields; --raw, a pipe or a file gets them as they were written.";
+time, level, message and fields; --raw, a pipe or a file gets them as they were written. Among some 20,000 lines of each log is \
+looked for what is asked for.";
 
 /// Lines shown where `--tail` does not say otherwise: a screen or two.
 const DEFAULT_LINES: usize = 100;
@@ -39,7 +48,7 @@ const DEFAULT_LINES: usize = 100;
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Which ones; `edge` and `control` too [default: all]
+    /// Which ones; `access` (requests at the edge), `edge` and `control` too [default: all]
     #[arg(value_name = "SERVICE")]
     services: Vec<String>,
 
@@ -54,21 +63,41 @@ pub(crate) struct Args {
     /// Print lines as they were written, without prefixes
     #[arg(long)]
     raw: bool,
+
+    /// Only lines that have each of these words somewhere; `key=value` is a word, too
+    #[arg(long, value_name = "WORDS")]
+    search: Option<String>,
+
+    /// Only lines that matter so much or more: trace, debug, info, warn, error
+    #[arg(long, value_name = "LEVEL")]
+    level: Option<String>,
+
+    /// Only lines since then: a time such as 2026-01-02T03:04 in UTC, or how long ago, such as 15m
+    #[arg(long, value_name = "WHEN")]
+    since: Option<String>,
+
+    /// Only lines of this request or trace; without --follow with what services did for it, as they say
+    #[arg(long, value_name = "ID")]
+    request: Option<String>,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let data = context.data()?;
+    let wanted = Wanted::new(args)?;
     let sources = sources::find(&data, &args.services, context)?;
     let mut printer = Printer::new(args, &sources, context);
     if args.follow {
-        return block_on(follow::run(args, &data, sources, &mut printer));
+        return block_on(follow::run(args, &wanted, &data, sources, &mut printer));
+    }
+    if let Some(id) = &args.request {
+        return request::show(id, &wanted, &data, &sources, &mut printer);
     }
     if sources.is_empty() {
         report::note(&format!("nothing was written yet; a log begins with the first `{}`", context.command("up")));
     }
     let mut lines = Vec::new();
     for (index, source) in sources.iter().enumerate() {
-        let tail = logs::tail(&source.path, args.tail).map_err(unreadable(&source.path))?;
+        let tail = wanted.tail(source, args.tail).map_err(unreadable(&source.path))?;
         lines.push((index, tail));
     }
     for (index, line) in merge::by_time(lines) {

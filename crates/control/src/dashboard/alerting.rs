@@ -11,13 +11,13 @@ use mana_watch::alert::{Condition, Span};
 use super::fields::Fields;
 use super::guard::Visitor;
 use super::incidents::services;
-use super::logs::time;
 use super::overview::soon;
 use super::pages::{Frame, NoPage, page};
 use super::panels::{Panel, Shown};
-use super::{Dashboard, live, units};
+use super::{Dashboard, units};
 use crate::api::{AlertCommand, AlertRequest, GroupView, QuietView};
 use crate::door::person::Action;
+use crate::logs::time;
 use crate::notifications;
 use crate::secrets::Secrets;
 use crate::server::{Refused, ask, problem};
@@ -51,10 +51,6 @@ struct Channel {
 }
 
 impl Page {
-    fn live(&self) -> String {
-        live::names(self.panels.iter().map(|(panel, _)| panel))
-    }
-
     fn minute(instant: &str) -> String {
         units::minute(instant)
     }

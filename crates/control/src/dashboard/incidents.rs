@@ -13,7 +13,7 @@ use super::overview::soon;
 use super::pages::{Frame, NoPage, page};
 use super::panels::{Panel, Shown, status};
 use super::state::{Mark, State};
-use super::{Dashboard, live, units};
+use super::{Dashboard, units};
 use crate::api::{IncidentCommand, IncidentRequest, IncidentView};
 use crate::desired::EDGE;
 use crate::door::person::Action;
@@ -51,12 +51,6 @@ struct AllPage {
     may_write: bool,
 }
 
-impl AllPage {
-    fn live(&self) -> String {
-        live::names(self.panels.iter().map(|(panel, _)| panel))
-    }
-}
-
 /// `GET /incidents`
 pub(crate) async fn all(Shared(dashboard): Shared<Dashboard>, visitor: Visitor, frame: Frame) -> Response {
     let panels = soon(&dashboard, vec![Panel::Incidents]).await;
@@ -82,10 +76,6 @@ struct OnePage {
 }
 
 impl OnePage {
-    fn live(&self) -> String {
-        live::names(self.panels.iter().map(|(panel, _)| panel))
-    }
-
     fn began(&self) -> String {
         units::minute(&self.view.began_at)
     }

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Dashboard;
-use super::panels::Panel;
+use super::panels::{Panel, Shown};
 use crate::clock;
 use crate::server::Refused;
 
@@ -26,8 +26,8 @@ const LONGEST: u32 = 360;
 const MOST_PANELS: usize = 16;
 
 /// What a page asks to be told of.
-pub(super) fn names<'a>(panels: impl Iterator<Item = &'a Panel>) -> String {
-    panels.map(Panel::key).collect::<Vec<_>>().join(",")
+pub(super) fn names(panels: &[(Panel, Option<Shown>)]) -> String {
+    panels.iter().map(|(panel, _)| panel.key()).collect::<Vec<_>>().join(",")
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,9 +1,5 @@
 //! Lines of the instances' logs: the last ones, searched, and followed live.
 
-mod line;
-mod reading;
-mod search;
-
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -17,12 +13,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Dashboard;
 use super::pages::{Frame, NoPage, page};
 use super::panels::status;
+use crate::logs::{self, ACCESS, Asked, CONTROL, Following, Found, Level, Line, Search};
 use crate::server::{Refused, problem};
-pub(crate) use line::{Level, Line};
-use reading::{Following, Found};
-pub(crate) use search::Asked;
-use search::Search;
-pub(super) use search::time;
 
 /// Lines on a page.
 const MOST_LINES: usize = 300;
@@ -30,10 +22,6 @@ const MOST_LINES: usize = 300;
 const POLL_EVERY: Duration = Duration::from_millis(500);
 /// A stream ends after so many looks (an hour), and the page begins another.
 const MOST_LOOKS: u32 = 7_200;
-/// The control plane's own log, beside those of the services.
-const CONTROL: &str = "control";
-/// The edge's lines, one a request: shown where they are asked for.
-pub(crate) const ACCESS: &str = "access";
 
 #[derive(Template)]
 #[template(path = "dashboard/logs.html")]
@@ -82,6 +70,7 @@ async fn services(dashboard: &Dashboard) -> Vec<String> {
         .filter(|service| !service.instances.is_empty())
         .map(|service| service.name)
         .collect();
+    // The edge's lines, one a request, and the control plane's own are shown where they are asked for.
     names.extend([ACCESS, CONTROL].map(str::to_owned));
     names
 }
@@ -104,14 +93,8 @@ fn chosen(asked: &Asked, services: &[String]) -> Result<Vec<String>, Refused> {
 
 async fn find(dashboard: &Dashboard, services: Vec<String>, search: Search, most: usize) -> Result<Found, Refused> {
     let data = dashboard.app.data.clone();
-    let found = tokio::task::spawn_blocking(move || reading::find(&data, &services, &search, most)).await;
+    let found = tokio::task::spawn_blocking(move || logs::find(&data, &services, &search, most)).await;
     found.map_err(|error| Refused(problem(500, "the logs cannot be read", error.to_string())))
-}
-
-/// The lines of these requests or traces, of the edge and of all services.
-pub(super) async fn of_request(dashboard: &Dashboard, ids: &[String], most: usize) -> Result<Found, Refused> {
-    let services = services(dashboard).await.into_iter().filter(|name| name != CONTROL).collect();
-    find(dashboard, services, Search::of_requests(ids), most).await
 }
 
 /// The last lines of a service.

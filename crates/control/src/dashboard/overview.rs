@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 
 use super::pages::{Frame, NoPage, page};
 use super::panels::{Panel, Shown, status};
-use super::{Dashboard, live, units};
+use super::{Dashboard, units};
 use crate::clock;
 use crate::server::{Refused, problem};
 
@@ -29,10 +29,6 @@ struct Overview {
 impl Overview {
     fn at(&self) -> String {
         units::minute(&self.now)
-    }
-
-    fn live(&self) -> String {
-        live::names(self.panels.iter().map(|(panel, _)| panel))
     }
 }
 

@@ -1,27 +1,21 @@
-//! One request: the edge's lines of it, every service's lines of it, in order, and how long each hop took.
-//!
-//! It is known by its request id or by its trace id. Whoever logs only one of the two is found by the other, since the edge logs both.
-
-use std::collections::BTreeSet;
+//! One request: the edge's lines of it, the spans of all services, their lines in order, and how long each took.
 
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use jiff::Timestamp;
+use mana_watch::trace::{Kind, Span, tree};
 
-use super::logs::{self, Line};
 use super::pages::{Frame, NoPage, page};
 use super::{Dashboard, units};
+use crate::logs::{ACCESS, Line};
+use crate::requests::{self, Request};
 use crate::server::{Refused, problem};
 
-/// Longest id that is looked for: as long as the edge takes from outside, and a traceparent.
-const MOST_CHARACTERS: usize = 128;
-/// Ids that lines of one request may have besides.
-const MOST_IDS: usize = 8;
-/// Lines of a request on its page.
-const MOST_LINES: usize = 500;
 /// The picture's width, in its own units.
 const WIDTH: f64 = 1_000.0;
+/// How deep spans are moved to the right: what is deeper stands below the last of these.
+const MOST_DEPTH: usize = 12;
 
 /// One way through the edge: from outside to a service, or from one service to another.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +32,21 @@ struct Hop {
     width: f64,
 }
 
+/// A span in its place.
+#[derive(Debug, Clone, PartialEq)]
+struct Step {
+    service: String,
+    name: String,
+    kind: &'static str,
+    depth: usize,
+    after_ms: f64,
+    took_ms: f64,
+    failed: Option<String>,
+    details: Vec<(String, String)>,
+    x: f64,
+    width: f64,
+}
+
 #[derive(Template)]
 #[template(path = "dashboard/request.html")]
 struct Page {
@@ -46,6 +55,8 @@ struct Page {
     others: Vec<String>,
     hops: Vec<Hop>,
     whole_ms: f64,
+    steps: Vec<Step>,
+    steps_ms: f64,
     lines: Vec<Line>,
     goes_on: bool,
 }
@@ -67,21 +78,42 @@ pub(crate) async fn show(
     Path(id): Path<String>,
     frame: Frame,
 ) -> Result<Response, NoPage> {
-    let is_id = |text: &str| {
-        !text.is_empty() && text.len() <= MOST_CHARACTERS && text.bytes().all(|byte| byte.is_ascii_graphic())
-    };
-    if !is_id(&id) {
+    if !requests::is_id(&id) {
         return Err(Refused(problem(404, "there is no such request", "this is no id of one".to_owned())).into());
     }
-    let mut found = logs::of_request(&dashboard, std::slice::from_ref(&id), MOST_LINES).await?;
-    let ids: BTreeSet<&String> = found.lines.iter().flat_map(|line| line.request.iter().chain(&line.trace)).collect();
-    let others: Vec<String> = ids.into_iter().filter(|other| **other != id).take(MOST_IDS).cloned().collect();
-    if !others.is_empty() {
-        let all: Vec<String> = std::iter::once(id.clone()).chain(others.iter().cloned()).collect();
-        found = logs::of_request(&dashboard, &all, MOST_LINES).await?;
-    }
-    let (hops, whole_ms) = hops(&found.lines);
-    Ok(page(&Page { frame, id, others, hops, whole_ms, lines: found.lines, goes_on: found.goes_on }))
+    let (data, sought) = (dashboard.app.data.clone(), id.clone());
+    let found = tokio::task::spawn_blocking(move || requests::find(&data, &sought)).await;
+    let found = found.map_err(|error| Refused(problem(500, "the logs cannot be read", error.to_string())))?;
+    let Request { others, lines, spans, goes_on } = found;
+    let (hops, whole_ms) = hops(&lines);
+    let (steps, steps_ms) = steps(&spans);
+    Ok(page(&Page { frame, id, others, hops, whole_ms, steps, steps_ms, lines, goes_on }))
+}
+
+/// Spans as they lie within one another, and the time from the first one's begin to the last one's end.
+fn steps(spans: &[Span]) -> (Vec<Step>, f64) {
+    let (rows, whole_us) = tree::rows(spans);
+    let ms = |micros: u64| std::time::Duration::from_micros(micros).as_secs_f64() * 1e3;
+    let whole_ms = ms(whole_us).max(0.001);
+    let steps = rows.into_iter().map(|row| Step {
+        service: row.span.service.clone(),
+        name: row.span.name.clone(),
+        kind: match row.span.kind {
+            Kind::Internal => "",
+            Kind::Server => "answered",
+            Kind::Client => "asked",
+            Kind::Producer => "sent",
+            Kind::Consumer => "taken",
+        },
+        depth: row.depth.min(MOST_DEPTH),
+        after_ms: ms(row.after_us),
+        took_ms: ms(row.span.took_us),
+        failed: row.span.failed.clone(),
+        details: row.span.attributes.clone().into_iter().collect(),
+        x: ms(row.after_us) / whole_ms * WIDTH,
+        width: (ms(row.span.took_us) / whole_ms * WIDTH).max(2.0),
+    });
+    (steps.collect(), whole_ms)
 }
 
 /// The edge's lines as hops, the first one first, and the time from the first one's begin to the last one's end.
@@ -107,7 +139,7 @@ fn micros(ms: f64) -> i64 {
 fn hop(line: &Line) -> Option<Hop> {
     let field = |name: &str| line.fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     let ms = |name: &str| field(name)?.parse::<f64>().ok().map(|micros| micros / 1e3);
-    let took_ms = ms("total_us").filter(|_| line.service == logs::ACCESS)?;
+    let took_ms = ms("total_us").filter(|_| line.service == ACCESS)?;
     let took = jiff::SignedDuration::try_from_secs_f64(took_ms / 1e3).ok()?;
     Some(Hop {
         what: format!("{} {}", field("method")?, field("path").unwrap_or("/")),
@@ -129,7 +161,7 @@ mod tests {
         let text = format!(
             r#"{{"timestamp":"2026-01-02T03:04:{second}Z","level":"INFO","target":"access","method":"GET","path":"{path}","status":200,"route":"a","head_us":10,"total_us":{total_us},"request_id":"7f"}}"#
         );
-        Line::read(logs::ACCESS, 1, &text)
+        Line::read(ACCESS, 1, &text)
     }
 
     #[test]
@@ -143,5 +175,26 @@ mod tests {
         assert_eq!((whole.round(), hops[1].head_ms), (1_000.0, Some(0.01)));
         let own = Line::read("a", 1, r#"{"timestamp":"2026-01-02T03:04:05Z","message":"x","total_us":5}"#);
         assert_eq!(super::hops(&[own]).0, [], "what a service says of times is no hop");
+    }
+
+    #[test]
+    fn a_span_lies_in_the_picture_where_it_lay_in_time() {
+        let span = |id: u64, parent: Option<u64>, after_ms: i64, took_us: u64| Span {
+            began: Timestamp::from_millisecond(after_ms).expect("a time"),
+            took_us,
+            service: "chat".into(),
+            name: format!("{id}"),
+            kind: Kind::Server,
+            trace_id: "7".repeat(32),
+            span_id: format!("{id:016x}"),
+            parent_span_id: parent.map(|id| format!("{id:016x}")),
+            failed: (id == 2).then(|| "broke".to_owned()),
+            attributes: [("a".to_owned(), "b".to_owned())].into(),
+        };
+        let (steps, whole) = steps(&[span(2, Some(1), 750, 250_000), span(1, None, 0, 1_000_000)]);
+        let places: Vec<(&str, usize, f64, f64)> =
+            steps.iter().map(|step| (step.name.as_str(), step.depth, step.x.round(), step.width.round())).collect();
+        assert_eq!(places, [("1", 0, 0.0, 1_000.0), ("2", 1, 750.0, 250.0)]);
+        assert_eq!((whole.round(), steps[1].failed.as_deref(), steps[0].kind), (1_000.0, Some("broke"), "answered"));
     }
 }

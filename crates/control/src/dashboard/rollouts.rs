@@ -4,12 +4,12 @@ use askama::Template;
 use axum::extract::{Path, State as Shared};
 use axum::response::Response;
 
+use super::Dashboard;
 use super::guard::Visitor;
 use super::overview::soon;
 use super::pages::{Frame, NoPage, page};
 use super::panels::{Panel, Shown};
 use super::state::{Mark, State};
-use super::{Dashboard, live};
 use crate::api::RolloutView;
 use crate::door::person::Action;
 use crate::server::ask;
@@ -36,6 +36,13 @@ pub(super) struct Button {
     about: &'static str,
     danger: bool,
     comment: bool,
+}
+
+impl Button {
+    /// How it looks.
+    fn tone(&self) -> &'static str {
+        if self.danger { "danger" } else { "" }
+    }
 }
 
 const APPROVE: Button = Button {
@@ -93,12 +100,6 @@ struct AllPage {
     panels: Vec<(Panel, Option<Shown>)>,
 }
 
-impl AllPage {
-    fn live(&self) -> String {
-        live::names(self.panels.iter().map(|(panel, _)| panel))
-    }
-}
-
 /// `GET /rollouts`
 pub(crate) async fn all(Shared(dashboard): Shared<Dashboard>, frame: Frame) -> Response {
     let panels = soon(&dashboard, vec![Panel::Rollouts]).await;
@@ -115,10 +116,6 @@ struct OnePage {
 }
 
 impl OnePage {
-    fn live(&self) -> String {
-        live::names(self.panels.iter().map(|(panel, _)| panel))
-    }
-
     fn begun(&self) -> String {
         super::units::minute(&self.view.begun_at)
     }

@@ -7,17 +7,18 @@ use axum::extract::{Path, State as Shared};
 use axum::response::Response;
 use serde_json::Value;
 
+use super::Dashboard;
 use super::figures::Figures;
 use super::guard::Visitor;
-use super::logs::{self, Line};
+use super::logs;
 use super::overview::soon;
 use super::pages::{Frame, NoPage, page};
 use super::panels::{Panel, Part, Shown, status};
 use super::state::{Mark, State};
-use super::{Dashboard, live};
 use crate::api::ServiceStatus;
 use crate::desired::EDGE;
 use crate::door::person::Action;
+use crate::logs::Line;
 use crate::server::{Refused, ask, problem};
 use crate::supervisor::Call;
 
@@ -38,10 +39,6 @@ struct Page {
 }
 
 impl Page {
-    fn live(&self) -> String {
-        live::names(self.panels.iter().map(|(panel, _)| panel))
-    }
-
     /// A folder has no processes: nothing of it is measured but by the edge.
     fn is_program(&self) -> bool {
         self.service.internal_url.is_some() || self.service.name == EDGE

@@ -35,7 +35,8 @@ use tower::limit::ConcurrencyLimitLayer;
 use crate::audit::{self, Source};
 use crate::clock::{self, Clock};
 use crate::dashboard;
-use crate::people::{Limits, Passwords, Tries};
+use crate::key::Key;
+use crate::people::{Challenges, Limits, Passwords, Tries};
 use crate::server::{App, MAX_REQUEST_BYTES, Refused, ask, managing, problem, remember, shared};
 use crate::store::TokenRow;
 use crate::supervisor::Call;
@@ -61,19 +62,44 @@ pub(crate) struct Site {
 #[derive(Debug)]
 pub(crate) struct Gate {
     pub(crate) passwords: Passwords,
+    /// Seals second factors.
+    pub(crate) seal: Key,
     limits: Mutex<Limits>,
+    challenges: Mutex<Challenges>,
+    challenges_key: [u8; 32],
     clock: Clock,
 }
 
 impl Gate {
-    pub(crate) fn new() -> Self {
-        Self { passwords: Passwords::new(), limits: Mutex::default(), clock: Clock::start() }
+    pub(crate) fn new(seal: Key) -> Self {
+        Self {
+            passwords: Passwords::new(),
+            seal,
+            limits: Mutex::default(),
+            challenges: Mutex::default(),
+            challenges_key: rand::random(),
+            clock: Clock::start(),
+        }
+    }
+
+    /// Something to be signed by a passkey, for what `purpose` says.
+    pub(crate) fn challenge(&self, purpose: &[&str]) -> String {
+        Challenges::make(&self.challenges_key, rand::random(), purpose, self.now_ms())
+    }
+
+    /// Whether this is one of those, which was not answered before and is from now on.
+    pub(crate) fn answered(&self, challenge: &str, purpose: &[&str]) -> bool {
+        let mut challenges = self.challenges.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        challenges.answer(&self.challenges_key, challenge, purpose, self.now_ms())
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.clock.now().0.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Takes a try, or says after how many seconds there is one.
     fn take(&self, tries: &Tries) -> Result<(), u64> {
-        let now_ms = u64::try_from(self.clock.now().0.as_millis()).unwrap_or(u64::MAX);
-        self.limits().take(tries, now_ms).map_err(|wait_ms| wait_ms.div_ceil(1_000))
+        self.limits().take(tries, self.now_ms()).map_err(|wait_ms| wait_ms.div_ceil(1_000))
     }
 
     fn give_back(&self, tries: &Tries) {
@@ -117,7 +143,10 @@ pub(crate) async fn admit(State(app): State<App>, request: Request, next: Next) 
     let mut response = match allowed(&app, &person, request).await {
         Ok(mut request) => {
             request.extensions_mut().insert(person.clone());
-            next.run(request).await
+            match audit::begins(&app, &person.name).await {
+                Ok(()) => next.run(request).await,
+                Err(refused) => refused.into_response(),
+            }
         }
         Err(refused) => refused.into_response(),
     };

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::logs::harmless;
+use super::harmless;
 
 /// Names under which loggers write things, in the order they are looked for.
 const TIME_KEYS: [&str; 4] = ["timestamp", "time", "ts", "@timestamp"];
@@ -16,18 +16,25 @@ const MOST_CHARACTERS: usize = 4_000;
 
 /// How much a line matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Level {
+pub enum Level {
+    /// Every step.
     Trace,
+    /// For whoever looks for a mistake.
     Debug,
+    /// What happens.
     Info,
+    /// Somebody should look at it.
     Warn,
+    /// Something failed.
     Error,
 }
 
 impl Level {
-    pub(crate) const ALL: [Self; 5] = [Self::Trace, Self::Debug, Self::Info, Self::Warn, Self::Error];
+    /// All of them, the least one first.
+    pub const ALL: [Self; 5] = [Self::Trace, Self::Debug, Self::Info, Self::Warn, Self::Error];
 
-    pub(crate) fn name(self) -> &'static str {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Trace => "trace",
             Self::Debug => "debug",
@@ -37,7 +44,8 @@ impl Level {
         }
     }
 
-    pub(crate) fn named(name: &str) -> Option<Self> {
+    /// By one of the names that loggers have for it.
+    pub fn named(name: &str) -> Option<Self> {
         match name.to_ascii_lowercase().as_str() {
             "trace" => Some(Self::Trace),
             "debug" => Some(Self::Debug),
@@ -51,26 +59,45 @@ impl Level {
 
 /// One of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Line {
-    pub(crate) service: String,
+pub struct Line {
+    /// Who wrote it.
+    pub service: String,
     /// Which of its instances, from 1.
-    pub(crate) instance: u16,
-    pub(crate) at: Option<Timestamp>,
-    pub(crate) level: Option<Level>,
-    pub(crate) message: String,
-    pub(crate) fields: Vec<(String, String)>,
-    pub(crate) request: Option<String>,
+    pub instance: u16,
+    /// When, if it says so.
+    pub at: Option<Timestamp>,
+    /// How much it matters, if it says so.
+    pub level: Option<Level>,
+    /// What it says.
+    pub message: String,
+    /// What it says besides.
+    pub fields: Vec<(String, String)>,
+    /// The id of the request that it belongs to.
+    pub request: Option<String>,
     /// The id of the trace that it belongs to.
-    pub(crate) trace: Option<String>,
+    pub trace: Option<String>,
+    /// All of it as it was written, as far as it is shown.
+    pub text: String,
 }
 
 impl Line {
-    pub(crate) fn read(service: &str, instance: u16, text: &str) -> Self {
+    /// Takes it apart.
+    pub fn read(service: &str, instance: u16, text: &str) -> Self {
         let (service, text) = (service.to_owned(), bounded(text));
         let Ok(mut record) = serde_json::from_str::<Map<String, Value>>(&text) else {
             let at = text.split_ascii_whitespace().next().and_then(|word| word.parse().ok());
             let (level, message) = (plain_level(&text), harmless(&text));
-            return Self { service, instance, at, level, message, fields: Vec::new(), request: None, trace: None };
+            return Self {
+                service,
+                instance,
+                at,
+                level,
+                message,
+                fields: Vec::new(),
+                request: None,
+                trace: None,
+                text,
+            };
         };
         // `tracing` puts what an event says below `fields`; what stands beside it says where it came from.
         if let Some(Value::Object(fields)) = record.remove("fields") {
@@ -83,7 +110,7 @@ impl Line {
         let request = REQUEST_KEYS.iter().find_map(|key| record.get(*key)).map(said);
         let trace = TRACE_KEYS.iter().find_map(|key| record.get(*key)).map(|value| trace_id(&said(value)));
         let fields = record.iter().map(|(key, value)| (harmless(key), said(value))).collect();
-        Self { service, instance, at, level, message, fields, request, trace }
+        Self { service, instance, at, level, message, fields, request, trace, text }
     }
 
     /// Whether it has a page of its own: the edge's log of requests and the control plane have none.

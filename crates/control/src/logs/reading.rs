@@ -9,7 +9,6 @@ use mana_runtime::logs::{Follow, tail};
 
 use super::line::Line;
 use super::search::Search;
-use crate::logs;
 
 /// Lines of one file that are looked at, from its end: what is older is `mana logs`' to find.
 const MOST_SEARCHED: usize = 20_000;
@@ -24,17 +23,17 @@ const MOST_NEW: usize = 200;
 
 /// What was found.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub struct Found {
     /// Oldest first.
-    pub(crate) lines: Vec<Line>,
+    pub lines: Vec<Line>,
     /// Lines that were looked at.
-    pub(crate) searched: usize,
+    pub searched: usize,
     /// Older ones were not looked at.
-    pub(crate) goes_on: bool,
+    pub goes_on: bool,
 }
 
-/// The last `most` lines that fit.
-pub(crate) fn find(data: &Path, services: &[String], search: &Search, most: usize) -> Found {
+/// The last `most` lines that fit, of some services. What cannot be read is left out, and logged.
+pub fn find(data: &Path, services: &[String], search: &Search, most: usize) -> Found {
     let back = match search {
         search if *search == Search::default() => ENOUGH.max(most),
         search if search.is_of_requests() => MOST_PASSED,
@@ -94,7 +93,7 @@ fn written(path: &Path) -> Option<Timestamp> {
 }
 
 fn files(data: &Path, service: &str) -> Vec<(u16, PathBuf)> {
-    let found = logs::files(data, service).unwrap_or_else(|error| {
+    let found = super::files(data, service).unwrap_or_else(|error| {
         tracing::warn!(%error, service, "the folder of logs cannot be read");
         Vec::new()
     });

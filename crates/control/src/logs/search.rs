@@ -8,26 +8,30 @@ use super::line::{Level, Line};
 
 /// As it stands in an address.
 #[derive(Debug, Clone, Default, Deserialize)]
-pub(crate) struct Asked {
+pub struct Asked {
     /// Empty: of all.
     #[serde(default)]
-    pub(crate) service: String,
+    pub service: String,
     /// This and worse.
     #[serde(default)]
-    pub(crate) level: String,
+    pub level: String,
+    /// Words, each of them somewhere in the line; `key=value` too.
     #[serde(default)]
-    pub(crate) q: String,
+    pub q: String,
+    /// Ids of requests or traces, one of which it has to have.
     #[serde(default)]
-    pub(crate) request_id: String,
+    pub request_id: String,
+    /// Not before.
     #[serde(default)]
-    pub(crate) from: String,
+    pub from: String,
+    /// Not after.
     #[serde(default)]
-    pub(crate) to: String,
+    pub to: String,
 }
 
 /// What a line has to be like.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Search {
+pub struct Search {
     level: Option<Level>,
     /// In lower case; each of them somewhere.
     words: Vec<String>,
@@ -38,7 +42,11 @@ pub(crate) struct Search {
 }
 
 impl Asked {
-    pub(crate) fn search(&self) -> Result<Search, String> {
+    /// What is looked for.
+    ///
+    /// # Errors
+    /// What of it is not understood, in words.
+    pub fn search(&self) -> Result<Search, String> {
         let instant = |text: &str| match text.trim() {
             "" => Ok(None),
             text => time(text).map(Some),
@@ -88,7 +96,7 @@ pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
 
 impl Search {
     /// Lines of these requests or traces.
-    pub(crate) fn of_requests(ids: &[String]) -> Self {
+    pub fn of_requests(ids: &[String]) -> Self {
         Self { requests: ids.to_vec(), ..Self::default() }
     }
 
@@ -101,7 +109,8 @@ impl Search {
         self.requests.is_empty() || self.requests.iter().any(|id| text.contains(id.as_str()))
     }
 
-    pub(crate) fn fits(&self, line: &Line) -> bool {
+    /// Whether it is looked for.
+    pub fn fits(&self, line: &Line) -> bool {
         // A line that does not say when or how bad is found only where nobody asks for that.
         self.level.is_none_or(|least| line.level.is_some_and(|level| level >= least))
             && (self.requests.is_empty() || self.requests.iter().any(|id| is_of(line, id)))

@@ -59,6 +59,11 @@ impl Tries {
         Self(vec![Key::Name(name.to_owned()), Key::Address(address), Key::Strangers])
     }
 
+    /// To log in by a passkey, which says whose it is.
+    pub(crate) fn passkey(address: &str) -> Self {
+        Self::invitation(address)
+    }
+
     /// To guess an invitation.
     pub(crate) fn invitation(address: &str) -> Self {
         Self(vec![Key::Address(place(address)), Key::Strangers])

@@ -1,12 +1,15 @@
 //! Operators' accounts, apart from how they are kept and how they are asked for: what is accepted as a name or a password,
 //! and how many tries there are.
 
+mod challenges;
 mod limits;
+pub(crate) mod passkey;
 mod passwords;
 pub(crate) mod second_factor;
 
 use crate::api::Problem;
 use crate::server::problem;
+pub(crate) use challenges::Challenges;
 pub(crate) use limits::{Limits, Tries};
 pub(crate) use passwords::{Busy, Passwords, fault};
 

@@ -16,7 +16,7 @@ mod days;
 mod publish;
 mod render;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -63,13 +63,18 @@ struct Writer {
     days: Days,
     /// When probes were counted last, and the day of it.
     counted: Option<(Instant, Date)>,
+    /// Services of which all days that are shown were asked for.
+    looked_back: BTreeSet<String>,
     pace: Pace,
 }
 
 /// Writes the page until the process ends.
 pub(crate) fn start(data: &Path, mailbox: mpsc::Sender<Message>, watching: Watching) {
     let (data, days) = (data.to_owned(), read(&paths::status_days(data)));
-    tokio::spawn(Writer { data, mailbox, watching, days, counted: None, pace: Pace::default() }.run());
+    tokio::spawn(
+        Writer { data, mailbox, watching, days, counted: None, looked_back: BTreeSet::new(), pace: Pace::default() }
+            .run(),
+    );
 }
 
 impl Writer {
@@ -137,31 +142,32 @@ impl Writer {
         tokio::time::timeout(ANSWER_WITHIN, answer).await.ok()?.ok()?.ok()?
     }
 
-    /// Counts the probes of today, of yesterday where it has just ended, and the first time of all days that are shown.
+    /// Counts the probes of today, of yesterday where it has just ended, and of all days that are shown where nothing is known of them: the first time, and
+    /// of a service that is shown from now on.
     async fn count(&mut self, reader: Reader, components: &[Component], now: Timestamp) {
         let today = Offset::UTC.to_datetime(now).date();
         if self.counted.is_some_and(|(at, day)| day == today && at.elapsed() < COUNT_EVERY) {
             return;
         }
-        let is_first = self.days.is_empty() && self.counted.is_none();
         let back = match self.counted {
-            None if is_first => DAYS,
             Some((_, day)) if day == today => 1,
             _ => 2,
         };
-        let dates: Vec<Date> = days::dates(today).into_iter().rev().take(back).collect();
-        let patience = if is_first { PATIENCE_FIRST } else { PATIENCE };
+        let is_new = |component: &&Component| {
+            !self.looked_back.contains(&component.name) && !self.days.is_known_before(&component.name, today)
+        };
+        let new: Vec<Component> = components.iter().filter(is_new).cloned().collect();
+        let looked_back: Vec<String> = new.iter().map(|component| component.name.clone()).collect();
         let components: Vec<Component> = components.to_vec();
-        let found = tokio::task::spawn_blocking(move || {
-            let until = Instant::now() + patience;
-            let of_day = |date| {
-                day(&reader, date, &components, now, until).into_iter().map(move |(name, day)| (name, date, day))
-            };
-            dates.into_iter().flat_map(of_day).collect::<Vec<_>>()
-        });
-        let Ok(found) = found.await else { return };
+        let found = tokio::task::spawn_blocking(move || counted(&reader, &components, &new, back, now));
+        let Ok((found, all)) = found.await else { return };
+        // Where time has run out, it is gone on with the next time: what was found stays.
+        if all {
+            self.looked_back.extend(looked_back);
+        }
         // Nothing was probed yet: the first figures should not have to wait.
         if found.is_empty() {
+            self.looked_back.clear();
             return;
         }
         let before = self.days.clone();
@@ -215,6 +221,30 @@ async fn reached(reader: Reader, components: Vec<Component>, now: Timestamp) -> 
     asked.await.unwrap_or_default()
 }
 
+/// What the probes of the last `back` days said of all components, and of all days that are shown of the `new` ones; and whether that is all.
+fn counted(
+    reader: &Reader,
+    components: &[Component],
+    new: &[Component],
+    back: usize,
+    now: Timestamp,
+) -> (Vec<(String, Date, Day)>, bool) {
+    let today = Offset::UTC.to_datetime(now).date();
+    let until = Instant::now() + if new.is_empty() { PATIENCE } else { PATIENCE_FIRST };
+    let mut found = Vec::new();
+    for (age, date) in days::dates(today).into_iter().rev().enumerate() {
+        let asked = if age < back { components } else { new };
+        if asked.is_empty() {
+            break;
+        }
+        found.extend(day(reader, date, asked, now, until).into_iter().map(|(name, day)| (name, date, day)));
+        if Instant::now() >= until {
+            return (found, age + 1 == DAYS);
+        }
+    }
+    (found, true)
+}
+
 /// What the probes of a day said.
 fn day(reader: &Reader, date: Date, components: &[Component], now: Timestamp, until: Instant) -> Vec<(String, Day)> {
     let Ok(begins) = Offset::UTC.to_timestamp(date.at(0, 0, 0, 0)) else { return Vec::new() };
@@ -254,4 +284,67 @@ fn values(reader: &Reader, text: &str, components: &[Component], at: i64, until:
         Some((component.name.clone(), found.1))
     };
     components.iter().filter_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use mana_watch::series::{Labels, NAME};
+    use mana_watch::store::{self, Kind, Store};
+
+    use super::days::Level;
+    use super::*;
+    use crate::api::ServiceState;
+
+    const HOUR_MS: i64 = 3_600_000;
+
+    fn component(name: &str) -> Component {
+        Component { name: name.to_owned(), project: String::new(), kind: "web", state: ServiceState::Up, via: "public" }
+    }
+
+    #[test]
+    fn days_before_the_page_was_there_are_those_that_the_probes_have_seen() {
+        let now: Timestamp = "2026-03-01T12:00:00Z".parse().expect("a time");
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = now.as_millisecond();
+        let begin = at - 33 * DAY_MS;
+        let bad = begin + 12 * HOUR_MS..begin + 36 * HOUR_MS;
+        let mut store = Store::open(folder.path(), store::Limits::default(), begin).expect("a store");
+        let labels = Labels::new([("service", "a"), ("via", "public"), (NAME, "probe_success")]);
+        let id = store.identify("a", &labels, Kind::Gauge).expect("room");
+        // As far apart as samples are kept; some days have none.
+        for (from, to, step) in [
+            (begin, at - 30 * DAY_MS, HOUR_MS),
+            (at - 5 * DAY_MS, at - 2 * DAY_MS, 60_000),
+            (at - 6 * HOUR_MS, at, 10_000),
+        ] {
+            for time in (from..to).step_by(usize::try_from(step).expect("a step")) {
+                let appended = store.append(&[(id, if bad.contains(&time) { 0.0 } else { 1.0 })], time);
+                assert!(appended.unwritten.is_none(), "{appended:?}");
+                if time % DAY_MS == 0 {
+                    while store.maintain(time).expect("upkeep") {}
+                }
+            }
+        }
+        let (a, b) = (component("a"), component("b"));
+        let mut days = Days::default();
+        let mut take = |new: &[Component], back: usize| {
+            let (found, all) = counted(&store.reader(), &[a.clone(), b.clone()], new, back, now);
+            assert!(all);
+            let count = found.len();
+            found.into_iter().for_each(|(service, date, day)| days.put(&service, date, day));
+            count
+        };
+        assert_eq!(take(&[], 2), 1, "what is known already is not asked for again");
+        assert_eq!(take(&[a.clone(), b.clone()], 2), 9);
+        let today = Offset::UTC.to_datetime(now).date();
+        let shown = days.of("a", today);
+        let levels: Vec<Level> = shown.iter().map(|(_, day)| day.level()).collect();
+        assert_eq!(levels.iter().filter(|level| **level == Level::NoData).count(), DAYS - 9);
+        assert_eq!(levels.iter().filter(|level| **level == Level::Long).count(), 1, "{levels:?}");
+        assert_eq!((levels[DAYS - 33], levels[DAYS - 1]), (Level::Long, Level::Well));
+        for whole in [DAYS - 33, DAYS - 32, DAYS - 5, DAYS - 4] {
+            assert!(shown[whole].1.measured_share() > 0.9, "{:?}", shown[whole]);
+        }
+        assert!(days.is_known_before("a", today) && !days.is_known_before("b", today));
+    }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use mana_delivery::rollout::Release;
 use rusqlite::types::Type;
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Store, StoreError, Sync, sqlite};
 use crate::api::Apply;
@@ -139,7 +139,7 @@ impl Store {
     }
 }
 
-fn write(db: &Transaction<'_>, slots: &Slots) -> rusqlite::Result<()> {
+fn write(db: &Connection, slots: &Slots) -> rusqlite::Result<()> {
     for ((service, slot), SlotRow { version, migrated, weight, release, folder }) in slots {
         let release = release.as_ref().map(serde_json::to_string).transpose();
         let release = release.map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;

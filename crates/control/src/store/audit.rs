@@ -97,6 +97,23 @@ impl Store {
         })
     }
 
+    /// Does something, and adds a row about it in the same transaction: either both are there or neither. Where nothing was changed there is
+    /// nothing to write down (`None`).
+    pub(crate) fn audited<T>(
+        &mut self,
+        new: NewEntry,
+        at: &str,
+        work: impl FnOnce(&mut Self) -> Result<T, StoreError>,
+    ) -> Result<(T, Option<AuditEntry>), StoreError> {
+        self.as_one("changing and writing the audit log", |store| {
+            let before = store.db.total_changes();
+            let done = work(store)?;
+            let changed = store.db.total_changes() > before;
+            let row = changed.then(|| store.audit(new, at)).transpose()?;
+            Ok((done, row))
+        })
+    }
+
     /// The last rows, newest first.
     pub(crate) fn audit_log(&self, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
         let read = || -> rusqlite::Result<Vec<AuditEntry>> {
@@ -181,6 +198,40 @@ mod tests {
         assert!(store.has_done("ada", "deploy", "socket").expect("read"));
         assert!(!store.has_done("ada", "deploy", "192.0.2.1").expect("read"));
         assert_eq!(Store::in_memory().check_audit().expect("read").good, 0);
+    }
+
+    #[test]
+    fn a_change_and_its_row_are_there_together_or_not_at_all() {
+        use crate::api::Role;
+        use crate::store::Changed;
+
+        let mut store = filled();
+        let entry = || NewEntry { who: "ada".into(), what: "add operator".into(), ..NewEntry::default() };
+        let add = |store: &mut Store| {
+            let added = store.add_operator("bob", Role::Viewer, AT)?;
+            store.invite("bob", "code", 100)?;
+            Ok(added)
+        };
+        let (added, row) = store.audited(entry(), AT, add).expect("written");
+        assert_eq!((added, row.map(|row| row.number)), (Changed::Yes, Some(5)));
+        let (_, row) = store.audited(entry(), AT, |store| store.operator("bob")).expect("read");
+        assert_eq!(row, None, "a question is no change");
+        // The second of two fails: the first has not happened, and is not written down.
+        let failed = store.audited(entry(), AT, |store| {
+            store.set_role("bob", Role::Admin)?;
+            store.write("failing", Sync::Full, |db| db.execute("UPDATE nowhere SET a = 1", []).map(drop))
+        });
+        assert!(failed.is_err());
+        assert_eq!(store.operator("bob").expect("read").expect("there").view.role, Role::Viewer);
+        assert_eq!(store.check_audit().expect("read").good, 5);
+        // The row cannot be written: nor is what it is about.
+        store
+            .db
+            .execute_batch("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'full'); END")
+            .expect("set");
+        assert!(store.audited(entry(), AT, |store| store.set_role("bob", Role::Admin)).is_err());
+        assert_eq!(store.operator("bob").expect("read").expect("there").view.role, Role::Viewer);
+        assert_eq!(store.set_role("bob", Role::Admin).expect("written"), Changed::Yes, "and nothing is left open");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::operators::hash;
 use super::{Changed, Store, StoreError, Sync, sqlite};
 
 impl Store {
-    /// Invites an operator; an earlier invitation ends. With it ends what they had: password, second factor and sessions.
+    /// Invites an operator; an earlier invitation ends. With it ends what they had: password, second factor, passkeys and sessions.
     pub(crate) fn invite(&mut self, name: &str, code: &str, expires_at: i64) -> Result<Changed, StoreError> {
         self.write("inviting an operator", Sync::Full, |db| {
             let forget = "UPDATE operators SET password = NULL, totp = NULL, totp_step = 0 WHERE name = ?1";
@@ -14,6 +14,7 @@ impl Store {
                 return Ok(Changed::No);
             }
             db.execute("DELETE FROM recovery_codes WHERE operator = ?1", [name])?;
+            db.execute("DELETE FROM passkeys WHERE operator = ?1", [name])?;
             db.execute("DELETE FROM sessions WHERE operator = ?1", [name])?;
             let written = "INSERT OR REPLACE INTO invitations (operator, sha256, expires_at) VALUES (?1, ?2, ?3)";
             db.execute(written, params![name, hash(code), expires_at]).map(Changed::from)

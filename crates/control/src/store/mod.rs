@@ -13,6 +13,7 @@ mod invitations;
 mod journal;
 mod operators;
 mod outbox;
+mod passkeys;
 mod rollouts;
 mod schema;
 mod sessions;
@@ -25,12 +26,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 pub(crate) use applied::{Applied, SlotRow, Slots};
 pub(crate) use audit::NewEntry;
 pub(crate) use instances::InstanceRow;
 pub(crate) use operators::{Changed, OperatorRow};
+pub(crate) use passkeys::PasskeyRow;
 pub(crate) use rollouts::{JournalRow, RolloutRow};
 pub(crate) use sessions::{NewSession, SessionRow};
 pub(crate) use tokens::TokenRow;
@@ -135,14 +137,20 @@ impl Store {
         Ok(Self { db })
     }
 
-    /// Runs `work` in one transaction.
+    /// Runs `work` in one transaction, or within the one that is under way ([`Self::as_one`]).
     fn write<T>(
         &mut self,
         what: &'static str,
         sync: Sync,
-        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
         let run = || {
+            if !self.db.is_autocommit() {
+                let part = self.db.savepoint()?;
+                let done = work(&part)?;
+                part.commit()?;
+                return Ok(done);
+            }
             self.db.pragma_update(None, "synchronous", if sync == Sync::Full { "FULL" } else { "NORMAL" })?;
             let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let done = work(&transaction)?;
@@ -150,6 +158,28 @@ impl Store {
             Ok(done)
         };
         run().map_err(sqlite(what))
+    }
+
+    /// Runs all that `work` writes as one transaction, on disk when the call returns. Nothing of it is there where it fails.
+    fn as_one<T>(
+        &mut self,
+        what: &'static str,
+        work: impl FnOnce(&mut Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let begin = |db: &Connection| {
+            db.pragma_update(None, "synchronous", "FULL")?;
+            db.execute_batch("BEGIN IMMEDIATE")
+        };
+        begin(&self.db).map_err(sqlite(what))?;
+        let done = work(self).and_then(|done| {
+            self.db.execute_batch("COMMIT").map_err(sqlite(what))?;
+            Ok(done)
+        });
+        if done.is_err() && !self.db.is_autocommit() {
+            // What cannot even be rolled back is so when the connection is opened again.
+            let _ = self.db.execute_batch("ROLLBACK");
+        }
+        done
     }
 }
 

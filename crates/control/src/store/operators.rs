@@ -18,7 +18,7 @@ pub(crate) struct OperatorRow {
     pub(crate) view: OperatorView,
     /// What the password hashes to.
     pub(crate) password: Option<String>,
-    /// The second factor's secret.
+    /// The second factor's secret, sealed.
     pub(crate) totp: Option<String>,
 }
 
@@ -129,6 +129,27 @@ impl Store {
         })
     }
 
+    /// Seals second factors that an earlier version has kept as they are. Gives how many there were.
+    pub(crate) fn seal_second_factors(&mut self, seal: impl Fn(&str, &str) -> String) -> Result<usize, StoreError> {
+        let what = "sealing second factors";
+        let open = "SELECT name, totp FROM operators WHERE totp IS NOT NULL AND totp NOT LIKE 'sealed:%'";
+        // What is overwritten is not to be left in the file's free space, nor in the log beside it.
+        self.db.pragma_update(None, "secure_delete", true).map_err(sqlite(what))?;
+        let sealed = self.write(what, Sync::Full, |db| {
+            let rows: Vec<(String, String)> =
+                db.prepare(open)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+            for (name, secret) in &rows {
+                db.execute("UPDATE operators SET totp = ?2 WHERE name = ?1", [name, &seal(name, secret)])?;
+            }
+            Ok(rows.len())
+        })?;
+        if sealed > 0 {
+            self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(sqlite(what))?;
+        }
+        self.db.pragma_update(None, "secure_delete", false).map_err(sqlite(what))?;
+        Ok(sealed)
+    }
+
     /// Uses up the codes of a step and before; `No`: they were.
     pub(crate) fn use_step(&mut self, name: &str, step: i64) -> Result<Changed, StoreError> {
         self.write("using a code", Sync::Full, |db| {
@@ -155,6 +176,33 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key::Key;
+
+    #[test]
+    fn second_factors_of_earlier_versions_are_sealed_and_stand_nowhere_in_the_folder() {
+        const SECRET: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
+        let data = tempfile::tempdir().expect("a folder");
+        let key = Key::of(data.path()).expect("a key");
+        let path = data.path().join("control.db");
+        let holds = || {
+            let files = std::fs::read_dir(data.path()).expect("read");
+            let texts = files.map(|file| std::fs::read(file.expect("a file").path()).expect("read"));
+            texts.filter(|text| text.windows(SECRET.len()).any(|part| part == SECRET.as_bytes())).count()
+        };
+        let mut store = Store::open(&path).expect("open");
+        for name in ["ada", "bob"] {
+            store.add_operator(name, Role::Admin, "now").expect("written");
+        }
+        store.set_totp("ada", Some((SECRET, 1, &[])), "").expect("written");
+        assert!(holds() > 0, "this is what is to be mended");
+        let seal = |name: &str, secret: &str| key.seal(name, secret);
+        assert_eq!(store.seal_second_factors(seal).expect("sealed"), 1);
+        assert_eq!(store.seal_second_factors(seal).expect("sealed"), 0, "once");
+        assert_eq!(holds(), 0);
+        let sealed = store.operator("ada").expect("read").expect("there").totp.expect("sealed");
+        assert_eq!(key.open("ada", &sealed).as_deref(), Some(SECRET));
+        assert_eq!(store.operator("bob").expect("read").expect("there").totp, None);
+    }
 
     #[test]
     fn a_name_is_one_persons_and_there_are_not_too_many() {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use mana_delivery::rollout::lane::Lane;
 use mana_delivery::rollout::{Event, Intent, Plan, RolloutId, State};
 use rusqlite::types::Type;
-use rusqlite::{OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -190,7 +190,7 @@ impl Store {
     }
 }
 
-fn write_lane(db: &Transaction<'_>, service: &str, lane: &str) -> rusqlite::Result<()> {
+fn write_lane(db: &Connection, service: &str, lane: &str) -> rusqlite::Result<()> {
     db.execute("INSERT OR REPLACE INTO lanes (service, lane) VALUES (?1, ?2)", [service, lane]).map(drop)
 }
 

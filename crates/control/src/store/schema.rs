@@ -200,6 +200,21 @@ pub(super) const STEPS: &[&str] = &[
     CREATE TRIGGER audit_is_not_shortened BEFORE DELETE ON audit
         BEGIN SELECT RAISE(ABORT, 'the audit log is only added to'); END;
 ",
+    "
+    -- Keys on operators' devices, each a way in of its own.
+    CREATE TABLE passkeys (
+        id TEXT PRIMARY KEY,        -- as the browser says it, in base64url
+        operator TEXT NOT NULL REFERENCES operators (name),
+        name TEXT NOT NULL,
+        algorithm INTEGER NOT NULL, -- COSE's number
+        public_key TEXT NOT NULL,   -- SubjectPublicKeyInfo in base64url
+        sign_count INTEGER NOT NULL,
+        made_at INTEGER NOT NULL,
+        used_at INTEGER
+    ) STRICT;
+    CREATE INDEX passkeys_of_an_operator ON passkeys (operator);
+    -- From here on `operators.totp` is sealed with a key of the data folder; those before are, too, when a control plane begins.
+",
 ];
 
 pub(super) fn bring_up_to_date(db: &mut Connection) -> Result<(), StoreError> {

@@ -62,6 +62,7 @@ use crate::progress::Progress;
 use crate::reconcile::{self, Action, Key, PlaceView, WantedView};
 use crate::slot::Slot;
 use crate::store::{Store, StoreError};
+use crate::traces::Traces;
 
 pub(crate) use calls::{Call, internal};
 pub(crate) use rollouts::output;
@@ -119,6 +120,8 @@ pub(crate) struct Parts {
     pub(crate) driver: Arc<dyn Driver>,
     /// Port of the operators' door.
     pub(crate) door: u16,
+    /// Where spans are received; `None`: nowhere.
+    pub(crate) traces: Option<Traces>,
 }
 
 /// See the module's page.
@@ -130,6 +133,7 @@ pub(crate) struct Supervisor {
     driver: Arc<dyn Driver>,
     /// Where the operators' door listens, and what the edge knows it by.
     door: (u16, String),
+    traces: Option<Traces>,
     clock: Clock,
     started_at: String,
     mailbox: mpsc::Sender<Message>,
@@ -164,7 +168,7 @@ pub(crate) struct Supervisor {
 impl Supervisor {
     pub(crate) fn new(parts: Parts) -> Self {
         let (mailbox, inbox) = mpsc::channel(MAILBOX);
-        let Parts { data, edge_argv, store, driver, door } = parts;
+        let Parts { data, edge_argv, store, driver, door, traces } = parts;
         let door = (door, clock::instance_id("ops"));
         Self {
             data,
@@ -172,6 +176,7 @@ impl Supervisor {
             store,
             driver,
             door,
+            traces,
             clock: Clock::start(),
             started_at: clock::timestamp().to_string(),
             mailbox,

@@ -32,6 +32,8 @@ impl Supervisor {
         wanted.routes.extend(desired.plan.ops.as_ref().map(|ops| snapshot::door(&ops.host, id, *port)));
         let status = desired.plan.status.as_ref();
         wanted.routes.extend(status.map(|page| snapshot::status_page(page, paths::status_page(&self.data))));
+        // A collector of one's own gets all of them; ours gets what fits into its files.
+        wanted.traces = wanted.traces.or_else(|| self.traces.as_ref().map(snapshot::traces));
         Some(wanted)
     }
 

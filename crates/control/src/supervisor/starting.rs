@@ -27,6 +27,7 @@ use crate::reconcile::Key;
 use crate::secrets::Secrets;
 use crate::slot::Slot;
 use crate::store::InstanceRow;
+use crate::traces;
 
 /// Why an instance is not started.
 #[derive(Debug)]
@@ -108,7 +109,11 @@ impl Supervisor {
             }
             Program::Service { command, secrets } => {
                 let port = if migration { NO_PORT } else { self.port(place)? };
-                let env = self.environment(command, secrets, port)?;
+                let mut env = self.environment(command, secrets, port)?;
+                let elsewhere = self.desired.as_ref().and_then(|desired| desired.plan.traces.as_deref());
+                let told =
+                    traces::variables(self.traces.as_ref(), elsewhere, &place.service, |name| env.contains_key(name));
+                env.extend(told.into_iter().map(|(name, value)| (name.to_owned(), value.into())));
                 let argv = if migration { one_off(command, &command.migrate) } else { command.argv.clone() };
                 let spec = Spec { instance: id.clone(), argv, cwd: command.cwd.clone(), env, log_file };
                 (spec, (!migration).then_some(port))
@@ -264,7 +269,9 @@ impl Supervisor {
         }
         Self::complain(self.store.ended(&instance.id, Some(&reason), wanted));
         tracing::info!(service, instance = instance.id, reason, wanted, "process ended");
-        self.note(Some(&service), Some(&instance.id), "exited", &reason);
+        // One that was to end is no news to whoever looks for what went wrong.
+        let kind = if wanted || instance.migration && exit.success() { "stopped" } else { "exited" };
+        self.note(Some(&service), Some(&instance.id), kind, &reason);
         if instance.migration && exit.success() {
             self.migrated(&service, slot, &version.spec);
         }

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::alerts_view::alerting;
+use super::happenings::Happenings;
 use super::incidents_view::incidents;
 use super::pulse::Pulse;
 use super::rounds::now_ms;
@@ -116,7 +117,7 @@ pub(super) struct Kept {
 }
 
 pub(super) struct Watch {
-    file: PathBuf,
+    pub(super) data: PathBuf,
     pub(super) kept: Kept,
     book: Book,
     pub(super) mailbox: mpsc::Sender<Message>,
@@ -126,6 +127,8 @@ pub(super) struct Watch {
     pub(super) refused: Option<String>,
     /// Something of an incident has changed since it was shown.
     pub(super) incidents_new: bool,
+    /// Reads the journal for their timelines.
+    pub(super) happenings: Happenings,
     /// When failed requests were counted last.
     pub(super) counted: Option<Instant>,
     pulse: Arc<Pulse>,
@@ -144,11 +147,11 @@ pub(super) fn start(
 ) -> Alerts {
     let (wishes, inbox) = mpsc::channel(WISHES);
     let (seen, shown) = watch::channel(Arc::default());
-    let file = paths::alerts(data);
+    let data = data.to_owned();
     tokio::spawn(async move {
-        let kept = read(&file);
+        let kept = read(&paths::alerts(&data));
         let watch = Watch {
-            file,
+            data,
             kept,
             book: Book::default(),
             mailbox,
@@ -156,6 +159,7 @@ pub(super) fn start(
             evaluated_at: None,
             refused: None,
             incidents_new: true,
+            happenings: Happenings::default(),
             counted: None,
             pulse,
             doubts: BTreeMap::new(),
@@ -376,7 +380,7 @@ impl Watch {
 
     pub(super) async fn save(&self) {
         let written = serde_json::to_vec(&self.kept).map_err(|error| error.to_string());
-        let file = self.file.clone();
+        let file = paths::alerts(&self.data);
         let written = match written {
             Ok(bytes) => tokio::task::spawn_blocking(move || write(&file, &bytes).map_err(|error| error.to_string()))
                 .await

@@ -8,10 +8,11 @@ use mana_watch::store::Reader;
 use tokio::sync::oneshot;
 
 use super::alerts::Watch;
+use super::counting::{self, Window};
 use super::rounds::now_ms;
 use super::subjects::Service;
-use super::{counting, happenings};
 use crate::api::{IncidentCommand, IncidentRequest};
+use crate::paths;
 use crate::store::{Store, StoreError};
 use crate::supervisor::{Call, Message};
 
@@ -79,7 +80,7 @@ impl Watch {
         let Some((last, _)) = entries.as_ref().and_then(|entries| entries.last()) else { return };
         self.kept.journal = Some(*last);
         for (_, entry) in entries.iter().flatten() {
-            if let Some(event) = happenings::event(entry) {
+            if let Some(event) = self.happenings.event(entry) {
                 self.take_in(&event);
             }
         }
@@ -97,12 +98,12 @@ impl Watch {
         answered.inspect_err(|error| tracing::warn!(%error, "what happened to services is not known to incidents")).ok()
     }
 
-    /// Counts the requests that failed, of what is not over and of what has just been.
+    /// Counts whom it affects, of what is not over and of what has just been.
     pub(super) async fn count_failed(&mut self, reader: Reader, services: Vec<Service>, now: i64) {
         if self.counted.is_some_and(|counted| counted.elapsed() < COUNT_EVERY) {
             return;
         }
-        let questions: Vec<(u64, (String, i64))> = self
+        let windows: Vec<(u64, Window, (String, i64))> = self
             .kept
             .incidents
             .iter()
@@ -110,24 +111,38 @@ impl Watch {
                 incident.status() != Status::Resolved
                     || incident.resolved_at.is_some_and(|at| now - at < COUNTED_AFTER_MS)
             })
-            .map(|incident| (incident.number, counting::question(incident, &services, now)))
+            .map(|incident| {
+                let window = Window::of(incident, &services, now);
+                (incident.number, window, counting::question(incident, &services, now))
+            })
             .collect();
-        if questions.is_empty() {
+        if windows.is_empty() {
             return;
         }
         self.counted = Some(Instant::now());
+        let log = paths::access_log(&self.data);
         let counted = tokio::task::spawn_blocking(move || {
             let until = Instant::now() + COUNT_PATIENCE;
-            let count = |(number, question)| Some((number, counting::count(&reader, &question, until)?));
-            questions.into_iter().filter_map(count).collect::<Vec<_>>()
+            let count = |(number, window, question): (u64, Window, (String, i64))| {
+                let clients = counting::clients(&log, &window, until).unwrap_or_else(|error| {
+                    tracing::warn!(%error, "whom an incident affects is not in the edge's log");
+                    0
+                });
+                if clients > 0 {
+                    return Some((number, clients, counting::CLIENTS));
+                }
+                Some((number, counting::count(&reader, &question, until)?, counting::REQUESTS))
+            };
+            windows.into_iter().filter_map(count).collect::<Vec<_>>()
         });
-        for (number, failed) in counted.await.unwrap_or_default() {
+        for (number, users, of) in counted.await.unwrap_or_default() {
             let known = self.kept.incidents.get(number).and_then(|incident| incident.affected.as_ref());
-            if known.is_some_and(|known| known.users >= failed) {
-                continue;
+            // The log of requests goes back less far than an incident may: what was known of clients stays.
+            let is_news =
+                known.is_none_or(|known| if known.of == of { known.users < users } else { of == counting::CLIENTS });
+            if is_news {
+                self.take_in(&Event { at: now, what: What::Counted { incident: number, users, of: of.to_owned() } });
             }
-            let what = What::Counted { incident: number, users: failed, of: counting::OF.to_owned() };
-            self.take_in(&Event { at: now, what });
         }
     }
 }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Request;
 use http::header::{self, HeaderValue};
-use http::{Request, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 
 use super::Batch;
+use crate::table::Traces;
 use crate::worker::Shared;
 
 /// Longest time for a batch, the connection included.
@@ -55,7 +56,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut batches: mpsc::Receiver<Batch>,
         let table = shared.table();
         let Some(traces) = &table.traces else { continue };
         let body = Bytes::from([BEFORE, &batch.spans, AFTER].concat());
-        let posted = tokio::time::timeout(PATIENCE, post(&traces.endpoint, body, kept.take())).await;
+        let posted = tokio::time::timeout(PATIENCE, post(traces, body, kept.take())).await;
         match posted.unwrap_or_else(|_elapsed| Err("it does not answer in time".into())) {
             Ok(connection) => (kept, told) = (connection, false),
             Err(error) => {
@@ -69,7 +70,8 @@ pub(crate) async fn run(shared: Arc<Shared>, mut batches: mpsc::Receiver<Batch>,
 }
 
 /// Posts a batch. Gives the connection, if it can be used again.
-async fn post(endpoint: &Uri, body: Bytes, kept: Option<Connection>) -> Result<Option<Connection>, String> {
+async fn post(traces: &Traces, body: Bytes, kept: Option<Connection>) -> Result<Option<Connection>, String> {
+    let endpoint = &traces.endpoint;
     let authority = endpoint.authority().ok_or("it has no host")?;
     let kept = kept.filter(SendRequest::is_ready);
     let mut connection = match kept {
@@ -81,6 +83,9 @@ async fn post(endpoint: &Uri, body: Bytes, kept: Option<Connection>) -> Result<O
         let host = HeaderValue::try_from(authority.as_str()).map_err(|error| error.to_string())?;
         headers.insert(header::HOST, host);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(authorization) = &traces.authorization {
+            headers.insert(header::AUTHORIZATION, authorization.clone());
+        }
     }
     let request = request.body(Full::new(body)).map_err(|error| error.to_string())?;
     let answer = connection.send_request(request).await.map_err(|error| error.to_string())?;

@@ -39,9 +39,15 @@ pub(crate) struct Span {
 impl Span {
     /// Begins a span, and tells the next hop of it. `None`: this request is not traced.
     ///
-    /// Whoever may choose the request's id decides whether it is traced; for all others chance does.
-    pub(crate) fn begin(traces: &Traces, headers: &mut HeaderMap, trusted: bool) -> Option<Box<Self>> {
-        let sampled = |said: Option<bool>| said.filter(|_| trusted).unwrap_or_else(|| clock::chance() < traces.ratio);
+    /// Whoever may choose the request's id decides whether it is traced; for all others chance does, and whether there is `room`.
+    pub(crate) fn begin(
+        traces: &Traces,
+        headers: &mut HeaderMap,
+        trusted: bool,
+        room: impl FnOnce() -> bool,
+    ) -> Option<Box<Self>> {
+        let sampled =
+            |said: Option<bool>| said.filter(|_| trusted).unwrap_or_else(|| clock::chance() < traces.ratio && room());
         let context = trace::enter(headers, sampled)?;
         Some(Box::new(Self { context, began_nanos: clock::unix_nanos() }))
     }

@@ -32,7 +32,7 @@ fn collector() -> (Service, Arc<Mutex<Vec<Value>>>) {
 
 fn tracing(service: &Service, endpoint: String, ratio: f64) -> Snapshot {
     Snapshot {
-        traces: Some(Traces { endpoint, ratio }),
+        traces: Some(Traces { ratio, ..Traces::to(endpoint) }),
         trusted_proxies: vec!["127.0.0.1/32".into()],
         ..snapshot(vec![route("app", slots(&[service.address]))])
     }
@@ -101,6 +101,36 @@ async fn chance_decides_for_strangers_and_what_is_not_traced_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn of_each_second_so_many_are_traced_and_no_probe_and_the_collector_is_shown_who_sends() {
+    let shown = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&shown);
+    let collector = Service::http(move |request| {
+        kept.lock().unwrap().push(request.headers()["authorization"].to_str().unwrap().to_owned());
+        async { text("{}") }
+    });
+    let service = told();
+    let endpoint = format!("http://{}/v1/traces", collector.address);
+    let authorization = Some("Bearer edge.secret".to_owned());
+    let traces = Traces { per_second: Some(3), authorization, ..Traces::to(endpoint) };
+    assert!(!format!("{traces:?}").contains("secret"));
+    let mut wanted = snapshot(vec![route("app", slots(&[service.address]))]);
+    wanted.traces = Some(traces);
+    let edge = TestEdge::with_threads(&wanted, 1);
+    let ask = async |path: &str| get(edge.address(), "app.localhost", path).await.text().ends_with("-01");
+    assert!(!ask("/api/health").await, "a probe is nobody's request");
+    // However the requests fall into seconds.
+    let began = std::time::Instant::now();
+    let mut traced = 0_u64;
+    for _ in 0..60 {
+        traced += u64::from(ask("/").await);
+    }
+    let seconds = began.elapsed().as_secs() + 2;
+    assert!((3..=seconds * 3).contains(&traced), "{traced} in parts of {seconds} seconds");
+    until("they arrive", async || !shown.lock().unwrap().is_empty()).await;
+    assert_eq!(shown.lock().unwrap()[0], "Bearer edge.secret");
+}
+
+#[tokio::test]
 async fn a_collector_that_is_not_there_costs_spans_and_nothing_else() {
     let service = told();
     let edge = TestEdge::start(&tracing(&service, format!("http://{}/v1/traces", Service::nobody()), 1.0));
@@ -121,7 +151,7 @@ async fn the_last_spans_are_sent_when_the_edge_ends() {
 #[test]
 fn an_endpoint_that_cannot_be_posted_to_is_a_problem() {
     for (endpoint, ratio) in [("https://a.b/v1/traces", 1.0), ("127.0.0.1:4318", 1.0), ("http://a.b/v1/traces", 1.5)] {
-        let snapshot = Snapshot { traces: Some(Traces { endpoint: endpoint.into(), ratio }), ..snapshot(vec![]) };
+        let snapshot = Snapshot { traces: Some(Traces { ratio, ..Traces::to(endpoint.into()) }), ..snapshot(vec![]) };
         assert!(snapshot.compile().is_err(), "{endpoint} {ratio}");
     }
 }

@@ -178,7 +178,7 @@ impl Incidents {
             What::Counted { incident, users, of } => {
                 let of = said("what was counted", of)?;
                 let incident = self.find(*incident)?;
-                if incident.affected.as_ref().is_none_or(|known| known.users < *users) {
+                if incident.affected.as_ref().is_none_or(|known| known.of != of || known.users < *users) {
                     incident.affected = Some(Affected { users: *users, of, at });
                 }
                 incident.number

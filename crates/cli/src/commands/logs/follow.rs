@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::sources::{self, Source};
-use super::{Args, Printer, merge, unreadable};
+use super::{Args, Printer, Wanted, merge, unreadable};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -21,13 +21,19 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 type News = (Source, std::io::Result<Vec<String>>);
 
 /// Prints last lines, then new ones, until Ctrl-C or until nobody reads.
-pub(super) async fn run(args: &Args, data: &Path, known: Vec<Source>, printer: &mut Printer) -> Result<Exit, Failure> {
+pub(super) async fn run(
+    args: &Args,
+    wanted: &Wanted,
+    data: &Path,
+    known: Vec<Source>,
+    printer: &mut Printer,
+) -> Result<Exit, Failure> {
     let (sender, mut news) = mpsc::channel(QUEUE);
     let mut readers = JoinSet::new();
     let mut lines = Vec::new();
     for (index, source) in known.iter().enumerate() {
-        let (last, follow) = Follow::open(&source.path, args.tail).map_err(unreadable(&source.path))?;
-        lines.push((index, last));
+        let (last, follow) = Follow::open(&source.path, wanted.back(args.tail)).map_err(unreadable(&source.path))?;
+        lines.push((index, wanted.last(source, last, args.tail)));
         readers.spawn(read(source.clone(), follow, sender.clone()));
     }
     for (index, line) in merge::by_time(lines) {
@@ -38,14 +44,14 @@ pub(super) async fn run(args: &Args, data: &Path, known: Vec<Source>, printer: &
     while !printer.output.closed() {
         tokio::select! {
             Some((source, lines)) = news.recv() => {
-                for line in lines.map_err(unreadable(&source.path))? {
+                for line in wanted.of(&source, lines.map_err(unreadable(&source.path))?) {
                     printer.print(&source, &line)?;
                 }
             }
             _ = looks.tick() => {
                 for source in newcomers(args, data, &known)? {
                     let (first, follow) = Follow::open(&source.path, usize::MAX).map_err(unreadable(&source.path))?;
-                    for line in first {
+                    for line in wanted.of(&source, first) {
                         printer.print(&source, &line)?;
                     }
                     readers.spawn(read(source.clone(), follow, sender.clone()));
@@ -74,11 +80,8 @@ async fn read(source: Source, mut follow: Follow, sender: mpsc::Sender<News>) {
 
 /// Logs that were not there at the last look.
 fn newcomers(args: &Args, data: &Path, known: &[Source]) -> Result<Vec<Source>, Failure> {
-    let services = if args.services.is_empty() {
-        sources::written(data).map_err(unreadable(data))?
-    } else {
-        args.services.clone()
-    };
+    let services =
+        if args.services.is_empty() { sources::usual(data).map_err(unreadable(data))? } else { args.services.clone() };
     let mut found = sources::list(data, &services)?;
     found.retain(|source| !known.iter().any(|known| known.path == source.path));
     for (new, source) in found.iter_mut().enumerate() {

@@ -12,6 +12,8 @@ use crate::failure::Failure;
 /// One log file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Source {
+    /// The service.
+    pub(super) service: String,
     /// What its lines are prefixed with: the service, and the instance's number where there are several.
     pub(super) label: String,
     /// The file.
@@ -22,13 +24,12 @@ pub(super) struct Source {
 
 /// The logs of these services, of all where none is named.
 pub(super) fn find(data: &Path, services: &[String], context: &Context) -> Result<Vec<Source>, Failure> {
-    let mut written = written(data).map_err(unreadable(&paths::logs(data)))?;
     if services.is_empty() {
-        written.sort();
-        return list(data, &written);
+        return list(data, &usual(data).map_err(unreadable(&paths::logs(data)))?);
     }
+    let written = logs::written(data).map_err(unreadable(&paths::logs(data)))?;
     for service in services {
-        if written.contains(service) || ["edge", "control"].contains(&service.as_str()) {
+        if written.contains(service) || ["edge", logs::CONTROL, logs::ACCESS].contains(&service.as_str()) {
             continue;
         }
         // Something that never ran has no log; only the manifest knows whether it exists at all.
@@ -37,7 +38,8 @@ pub(super) fn find(data: &Path, services: &[String], context: &Context) -> Resul
             Err(_) => Vec::new(),
         };
         if !planned.contains(service) {
-            let mut known: Vec<&str> = planned.iter().chain(&written).map(String::as_str).chain(["control"]).collect();
+            let mut known: Vec<&str> =
+                planned.iter().chain(&written).map(String::as_str).chain([logs::CONTROL, logs::ACCESS]).collect();
             known.sort_unstable();
             known.dedup();
             return Err(Failure::unknown("service", service, known));
@@ -53,32 +55,16 @@ pub(super) fn list(data: &Path, services: &[String]) -> Result<Vec<Source>, Fail
         let files = logs::files(data, service).map_err(unreadable(&paths::logs(data)))?;
         for (number, path) in (1..).zip(&files) {
             let label = if files.len() > 1 { format!("{service}.{number}") } else { service.clone() };
-            sources.push(Source { label, path: path.clone(), colour: sources.len() });
+            sources.push(Source { service: service.clone(), label, path: path.clone(), colour: sources.len() });
         }
     }
     Ok(sources)
 }
 
-/// Names of services whose logs lie in the folder.
-pub(super) fn written(data: &Path) -> io::Result<Vec<String>> {
-    let entries = match std::fs::read_dir(paths::logs(data)) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let name = entry?.file_name();
-        let Some(name) = name.to_str().and_then(|name| name.strip_suffix(".log")) else { continue };
-        let service = match name.split_once('-') {
-            Some((ordinal, service)) if ordinal.parse::<u16>().is_ok() => service,
-            _ if name == "control" => name,
-            _ => continue,
-        };
-        if !names.iter().any(|known| known == service) {
-            names.push(service.to_owned());
-        }
-    }
+/// Names of the logs that are meant where none is named: spans are shown with their request.
+pub(super) fn usual(data: &Path) -> io::Result<Vec<String>> {
+    let mut names = logs::written(data)?;
+    names.retain(|name| name != logs::SPANS);
     Ok(names)
 }
 
@@ -91,12 +77,20 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let logs = paths::logs(folder.path());
         std::fs::create_dir(&logs).expect("made");
-        for name in ["1-a.log", "2-a.log", "10-a.log", "1-a.log.1", "1-b-c.log", "control.log", "notes.txt", "x-y.log"]
-        {
+        for name in [
+            "1-a.log",
+            "2-a.log",
+            "10-a.log",
+            "1-a.log.1",
+            "1-b-c.log",
+            "1-spans.log",
+            "control.log",
+            "notes.txt",
+            "x-y.log",
+        ] {
             std::fs::write(logs.join(name), "").expect("written");
         }
-        let mut names = written(folder.path()).expect("readable");
-        names.sort();
+        let names = usual(folder.path()).expect("readable");
         assert_eq!(names, ["a", "b-c", "control"]);
         let sources = list(folder.path(), &names).expect("readable");
         let labels: Vec<&str> = sources.iter().map(|source| source.label.as_str()).collect();
@@ -106,6 +100,6 @@ mod tests {
 
     #[test]
     fn a_folder_that_is_not_there_yet_is_empty() {
-        assert_eq!(written(Path::new("/nowhere/at/all")).expect("no error"), Vec::<String>::new());
+        assert_eq!(usual(Path::new("/nowhere/at/all")).expect("no error"), Vec::<String>::new());
     }
 }

@@ -5,6 +5,7 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::{Extension, Form};
+use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
@@ -13,9 +14,11 @@ use super::login::{later, unavailable};
 use super::{Visit, html, shell, words};
 use crate::api::SessionView;
 use crate::clock;
+use crate::people::passkey::Party;
 use crate::people::{Tries, fault, second_factor};
-use crate::server::{App, Refused, people::view, problem, remember};
-use crate::store::Changed;
+use crate::server::{App, Refused, ask, people::view, problem, remember};
+use crate::store::{Changed, PasskeyRow};
+use crate::supervisor::Call;
 
 #[derive(Template)]
 #[template(path = "people/account.html")]
@@ -25,10 +28,27 @@ struct AccountPage<'a> {
     role: &'a str,
     has_second_factor: bool,
     recovery_codes: u32,
+    /// `None`: browsers have none for a site of this name.
+    passkeys: Option<Vec<Passkey>>,
     sessions: Vec<SessionView>,
     own: String,
     notice: Option<&'a str>,
     fault: Option<&'a str>,
+}
+
+/// One as it is shown.
+struct Passkey {
+    id: String,
+    name: String,
+    made_at: String,
+    used_at: Option<String>,
+}
+
+impl From<PasskeyRow> for Passkey {
+    fn from(row: PasskeyRow) -> Self {
+        let time = |seconds| Timestamp::from_second(seconds).map(|time| time.to_string()).unwrap_or_default();
+        Self { id: row.id, name: row.name, made_at: time(row.made_at), used_at: row.used_at.map(time) }
+    }
 }
 
 #[derive(Template)]
@@ -54,7 +74,7 @@ pub(super) struct Told {
 }
 
 /// Somebody who is logged in, with what they have there.
-fn session(person: &Person) -> Result<&Session, Refused> {
+pub(super) fn session(person: &Person) -> Result<&Session, Refused> {
     person.session().ok_or_else(stranger)
 }
 
@@ -67,13 +87,15 @@ pub(super) async fn page(
     let notice = match done.as_deref() {
         Some("password") => Some("The password is changed, and you are logged out everywhere else."),
         Some("factor") => Some("The second factor is removed."),
+        Some("passkey") => Some("The passkey is there; you can log in with it from now on."),
+        Some("no-passkey") => Some("The passkey is removed: it opens nothing any more."),
         Some("sessions") => Some("Done: it is logged out."),
         _ => None,
     };
     shown(&app, &person, StatusCode::OK, notice, None).await
 }
 
-async fn shown(
+pub(super) async fn shown(
     app: &App,
     person: &Person,
     status: StatusCode,
@@ -83,15 +105,19 @@ async fn shown(
     let Session { row, form_token } = session(person)?;
     let (name, now) = (person.name.clone(), clock::timestamp().as_second());
     let found = remember(app, move |store| {
-        Ok((store.operator(&name)?, store.recovery_codes(&name)?, store.sessions(&name, now)?))
+        let known = (store.operator(&name)?, store.recovery_codes(&name)?, store.passkeys(&name)?);
+        Ok((known, store.sessions(&name, now)?))
     });
-    let (operator, recovery_codes, sessions) = found.await?;
+    let ((operator, recovery_codes, passkeys), sessions) = found.await?;
+    let site = ask(app, Call::Site).await?;
+    let passkeys = Party::of(&site.origin).map(|_| passkeys.into_iter().map(Passkey::from).collect());
     let page = AccountPage {
         form_token,
         name: &person.name,
         role: person.role().as_str(),
         has_second_factor: operator.is_some_and(|operator| operator.view.has_second_factor),
         recovery_codes,
+        passkeys,
         sessions: sessions.into_iter().map(view).collect(),
         own: view(row.clone()).id,
         notice,
@@ -101,12 +127,16 @@ async fn shown(
 }
 
 /// Why a password is not that of whoever is logged in.
-enum Unconfirmed {
+pub(super) enum Unconfirmed {
     Wrong,
     Later(u64),
 }
 
-async fn confirm(app: &App, person: &Person, password: SecretString) -> Result<Result<(), Unconfirmed>, Refused> {
+pub(super) async fn confirm(
+    app: &App,
+    person: &Person,
+    password: SecretString,
+) -> Result<Result<(), Unconfirmed>, Refused> {
     let tries = Tries::confirmation(&session(person)?.row.sha256);
     if let Err(wait_s) = app.gate.take(&tries) {
         return Ok(Err(Unconfirmed::Later(wait_s)));
@@ -121,7 +151,7 @@ async fn confirm(app: &App, person: &Person, password: SecretString) -> Result<R
     Ok(if good { Ok(()) } else { Err(Unconfirmed::Wrong) })
 }
 
-async fn unconfirmed(app: &App, person: &Person, why: Unconfirmed) -> Result<Response, Refused> {
+pub(super) async fn unconfirmed(app: &App, person: &Person, why: Unconfirmed) -> Result<Response, Refused> {
     match why {
         Unconfirmed::Wrong => {
             let fault = Some("Your present password is another. Nothing was changed.");
@@ -199,7 +229,8 @@ pub(super) async fn set_factor(
     };
     let codes = second_factor::recovery_codes();
     let (name, kept, told) = (person.name.clone(), session(&person)?.row.sha256.clone(), codes.clone());
-    let set = remember(&app, move |store| store.set_totp(&name, Some((&entered.secret, step, &told)), &kept));
+    let sealed = app.gate.seal.seal(&name, &entered.secret);
+    let set = remember(&app, move |store| store.set_totp(&name, Some((&sealed, step, &told)), &kept));
     if set.await? == Changed::No {
         return Err(Refused(problem(404, "there is no such operator", person.name.clone())));
     }

@@ -14,8 +14,9 @@ use serde::Deserialize;
 use super::super::cookies;
 use super::super::person::Person;
 use super::{HOME, Visit, html, local, shell};
-use crate::audit::Said;
+use crate::audit::{self, Said};
 use crate::clock;
+use crate::people::passkey::Party;
 use crate::people::{Busy, Tries, second_factor};
 use crate::server::{App, Refused, problem, remember};
 use crate::store::{Changed, NewSession, OperatorRow, Store, StoreError};
@@ -23,7 +24,7 @@ use crate::store::{Changed, NewSession, OperatorRow, Store, StoreError};
 /// What a try to log in is called in the audit log.
 pub(super) const LOGIN: &str = "login";
 /// Whom the audit log names where nobody has that name: people type passwords there.
-const UNKNOWN: &str = "unknown";
+pub(super) const UNKNOWN: &str = "unknown";
 /// How soon to try again where others are being let in.
 const SOON_S: u64 = 2;
 
@@ -50,6 +51,8 @@ struct LoginPage<'a> {
     name: &'a str,
     next: &'a str,
     fault: Option<&'a str>,
+    /// Whether browsers have passkeys for a site of this name.
+    passkeys: bool,
 }
 
 /// `GET /login`
@@ -64,8 +67,9 @@ pub(super) async fn page(
     shown(&visit, StatusCode::OK, "", &next, None)
 }
 
-fn shown(visit: &Visit, status: StatusCode, name: &str, next: &str, fault: Option<&str>) -> Response {
-    html(status, &LoginPage { form_token: &visit.form_token, name, next, fault })
+pub(super) fn shown(visit: &Visit, status: StatusCode, name: &str, next: &str, fault: Option<&str>) -> Response {
+    let passkeys = Party::of(&visit.site.origin).is_some();
+    html(status, &LoginPage { form_token: &visit.form_token, name, next, fault, passkeys })
 }
 
 /// `POST /login`
@@ -107,15 +111,13 @@ pub(super) async fn log_in(
         return Ok(failed("kept out"));
     }
     let (id, before) = (new.id.clone(), visit.cookies.session.clone());
+    let Ok(secret) = opened(&app, &operator) else { return Ok(failed("its second factor cannot be opened")) };
+    audit::begins(&app, &who).await?;
     let let_in = remember(&app, move |store| {
-        if !second_factor_holds(store, &operator, &entered.code, now)? {
+        if !second_factor_holds(store, &operator.view.name, secret.as_deref(), &entered.code, now)? {
             return Ok(false);
         }
-        // Whoever knew the id that this browser had before does not know the new one.
-        if let Some(before) = before {
-            store.end_session(&before)?;
-        }
-        store.begin_session(&new, now).map(|()| true)
+        begin(store, &new, before.as_deref(), now).map(|()| true)
     });
     if !let_in.await? {
         return Ok(failed("wrong code"));
@@ -124,10 +126,33 @@ pub(super) async fn log_in(
     Ok(begun(&visit, &id, who, local(&entered.next)))
 }
 
-/// Whether the code is one of now or a recovery code, neither used before; or none is asked for.
-fn second_factor_holds(store: &mut Store, operator: &OperatorRow, typed: &str, now: i64) -> Result<bool, StoreError> {
-    let Some(secret) = &operator.totp else { return Ok(true) };
+/// A session for this browser.
+pub(super) fn begin(store: &mut Store, new: &NewSession, before: Option<&str>, now: i64) -> Result<(), StoreError> {
+    // Whoever knew the id that this browser had before does not know the new one.
+    if let Some(before) = before {
+        store.end_session(before)?;
+    }
+    store.begin_session(new, now)
+}
+
+/// The second factor's secret, if there is one; an error: it was sealed with another key.
+fn opened(app: &App, operator: &OperatorRow) -> Result<Option<String>, ()> {
+    let Some(sealed) = &operator.totp else { return Ok(None) };
     let name = &operator.view.name;
+    app.gate.seal.open(name, sealed).map(Some).ok_or_else(|| {
+        tracing::error!(operator = name, "the second factor was sealed with another key than that of this data folder");
+    })
+}
+
+/// Whether the code is one of now or a recovery code, neither used before; or none is asked for.
+fn second_factor_holds(
+    store: &mut Store,
+    name: &str,
+    secret: Option<&str>,
+    typed: &str,
+    now: i64,
+) -> Result<bool, StoreError> {
+    let Some(secret) = secret else { return Ok(true) };
     let used = match second_factor::step(secret, typed, now) {
         Some(step) => store.use_step(name, step)?,
         None => store.use_recovery_code(name, &second_factor::as_recovery_code(typed))?,
@@ -145,7 +170,7 @@ pub(super) fn begun(visit: &Visit, id: &str, who: String, next: &str) -> Respons
     response
 }
 
-fn too_many(visit: &Visit, name: &str, next: &str, wait_s: u64) -> Response {
+pub(super) fn too_many(visit: &Visit, name: &str, next: &str, wait_s: u64) -> Response {
     let fault = format!("Too many tries. Try again in {wait_s} s.");
     later(shown(visit, StatusCode::TOO_MANY_REQUESTS, name, next, Some(&fault)), wait_s)
 }

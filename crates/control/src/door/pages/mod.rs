@@ -1,5 +1,5 @@
 //! Pages for people: logging in, and one's own account. Each is a template in `templates/people` and a struct that holds what it
-//! shows; text is always escaped. They work without scripts; the one there is spares a person to paste a code.
+//! shows; text is always escaped. They work without scripts; one spares a person to paste a code, and passkeys need one.
 //!
 //! [`visit`] stands before pages that know a person or do not; it checks every form ([`super::guard`]) and says how browsers
 //! are to treat the answer.
@@ -7,6 +7,7 @@
 mod account;
 mod invite;
 mod login;
+mod passkeys;
 mod words;
 
 use std::sync::LazyLock;
@@ -46,6 +47,7 @@ const FIXED: [(HeaderName, &str); 5] = [
 const STYLE: &str = include_str!("../../../assets/people.css");
 const ICON: &str = include_str!("../../../assets/people.svg");
 const SCRIPT: &str = include_str!("../../../assets/invite.js");
+const PASSKEYS: &str = include_str!("../../../assets/passkeys.js");
 /// Their names hold a hash of what is in them, so they are kept for ever.
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 const HASH_DIGITS: usize = 12;
@@ -53,6 +55,7 @@ const HASH_DIGITS: usize = 12;
 static STYLE_NAME: LazyLock<String> = LazyLock::new(|| named(STYLE, "css"));
 static ICON_NAME: LazyLock<String> = LazyLock::new(|| named(ICON, "svg"));
 static SCRIPT_NAME: LazyLock<String> = LazyLock::new(|| named(SCRIPT, "js"));
+static PASSKEYS_NAME: LazyLock<String> = LazyLock::new(|| named(PASSKEYS, "js"));
 
 fn named(content: &str, extension: &str) -> String {
     let hash: String = access::hash(content).chars().take(HASH_DIGITS).collect();
@@ -62,12 +65,15 @@ fn named(content: &str, extension: &str) -> String {
 pub(super) fn router(app: &App) -> Router<App> {
     Router::new()
         .route("/login", get(login::page).post(login::log_in))
+        .route("/login/passkey", get(passkeys::ask).post(passkeys::log_in))
         .route("/invite", get(invite::page).post(invite::accept))
         .route("/logout", post(login::log_out))
         .route("/account", get(account::page))
         .route("/account/password", post(account::set_password))
         .route("/account/second-factor", get(account::offer_factor).post(account::set_factor))
         .route("/account/second-factor/remove", post(account::remove_factor))
+        .route("/account/passkeys", get(passkeys::offer).post(passkeys::add))
+        .route("/account/passkeys/remove", post(passkeys::remove))
         .route("/account/sessions", post(account::end_sessions))
         .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
         .layer(middleware::from_fn_with_state(app.clone(), visit))
@@ -146,6 +152,7 @@ async fn visited(
     request.extensions_mut().insert(Visit { site: site.clone(), cookies, form_token, address, agent });
     if let Some(person) = &person {
         request.extensions_mut().insert(person.clone());
+        audit::begins(app, &person.name).await?;
     }
     let mut response = next.run(request).await;
     if response.extensions().get::<audit::Why>().is_some() && is_problem(&response) {
@@ -210,6 +217,10 @@ mod shell {
     pub(super) fn script() -> String {
         format!("/people/{}", *super::SCRIPT_NAME)
     }
+
+    pub(super) fn passkeys() -> String {
+        format!("/people/{}", *super::PASSKEYS_NAME)
+    }
 }
 
 async fn asset(Path(name): Path<String>) -> Response {
@@ -217,6 +228,7 @@ async fn asset(Path(name): Path<String>) -> Response {
         name if name == *STYLE_NAME => ("text/css; charset=utf-8", STYLE),
         name if name == *ICON_NAME => ("image/svg+xml", ICON),
         name if name == *SCRIPT_NAME => ("text/javascript; charset=utf-8", SCRIPT),
+        name if name == *PASSKEYS_NAME => ("text/javascript; charset=utf-8", PASSKEYS),
         _ => return Refused(problem(404, "there is nothing here", String::new())).into_response(),
     };
     let headers =
@@ -231,7 +243,7 @@ fn local(path: &str) -> &str {
         && !matches!(letters.next(), Some('/' | '\\'))
         && path.len() <= LONGEST_PATH
         && path.chars().all(|letter| letter.is_ascii_graphic())
-        && !["/login", "/logout", "/invite"].iter().any(|own| path.split('?').next() == Some(own));
+        && !["/login", "/login/passkey", "/logout", "/invite"].iter().any(|own| path.split('?').next() == Some(own));
     if good { path } else { HOME }
 }
 
