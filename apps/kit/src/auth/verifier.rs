@@ -25,7 +25,7 @@ pub struct Claims {
     /// `user` or `admin`.
     pub role: String,
     /// What the user may do beside that.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub roles: Vec<String>,
     /// The app the user signed in to.
     pub app_id: String,
