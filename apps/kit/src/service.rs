@@ -12,7 +12,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 use http::{HeaderValue, StatusCode, header};
-use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -150,25 +149,14 @@ impl Service {
     }
 }
 
-/// Connections that wait to be accepted; the kernel caps it at `net.core.somaxconn`. With the usual 128, a burst of calls
-/// loses some handshakes, which are repeated after one, three, seven seconds.
-const BACKLOG: u32 = 4_096;
-
-fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // Connections of an earlier process in TIME_WAIT must not keep the port.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
-
 /// Serves until SIGTERM or Ctrl-C; then accepts nothing more and lets what is in flight finish, within a bound.
 pub async fn serve(base: &Base, service: Service) -> Result<(), Failure> {
     let listen = base.listen()?;
     let (exporter, exporting) = base.traces.clone().map(Exporter::start).unzip();
     let router = Service { exporter, ..service }.into_router();
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::new)?;
-    let listener = bind(listen).map_err(|error| Failure::new(format!("cannot listen on {listen}: {error}")))?;
+    let listener =
+        serving::bind(listen).map_err(|error| Failure::new(format!("cannot listen on {listen}: {error}")))?;
     let address = listener.local_addr().map_err(Failure::new)?;
     let keeper = tokio::spawn(metering::keep_up());
     tracing::info!(%address, service = base.service, instance = base.instance, "listening");

@@ -4,6 +4,8 @@
 //! a few places beside them. Probes and scrapes are answered there too, so that nobody takes a service that is busy for dead.
 
 use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +22,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use rustix::net::sockopt;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tower::ServiceExt;
@@ -30,6 +32,10 @@ use crate::Problem;
 /// Connections at once where `HTTP_MAX_CONNECTIONS` says nothing else: four times the answers that a model writes at once by
 /// default, at some ten KiB each.
 pub(crate) const MAX_CONNECTIONS: usize = 4_096;
+
+/// Connections that wait to be accepted; the kernel caps it at `net.core.somaxconn`. With the usual 128, a burst of calls
+/// loses some handshakes, which are repeated after one, three, seven seconds.
+const BACKLOG: u32 = 4_096;
 
 /// Places beside them, for probes and for telling others that there is no place.
 const EXTRA: usize = 256;
@@ -51,6 +57,15 @@ const SAY_EVERY: Duration = Duration::from_mins(1);
 
 /// Files that are neither a client's connection nor the one behind it: the database, the cache, logs.
 const OTHER_FILES: usize = 128;
+
+/// Listens there.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Connections of an earlier process in TIME_WAIT must not keep the port.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// What connections may take.
 #[derive(Debug, Clone, Copy)]

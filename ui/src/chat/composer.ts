@@ -135,6 +135,8 @@ export class Composer {
     const again = place !== "" || (how instanceof PerformanceNavigationTiming && how.type === "reload");
     // Where there is another last message, the answer is kept and shown.
     if (!again || asked.last !== this.#messages.last) return forget(place);
+    // It has no name yet.
+    if (asked.last === "") this.#parts.heading.textContent = asked.question;
     const csrf = new FormData(form).get("csrf");
     asked.fields = asked.fields.map(([name, value]) => [name, name === "csrf" ? String(csrf) : value]);
     void this.#ask(asked);

@@ -104,9 +104,8 @@ fn closed(line: &str) -> (&str, String) {
         before = '*';
     }
     let end = if open.is_empty() { line } else { line.trim_end() };
-    // Half of the mark that ends it.
-    let half = open.last().filter(|mark| mark.len() == 2 && end.ends_with(&mark[..1]) && !end.ends_with(**mark));
-    let end = if half.is_some() { &end[..end.len() - 1] } else { end };
+    // Half of a mark that begins or ends there.
+    let end = if end.ends_with('~') && !end.ends_with("~~") { &end[..end.len() - 1] } else { end };
     (end, closing(&open))
 }
 
@@ -131,9 +130,11 @@ mod tests {
             ("a **bold *both", "a **bold *both***"),
             ("`co", "`co`"),
             ("`a*b", "`a*b`"),
-            ("2 * 3", "2 * 3"),
+            ("2 * 3 is", "2 * 3 is"),
             ("2*3 is", "2*3 is"),
+            ("a ~", "a "),
             ("~~ol", "~~ol~~"),
+            ("~~ol~", "~~ol~~"),
             ("\\*no", "\\*no"),
             ("* item", "* item"),
             ("see [", "see "),

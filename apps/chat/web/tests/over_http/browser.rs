@@ -17,7 +17,7 @@ use tokio::process::Command;
 use crate::support::{Store, World};
 
 /// Longest time for all that the browser does.
-const PATIENCE: Duration = Duration::from_mins(5);
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// What a model may be brought to say; each would set `window.ran`, fetch from elsewhere or break the page.
 static HARM: LazyLock<Vec<String>> = LazyLock::new(|| serde_json::from_str(include_str!("../harm.json")).unwrap());
