@@ -22,7 +22,6 @@ mod conversations;
 mod credits;
 mod delivery;
 mod entity;
-mod failpoint;
 mod failure;
 mod idempotency;
 mod ids;
@@ -39,5 +38,3 @@ mod validate;
 
 pub use app::{MIGRATIONS, Rest, Running, start};
 pub use config::Config;
-#[cfg(debug_assertions)]
-pub use failpoint::FAILPOINTS;

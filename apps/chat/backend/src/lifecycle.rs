@@ -26,7 +26,7 @@ use std::time::Instant;
 
 use ai::Request;
 use ai::router::Admission;
-use kit::{Credits, clock};
+use kit::{Credits, clock, failpoint};
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
@@ -34,7 +34,6 @@ use crate::budgets::Spending;
 use crate::caller::Caller;
 use crate::conversations::{Answer, Attachment, Exchange, Origin, Place, RecordError, Spot, Target, is_to_be_named};
 use crate::delivery::{Client, Event, Lead};
-use crate::failpoint;
 use crate::failure::Failure;
 use crate::idempotency::{Claim, Execution, Keep, Key};
 use crate::ids::{ConversationId, MessageId};
@@ -125,7 +124,7 @@ async fn once(app: &Arc<App>, caller: &Caller, call: Call, client: &Client) -> R
             }
         }
     };
-    failpoint::at("claimed");
+    failpoint::here("chat: call claimed");
     let outcome = tokio::select! {
         outcome = answer(app, caller, call, client, execution) => outcome,
         () = app.idempotency.keep_alive(execution) => Err(Failure::Storage),
@@ -200,7 +199,7 @@ async fn answer(
         () = app.cut.cancelled() => Err(Failure::Stopping),
     };
     let spoken = Instant::now();
-    failpoint::at("answered");
+    failpoint::here("chat: answered");
     let said = match said {
         Ok(said) => said,
         Err(failure) => {
@@ -209,7 +208,7 @@ async fn answer(
         }
     };
     if client.delivered() > 0 {
-        failpoint::at("delivered");
+        failpoint::here("chat: delivered");
     }
 
     // [4] Save: both messages and the instruction to settle, in one transaction; then settle.
@@ -231,7 +230,6 @@ async fn answer(
             return Err(if matches!(error, RecordError::Gone) { Failure::ConversationGone } else { Failure::Storage });
         }
     }
-    failpoint::at("stored");
     let credits = held.settle(exchange.settle).await;
     if is_first {
         let asked = exchange.question.as_deref().unwrap_or_default();
@@ -384,7 +382,6 @@ struct Held {
 impl Held {
     async fn reserve(app: &Arc<App>, caller: &Caller, price: Credits) -> Result<Self, Failure> {
         let spending = app.budgets.hold(caller, price, now_ms()).await?;
-        failpoint::at("budget held");
         let reserved = match app.ledger.reserve(caller.user, price, clock::new_id()).await {
             Ok(reserved) => reserved,
             Err(failure) => {
@@ -392,7 +389,6 @@ impl Held {
                 return Err(failure);
             }
         };
-        failpoint::at("reserved");
         Ok(Self {
             spending,
             app: app.clone(),
@@ -411,14 +407,13 @@ impl Held {
         self.resolved = true;
         self.app.outbox.release(self.instruction).await;
         self.app.budgets.release(&self.spending).await;
-        failpoint::at("released");
+        failpoint::here("chat: released");
     }
 
     /// Delivers the instruction that is in the outbox already; gives what is left.
     async fn settle(mut self, settle: Instruction) -> Credits {
         self.resolved = true;
         let left = self.app.outbox.settle_now(settle).await;
-        failpoint::at("settled");
         self.app.budgets.spent(&self.spending, settle.amount).await;
         left.unwrap_or(self.left)
     }

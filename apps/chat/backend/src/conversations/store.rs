@@ -1,6 +1,7 @@
 //! Conversations and messages in the database. Every question names the owner, so that none can be asked without one.
 
 use kit::database::Database;
+use kit::failpoint;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter,
@@ -260,7 +261,7 @@ async fn write(transaction: &impl ConnectionTrait, exchange: &Exchange) -> Resul
     if let Some(keep) = &exchange.keep {
         keep.insert(transaction, exchange.target.id()).await?;
     }
-    crate::failpoint::at("written");
+    failpoint::here("chat: exchange written, not committed");
     Ok(true)
 }
 

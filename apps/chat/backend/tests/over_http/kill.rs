@@ -26,8 +26,8 @@ use crate::support::{Store, until};
 /// People who ask at once, all on one account.
 const ASKERS: usize = 4;
 
-/// The failpoints that a few answers pass: each is died at in turn.
-const PLACES: u64 = 24;
+/// The places that a few answers pass: each is died at in turn.
+const PLACES: u64 = 32;
 
 /// Longest time for a life to come to its end.
 const LIFE: Duration = Duration::from_secs(30);

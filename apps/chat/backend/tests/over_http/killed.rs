@@ -1,4 +1,4 @@
-//! The real process, killed at every step of an answer, then started again: there is one debit and one answer, or neither.
+//! The real process, killed at every place of an answer, then started again: there is one debit and one answer, or neither.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -8,6 +8,19 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
+/// The places of an answer that are died at, in their order.
+const PLACES: [&str; 9] = [
+    "chat: call claimed",
+    "chat: before reserving",
+    "chat: reserved",
+    "chat: answered",
+    "chat: before the instruction is written down",
+    "chat: instruction written down, not committed",
+    "chat: exchange written, not committed",
+    "chat: stored, not settled",
+    "chat: settled, not acknowledged",
+];
+
 /// The program, on a port of its own.
 struct Process {
     child: Child,
@@ -15,7 +28,7 @@ struct Process {
 }
 
 impl Process {
-    async fn start(world: &World, failpoint: Option<&str>) -> Self {
+    async fn start(world: &World, place: Option<&str>) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = Command::new(env!("CARGO_BIN_EXE_chat-backend"));
         command.envs(world.process_environment()).env("PORT", port.to_string()).env("HOST", "127.0.0.1");
@@ -23,8 +36,8 @@ impl Process {
         if let Some(redis) = &world.test_database.redis_url {
             command.env("REDIS_URL", redis.expose_secret());
         }
-        if let Some(failpoint) = failpoint {
-            command.env("CHAT_FAILPOINT", failpoint);
+        if let Some(place) = place {
+            command.env("MANA_DIE_AT", place);
         }
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap();
         let process = Self { child, url: format!("http://127.0.0.1:{port}") };
@@ -42,17 +55,17 @@ impl Process {
     }
 }
 
-/// Dies at a step, with an answer or without one, comes again, and is asked the same again.
-async fn check(store: Store, step: &str, text: &str, stream: bool) {
+/// Dies at a place, with an answer or without one, comes again, and is asked the same again.
+async fn check(store: Store, place: &str, text: &str, stream: bool) {
     let world = World::start(store).await;
     let person = world.person("ada").await;
-    let mut process = Process::start(&world, Some(step)).await;
+    let mut process = Process::start(&world, Some(place)).await;
     let outcome = process.ask(&world, &person, text, stream).await;
     let died = tokio::time::timeout(Duration::from_secs(10), process.child.wait()).await;
-    assert!(died.is_ok(), "{step}: it was to die; it answered {outcome:?}");
+    assert!(died.is_ok(), "{place}: it was to die; it answered {outcome:?}");
 
     let (debits, saved) = (50 - world.ledger_balance(&person).await, world.count("messages").await / 2);
-    assert!(debits <= 1 && saved <= 1, "{step}: {debits} held or taken for {saved} stored");
+    assert!(debits <= 1 && saved <= 1, "{place}: {debits} held or taken for {saved} stored");
     // Nobody has heard of it for half a minute.
     {
         use sea_orm::ConnectionTrait;
@@ -62,24 +75,25 @@ async fn check(store: Store, step: &str, text: &str, stream: bool) {
     let process = Process::start(&world, None).await;
     let again = process.ask(&world, &person, text, stream).await.unwrap();
     let answers = i64::from(!text.contains("[fail"));
-    assert_eq!(again.0, if answers == 1 { 200 } else { 502 }, "{step}: {again:?}");
+    assert_eq!(again.0, if answers == 1 { 200 } else { 502 }, "{place}: {again:?}");
     until("the outbox is empty", async || world.count("outbox").await == 0).await;
     // What died with the process is given back when its time is over; what is stored is paid by then.
     world.auth.expire_reservations(Duration::from_hours(2)).await;
-    assert_eq!(world.count("messages").await, 2 * answers, "{step}");
-    assert_eq!(world.ledger_balance(&person).await, 50 - answers, "{step}: one answer, one debit");
-    assert_eq!(world.auth.ledger_findings().await, Vec::<String>::new(), "{step}");
+    assert_eq!(world.count("messages").await, 2 * answers, "{place}");
+    assert_eq!(world.ledger_balance(&person).await, 50 - answers, "{place}: one answer, one debit");
+    assert_eq!(world.auth.ledger_findings().await, Vec::<String>::new(), "{place}");
     let repeated = process.ask(&world, &person, text, stream).await.unwrap();
-    assert_eq!((repeated.0, world.ledger_balance(&person).await), (again.0, 50 - answers), "{step}");
+    assert_eq!((repeated.0, world.ledger_balance(&person).await), (again.0, 50 - answers), "{place}");
 }
 
 async fn killed_at_any_step_there_is_one_debit_and_one_answer_or_neither(store: Store) {
-    for step in chat_backend::FAILPOINTS.into_iter().filter(|step| *step != "released") {
-        let stream = step == "delivered";
-        check(store, step, "hello there", stream).await;
+    for place in PLACES {
+        check(store, place, "hello there", false).await;
     }
-    check(store, "released", "[fail=500]", false).await;
-    check(store, "answered", "[fail=500]", false).await;
+    check(store, "chat: delivered", "hello there", true).await;
+    for place in ["chat: answered", "chat: before releasing", "chat: released"] {
+        check(store, place, "[fail=500]", false).await;
+    }
 }
 
 crate::support::on_both_stores!(killed_at_any_step_there_is_one_debit_and_one_answer_or_neither);
@@ -88,7 +102,7 @@ crate::support::on_both_stores!(killed_at_any_step_there_is_one_debit_and_one_an
 async fn a_stream_cut_off_by_a_kill_was_not_charged() {
     let world = World::start(Store::Sqlite).await;
     let person = world.person("ada").await;
-    let mut process = Process::start(&world, Some("answered")).await;
+    let mut process = Process::start(&world, Some("chat: answered")).await;
     let outcome = process.ask(&world, &person, "one two three", true).await;
     let died = tokio::time::timeout(Duration::from_secs(10), process.child.wait()).await;
     assert!(died.is_ok(), "it was to die; it answered {outcome:?}");
