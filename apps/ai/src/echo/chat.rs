@@ -28,6 +28,8 @@ pub(super) struct Body {
     #[serde(default)]
     tools: Vec<Tool>,
     #[serde(default)]
+    response_format: Value,
+    #[serde(default)]
     stream: bool,
     #[serde(default)]
     stream_options: StreamOptions,
@@ -180,7 +182,10 @@ async fn answer(echo: &Echo, model: String, body: Body) -> Response {
         return speak::error(400, "messages must hold one with role user", "invalid_messages");
     };
     let (number, mut call) = echo.calls.begin();
-    let script = script::write(&echo.settings, &model, &last.text(), number);
+    let mut script = script::write(&echo.settings, &model, &last.text(), number);
+    if body.response_format["type"].as_str().is_some_and(|kind| kind.starts_with("json")) {
+        script.say_as_json();
+    }
     if let Course::Fail(status) = script.course {
         call.finish();
         return speak::error(status, "echo fails, as it was told", "echo_failure");

@@ -21,9 +21,10 @@
 //! | `[end=N]` | in the last user message | ends the stream after N words in good order, but without `finish_reason` and `[DONE]` |
 //! | `[garbage=N]` | in the last user message | sends something that is not JSON after N words |
 //! | `[call=N]` | in the last user message | calls the first N of the offered tools with `{"said": …}` instead of speaking |
+//! | `[nul=N]` | in the last user message | says U+0000, which not every database can keep, N times |
 //! | `[words=N]` | in the last user message | answers with N numbered words, whatever was said |
 //!
-//! `n` answers are the same answer n times; a part of a message that is no text is heard as its type in brackets.
+//! `n` answers are the same answer n times; with a `response_format` of JSON it is `{"said": …}`; a part of a message that is no text is heard as its type in brackets.
 //!
 //! A narrower one wins over a wider one. `GET /echo/calls` says how many calls came, how many are under way, and how
 //! many were finished or cancelled by their caller: tests read there that a refused request made no model call.

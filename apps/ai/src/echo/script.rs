@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::Settings;
+use super::{Settings, speak};
 
 /// The models echo serves, the ordinary one first.
 pub const MODELS: [&str; 4] = ["echo", "echo-slow", "echo-fail", "echo-abort"];
@@ -46,6 +46,14 @@ pub(super) struct Script {
     pub(super) calls: usize,
 }
 
+impl Script {
+    /// Says the same as a JSON object.
+    pub(super) fn say_as_json(&mut self) {
+        let text = speak::as_json(&self.words.concat());
+        self.words = text.split_inclusive(' ').map(str::to_owned).collect();
+    }
+}
+
 /// Reads settings, model and message, in this order; what is read later wins.
 pub(super) fn write(settings: &Settings, model: &str, message: &str, number: u64) -> Script {
     let mut delay = settings.delay;
@@ -70,6 +78,7 @@ pub(super) fn write(settings: &Settings, model: &str, message: &str, number: u64
             Some(("end", n)) => course = Course::End(n),
             Some(("garbage", n)) => course = Course::Garbage(n),
             Some(("call", n)) => calls = n,
+            Some(("nul", n)) => said.extend(std::iter::repeat_n("\0", n.min(MAX_WORDS))),
             Some(("words", n)) => count = Some(n.clamp(1, MAX_WORDS)),
             _ => said.push(word),
         }
@@ -84,7 +93,7 @@ pub(super) fn write(settings: &Settings, model: &str, message: &str, number: u64
 /// `[name=number]`, of the names above; anything else is an ordinary word.
 fn directive(word: &str) -> Option<(&str, usize)> {
     let (name, number) = word.strip_prefix('[')?.strip_suffix(']')?.split_once('=')?;
-    let known = ["delay", "fail", "abort", "stall", "end", "garbage", "words", "call"].contains(&name);
+    let known = ["delay", "fail", "abort", "stall", "end", "garbage", "nul", "words", "call"].contains(&name);
     known.then_some((name, number.parse().ok()?))
 }
 
@@ -128,9 +137,17 @@ mod tests {
         check("echo", "hi [stall=2]", "You said: hi", 0, Course::Stall(2));
         check("echo", "hi [end=2]", "You said: hi", 0, Course::End(2));
         check("echo", "hi [garbage=2]", "You said: hi", 0, Course::Garbage(2));
+        check("echo", "[nul=2] hi", "You said: \0 \0 hi", 0, Course::Whole);
         check("echo", "hi [words=3]", "word1 word2 word3", 0, Course::Whole);
         check("echo", "[unknown=3] [abort=x] [abort]", "You said: [unknown=3] [abort=x] [abort]", 0, Course::Whole);
         check("echo", "", "You said:", 0, Course::Whole);
+    }
+
+    #[test]
+    fn the_same_is_said_as_json() {
+        let mut script = write(&Settings::default(), "echo", "a \"b\"", 1);
+        script.say_as_json();
+        assert_eq!(script.words, [r#"{"said":"You "#, "said: ", "a ", r#"\"b\""}"#]);
     }
 
     #[test]

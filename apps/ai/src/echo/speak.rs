@@ -49,7 +49,7 @@ impl Speech {
             return json!({ "role": "assistant", "content": text });
         }
         let calls = self.tools.iter().enumerate().map(|(n, name)| {
-            let function = json!({ "name": name, "arguments": arguments(&text) });
+            let function = json!({ "name": name, "arguments": as_json(&text) });
             json!({ "id": format!("call_{n}"), "type": "function", "function": function })
         });
         json!({ "role": "assistant", "content": null, "tool_calls": calls.collect::<Vec<_>>() })
@@ -57,7 +57,7 @@ impl Speech {
 
     /// The calls of tools as a stream has them: the name first, then the arguments in two pieces.
     fn calls(&self) -> Vec<io::Result<Bytes>> {
-        let arguments = arguments(&self.script.words.concat());
+        let arguments = as_json(&self.script.words.concat());
         let (begin, rest) = arguments.split_at(5);
         let mut events = Vec::new();
         for (n, name) in self.tools.iter().enumerate() {
@@ -203,8 +203,8 @@ fn event(data: &Value) -> io::Result<Bytes> {
     Ok(Bytes::from(format!("data: {data}\n\n")))
 }
 
-/// What a tool is called with.
-fn arguments(text: &str) -> String {
+/// What was said, as an object: a tool is called with it, and so is who asks for JSON answered.
+pub(super) fn as_json(text: &str) -> String {
     json!({ "said": text }).to_string()
 }
 
