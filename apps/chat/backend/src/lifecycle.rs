@@ -350,7 +350,8 @@ fn charge(question: &Question, offer: &ai::Offer, answered: &Answered, held: Cre
     cost
 }
 
-/// What a conversation shows: the text; further answers and calls of tools below it.
+/// What a conversation shows: the text; further answers and calls of tools below it. PostgreSQL keeps no U+0000, and CommonMark reads
+/// U+FFFD for it.
 fn stored_text(answered: &Answered) -> String {
     let mut parts = vec![answered.text.clone()];
     for (n, choice) in answered.choices.iter().flatten().enumerate() {
@@ -361,7 +362,7 @@ fn stored_text(answered: &Answered) -> String {
         parts.extend(message["tool_calls"].as_array().map(json_text));
     }
     parts.retain(|part| !part.is_empty());
-    parts.join("\n\n")
+    parts.join("\n\n").replace('\0', "\u{fffd}")
 }
 
 fn json_text<T: Serialize + ?Sized>(value: &T) -> String {

@@ -58,6 +58,26 @@ async fn a_failed_model_call_costs_nothing_and_stores_nothing(store: Store) {
     assert_eq!(world.gate.seen("release"), 5);
 }
 
+async fn what_no_database_keeps_is_no_reason_to_lose_an_answer(store: Store) {
+    let world = World::start(store).await;
+    let person = world.person("ada").await;
+    for (n, streams) in [false, true].into_iter().enumerate() {
+        let body = json!({ "messages": [{ "role": "user", "content": "[nul=1] hi" }], "stream": streams });
+        let call = world.http.post(world.url("/api/chat")).bearer_auth(&person.token).json(&body);
+        let call = || call.try_clone().unwrap().header("idempotency-key", format!("key-{n}")).send();
+        let (status, told) = parts(call().await.unwrap()).await;
+        assert!(status == 200 && told.to_string().contains("\\u0000"), "{told}");
+        let (status, again) = parts(call().await.unwrap()).await;
+        assert!(status == 200 && again.to_string().contains("\\u0000"), "{again}");
+        assert_eq!(world.ledger_balance(&person).await, 49 - i64::try_from(n).unwrap());
+    }
+    let list = world.get(&person, "/api/conversations").await;
+    for conversation in list["conversations"].as_array().unwrap() {
+        let path = format!("/api/conversations/{}", conversation["id"].as_str().unwrap());
+        assert_eq!(world.get(&person, &path).await["messages"][1]["content"], "You said: \u{fffd} hi");
+    }
+}
+
 async fn an_answer_that_cannot_be_stored_in_full_is_not_stored_at_all(store: Store) {
     let world = World::start(store).await;
     let person = world.person("ada").await;
@@ -222,6 +242,7 @@ crate::support::on_both_stores!(
     an_answer_costs_one_credit_and_is_stored,
     the_short_address_is_the_same,
     a_failed_model_call_costs_nothing_and_stores_nothing,
+    what_no_database_keeps_is_no_reason_to_lose_an_answer,
     an_answer_that_cannot_be_stored_in_full_is_not_stored_at_all,
     without_the_ledger_no_model_is_called,
     without_credits_there_is_no_answer,
