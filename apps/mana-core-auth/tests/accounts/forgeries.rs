@@ -2,6 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use kit::auth::{Refusal, Settings, Verifier};
+use kit::config::Env;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -85,16 +87,19 @@ async fn forged_tokens_are_refused() {
         ("no token", String::new()),
         ("no token at all", "x.y".to_owned()),
     ];
+    // A service elsewhere, which fetches the keys.
+    let elsewhere = Env::table([("TOKEN_ISSUER", ISSUER), ("MANA_CORE_AUTH_URL", &auth.url)]);
+    let elsewhere = Verifier::read(&elsewhere).unwrap();
+    assert!(elsewhere.verify(&forge(&good, &none, seed)).await.is_ok());
     for (what, token) in forgeries {
         assert_eq!(caller.get(balance, &token).await.status, StatusCode::UNAUTHORIZED, "{what}");
+        assert!(matches!(elsewhere.verify(&token).await, Err(Refusal::Invalid(_))), "{what}, elsewhere");
     }
 }
 
 /// A service for one app, as `TOKEN_APPS` makes it.
 #[tokio::test]
 async fn a_token_of_one_app_is_refused_by_another_unless_it_is_let_in() {
-    use kit::auth::{Settings, Verifier};
-    use kit::config::Env;
     let auth = Auth::start(Store::Sqlite).await;
     let chat = Caller::new(&auth.url).register("ada@example.com").await;
     let verifier = |apps: &str| {
