@@ -244,16 +244,14 @@ fn conversation_routes() -> OpenApiRouter<Arc<App>> {
 )]
 struct Description;
 
-/// The one way to show who one is.
+/// The ways to show who one is.
 struct Token;
 
 impl utoipa::Modify for Token {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         let components = openapi.components.get_or_insert_default();
-        let service = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("x-service-token")));
-        components.add_security_scheme("serviceToken", service);
         components.add_security_scheme("token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
         let service = ApiKey::Header(ApiKeyValue::new(kit::auth::SERVICE_TOKEN_HEADER.as_str()));
-        components.add_security_scheme("service", SecurityScheme::ApiKey(service));
+        components.add_security_scheme("serviceToken", SecurityScheme::ApiKey(service));
     }
 }

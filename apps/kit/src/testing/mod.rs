@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-pub use clients::install_clients;
+pub use clients::{conforms, install_clients, install_python_clients};
 pub use servers::{OwnPostgres, OwnRedis};
 
 use crate::clock;

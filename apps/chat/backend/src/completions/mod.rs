@@ -8,6 +8,7 @@
 
 pub(crate) mod native;
 pub(crate) mod openai;
+mod openai_schema;
 mod openai_wire;
 
 use std::convert::Infallible;

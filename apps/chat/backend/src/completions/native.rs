@@ -36,6 +36,7 @@ pub(crate) struct CompletionRequest {
     /// is stored there is put before it. Several messages are taken as they are, without what is stored.
     /// With `regenerate` there are none.
     #[serde(default)]
+    #[schema(example = json!([{ "role": "user", "content": "Are you there?" }]))]
     messages: Option<Vec<CompletionMessage>>,
     /// One of `/api/models`; absent: the default.
     #[serde(default)]
@@ -63,7 +64,8 @@ pub(crate) struct CompletionRequest {
 /// One message.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 struct CompletionMessage {
-    /// `user`, `assistant` or `system`.
+    /// `user`, `assistant`, `system` or `developer`, which means the same.
+    #[schema(pattern = "^(user|assistant|system|developer)$")]
     role: String,
     /// What was said.
     content: String,

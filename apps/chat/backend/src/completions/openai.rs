@@ -12,6 +12,7 @@ use kit::Problem;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::openai_schema::{OpenAiCompletion, OpenAiError, OpenAiModel, OpenAiModels, OpenAiRequest};
 use super::openai_wire::{self as wire, Body, Refusal};
 use super::{Beginning, Renderer, begin, respond};
 use crate::app::App;
@@ -64,23 +65,23 @@ fn refuse(failure: &Failure) -> Response {
     description = "As OpenAI documents it, with an API key of `/api/keys` (or an access token) as API key. Runs the same lifecycle as `/api/chat/completions`: \
         one message is one charge; the exchange is stored. Out of credits is 402 with code `insufficient_quota`.",
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes the same call again the same call: it is carried out and charged once, and gets the same answer for a day")),
-    request_body = serde_json::Value,
+    request_body = OpenAiRequest,
     responses(
         (
             status = 200, description = "The answer: `chat.completion`, or with `stream` events of `chat.completion.chunk`, ended by `[DONE]`",
-            content((serde_json::Value = "application/json"), (String = "text/event-stream"))
+            content((OpenAiCompletion = "application/json"), (String = "text/event-stream"))
         ),
-        (status = 400, description = "Invalid request", body = serde_json::Value),
-        (status = 401, description = "No valid API key", body = serde_json::Value),
-        (status = 402, description = "Out of credits", body = serde_json::Value),
-        (status = 404, description = "No such model", body = serde_json::Value),
-        (status = 409, description = "The Idempotency-Key belongs to another call, or to one under way", body = serde_json::Value),
-        (status = 429, description = "More requests a minute than the key or the account may make (the provider's own limit is 503)", body = serde_json::Value),
-        (status = 413, description = "The body is larger than 4 MiB", body = serde_json::Value),
-        (status = 415, description = "The body is not JSON", body = serde_json::Value),
-        (status = 502, description = "The model failed", body = serde_json::Value),
-        (status = 503, description = "Ledger, model or database do not answer", body = serde_json::Value),
-        (status = 504, description = "The model took too long", body = serde_json::Value),
+        (status = 400, description = "Invalid request", body = OpenAiError),
+        (status = 401, description = "No valid API key", body = OpenAiError),
+        (status = 402, description = "Out of credits", body = OpenAiError),
+        (status = 404, description = "No such model", body = OpenAiError),
+        (status = 409, description = "The Idempotency-Key belongs to another call, or to one under way", body = OpenAiError),
+        (status = 429, description = "More requests a minute than the key or the account may make (the provider's own limit is 503)", body = OpenAiError),
+        (status = 413, description = "The body is larger than 4 MiB", body = OpenAiError),
+        (status = 415, description = "The body is not JSON", body = OpenAiError),
+        (status = 502, description = "The model failed", body = OpenAiError),
+        (status = 503, description = "Ledger, model or database do not answer", body = OpenAiError),
+        (status = 504, description = "The model took too long", body = OpenAiError),
     ),
     security(("token" = []))
 )]
@@ -235,8 +236,9 @@ fn data(value: &Value) -> SseEvent {
     get, path = "/v1/models", tag = "openai", operation_id = "openaiListModels",
     summary = "The models on offer, in OpenAI's shape",
     responses(
-        (status = 200, description = "The models", body = serde_json::Value),
-        (status = 401, description = "No valid API key", body = serde_json::Value),
+        (status = 200, description = "The models", body = OpenAiModels),
+        (status = 401, description = "No valid API key", body = OpenAiError),
+        (status = 503, description = "The database does not answer", body = OpenAiError),
     ),
     security(("token" = []))
 )]
@@ -254,9 +256,10 @@ pub(crate) async fn models(State(app): State<Arc<App>>, caller: Result<KeyCaller
     summary = "One model, in OpenAI's shape",
     params(("model" = String, Path, description = "The model's id")),
     responses(
-        (status = 200, description = "The model", body = serde_json::Value),
-        (status = 401, description = "No valid API key", body = serde_json::Value),
-        (status = 404, description = "No such model", body = serde_json::Value),
+        (status = 200, description = "The model", body = OpenAiModel),
+        (status = 401, description = "No valid API key", body = OpenAiError),
+        (status = 404, description = "No such model", body = OpenAiError),
+        (status = 503, description = "The database does not answer", body = OpenAiError),
     ),
     security(("token" = []))
 )]

@@ -94,7 +94,7 @@ pub(crate) async fn delete_all(State(app): State<Arc<App>>, caller: Caller) -> R
         (status = 401, description = "Not a service", body = kit::ProblemBody),
         (status = 404, description = "Not an id", body = kit::ProblemBody),
     ),
-    security(("service" = []))
+    security(("serviceToken" = []))
 )]
 pub(crate) async fn delete_user(
     State(app): State<Arc<App>>,

@@ -48,6 +48,7 @@ pub(crate) enum Format {
 pub(crate) struct FormatQuery {
     /// `markdown` (when absent) or `json`.
     #[serde(default)]
+    #[param(inline)]
     format: Format,
 }
 
@@ -57,7 +58,7 @@ pub(crate) struct FormatQuery {
     summary = "A conversation to take away",
     params(("id" = String, Path, description = "The conversation"), FormatQuery),
     responses(
-        (status = 200, description = "As a file: the branch that is shown as Markdown, or all of it as JSON", content((String = "text/markdown"), (String = "application/json"))),
+        (status = 200, description = "As a file: the branch that is shown as Markdown, or all of it as JSON", content((String = "text/markdown"), (serde_json::Value = "application/json"))),
         (status = 401, description = "Not signed in", body = kit::ProblemBody),
         (status = 404, description = "No such conversation", body = kit::ProblemBody),
         (status = 422, description = "No such format", body = kit::ProblemBody),
@@ -81,7 +82,7 @@ pub(crate) async fn one(
     summary = "All of the caller's conversations to take away, those made through `/v1` included",
     params(FormatQuery),
     responses(
-        (status = 200, description = "As a file", content((String = "text/markdown"), (String = "application/json"))),
+        (status = 200, description = "As a file", content((String = "text/markdown"), (serde_json::Value = "application/json"))),
         (status = 401, description = "Not signed in", body = kit::ProblemBody),
         (status = 422, description = "No such format", body = kit::ProblemBody),
     ),

@@ -5,6 +5,7 @@
 
 mod branches;
 mod conversations;
+mod documented;
 mod faults;
 mod idempotency;
 mod keeping;
