@@ -25,6 +25,9 @@ const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
 /// A count outlives its minute by another one: clocks of instances differ.
 const COUNT_TTL: Duration = Duration::from_mins(2);
 
+/// Clients take a wait of a minute or more for none, and would be back at once.
+const LONGEST_WAIT: Duration = Duration::from_secs(59);
+
 /// What one subject may do at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Limits {
@@ -86,7 +89,7 @@ impl Budgets {
             if count > limit {
                 metrics::counter!("chat_limited_total", "limit" => "requests").increment(1);
                 let left = u64::try_from(MINUTE_MS - now_ms.rem_euclid(MINUTE_MS)).unwrap_or_default();
-                let retry_after = Duration::from_secs(left.div_ceil(1000));
+                let retry_after = Duration::from_secs(left.div_ceil(1000)).min(LONGEST_WAIT);
                 return Err(Failure::TooMany { whose, limit, retry_after });
             }
         }

@@ -1,33 +1,10 @@
-// The official OpenAI client against chat-backend: only base URL and key differ from its use with OpenAI.
-//
-//   npm ci && node openai.mjs BASE KEY [BROKE_KEY]
-//
-// BASE ends in /v1, KEY is an access token with at least 10 credits, BROKE_KEY one without any. The service must offer
-// the model `echo`. Exits 0 when everything is as OpenAI's protocol says, 1 with every mismatch listed otherwise.
+// The official OpenAI client against chat-backend: only base URL and key differ from its use with OpenAI (`checks.mjs` says how).
 import OpenAI from 'openai';
-
-const [base, key, brokeKey] = process.argv.slice(2);
-if (!base || !key) {
-  console.error('usage: node openai.mjs BASE KEY [BROKE_KEY]');
-  process.exit(64);
-}
+import { balance, base, breakOnce, brokeKey, holds, impatiently, is, key, paid, remembering, run, slowKey } from './checks.mjs';
 
 const client = new OpenAI({ baseURL: base, apiKey: key, maxRetries: 0, timeout: 20_000 });
 const question = [{ role: 'user', content: 'one two three' }];
 const answer = 'You said: one two three';
-const mismatches = [];
-let checks = 0;
-
-function is(what, got, want) {
-  checks += 1;
-  if (JSON.stringify(got) !== JSON.stringify(want)) {
-    mismatches.push(`${what}: got ${JSON.stringify(got)}, want ${JSON.stringify(want)}`);
-  }
-}
-
-function holds(what, condition) {
-  is(what, Boolean(condition), true);
-}
 
 async function fails(what, call, type, status, code) {
   try {
@@ -40,7 +17,7 @@ async function fails(what, call, type, status, code) {
   }
 }
 
-const sections = {
+await run({
   async 'models are listed and found by id'() {
     const models = (await client.models.list()).data;
     holds('a list of models', models.length > 0);
@@ -129,7 +106,16 @@ const sections = {
     is('final content', await stream.finalContent(), answer);
   },
 
-  async 'a stream can be stopped'() {
+  async 'an answer has the form that was asked for'() {
+    const schema = { type: 'object', properties: { said: { type: 'string' } }, required: ['said'], additionalProperties: false };
+    for (const response_format of [{ type: 'json_object' }, { type: 'json_schema', json_schema: { name: 'said', strict: true, schema } }]) {
+      const completion = await client.chat.completions.parse({ model: 'echo', messages: question, response_format });
+      is(response_format.type, JSON.parse(completion.choices[0].message.content), { said: answer });
+    }
+  },
+
+  async 'a stream can be stopped, and what was told is charged once'() {
+    const before = await balance();
     const messages = [{ role: 'user', content: '[delay=50] [words=200]' }];
     const stream = await client.chat.completions.create({ model: 'echo', messages, stream: true });
     let pieces = 0;
@@ -138,6 +124,7 @@ const sections = {
       if (pieces === 2) break;
     }
     is('pieces before the stop', pieces, 2);
+    is('charged', await paid(before - 1), before - 1);
   },
 
   async 'errors are those of OpenAI'() {
@@ -162,6 +149,38 @@ const sections = {
     }
   },
 
+  async 'a limit is waited for as long as it says'() {
+    const [fetch, answers] = remembering();
+    const slow = new OpenAI({ baseURL: base, apiKey: await slowKey(), maxRetries: 1, fetch });
+    const ask = () => slow.chat.completions.create({ model: 'echo', messages: question });
+    await ask();
+    const waits = await impatiently(() => fails('limited', ask, OpenAI.RateLimitError, 429, 'rate_limit_exceeded'));
+    const limited = answers.filter((answer) => answer.status === 429);
+    is('asked twice', limited.length, 2);
+    const after = Number(limited[0]?.headers.get('retry-after'));
+    holds(`a wait that clients accept: ${after} s`, after >= 1 && after < 60);
+    is('waited', waits, [after * 1000]);
+  },
+
+  async 'what is away for a moment is asked again'() {
+    if (!process.env.CONTROL) return;
+    const [fetch, answers] = remembering();
+    const patient = new OpenAI({ baseURL: base, apiKey: key, maxRetries: 2, fetch });
+    for (const stream of [false, true]) {
+      answers.length = 0;
+      await breakOnce();
+      const waits = await impatiently(async () => {
+        const told = await patient.chat.completions.create({ model: 'echo', messages: question, stream });
+        if (stream) for await (const chunk of told) void chunk;
+      });
+      is(`statuses, stream ${stream}`, answers.map((answer) => answer.status), [503, 200]);
+      is(`waits, stream ${stream}`, waits, [Number(answers[0].headers.get('retry-after')) * 1000]);
+    }
+    await breakOnce();
+    const once = () => client.chat.completions.create({ model: 'echo', messages: question });
+    await fails('ledger away', once, OpenAI.InternalServerError, 503, 'ledger_unavailable');
+  },
+
   async 'without credits there is no answer'() {
     if (!brokeKey) return;
     const broke = new OpenAI({ baseURL: base, apiKey: brokeKey });
@@ -172,17 +191,4 @@ const sections = {
     }
     holds('not retried', Date.now() - started < 900);
   },
-};
-
-for (const [name, section] of Object.entries(sections)) {
-  const before = mismatches.length;
-  try {
-    await section();
-  } catch (error) {
-    mismatches.push(`${name}: ${error?.stack ?? error}`);
-  }
-  console.log(`${mismatches.length === before ? 'ok  ' : 'FAIL'} ${name}`);
-}
-for (const mismatch of mismatches) console.error(`  ${mismatch}`);
-console.log(`${checks} checks, ${mismatches.length} mismatches`);
-process.exit(mismatches.length === 0 ? 0 : 1);
+});

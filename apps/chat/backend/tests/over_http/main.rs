@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where something is missing")]
 
 mod branches;
+mod clients;
 mod conversations;
 mod documented;
 mod faults;

@@ -1,5 +1,4 @@
-//! `/v1` as OpenAI's own clients see it. What they parse is checked by themselves (`clients/openai.mjs`, `clients/openai_client.py`);
-//! here is what they do not show.
+//! `/v1` as OpenAI's own clients see it. What they parse is checked by themselves (`clients.rs`); here is what they do not show.
 
 use crate::support::{Events, Fault, Person, Store, World, parts};
 use reqwest::Method;
@@ -165,20 +164,3 @@ crate::support::on_both_stores!(
     a_session_that_has_ended_makes_no_key,
     a_person_has_twenty_keys_at_most,
 );
-
-/// The official client itself, installed when it is not there. `clients/openai_client.py` is the same for Python, by hand.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_official_client_works_with_base_url_and_key_changed() {
-    let clients = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
-    kit::testing::install_clients(clients);
-    let world = World::start_with(Store::Sqlite, &[]).await;
-    let (person, broke) = (world.person("ada").await, world.person("broke").await);
-    for _ in 0..50 {
-        assert_eq!(world.ask(&broke, "spend").await.status(), 200);
-    }
-    let mut command = tokio::process::Command::new("node");
-    command.args(["openai.mjs", &world.url("/v1"), &person.token, &broke.token]).current_dir(clients);
-    let output = command.output().await.unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{text}");
-}

@@ -23,6 +23,8 @@ pub(crate) enum Fault {
 #[derive(Default)]
 struct Inner {
     faults: Vec<(String, Fault)>,
+    /// Paths whose next call meets [`Fault::Error`], once each.
+    once: Vec<String>,
     seen: Vec<String>,
 }
 
@@ -56,6 +58,13 @@ impl Gate {
         self.inner.lock().unwrap().faults.push((word.to_owned(), fault));
     }
 
+    /// An address for programs of a test: a POST there lets the next call to a path ending in `word` meet [`Fault::Error`].
+    pub(crate) async fn control(&self, word: &'static str) -> Running {
+        let inner = self.inner.clone();
+        let once = move || async move { inner.lock().unwrap().once.push(word.to_owned()) };
+        Running::start(Router::new().route("/", axum::routing::post(once))).await
+    }
+
     /// Everything passes again.
     pub(crate) fn heal(&self) {
         self.inner.lock().unwrap().faults.clear();
@@ -72,7 +81,13 @@ async fn pass(State(through): State<Through>, request: Request) -> Response {
     let fault = {
         let mut inner = through.inner.lock().unwrap();
         inner.seen.push(path.clone());
-        inner.faults.iter().find(|(word, _)| path.ends_with(word.as_str())).map(|(_, fault)| *fault)
+        match inner.once.iter().position(|word| path.ends_with(word.as_str())) {
+            Some(at) => {
+                inner.once.remove(at);
+                Some(Fault::Error)
+            }
+            None => inner.faults.iter().find(|(word, _)| path.ends_with(word.as_str())).map(|(_, fault)| *fault),
+        }
     };
     match fault {
         Some(Fault::Error) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
