@@ -1,14 +1,14 @@
 // Drives chat in a real browser, as a person does: asks, edits, shares, searches, and lets a model say what would do harm. Ends with
 // 1, and says what was wrong, where the console complains, something runs, a page is wider than its screen, or axe finds a violation.
-// Run by `apps/chat/web/tests/over_http/browser.rs`, which says where (AT) and how many harmful answers there are (HARM). Pictures
-// of what it sees go to the folder PICTURES, if there is one.
+// Run by `apps/chat/web/tests/over_http/browser.rs`, which says where (AT), how many harmful answers there are (HARM), and where a POST
+// breaks all connections of the browser (CUT). Pictures of what it sees go to the folder PICTURES, if there is one.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 
-const { AT: at, HARM: harm, CHROMIUM: executablePath, PICTURES: pictures } = process.env;
+const { AT: at, CUT: cut, HARM: harm, CHROMIUM: executablePath, PICTURES: pictures } = process.env;
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const PATIENCE = 15_000;
 
@@ -32,6 +32,11 @@ async function open(options = {}) {
   });
   await page.addInitScript(() => {
     globalThis.violations = [];
+    // What an answer has become at any moment while it is written.
+    globalThis.appeared = [];
+    const harmful = "script, img, iframe, style, link, meta, base, object, embed, math, form[action^=http], [onerror], [onload], [ontoggle], [onmouseover], a:not([rel~=noopener])";
+    const look = () => globalThis.appeared.push(...[...document.querySelectorAll(".content")].flatMap((content) => [...content.querySelectorAll(harmful)]).map((element) => element.outerHTML));
+    new MutationObserver(look).observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
     document.addEventListener("securitypolicyviolation", (event) => globalThis.violations.push(`${event.violatedDirective} ${event.blockedURI}`));
   });
   const go = (path) => page.goto(new URL(path, at).href);
@@ -80,10 +85,10 @@ async function alive(page) {
     const odd = attributes.filter((name) => !["href", "target", "rel", "class", "data-language", "tabindex", "start", "type"].includes(name));
     const links = [...document.querySelectorAll(".content a")].map((a) => a.protocol).filter((protocol) => !["https:", "http:", "mailto:"].includes(protocol));
     const open = [...document.querySelectorAll(".content a")].filter((a) => !a.relList.contains("noopener"));
-    return [globalThis.ran, within.length, odd, links, open.length, globalThis.violations];
+    return [globalThis.ran, within.length, odd, links, open.length, globalThis.violations, globalThis.appeared];
   });
 }
-const dead = [null, 0, [], [], 0, []];
+const dead = [null, 0, [], [], 0, [], []];
 const seen = async (page) => (await alive(page)).map((value) => value ?? null);
 
 const checks = {
@@ -174,6 +179,126 @@ const checks = {
     assert.equal(page.url(), place);
     assert.equal(await page.locator("#problem").isHidden(), true);
     const unexpected = complaints.filter((one) => !one.includes("ERR_FAILED"));
+    assert.deepEqual(unexpected, []);
+    await context.close();
+  },
+
+  async "an answer reads as Markdown while it is written, without flicker, and stays where it is read"() {
+    const { context, page, complaints, go } = await open();
+    await register(page, go, "watches");
+    await page.locator("#prompt").fill("watch it");
+    // What is seen at each moment, and each element that goes away again.
+    await page.evaluate(() => {
+      globalThis.seen = [];
+      globalThis.gone = [];
+      new MutationObserver((changes) => {
+        const content = document.querySelector(".message[data-role=assistant] > .content");
+        if (content === null) return;
+        globalThis.seen.push(content.textContent.replaceAll("Copy code", ""));
+        for (const { removedNodes, target } of changes) {
+          if (!content.contains(target)) continue;
+          for (const node of removedNodes) if (node instanceof Element && node.textContent.length > 20) globalThis.gone.push(node.outerHTML);
+        }
+      }).observe(document.querySelector("#messages"), { subtree: true, childList: true, characterData: true });
+    });
+    const kept = page.waitForResponse((answer) => answer.url().endsWith("/messages"));
+    await page.locator("#prompt").press("Enter");
+    const answer = page.locator(".message[data-role=assistant] > .content");
+    await answer.locator("strong", { hasText: "bold" }).waitFor();
+    assert.equal(await page.locator(".message.writing").count(), 1, "it is still being written");
+    await picture(page, "writing-begun");
+    await answer.locator(".code code", { hasText: "fn main" }).waitFor();
+    await page.evaluate(() => {
+      // Whoever marks a word while it is written still has it marked when it is whole.
+      const word = document.querySelector(".message[data-role=assistant] strong").firstChild;
+      getSelection().setBaseAndExtent(word, 0, word, 4);
+      globalThis.block = document.querySelector(".message[data-role=assistant] .code");
+    });
+    await picture(page, "writing-code");
+    assert.deepEqual(await faults(page, "while it is written"), []);
+    await kept;
+    await page.locator(".message:last-child .tools").waitFor();
+    assert.equal(await page.evaluate(() => getSelection().toString()), "bold");
+    assert.equal(await page.evaluate(() => globalThis.block.isConnected && globalThis.block.querySelectorAll(".copy").length), 1);
+    const { marks, frames, gone } = await page.evaluate(() => ({
+      marks: globalThis.seen.filter((text) => /[*`#~]|\]\(|https/.test(text)),
+      frames: new Set(globalThis.seen).size,
+      gone: globalThis.gone,
+    }));
+    assert.deepEqual(marks, [], "marks of Markdown were seen");
+    assert.deepEqual(gone, [], "what was there went away");
+    assert.ok(frames > 20, `${frames} moments`);
+    const whole = await answer.innerHTML();
+    await page.reload();
+    await page.getByRole("button", { name: "Copy code" }).waitFor();
+    assert.equal(await answer.innerHTML(), whole, "it is what is kept");
+    assert.deepEqual(complaints, []);
+    await context.close();
+  },
+
+  async "an answer is picked up after a reload and after a cut of the line, is whole, and is paid once"() {
+    const { context, page, complaints, go } = await open();
+    await register(page, go, "returns");
+    const whole = async (credits) => {
+      await page.locator(".message:last-child .content", { hasText: "Line 40 of many." }).waitFor();
+      await page.locator(".message:last-child .tools").waitFor();
+      assert.equal(await page.locator("#credits").textContent(), credits);
+      assert.equal(await page.locator(".note").count(), 0);
+      const texts = await page.locator(".message[data-role=assistant]:last-child .content > p").allTextContents();
+      assert.deepEqual(texts, Array.from({ length: 40 }, (_, n) => `Line ${n + 1} of many.`));
+    };
+    const begin = async (text) => {
+      await page.locator("#prompt").fill(text);
+      await page.locator("#prompt").press("Enter");
+      await page.locator(".message.writing .content", { hasText: "Line 3 of many." }).waitFor();
+    };
+    await begin("long one");
+    await page.reload();
+    // It is not whole yet, and is read on.
+    await page.locator(".message.writing .content", { hasText: "Line 5 of many." }).waitFor();
+    assert.equal(await page.locator(".message").count(), 2);
+    assert.equal(await page.locator("#stop").isVisible(), true);
+    await whole("49.9 credits");
+
+    await begin("long two");
+    await fetch(cut, { method: "POST" });
+    await page.locator(".message .note", { hasText: "The connection broke off. The answer goes on" }).waitFor();
+    await picture(page, "picked-up");
+    assert.deepEqual(await faults(page, "while it is picked up"), []);
+    await whole("49.8 credits");
+    assert.equal(await page.locator("#status").textContent().then((text) => text.includes("49.8 credits left")), true);
+
+    // The line is cut before anything came, and for longer than the page tries.
+    await page.route("**/ask", (route) => route.abort());
+    await page.locator("#prompt").fill("long three");
+    await page.locator("#prompt").press("Enter");
+    await page.locator("#problem", { hasText: "it is charged once" }).waitFor();
+    await page.unroute("**/ask");
+    await page.reload();
+    await whole("49.7 credits");
+
+    // What is kept by the time the page is back is shown, not asked for again.
+    await begin("long four");
+    const place = page.url();
+    await go("/settings");
+    const until = Date.now() + PATIENCE;
+    while (!(await (await context.request.get(place)).text()).includes("Line <strong>40</strong> of many.</p><p>") && Date.now() < until);
+    await page.goto(place);
+    await whole("49.6 credits");
+    assert.equal(await page.locator(".message").count(), 8);
+    assert.equal(await page.evaluate(() => sessionStorage.length), 0);
+
+    // Picked up it can be stopped, too.
+    await begin("long five");
+    await page.reload();
+    await page.locator(".message.writing .content", { hasText: "Line 5 of many." }).waitFor();
+    await page.keyboard.press("Escape");
+    await page.locator(".message .note", { hasText: "Stopped." }).waitFor();
+    await page.locator(".message:last-child .tools").waitFor();
+    await page.reload();
+    assert.equal(await page.locator(".message:last-child .note", { hasText: "Stopped." }).count(), 1);
+    assert.equal(await page.locator("#credits").textContent(), "49.5 credits");
+    const unexpected = complaints.filter((one) => !/ERR_(FAILED|EMPTY_RESPONSE|CONNECTION_|INCOMPLETE)/.test(one));
     assert.deepEqual(unexpected, []);
     await context.close();
   },

@@ -5,7 +5,7 @@ const MAX_FILES = 4;
 const MAX_CHARS = 50_000;
 const MAX_NAME_CHARS = 120;
 
-interface Attachment {
+export interface Attachment {
   name: string;
   content: string;
 }

@@ -8,6 +8,7 @@ use axum::routing::{get, post};
 use kit::database::{Database, Migration, Migrations};
 use kit::service::Service;
 
+use crate::answers::Writings;
 use crate::config::{Config, Site};
 use crate::limits::MAX_FORM_BYTES;
 use crate::pages::{
@@ -28,6 +29,7 @@ pub(crate) struct App {
     pub(crate) sessions: Sessions,
     pub(crate) auth: Auth,
     pub(crate) backend: Backend,
+    pub(crate) writings: Arc<Writings>,
 }
 
 /// How handlers get it.
@@ -39,7 +41,7 @@ pub fn service(config: &Config, database: &Database) -> Service {
     let auth = Auth::new(config.auth_url.clone());
     let backend = Backend::new(config.backend_url.clone());
     let sessions = Sessions::new(database.clone(), keys.clone(), auth.clone());
-    let app = Arc::new(App { site: config.site.clone(), keys, sessions, auth, backend });
+    let app = Arc::new(App { site: config.site.clone(), keys, sessions, auth, backend, writings: Arc::default() });
     let (auth, backend) = (app.auth.clone(), app.backend.clone());
     Service::new(router(app))
         .body_limit(MAX_FORM_BYTES)
@@ -83,6 +85,7 @@ fn router(app: Shared) -> Router {
         .route("/credits/history.csv", get(pages::credits::export))
         .route("/credits/redeem", post(pages::credits::redeem))
         .route("/ask", post(answers::ask))
+        .route("/ask/stop", post(answers::stop))
         .merge(accounts())
         .route("/login", get(account::login_form).post(account::login))
         .route("/register", get(account::register_form).post(account::register))

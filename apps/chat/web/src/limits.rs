@@ -46,3 +46,25 @@ pub(crate) const MAX_EVENT_BYTES: usize = 4 * 1024 * 1024;
 
 /// Conversations of one page of the list: what fits a tall screen.
 pub(crate) const CONVERSATIONS_A_PAGE: usize = 30;
+
+/// How often a page is told what was written: more often than anybody can see only costs.
+pub(crate) const FRAME: Duration = Duration::from_millis(50);
+
+/// How long an answer goes on that nobody reads along with. A page that is loaded again is back within seconds, a phone that
+/// was in a tunnel within a minute.
+pub(crate) const LEFT_ALONE: Duration = Duration::from_mins(2);
+
+/// How long an answer is known here after its end, to who comes back for it; afterwards chat-backend is asked.
+pub(crate) const WRITING_KEPT: Duration = Duration::from_mins(1);
+
+/// Answers under way or just ended, beyond which no notice is taken of stops for answers that are not known.
+pub(crate) const MAX_WRITINGS: usize = 100_000;
+
+/// Characters of the key that a page gives a question: twice as long as ours.
+pub(crate) const MAX_KEY_CHARS: usize = 64;
+
+/// How often chat-backend is asked for an answer that another instance is being given. It waits for a minute by itself each time.
+pub(crate) const IN_PROGRESS_TRIES: usize = 5;
+
+/// The pause in between.
+pub(crate) const IN_PROGRESS_PAUSE: Duration = Duration::from_secs(1);

@@ -28,6 +28,11 @@ impl FromRequestParts<Shared> for Person {
 }
 
 impl Person {
+    /// The name of their browser's session: it opens nothing.
+    pub(crate) fn browser(&self) -> String {
+        self.id.hash()
+    }
+
     /// The shell of their pages.
     pub(crate) fn shell(&self, app: &App) -> Shell {
         Shell { theme: self.theme, csrf: app.keys.form_token(&self.id) }

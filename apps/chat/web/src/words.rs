@@ -39,6 +39,23 @@ pub(crate) fn auth_away() -> Words {
     Words::new(StatusCode::SERVICE_UNAVAILABLE, "auth_away", text)
 }
 
+/// The words for an answer that its reader ended.
+pub(crate) fn stopped() -> Words {
+    Words::new(StatusCode::CONFLICT, "stopped", "This answer was stopped.")
+}
+
+/// The words for an answer that ended without a word of its own.
+pub(crate) fn broken_off() -> Words {
+    let text = "The answer broke off on our side. It has been noted; reload the page to see what was kept.";
+    Words::new(StatusCode::INTERNAL_SERVER_ERROR, "broken_off", text)
+}
+
+/// The words for a form that no page of ours sends.
+pub(crate) fn unreadable() -> Words {
+    let text = "This form cannot be read. Nothing was charged; reload the page and send it again.";
+    Words::new(StatusCode::UNPROCESSABLE_ENTITY, "unreadable", text)
+}
+
 fn refused(refusal: &Refusal) -> Words {
     let text = match refusal.code.as_str() {
         "out_of_credits" => "You do not have enough credits for this message. Nothing was charged.".to_owned(),
@@ -48,6 +65,14 @@ fn refused(refusal: &Refusal) -> Words {
         }
         "busy" => "Many people are asking at the moment. Nothing was charged; try again in a few seconds.".to_owned(),
         "conversation_deleted" => "This conversation was deleted meanwhile. Nothing was charged.".to_owned(),
+        "idempotency_key_reused" => {
+            "This question was asked already, and its answer is kept: look for it among your conversations. Nothing was charged again."
+                .to_owned()
+        }
+        "answer_deleted" => "The answer to this question was deleted meanwhile. Nothing was charged again.".to_owned(),
+        "idempotency_in_progress" => {
+            "The answer to this question is still being written. Reload the page in a while to see it.".to_owned()
+        }
         "storage_unavailable" => "The answer could not be kept, so nothing was charged. Try again shortly.".to_owned(),
         "wrong_password" => "The password is wrong. Nothing was changed.".to_owned(),
         "account_disabled" => "This account is closed. Whoever runs this service can open it again.".to_owned(),
@@ -56,7 +81,10 @@ fn refused(refusal: &Refusal) -> Words {
         "provider_unavailable" => "The provider cannot be reached at the moment. Try again shortly.".to_owned(),
         "email_not_vouched_for" => "The provider does not vouch for your e-mail address.".to_owned(),
         "not_found" => "This conversation does not exist, or it is not yours.".to_owned(),
-        "throttled" => throttled(refusal.retry_after_seconds),
+        "budget_spent" => {
+            "The credits that may be spent in a day are spent. Nothing was charged; it begins anew at midnight UTC.".to_owned()
+        }
+        "throttled" | "rate_limit_exceeded" => throttled(refusal.retry_after_seconds),
         "invalid" => fields(refusal),
         _ if refusal.status.is_server_error() => {
             "The model gave no answer. Nothing was charged; try again, or choose another model.".to_owned()
@@ -102,6 +130,8 @@ mod tests {
         check(402, "out_of_credits", None, "not have enough credits");
         check(429, "throttled", Some(30), "in 30 seconds");
         check(429, "throttled", Some(900), "in 15 minutes");
+        check(429, "rate_limit_exceeded", Some(30), "in 30 seconds");
+        check(409, "idempotency_key_reused", None, "Nothing was charged again");
         check(422, "invalid", None, "The message must have at most 32000 characters.");
         check(502, "model_failed", None, "Nothing was charged");
         check(404, "not_found", None, "not yours");

@@ -100,6 +100,8 @@ pub(crate) struct Question<'a> {
     pub(crate) conversation: Uuid,
     pub(crate) place: Place,
     pub(crate) attachments: &'a [Attachment],
+    /// What makes it the same question when it is asked again.
+    pub(crate) key: Option<&'a str>,
 }
 
 /// Where in its conversation a question goes.
@@ -237,8 +239,12 @@ impl Backend {
             Place::Again(id) => (None, Some(id)),
         };
         let asked = CompletionMessage { role: "user", content: question.text };
+        let mut request = self.http.post(url).bearer_auth(access.expose_secret());
+        if let Some(key) = question.key {
+            request = request.header("idempotency-key", key);
+        }
         // A stream may go on for as long as it says something; the caller bounds its waits.
-        self.http.post(url).bearer_auth(access.expose_secret()).json(&Completion {
+        request.json(&Completion {
             messages: if regenerate.is_some() { Vec::new() } else { vec![asked] },
             edit,
             regenerate,

@@ -90,6 +90,11 @@ impl Failure {
         }
     }
 
+    /// Whether the same call is under way already.
+    pub(crate) fn is_in_progress(&self) -> bool {
+        self.refusal().is_some_and(|refusal| refusal.code == "idempotency_in_progress")
+    }
+
     /// Whether the token that was shown is not, or no longer, good.
     pub(crate) fn is_about_the_token(&self) -> bool {
         self.refusal().is_some_and(|refusal| refusal.status == StatusCode::UNAUTHORIZED)

@@ -1,10 +1,13 @@
 //! The services, and a browser that keeps cookies, sends forms, and never follows a redirect by itself.
 
+mod told;
+mod wire;
+
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ai::echo::Settings;
+use ai::echo::{Calls, Settings};
 use chat_web::{Config, MIGRATIONS};
 use kit::cache::Cache;
 use kit::config::Env;
@@ -17,6 +20,9 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, COOKIE, HeaderMap, LOCATION, ORIGIN,
 use reqwest::{Client, Method, RequestBuilder, StatusCode, redirect};
 use sea_orm::{ConnectionTrait, Statement};
 use serde_json::Value;
+
+pub(crate) use told::{Telling, html_of};
+pub(crate) use wire::Wire;
 
 pub(crate) const ORIGIN_OF_THE_SITE: &str = "http://chat.test";
 
@@ -43,6 +49,10 @@ pub(crate) use on_both_stores;
 pub(crate) struct World {
     pub(crate) auth: Auth,
     pub(crate) database: Database,
+    /// The model's.
+    pub(crate) calls: Arc<Calls>,
+    /// Between chat-web and chat-backend.
+    pub(crate) wire: Wire,
     backend: Option<Running>,
     web: Running,
     _echo: Running,
@@ -57,23 +67,22 @@ impl World {
     /// As [`World::start`], with further variables for chat-backend.
     pub(crate) async fn start_with(store: Store, variables: &[(&str, &str)]) -> Self {
         let auth = Auth::start_with(store, &[("APP_URL", ORIGIN_OF_THE_SITE)]).await;
-        let (routes, _, _) = ai::echo::service(Settings::default());
+        let (routes, _, calls) = ai::echo::service(Settings::default());
         let echo = Running::start(Service::new(routes).into_router()).await;
         let theirs = TestDatabase::create(store).await;
         let backend = backend(&auth, &echo, &theirs, variables).await;
+        let wire = Wire::to(&backend.url).await;
         let ours = TestDatabase::create(store).await;
         let database = ours.connect().await;
         MIGRATIONS.run(&database).await.unwrap();
-        let key = "07".repeat(32);
-        let config = Config::read(&Env::table([
-            ("PORT", "0"),
-            ("MANA_CORE_AUTH_URL", auth.url.as_str()),
-            ("CHAT_BACKEND_URL", &backend.url),
-            ("PUBLIC_URL", ORIGIN_OF_THE_SITE),
-            ("SESSION_KEY", &key),
-        ]));
-        let web = Running::start(chat_web::service(&config.unwrap(), &database).into_router()).await;
-        Self { auth, database, backend: Some(backend), web, _echo: echo, _databases: [theirs, ours] }
+        let web = web(&auth, &wire.url, ORIGIN_OF_THE_SITE, &database);
+        let web = Running::start(web.into_router()).await;
+        Self { auth, database, calls, wire, backend: Some(backend), web, _echo: echo, _databases: [theirs, ours] }
+    }
+
+    /// A further instance of chat-web.
+    pub(crate) async fn another_instance(&self) -> Running {
+        Running::start(web(&self.auth, &self.wire.url, ORIGIN_OF_THE_SITE, &self.database).into_router()).await
     }
 
     pub(crate) fn browser(&self) -> Browser {
@@ -96,22 +105,15 @@ impl World {
         browser
     }
 
-    /// The same app once more, at an address that a real browser can open.
-    pub(crate) async fn for_a_real_browser(&self) -> String {
+    /// The same app once more, at an address that a real browser can open, and what can be cut between the two.
+    pub(crate) async fn for_a_real_browser(&self) -> Wire {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let origin = format!("http://localhost:{}", listener.local_addr().unwrap().port());
-        let key = "07".repeat(32);
-        let config = Config::read(&Env::table([
-            ("PORT", "0"),
-            ("MANA_CORE_AUTH_URL", self.auth.url.as_str()),
-            ("CHAT_BACKEND_URL", &self.backend.as_ref().unwrap().url),
-            ("PUBLIC_URL", &origin),
-            ("SESSION_KEY", &key),
-        ]));
-        let router = chat_web::service(&config.unwrap(), &self.database).into_router();
+        let wire = Wire::to(&format!("http://{}", listener.local_addr().unwrap())).await;
+        let origin = wire.url.replace("127.0.0.1", "localhost");
+        let router = web(&self.auth, &self.wire.url, &origin, &self.database).into_router();
         // It ends with the runtime of the test.
         tokio::spawn(async move { axum::serve(listener, router).await });
-        origin
+        wire
     }
 
     /// Where chat-web listens on this machine.
@@ -132,6 +134,18 @@ impl World {
 }
 
 pub(crate) const PASSWORD: &str = "correct horse battery";
+
+fn web(auth: &Auth, backend: &str, origin: &str, database: &Database) -> Service {
+    let key = "07".repeat(32);
+    let config = Config::read(&Env::table([
+        ("PORT", "0"),
+        ("MANA_CORE_AUTH_URL", auth.url.as_str()),
+        ("CHAT_BACKEND_URL", backend),
+        ("PUBLIC_URL", origin),
+        ("SESSION_KEY", &key),
+    ]));
+    chat_web::service(&config.unwrap(), database)
+}
 
 async fn backend(auth: &Auth, echo: &Running, test_database: &TestDatabase, variables: &[(&str, &str)]) -> Running {
     let usual = [
@@ -200,11 +214,14 @@ impl Answer {
 
     /// The events of a stream.
     pub(crate) fn events(&self) -> Vec<(String, Value)> {
-        let blocks = self.text.split("\n\n").filter(|block| !block.trim().is_empty() && !block.starts_with(':'));
-        let field = |block: &str, name: &str| {
-            block.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned()
-        };
-        blocks.map(|block| (field(block, "event:"), serde_json::from_str(&field(block, "data:")).unwrap())).collect()
+        told::events(&self.text)
+    }
+
+    /// The last event of a stream, which is why it failed.
+    pub(crate) fn failure(&self) -> Value {
+        let (name, data) = self.events().pop().unwrap();
+        assert_eq!((self.status, name.as_str()), (StatusCode::OK, "error"), "{data}");
+        data
     }
 }
 
@@ -226,9 +243,24 @@ impl Browser {
     }
 
     pub(crate) async fn post(&self, path: &str, csrf: &str, accept: &str, fields: &[(&str, &str)]) -> Answer {
+        self.send(self.form(path, csrf, accept, fields)).await
+    }
+
+    fn form(&self, path: &str, csrf: &str, accept: &str, fields: &[(&str, &str)]) -> RequestBuilder {
         let fields: Vec<_> = [("csrf", csrf)].into_iter().chain(fields.iter().copied()).collect();
         let request = self.request(Method::POST, path).header(ORIGIN, ORIGIN_OF_THE_SITE).header(ACCEPT, accept);
-        self.send(with_form(request, &fields)).await
+        with_form(request, &fields)
+    }
+
+    /// Asks as the page's script does, and reads along. Dropping it breaks the connection.
+    pub(crate) async fn read_along(&self, csrf: &str, fields: &[(&str, &str)]) -> Telling {
+        Telling::of(self.form("/ask", csrf, "text/event-stream", fields).send().await.unwrap())
+    }
+
+    /// The same browser, sent to another instance.
+    pub(crate) fn at(&self, url: &str) -> Self {
+        let cookies = Mutex::new(self.cookies.lock().unwrap().clone());
+        Self { url: url.to_owned(), http: self.http.clone(), cookies }
     }
 
     /// A request with this browser's cookies.
