@@ -17,8 +17,8 @@ const QUERY: [&str; 6] = ["cursor", "q", "format", "code", "state", "token"];
 const LEFT_OUT: [&str; 1] = ["/logout"];
 
 /// Statuses of a site that has not failed. Where a model or another service did, that is said (502, 503).
-const STATUSES: [&str; 14] =
-    ["200", "201", "204", "303", "400", "401", "402", "403", "404", "409", "413", "422", "429", "502"];
+const STATUSES: [&str; 15] =
+    ["200", "201", "204", "303", "400", "401", "402", "403", "404", "409", "413", "415", "422", "429", "502"];
 
 /// Every field of every form.
 fn fields() -> Map<String, Value> {
