@@ -71,16 +71,12 @@ impl Outage {
 
 /// Whether an outage begins with this.
 fn failed(spell: &mut Option<Spell>, now: Instant) -> bool {
-    match spell {
-        Some(spell) => {
-            (spell.last, spell.failed) = (now, spell.failed + 1);
-            false
-        }
-        None => {
-            *spell = Some(Spell { since: now, last: now, failed: 1 });
-            true
-        }
+    if let Some(spell) = spell {
+        (spell.last, spell.failed) = (now, spell.failed + 1);
+        return false;
     }
+    *spell = Some(Spell { since: now, last: now, failed: 1 });
+    true
 }
 
 /// The outage that is over with this.

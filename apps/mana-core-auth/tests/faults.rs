@@ -252,13 +252,13 @@ async fn a_failover_loses_nothing_and_charges_nobody_twice(loss: Loss) {
     const TURNS: i64 = 6;
     let mut pair = Pair::start(50).await;
     let world = World::start_at(pair.url(), None).await;
-    let (charged, lost) = (AtomicI64::new(0), tokio::sync::watch::channel(false).0);
+    let (charged, underway) = (AtomicI64::new(0), tokio::sync::watch::channel(false).0);
     let charging = join_all((0..PAYERS).map(|payer| {
-        let (world, charged, mut lost) = (&world, &charged, lost.subscribe());
+        let (world, charged, mut underway) = (&world, &charged, underway.subscribe());
         async move {
             for turn in 0..TURNS {
                 if turn == TURNS / 2 {
-                    lost.wait_for(|lost| *lost).await.unwrap();
+                    underway.wait_for(|underway| *underway).await.unwrap();
                 }
                 world.charge(&format!("{payer} {turn}")).await;
                 charged.fetch_add(1, Ordering::SeqCst);
@@ -269,7 +269,7 @@ async fn a_failover_loses_nothing_and_charges_nobody_twice(loss: Loss) {
         while charged.load(Ordering::SeqCst) < PAYERS * TURNS / 2 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        lost.send_replace(true);
+        underway.send_replace(true);
         // Calls are under way.
         tokio::time::sleep(Duration::from_millis(10)).await;
         pair.fail_over(loss);

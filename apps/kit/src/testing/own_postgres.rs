@@ -34,6 +34,7 @@ impl OwnPostgres {
     ///
     /// # Panics
     /// When it cannot start.
+    #[must_use]
     pub fn standby(&self) -> Self {
         let mut standby = Self::prepare(self.connections);
         let port = self.port.to_string();

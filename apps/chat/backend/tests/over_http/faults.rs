@@ -239,14 +239,14 @@ async fn a_failover_loses_no_answer_and_charges_nothing_twice(loss: Loss) {
     let world = World::start_on(Auth::start(Store::Sqlite).await, TestDatabase::at(pair.url(), None), &[]).await;
     let person = world.person("ada").await;
     let mut answers = vec![insist(&world, &person, "before").await];
-    let (lost, _) = tokio::sync::watch::channel(false);
+    let (underway, _) = tokio::sync::watch::channel(false);
     let asking = join_all((0..4).map(|asker| {
-        let (world, person, mut lost) = (&world, &person, lost.subscribe());
+        let (world, person, mut underway) = (&world, &person, underway.subscribe());
         async move {
             let mut answers = Vec::new();
             for turn in 0..6 {
                 if turn == 2 {
-                    lost.wait_for(|lost| *lost).await.unwrap();
+                    underway.wait_for(|underway| *underway).await.unwrap();
                 }
                 let (status, answer) = asked(world, person, &format!("{asker} {turn}")).await;
                 answers.extend((status == 200).then_some(answer));
@@ -258,7 +258,7 @@ async fn a_failover_loses_no_answer_and_charges_nothing_twice(loss: Loss) {
         while world.model_calls() < 5 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        lost.send_replace(true);
+        underway.send_replace(true);
         pair.fail_over(loss);
         pair
     };
