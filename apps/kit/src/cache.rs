@@ -1,8 +1,10 @@
 //! A cache with a time to live: in the process, or Redis where `REDIS_URL` is set. Same calls, same meaning.
 //!
 //! A cache may forget at any time and may be away: every call gives a `Result`, and the caller decides whether an error
-//! is a miss. Nothing here waits longer than [`TIMEOUT`].
+//! is a miss. Nothing here waits longer than [`TIMEOUT`]. That Redis is away is said once and errors are counted here, so callers
+//! need do neither.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use moka::Expiry;
@@ -12,6 +14,7 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config;
+use crate::outage::Outage;
 
 /// Longest wait for Redis: a cache that is slower than that is worse than none.
 pub const TIMEOUT: Duration = Duration::from_millis(250);
@@ -43,7 +46,14 @@ pub struct Cache(Store);
 #[derive(Clone)]
 enum Store {
     Memory(Memory<String, Entry>),
-    Redis { manager: ConnectionManager, prefix: String },
+    Redis(Redis),
+}
+
+#[derive(Clone)]
+struct Redis {
+    manager: ConnectionManager,
+    prefix: String,
+    outage: Arc<Outage>,
 }
 
 #[derive(Clone)]
@@ -84,7 +94,8 @@ impl Cache {
             .set_response_timeout(Some(TIMEOUT))
             .set_number_of_retries(1);
         let manager = ConnectionManager::new_lazy_with_config(client, settings).map_err(invalid)?;
-        Ok(Self(Store::Redis { manager, prefix: prefix.to_owned() }))
+        let outage = Arc::new(Outage::new("cache"));
+        Ok(Self(Store::Redis(Redis { manager, prefix: prefix.to_owned(), outage })))
     }
 
     /// A cache of this process alone.
@@ -96,7 +107,7 @@ impl Cache {
     pub async fn get(&self, key: &str) -> Result<Option<String>, Error> {
         match &self.0 {
             Store::Memory(memory) => Ok(memory.get(key).await.map(|entry| entry.value)),
-            Store::Redis { manager, prefix } => counted(manager.clone().get(format!("{prefix}{key}"))).await,
+            Store::Redis(redis) => redis.answer(redis.manager.clone().get(redis.key(key))).await,
         }
     }
 
@@ -107,8 +118,8 @@ impl Cache {
                 memory.insert(key.to_owned(), Entry { value: value.to_owned(), expires: Instant::now() + ttl }).await;
                 Ok(())
             }
-            Store::Redis { manager, prefix } => {
-                counted(manager.clone().pset_ex(format!("{prefix}{key}"), value, millis(ttl))).await
+            Store::Redis(redis) => {
+                redis.answer(redis.manager.clone().pset_ex(redis.key(key), value, millis(ttl))).await
             }
         }
     }
@@ -127,10 +138,10 @@ impl Cache {
                 entry.await;
                 Ok(())
             }
-            Store::Redis { manager, prefix } => {
+            Store::Redis(redis) => {
                 let mut call = redis::cmd("EVAL");
-                call.arg(SET_NEWER).arg(1).arg(format!("{prefix}{key}")).arg(version).arg(versioned).arg(millis(ttl));
-                counted(call.query_async::<()>(&mut manager.clone())).await
+                call.arg(SET_NEWER).arg(1).arg(redis.key(key)).arg(version).arg(versioned).arg(millis(ttl));
+                redis.answer(call.query_async::<()>(&mut redis.manager.clone())).await
             }
         }
     }
@@ -142,7 +153,7 @@ impl Cache {
                 memory.invalidate(key).await;
                 Ok(())
             }
-            Store::Redis { manager, prefix } => counted(manager.clone().del(format!("{prefix}{key}"))).await,
+            Store::Redis(redis) => redis.answer(redis.manager.clone().del(redis.key(key))).await,
         }
     }
 
@@ -160,11 +171,11 @@ impl Cache {
                 });
                 Ok(entry.await.into_value().value.parse().unwrap_or(1))
             }
-            Store::Redis { manager, prefix } => {
-                let key = format!("{prefix}{key}");
+            Store::Redis(redis) => {
+                let key = redis.key(key);
                 let mut transaction = redis::pipe();
                 transaction.atomic().incr(&key, 1).cmd("PEXPIRE").arg(key).arg(millis(ttl)).arg("NX").ignore();
-                let counts: (u64,) = counted(transaction.query_async(&mut manager.clone())).await?;
+                let counts: (u64,) = redis.answer(transaction.query_async(&mut redis.manager.clone())).await?;
                 Ok(counts.0)
             }
         }
@@ -174,7 +185,7 @@ impl Cache {
     pub async fn ping(&self) -> Result<(), Error> {
         match &self.0 {
             Store::Memory(_) => Ok(()),
-            Store::Redis { manager, .. } => counted(redis::cmd("PING").query_async::<()>(&mut manager.clone())).await,
+            Store::Redis(redis) => redis.answer(redis::cmd("PING").query_async::<()>(&mut redis.manager.clone())).await,
         }
     }
 }
@@ -187,12 +198,25 @@ fn millis(ttl: Duration) -> u64 {
     u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
-async fn counted<T>(call: impl Future<Output = Result<T, redis::RedisError>>) -> Result<T, Error> {
-    let result = match tokio::time::timeout(TIMEOUT, call).await {
-        Ok(result) => result.map_err(Error::from),
-        Err(_) => Err(Error::Late),
-    };
-    result.inspect_err(|_| metrics::counter!("cache_errors_total").increment(1))
+impl Redis {
+    fn key(&self, key: &str) -> String {
+        format!("{}{key}", self.prefix)
+    }
+
+    async fn answer<T>(&self, call: impl Future<Output = Result<T, redis::RedisError>>) -> Result<T, Error> {
+        let result = match tokio::time::timeout(TIMEOUT, call).await {
+            Ok(result) => result.map_err(Error::from),
+            Err(_) => Err(Error::Late),
+        };
+        match &result {
+            Ok(_) => self.outage.answered(),
+            Err(error) => {
+                metrics::counter!("cache_errors_total").increment(1);
+                self.outage.failed(error);
+            }
+        }
+        result
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Counts that all instances share: in the cache, which is Redis where it is configured.
 //!
-//! Where Redis is away this instance counts by itself: limits are then per instance, which is said in the log and counted,
-//! and nobody is locked out or let through for want of a counter.
+//! Where Redis is away this instance counts by itself: limits are then per instance, which is counted (the cache says that it is
+//! away), and nobody is locked out or let through for want of a counter.
 
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ impl Counters {
 
 fn said(error: &kit::cache::Error) {
     metrics::counter!("counts_of_this_instance_alone_total").increment(1);
-    tracing::warn!(%error, "the shared counters do not answer; this instance counts by itself");
+    tracing::debug!(%error, "the shared counters do not answer; this instance counts by itself");
 }
 
 #[cfg(test)]

@@ -2,10 +2,11 @@
 //! limits or fail clearly, nothing is charged twice, and all is well again without anybody's help.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use kit::testing::{OwnPostgres, OwnRedis, TestDatabase};
+use kit::testing::{Loss, OwnPostgres, OwnRedis, Pair, TestDatabase};
 use mana_core_auth::testing::{Auth, SERVICE_TOKEN};
 use reqwest::{Client, StatusCode};
 use sea_orm::{ConnectionTrait, Statement};
@@ -26,11 +27,13 @@ struct World {
 
 impl World {
     async fn start(postgres: &OwnPostgres, redis: Option<&OwnRedis>) -> Self {
-        let auth = Auth::start_at(TestDatabase::at(postgres.url(), redis.map(OwnRedis::url))).await;
+        Self::start_at(postgres.url(), redis.map(OwnRedis::url)).await
+    }
+
+    async fn start_at(postgres: String, redis: Option<String>) -> Self {
+        let auth = Auth::start_at(TestDatabase::at(postgres, redis)).await;
         let client = Client::new();
-        let body = json!({"email": "ada@example.com", "password": "a good password", "name": "Ada"});
-        let answer = client.post(format!("{}/api/auth/register", auth.url)).json(&body).send().await.unwrap();
-        let answer: Value = answer.json().await.unwrap();
+        let answer: Value = register(&client, &auth.url, "ada").await.json().await.unwrap();
         let (user, token) = (answer["user"]["id"].clone(), answer["accessToken"].as_str().unwrap().to_owned());
         Self { auth, client, user, token }
     }
@@ -46,6 +49,11 @@ impl World {
         let patient = answer.headers().contains_key("retry-after");
         let body: Value = answer.json().await.unwrap();
         assert!(status == StatusCode::OK || (status == StatusCode::SERVICE_UNAVAILABLE && patient), "{status} {body}");
+        if status != StatusCode::OK {
+            let code = body["code"].as_str().unwrap();
+            assert!(["ledger_busy", "database_unavailable"].contains(&code), "{body}");
+            assert_eq!(body["type"], format!("urn:mana:problem:{code}"));
+        }
         (status, body)
     }
 
@@ -71,11 +79,31 @@ impl World {
         self.client.get(format!("{}/metrics", self.auth.url)).send().await.unwrap().text().await.unwrap()
     }
 
+    /// It is ready without anybody's help, everything was charged once, and the outages were said so many times.
+    async fn is_well(&self, charged: i64, outages: &str) {
+        let began = Instant::now();
+        let ready = || self.client.get(format!("{}/api/health/ready", self.auth.url)).send();
+        while ready().await.unwrap().status() != StatusCode::OK {
+            assert!(began.elapsed() < RECOVERED, "it is not ready again");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(self.balance().await, 50 - charged);
+        assert_eq!(self.auth.ledger_findings().await, Vec::<String>::new());
+        let metrics = self.metrics().await;
+        assert!(metrics.contains(outages), "{outages} is missing in\n{metrics}");
+    }
+
     async fn balance(&self) -> i64 {
-        let query = "SELECT (available + paid) / 1000 AS n FROM balances";
+        let user = self.user.as_str().unwrap();
+        let query = format!("SELECT (available + paid) / 1000 AS n FROM balances WHERE user_id = '{user}'");
         let row = self.auth.database.query_one_raw(Statement::from_string(self.auth.database.engine(), query)).await;
         row.unwrap().unwrap().try_get("", "n").unwrap()
     }
+}
+
+async fn register(client: &Client, url: &str, name: &str) -> reqwest::Response {
+    let body = json!({"email": format!("{name}@example.com"), "password": "a good password", "name": name});
+    client.post(format!("{url}/api/auth/register")).json(&body).send().await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -194,4 +222,112 @@ async fn the_ledger_needs_no_redis_and_gift_codes_wait_for_it() {
     assert_eq!(world.balance().await, 51);
     assert_eq!(world.auth.ledger_findings().await, Vec::<String>::new());
     assert!(world.metrics().await.contains("cache_errors_total"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgres_that_is_halted_holds_nobody_up_for_longer_than_they_wait() {
+    let postgres = OwnPostgres::start(50);
+    let world = World::start(&postgres, None).await;
+    world.charge("before").await;
+    postgres.halt();
+    for n in 0..2 {
+        let calls = join_all(
+            (0..8).map(|m| world.call("reserve", json!({"amount": 1, "idempotencyKey": format!("halted {n} {m}")}))),
+        );
+        assert!(calls.await.iter().all(|(status, _)| *status == StatusCode::SERVICE_UNAVAILABLE));
+    }
+    let url = format!("{}/api/health/ready", world.auth.url);
+    assert_eq!(world.client.get(url).send().await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+    postgres.go_on();
+    for n in 0..2 {
+        let keys: Vec<String> = (0..8).map(|m| format!("halted {n} {m}")).collect();
+        join_all(keys.iter().map(|key| world.charge(key))).await;
+    }
+    world.is_well(1 + 16, "outages_total{of=\"database\"} 1").await;
+}
+
+/// Charges go on while the primary is lost; whoever is not answered asks the same again.
+async fn a_failover_loses_nothing_and_charges_nobody_twice(loss: Loss) {
+    const PAYERS: i64 = 4;
+    const TURNS: i64 = 6;
+    let mut pair = Pair::start(50).await;
+    let world = World::start_at(pair.url(), None).await;
+    let (charged, underway) = (AtomicI64::new(0), tokio::sync::watch::channel(false).0);
+    let charging = join_all((0..PAYERS).map(|payer| {
+        let (world, charged, mut underway) = (&world, &charged, underway.subscribe());
+        async move {
+            for turn in 0..TURNS {
+                if turn == TURNS / 2 {
+                    underway.wait_for(|underway| *underway).await.unwrap();
+                }
+                world.charge(&format!("{payer} {turn}")).await;
+                charged.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    }));
+    let losing = async {
+        while charged.load(Ordering::SeqCst) < PAYERS * TURNS / 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        underway.send_replace(true);
+        // Calls are under way.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        pair.fail_over(loss);
+        pair
+    };
+    let (_, _pair) = tokio::join!(charging, losing);
+    // Where no call is under way, a machine that is gone is found out by a test of the connection, and nobody notices.
+    let said = if loss == Loss::Killed { "outages_total{of=\"database\"} 1" } else { "ledger_calls_total" };
+    world.is_well(PAYERS * TURNS, said).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_is_killed_loses_nothing_and_charges_nobody_twice() {
+    a_failover_loses_nothing_and_charges_nobody_twice(Loss::Killed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_whose_machine_is_gone_loses_nothing_and_charges_nobody_twice() {
+    a_failover_loses_nothing_and_charges_nobody_twice(Loss::Gone).await;
+}
+
+/// PostgreSQL itself would say after its `statement_timeout` that such a commit is done.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_on_one_machine_alone_is_not_answered() {
+    let pair = Pair::start(50).await;
+    let world = World::start_at(pair.url(), None).await;
+    pair.standby.halt();
+    let (reserving, registering) = tokio::join!(
+        world.call("reserve", json!({"amount": 1, "idempotencyKey": "alone"})),
+        register(&world.client, &world.auth.url, "bob"),
+    );
+    assert_eq!(reserving.0, StatusCode::SERVICE_UNAVAILABLE, "{}", reserving.1);
+    assert_eq!(registering.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(registering.headers().contains_key("retry-after"));
+    pair.standby.go_on();
+    world.charge("alone").await;
+    let began = Instant::now();
+    // It is in by now, or not at all.
+    while ![StatusCode::CREATED, StatusCode::CONFLICT]
+        .contains(&register(&world.client, &world.auth.url, "bob").await.status())
+    {
+        assert!(began.elapsed() < RECOVERED, "nobody can register any more");
+    }
+    world.is_well(1, "outages_total{of=\"database\"} 1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_forgets_everything_changes_no_charge() {
+    let (postgres, redis) = (OwnPostgres::start(50), OwnRedis::start());
+    let world = World::start(&postgres, Some(&redis)).await;
+    let keys: Vec<String> = (0..20).map(|n| format!("charge {n}")).collect();
+    let charging = join_all(keys.iter().map(|key| world.charge(key)));
+    let forgetting = async {
+        for _ in 0..50 {
+            tokio::task::block_in_place(|| redis.flush());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::join!(charging, forgetting);
+    world.is_well(20, "ledger_calls_total").await;
 }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::caller::Caller;
 use crate::entity::spending as row;
 use crate::failure::Failure;
-use crate::lifecycle::chain;
+use crate::lifecycle::{chain, storage};
 
 const MINUTE_MS: i64 = 60_000;
 const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
@@ -106,9 +106,8 @@ impl Budgets {
                     return Err(Failure::BudgetSpent { whose, limit, price: amount });
                 }
                 Err(error) => {
-                    tracing::error!(error = %chain(&error), "the database does not answer");
                     self.give_back(&held, amount).await;
-                    return Err(Failure::Storage);
+                    return Err(storage(&error));
                 }
             }
         }

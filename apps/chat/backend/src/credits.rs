@@ -39,15 +39,16 @@ impl BalanceCache {
     /// Keeps what the ledger said. Without a version nobody knows whether it is the newest: then the copy is forgotten.
     pub(crate) async fn keep(&self, user: Uuid, standing: Standing) {
         let Standing { balance, version: Some(version) } = standing else { return self.forget(user).await };
+        // That the cache is away is said there.
         if let Err(error) = (KeptBalance { balance, version }).keep(&self.cache, user).await {
-            tracing::warn!(%error, %user, "a changed balance is not shown until its copy expires");
+            tracing::debug!(%error, %user, "a changed balance is not shown until its copy expires");
         }
     }
 
     /// Forgets a balance that may have changed.
     pub(crate) async fn forget(&self, user: Uuid) {
         if let Err(error) = KeptBalance::forget(&self.cache, user).await {
-            tracing::warn!(%error, %user, "a balance that may have changed stays in the cache until it expires there");
+            tracing::debug!(%error, %user, "a balance that may have changed stays in the cache until it expires there");
         }
     }
 }

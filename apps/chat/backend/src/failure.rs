@@ -126,7 +126,11 @@ impl Failure {
         match self {
             Self::TooMany { retry_after, .. } => Some(*retry_after),
             Self::LedgerUnavailable | Self::InProgress | Self::Storage | Self::Stopping => Some(Duration::from_secs(1)),
-            Self::Model(error) => error.retry_after(),
+            // A provider that limits our calls need not say for how long.
+            Self::Model(error) => {
+                let soon = (error.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(1));
+                error.retry_after().or(soon)
+            }
             _ => None,
         }
     }

@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::entity::{idempotent_answer as answers, idempotent_call as calls};
 use crate::failure::Failure;
 use crate::ids::ConversationId;
-use crate::lifecycle::{Answered, chain};
+use crate::lifecycle::{Answered, chain, storage};
 use crate::time::now_ms;
 
 /// The header.
@@ -269,11 +269,6 @@ impl Calls {
         }
         Ok(swept)
     }
-}
-
-fn storage(error: &DbErr) -> Failure {
-    tracing::error!(error = %chain(error), "the database does not answer");
-    Failure::Storage
 }
 
 fn millis(duration: Duration) -> i64 {

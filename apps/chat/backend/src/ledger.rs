@@ -1,11 +1,12 @@
 //! The credits ledger as this service sees it: four calls to mana-core-auth, each bounded, none ever answered "yes" by
 //! default. What cannot be understood counts as no answer.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use kit::auth::SERVICE_TOKEN_HEADER;
 use kit::client::InContext;
-use kit::{Credits, failpoint};
+use kit::{Credits, Outage, failpoint};
 use reqwest::{RequestBuilder, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
@@ -46,6 +47,7 @@ pub(crate) struct Ledger {
     http: reqwest::Client,
     base: Url,
     service_token: SecretString,
+    outage: Arc<Outage>,
 }
 
 #[derive(Serialize)]
@@ -87,7 +89,8 @@ pub(crate) struct Standing {
 impl Ledger {
     /// A client of the ledger at `base`.
     pub(crate) fn new(base: Url, service_token: SecretString) -> Self {
-        Self { http: kit::client::internal(), base, service_token }
+        let outage = Arc::new(Outage::new("mana-core-auth"));
+        Self { http: kit::client::internal(), base, service_token, outage }
     }
 
     /// What the user has.
@@ -177,6 +180,10 @@ impl Ledger {
             Err(LedgerError::Unavailable(_)) => "unavailable",
         };
         metrics::histogram!("chat_ledger_seconds", "call" => name, "outcome" => label).record(started.elapsed());
+        match &outcome {
+            Err(error @ LedgerError::Unavailable(_)) => self.outage.failed(error),
+            _ => self.outage.answered(),
+        }
         outcome
     }
 }
@@ -214,9 +221,9 @@ async fn detail(answer: reqwest::Response) -> String {
     format!("{}: {}", body.code, body.detail.unwrap_or_default())
 }
 
-/// An admission that was not given for want of an answer. Told to the caller in general, to the log in full.
+/// An admission that was not given for want of an answer. Told to the caller in general; that the ledger is away is logged once.
 fn unavailable(error: &LedgerError) -> Failure {
-    tracing::warn!(%error, "no admission without the ledger");
+    tracing::debug!(%error, "no admission without the ledger");
     Failure::LedgerUnavailable
 }
 

@@ -442,8 +442,13 @@ impl Drop for Held {
     }
 }
 
+/// The database did not do what it was asked. That it is away is said where it is asked, once.
 pub(crate) fn storage(error: &sea_orm::DbErr) -> Failure {
-    tracing::error!(error = %chain(error), "the database does not answer");
+    if kit::database::is_unavailable(error) {
+        tracing::debug!(error = %chain(error), "the database does not answer");
+    } else {
+        tracing::error!(error = %chain(error), "the database refuses a statement");
+    }
     Failure::Storage
 }
 

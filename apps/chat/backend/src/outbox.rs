@@ -131,7 +131,7 @@ impl Outbox {
                 Some(standing.balance)
             }
             Err(error) => {
-                tracing::warn!(error = %chain(&error), reservation = %instruction.reservation, "settle not delivered, the outbox will repeat it");
+                tracing::debug!(error = %chain(&error), reservation = %instruction.reservation, "settle not delivered, the outbox will repeat it");
                 self.balances.forget(instruction.user).await;
                 None
             }
@@ -145,7 +145,7 @@ impl Outbox {
             Ok(standing) => return self.balances.keep(instruction.user, standing).await,
             Err(error) => error,
         };
-        tracing::warn!(error = %chain(&error), reservation = %instruction.reservation, "release not delivered, writing it down");
+        tracing::debug!(error = %chain(&error), reservation = %instruction.reservation, "release not delivered, writing it down");
         if let Err(error) = instruction.insert(&*self.db, now_ms()).await {
             metrics::counter!("chat_release_lost_total").increment(1);
             tracing::error!(error = %chain(&error), reservation = %instruction.reservation, "release neither delivered nor written down; the reservation ends when it expires");
@@ -162,7 +162,12 @@ impl Outbox {
                 Ok(_) => LOOK_EVERY,
                 Err(error) => {
                     metrics::counter!("chat_outbox_errors_total").increment(1);
-                    tracing::error!(error = %chain(&error), "the outbox cannot be read");
+                    // That the database is away is said where it is asked, once.
+                    if kit::database::is_unavailable(&error) {
+                        tracing::debug!(error = %chain(&error), "the outbox cannot be read");
+                    } else {
+                        tracing::error!(error = %chain(&error), "the outbox cannot be read");
+                    }
                     LOOK_AGAIN
                 }
             };
@@ -256,7 +261,7 @@ impl Outbox {
     async fn postpone(&self, row: &row::Model, error: &LedgerError) -> Result<(), DbErr> {
         let attempts = row.attempts + 1;
         let pause = pause(row.reservation_id, attempts);
-        tracing::warn!(error = %chain(error), reservation = %row.reservation_id, attempts, pause_ms = pause.as_millis(), "instruction not delivered");
+        tracing::debug!(error = %chain(error), reservation = %row.reservation_id, attempts, pause_ms = pause.as_millis(), "instruction not delivered");
         let later = row::ActiveModel {
             reservation_id: Set(row.reservation_id),
             attempts: Set(attempts),

@@ -41,7 +41,9 @@ pub(crate) fn answered(outcome: &Result<Answered, Failure>, took: Duration) {
         }
         Err(failure) => {
             let code = failure.code();
-            if failure.status().is_server_error() {
+            // An outage is said once, by whoever finds that something does not answer.
+            let is_outage = matches!(failure, Failure::LedgerUnavailable | Failure::Storage);
+            if failure.status().is_server_error() && !is_outage {
                 tracing::warn!(error = %failure, code, took_ms, "not answered");
             } else {
                 tracing::info!(error = %failure, code, took_ms, "not answered");

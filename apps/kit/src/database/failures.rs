@@ -3,8 +3,10 @@
 use sea_orm::sqlx;
 use sea_orm::{DbErr, RuntimeErr};
 
-/// What PostgreSQL says when it stops, starts, has no connection left, or lost one: trying again later may help.
-const AWAY: [&str; 9] = ["57P01", "57P02", "57P03", "57P05", "53300", "08000", "08003", "08006", "25006"];
+/// What PostgreSQL says when it stops, starts, lost a connection, has none left, nor memory or room on its disk, is a standby
+/// still, or gave up a statement that took too long: trying again later may help.
+const AWAY: [&str; 12] =
+    ["57P01", "57P02", "57P03", "57P05", "57014", "53100", "53200", "53300", "08000", "08003", "08006", "25006"];
 
 /// What it says when two transactions were in each other's way, or one waited too long: trying again at once may help.
 const IN_THE_WAY: [&str; 3] = ["40001", "40P01", "55P03"];

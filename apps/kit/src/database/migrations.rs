@@ -182,6 +182,8 @@ impl Migrations {
     async fn step(&self, database: &Database) -> Result<Step, MigrationError> {
         let engine = database.engine();
         let transaction = database.begin_write().await?;
+        // A file may take longer than other statements do.
+        let unbounded: &DatabaseTransaction = &transaction;
         if engine == DbBackend::Postgres {
             let settings =
                 format!("SET LOCAL statement_timeout = '{STEP_TIMEOUT}'; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'");
@@ -213,9 +215,9 @@ impl Migrations {
             }
         }
         let failed = |source| MigrationError::Step { version, name, source };
-        transaction.execute_unprepared(migration.sql(engine)).await.map_err(failed)?;
-        note(&transaction, migration, engine).await.map_err(failed)?;
-        transaction.commit().await.map_err(failed)?;
+        unbounded.execute_unprepared(migration.sql(engine)).await.map_err(failed)?;
+        note(unbounded, migration, engine).await.map_err(failed)?;
+        transaction.commit_unbounded().await.map_err(failed)?;
         Ok(Step::Ran(version))
     }
 

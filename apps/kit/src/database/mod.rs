@@ -6,6 +6,7 @@
 //!
 //! Every commit is durable before it is acknowledged (`synchronous = FULL`, PostgreSQL's default).
 
+mod bounded;
 mod concurrent;
 mod failures;
 mod migrations;
@@ -23,7 +24,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::config;
+use bounded::{ANSWER_TIMEOUT, COMMIT_TIMEOUT, Server};
 
+pub use bounded::Bounded;
 pub use failures::{is_conflict, is_unavailable};
 pub use migrations::{Migration, MigrationError, Migrations, State};
 
@@ -42,8 +45,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a new SQLite file that another process is just making is tried again.
 const BUSY_RETRY: Duration = Duration::from_millis(10);
 
-/// Longest time for one statement (PostgreSQL).
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(15);
+/// Longest time that PostgreSQL gives one statement.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Unused connections are closed after this.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
@@ -51,7 +54,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
 /// A pool of connections.
 #[derive(Clone)]
 pub struct Database {
-    connection: DatabaseConnection,
+    connection: Bounded<DatabaseConnection>,
     /// What the database is called.
     name: Arc<str>,
     /// SQLite knows one writer at a time; they queue here rather than poll for its lock.
@@ -68,6 +71,7 @@ pub async fn connect(url: Option<&SecretString>) -> Result<Database, crate::Fail
     if !sqlite && !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
         return Err(config::Error::InvalidSecret { name: "DATABASE_URL".into(), allowed: allowed.into() }.into());
     }
+    let server = Arc::new(Server::default());
     let mut options = ConnectOptions::new(text.to_owned());
     options
         .max_connections(POOL_SIZE)
@@ -89,12 +93,15 @@ pub async fn connect(url: Option<&SecretString>) -> Result<Database, crate::Fail
         make_wal(options.clone()).await;
     } else {
         options.statement_timeout(STATEMENT_TIMEOUT);
+        let tested = Arc::clone(&server);
+        options.map_sqlx_postgres_pool_opts(move |pool| Arc::clone(&tested).tests(pool));
         // The server shows whose a connection is.
         if let Some(name) = std::env::var("MANA_SERVICE").ok().filter(|name| !name.is_empty()) {
             options.map_sqlx_postgres_opts(move |options| options.application_name(&name));
         }
     }
-    let connection = sea_orm::Database::connect(options).await.map_err(crate::Failure::new)?;
+    let inner = sea_orm::Database::connect(options).await.map_err(crate::Failure::new)?;
+    let connection = Bounded { inner, server };
     let name = name_of(text).into();
     Ok(Database { connection, name, writer: sqlite.then(|| Arc::new(Semaphore::new(1))) })
 }
@@ -138,14 +145,20 @@ impl Database {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..Default::default()
         };
-        let transaction = self.connection.begin_with_options(options).await?;
-        Ok(WriteTransaction { transaction, _turn: turn })
+        let Bounded { inner, server } = &self.connection;
+        let inner = server.answer(ANSWER_TIMEOUT, inner.begin_with_options(options)).await?;
+        Ok(WriteTransaction { transaction: Bounded { inner, server: Arc::clone(server) }, _turn: turn })
     }
 
     async fn turn(&self, writer: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, DbErr> {
         let busy = || DbErr::ConnectionAcquire(ConnAcquireErr::Timeout);
         let turn = tokio::time::timeout(ACQUIRE_TIMEOUT, Arc::clone(writer).acquire_owned()).await;
         turn.map_err(|_| busy())?.map_err(|_| busy())
+    }
+
+    /// For whoever waits for less long than a statement may take: there was no answer within `bound`. Gives the error.
+    pub fn no_answer(&self, bound: Duration) -> DbErr {
+        self.connection.server.no_answer(bound)
     }
 
     /// Which engine it is.
@@ -171,35 +184,42 @@ impl Database {
 }
 
 impl Deref for Database {
-    type Target = DatabaseConnection;
+    type Target = Bounded<DatabaseConnection>;
 
-    fn deref(&self) -> &DatabaseConnection {
+    fn deref(&self) -> &Self::Target {
         &self.connection
     }
 }
 
 /// A transaction that writes; dropped without [`WriteTransaction::commit`] it is rolled back.
 pub struct WriteTransaction {
-    transaction: DatabaseTransaction,
+    transaction: Bounded<DatabaseTransaction>,
     _turn: Option<OwnedSemaphorePermit>,
 }
 
 impl WriteTransaction {
-    /// Makes it durable.
+    /// Makes it durable. After an error it is not known whether it is.
     pub async fn commit(self) -> Result<(), DbErr> {
-        self.transaction.commit().await
+        let Bounded { inner, server } = self.transaction;
+        server.answer(COMMIT_TIMEOUT, inner.commit()).await
     }
 
     /// Undoes it.
     pub async fn rollback(self) -> Result<(), DbErr> {
-        self.transaction.rollback().await
+        let Bounded { inner, server } = self.transaction;
+        server.answer(ANSWER_TIMEOUT, inner.rollback()).await
+    }
+
+    /// Makes it durable, however long that takes.
+    async fn commit_unbounded(self) -> Result<(), DbErr> {
+        self.transaction.inner.commit().await
     }
 }
 
 impl Deref for WriteTransaction {
-    type Target = DatabaseTransaction;
+    type Target = Bounded<DatabaseTransaction>;
 
-    fn deref(&self) -> &DatabaseTransaction {
+    fn deref(&self) -> &Self::Target {
         &self.transaction
     }
 }
@@ -213,8 +233,8 @@ impl From<DbErr> for crate::Problem {
     /// A database that does not answer is 503; anything else is our fault.
     fn from(error: DbErr) -> Self {
         if is_unavailable(&error) {
-            tracing::warn!(error = crate::telemetry::chain(&error), "the database does not answer");
-            metrics::counter!("database_unavailable_total").increment(1);
+            // Counted and said where it was found: in `bounded`.
+            tracing::debug!(error = crate::telemetry::chain(&error), "the database does not answer");
             return Self::unavailable("database_unavailable", "The database does not answer; try again shortly.");
         }
         Self::internal(&error)

@@ -1,6 +1,10 @@
 //! For tests: a fresh database on either store, and a service on a port of its own.
 
 mod clients;
+mod forwarder;
+mod own_postgres;
+mod own_redis;
+mod pair;
 mod servers;
 
 use std::env;
@@ -13,6 +17,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 pub use clients::install_clients;
+pub use forwarder::Forwarder;
+pub use pair::{Loss, Pair};
 pub use servers::{OwnPostgres, OwnRedis};
 
 use crate::clock;

@@ -205,6 +205,7 @@ pub(crate) async fn changed(app: &App, user: Uuid) {
     };
     let kept = kit::KeptBalance { balance: balance.total(), version: balance.version };
     if let Err(error) = kept.keep(&app.cache, user).await {
-        tracing::warn!(error = kit::chain(&error), "a changed balance was not told");
+        // That the cache is away is said there.
+        tracing::debug!(error = kit::chain(&error), "a changed balance was not told");
     }
 }

@@ -224,13 +224,16 @@ async fn carry_out(database: &Database, calls: &[(Call, Now)]) -> Result<Vec<Res
     let first = Instant::now();
     loop {
         let began = Instant::now();
-        let error = match transact(database, calls).await {
-            Ok(outcomes) => {
+        // After that nobody waits for it any more; the others are not to wait behind it.
+        let transacted = timeout(PATIENCE.saturating_sub(first.elapsed()), transact(database, calls)).await;
+        let error = match transacted {
+            Ok(Ok(outcomes)) => {
                 metrics::histogram!("ledger_batch_seconds").record(began.elapsed());
                 metrics::counter!("ledger_batches_total").increment(1);
                 return Ok(outcomes);
             }
-            Err(error) => error,
+            Ok(Err(error)) => error,
+            Err(_) => database.no_answer(PATIENCE),
         };
         tried += 1;
         let away = is_unavailable(&error);
@@ -240,14 +243,14 @@ async fn carry_out(database: &Database, calls: &[(Call, Now)]) -> Result<Vec<Res
             metrics::counter!("ledger_batches_refused_total").increment(1);
             return Err(Broken::Wrong);
         }
-        // After that nobody waits for it any more.
+        // That the database is away is said by whoever asks it, once.
         if tried == TRIES || first.elapsed() >= PATIENCE {
-            tracing::warn!(error = chain, calls = calls.len(), tried, "the ledger's database does not answer");
+            tracing::debug!(error = chain, calls = calls.len(), tried, "the ledger's database does not answer");
             metrics::counter!("ledger_batches_given_up_total").increment(1);
             return Err(Broken::Away);
         }
         metrics::counter!("ledger_retries_total").increment(1);
-        tracing::warn!(error = chain, calls = calls.len(), tried, "a batch of the ledger is tried again");
+        tracing::debug!(error = chain, calls = calls.len(), tried, "a batch of the ledger is tried again");
         sleep(pause).await;
         pause *= 2;
     }
