@@ -8,6 +8,8 @@ use std::str::FromStr;
 
 use secrecy::SecretString;
 
+use crate::serving::MAX_CONNECTIONS;
+
 /// Why the configuration cannot be used. Ends the process with exit code 64.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -122,7 +124,12 @@ pub struct Base {
     pub database_url: Option<SecretString>,
     /// `redis://…`; absent: the cache is in the process.
     pub redis_url: Option<SecretString>,
+    /// Connections at once; whoever comes beyond them is told to come again.
+    pub most_connections: usize,
 }
+
+/// What `HTTP_MAX_CONNECTIONS` must hold.
+const CONNECTIONS: &str = "how many connections may be open at once, 1 to 100000";
 
 /// What `PORT` must hold.
 const PORT: &str = "a port to listen on, 0 to 65535";
@@ -157,6 +164,11 @@ impl Base {
         let host = env.parsed("HOST", "an IP address to listen on")?.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let port = env.parsed("PORT", PORT)?;
         let environment = env.parsed("MANA_ENVIRONMENT", "development, staging or production")?;
+        let most_connections = env.parsed("HTTP_MAX_CONNECTIONS", CONNECTIONS)?.unwrap_or(MAX_CONNECTIONS);
+        if !(1..=100_000).contains(&most_connections) {
+            let (name, value) = ("HTTP_MAX_CONNECTIONS".to_owned(), most_connections.to_string());
+            return Err(Error::Invalid { name, value, allowed: CONNECTIONS.into() });
+        }
         Ok(Self {
             service: env.optional("MANA_SERVICE").unwrap_or_else(|| service.to_owned()),
             instance: env.optional("MANA_INSTANCE"),
@@ -166,6 +178,7 @@ impl Base {
             public_url: env.optional("PUBLIC_URL"),
             database_url: env.optional("DATABASE_URL").map(SecretString::from),
             redis_url: env.optional("REDIS_URL").map(SecretString::from),
+            most_connections,
         })
     }
 }
@@ -197,6 +210,10 @@ mod tests {
         let message = no_port.listen().unwrap_err().to_string();
         assert_eq!(message, "PORT is not set: it must hold a port to listen on, 0 to 65535");
         check(Env::table([("PORT", "99999")]), "PORT is \"99999\": it must hold a port to listen on, 0 to 65535");
+        check(
+            Env::table([("HTTP_MAX_CONNECTIONS", "0")]),
+            "HTTP_MAX_CONNECTIONS is \"0\": it must hold how many connections may be open at once, 1 to 100000",
+        );
         check(
             Env::table([("PORT", "1"), ("MANA_ENVIRONMENT", "prod")]),
             "MANA_ENVIRONMENT is \"prod\": it must hold development, staging or production",

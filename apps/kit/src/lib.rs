@@ -32,6 +32,7 @@ mod outage;
 mod problem;
 mod run;
 pub mod service;
+mod serving;
 mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;

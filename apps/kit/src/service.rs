@@ -3,7 +3,6 @@
 //! Outermost first: request id and trace → log line and metrics → panics become problems → time limit → body limit →
 //! routes. `/api/health`, `/api/health/ready`, `/metrics` and `/api/openapi.json` come with it.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +23,8 @@ use crate::config::Base;
 use crate::context::{Context, REQUEST_ID};
 use crate::database::{Database, Migrations};
 use crate::health::{Dependency, Health, Schema};
-use crate::{Failure, Problem, extract, metering, openapi};
+use crate::serving::Limits;
+use crate::{Failure, Problem, extract, metering, openapi, serving};
 
 /// Largest request body where a service says nothing else.
 const BODY_LIMIT_BYTES: usize = 1024 * 1024;
@@ -157,14 +157,14 @@ pub async fn serve(base: &Base, service: Service) -> Result<(), Failure> {
         // The receiver lives as long as the server below.
         let _ = stop.send(());
     };
-    let server = axum::serve(NoDelay(listener), router).with_graceful_shutdown(shutdown);
+    let server = serving::serve(listener, router, Limits::of(base.most_connections), shutdown);
     let bound = async {
         if stopped.await.is_ok() {
             tokio::time::sleep(DRAIN_TIMEOUT).await;
         }
     };
     let outcome = tokio::select! {
-        outcome = server => outcome.map_err(Failure::new),
+        () = server => Ok(()),
         () = bound => {
             tracing::warn!("stopped with requests still in flight");
             Ok(())
@@ -172,26 +172,6 @@ pub async fn serve(base: &Base, service: Service) -> Result<(), Failure> {
     };
     keeper.abort();
     outcome
-}
-
-/// Sends small answers at once (streams are made of them).
-struct NoDelay(TcpListener);
-
-impl axum::serve::Listener for NoDelay {
-    type Io = tokio::net::TcpStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        let (stream, peer) = axum::serve::Listener::accept(&mut self.0).await;
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection was gone before it began");
-        }
-        (stream, peer)
-    }
-
-    fn local_addr(&self) -> std::io::Result<Self::Addr> {
-        self.0.local_addr()
-    }
 }
 
 async fn live() -> impl IntoResponse {

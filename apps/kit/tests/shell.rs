@@ -146,3 +146,72 @@ async fn readiness_follows_the_schema_on_sqlite() {
 async fn readiness_follows_the_schema_on_postgres() {
     readiness_follows_the_schema(Store::Postgres).await;
 }
+
+/// Slow ones take all places; whoever comes is told so, but for those who look whether the service is well.
+#[tokio::test]
+async fn whoever_comes_beyond_the_last_connection_is_told_to_come_again() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    const PLACES: usize = 4;
+    let long = std::time::Duration::from_mins(1);
+    let service = Running::start_with(Service::new(routes()).into_router(), PLACES, long).await;
+    let address = service.url.strip_prefix("http://").unwrap().to_owned();
+    let mut slow = Vec::new();
+    for _ in 0..PLACES {
+        let mut connection = tokio::net::TcpStream::connect(&address).await.unwrap();
+        connection.write_all(b"POST /echo HTTP/1.1\r\nhost: x\r\n").await.unwrap();
+        slow.push(connection);
+    }
+    let client = Client::builder().pool_max_idle_per_host(0).build().unwrap();
+    let get = async |path: &str| client.get(format!("{}{path}", service.url)).send().await.unwrap();
+    // Until the last of them is accepted.
+    let refused = loop {
+        let answer = get("/broke").await;
+        if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+            break answer;
+        }
+    };
+    assert_eq!(
+        (&refused.headers()["retry-after"], &refused.headers()["connection"]),
+        (&"1".parse().unwrap(), &"close".parse().unwrap())
+    );
+    assert_eq!(refused.headers()["content-type"], "application/problem+json");
+    assert_eq!(refused.json::<Value>().await.unwrap()["code"], "overloaded");
+    assert_eq!(get("/api/health").await.status(), StatusCode::OK);
+    let metrics = get("/metrics").await.text().await.unwrap();
+    assert!(metrics.contains("http_connections_beyond_total"), "{metrics}");
+    // One is done, and another one has its place.
+    let mut done = slow.pop().unwrap();
+    done.write_all(b"content-type: application/json\r\ncontent-length: 12\r\nconnection: close\r\n\r\n{\"number\":7}")
+        .await
+        .unwrap();
+    let mut answer = String::new();
+    done.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with('7'), "{answer}");
+    let began = std::time::Instant::now();
+    while get("/broke").await.status() != StatusCode::PAYMENT_REQUIRED {
+        assert!(began.elapsed() < std::time::Duration::from_secs(5), "its place is free again");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_of_its_answer_loses_its_place() {
+    use tokio::io::AsyncWriteExt;
+    // More than the kernel keeps for a client that does not read.
+    let routes = routes().route("/large", get(|| async { vec![b'x'; 64 << 20] }));
+    let stall = std::time::Duration::from_secs(1);
+    let service = Running::start_with(Service::new(routes).into_router(), 1, stall).await;
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 * 1024).unwrap();
+    let mut idle = socket.connect(service.url.strip_prefix("http://").unwrap().parse().unwrap()).await.unwrap();
+    idle.write_all(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let client = Client::builder().pool_max_idle_per_host(0).build().unwrap();
+    let get = async || client.get(format!("{}/broke", service.url)).send().await.unwrap().status();
+    let began = std::time::Instant::now();
+    while get().await != StatusCode::SERVICE_UNAVAILABLE {
+        assert!(began.elapsed() < stall, "its place is taken");
+    }
+    while get().await != StatusCode::PAYMENT_REQUIRED {
+        assert!(began.elapsed() < std::time::Duration::from_secs(20), "its place is free again");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}

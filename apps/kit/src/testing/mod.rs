@@ -8,6 +8,7 @@ mod pair;
 mod servers;
 
 use std::env;
+use std::time::Duration;
 
 use axum::Router;
 use sea_orm::ConnectionTrait;
@@ -23,6 +24,7 @@ pub use servers::{OwnPostgres, OwnRedis};
 
 use crate::clock;
 use crate::database::{self, Database};
+use crate::serving::{self, Limits};
 
 /// What a test says when the database servers are not there.
 const NO_SERVERS: &str = "run `make test`, or this test inside `scripts/test-services.sh run`";
@@ -117,11 +119,21 @@ impl Running {
     /// # Panics
     /// When there is none.
     pub async fn start(router: Router) -> Self {
+        Self::start_within(router, Limits::of(serving::MAX_CONNECTIONS)).await
+    }
+
+    /// As [`Running::start`], for so many connections at once, and clients that take nothing for so long.
+    ///
+    /// # Panics
+    /// When there is no free port.
+    pub async fn start_with(router: Router, connections: usize, stall: Duration) -> Self {
+        Self::start_within(router, Limits { connections, stall }).await
+    }
+
+    async fn start_within(router: Router, limits: Limits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("a bound socket has an address"));
-        let task = tokio::spawn(async move {
-            axum::serve(listener, router).await.expect("serving does not end by itself");
-        });
+        let task = tokio::spawn(serving::serve(listener, router, limits, std::future::pending()));
         Self { url, task }
     }
 }

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
 /// The program, on a port of its own.
-struct Process {
-    child: Child,
-    url: String,
+pub(crate) struct Process {
+    pub(crate) child: Child,
+    pub(crate) url: String,
 }
 
 impl Process {
-    async fn start(world: &World, failpoint: Option<&str>) -> Self {
+    pub(crate) async fn start(world: &World, failpoint: Option<&str>) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = Command::new(env!("CARGO_BIN_EXE_chat-backend"));
         command.envs(world.process_environment()).env("PORT", port.to_string()).env("HOST", "127.0.0.1");

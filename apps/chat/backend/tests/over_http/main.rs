@@ -6,6 +6,7 @@
 mod branches;
 mod conversations;
 mod faults;
+mod flood;
 mod idempotency;
 mod keeping;
 mod kill;
