@@ -21,10 +21,10 @@ struct Running(Child);
 
 impl Running {
     fn start(command: &mut Command) -> Self {
-        let name = command.get_program().to_owned();
+        let name = command.get_program().display().to_string();
         let started = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         Self(started.unwrap_or_else(|error| {
-            panic!("{name:?} does not start ({error}): `scripts/test-services.sh install` installs what tests need")
+            panic!("{name} does not start ({error}): `scripts/test-services.sh install` installs what tests need")
         }))
     }
 }

@@ -80,12 +80,12 @@ impl Slices {
     }
 
     fn made(&self, samples: &[Sample]) -> Vec<Slice> {
-        let mut slide = Slide::default();
+        let mut moving = Slide::default();
         (0..self.spans.grid.count)
             .map(|step| {
                 let end = self.spans.end(step);
                 let start = end.saturating_sub(self.spans.range);
-                let (low, high) = slide.to(samples, start, end);
+                let (low, high) = moving.to(samples, start, end);
                 let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
                 let mut slice =
                     Slice { low: place(low), high: place(high), to_start: 0.0, sampled: 0.0, to_end: 0.0, factor: 0.0 };
