@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import socket
 import statistics
 import subprocess
@@ -19,7 +20,7 @@ import time
 import urllib.parse
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BINARIES = ROOT / "target/release"
+BINARIES = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
 TICKS = os.sysconf("SC_CLK_TCK")
 SERVICES = 50
 WARM_SECONDS = 60
@@ -159,41 +160,56 @@ def size(folder):
     return sum(one.stat().st_blocks * 512 for one in pathlib.Path(folder).rglob("*") if one.is_file())
 
 
+def filled(folder):
+    """The same samples in a store of mana's and in blocks of Prometheus' own making. Made in memory, since the store syncs each of its rounds."""
+    with tempfile.TemporaryDirectory(prefix="mana-bench-", dir="/dev/shm") as made:
+        series, texts = pathlib.Path(made) / "series", pathlib.Path(made) / "texts"
+        texts.mkdir()
+        out = subprocess.run([BINARIES / "examples/beside", series, texts], check=True, capture_output=True, text=True).stdout
+        shutil.copytree(series, folder / "mana/data/series")
+        blocks = folder / "prometheus/data"
+        for text in sorted(texts.iterdir()):
+            command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "--quiet", "--max-block-duration=486h", text, blocks]
+            subprocess.run(command, check=True, capture_output=True)
+            text.unlink()
+    return json.loads(out)["samples"]
+
+
 def queries(folder):
     """Each asked over HTTP at its own door: mana through its edge and with a token, Prometheus directly."""
     folder = pathlib.Path(folder)
     (folder / "prometheus").mkdir(parents=True)
     (folder / "mana" / "data").mkdir(parents=True)
-    options = ("--web.enable-remote-write-receiver", "--storage.tsdb.retention.time=200d")
-    with prometheus(folder / "prometheus", "global: {}\n", *options) as (_, port, data):
-        out = subprocess.run([BINARIES / "examples/beside", folder / "mana/data/series", str(port)], check=True, capture_output=True, text=True).stdout
-        filled = json.loads(out)
-        end = int(time.time()) // 60 * 60 - 60
-        with Ecosystem(folder / "mana", ["one"]) as ecosystem:
-            token = ecosystem.token()
-            wait("the store is read", lambda: ecosystem.query("mana_watch_series"), 60)
-            doors = {"mana": (ecosystem.edge, "/api/v1/query_range", {"Host": "ops.localhost", "authorization": f"Bearer {token}"}), "prometheus": (port, "/api/v1/query_range", {})}
-            found = {}
-            for what, (expression, length, step) in QUERIES.items():
-                times, points = {name: [] for name in doors}, {}
-                form = urllib.parse.urlencode({"query": expression, "start": end - length, "end": end, "step": step})
-                for turn in range(QUERY_ROUNDS):
-                    for name in list(doors)[:: 1 if turn % 2 else -1]:
-                        at, path, headers = doors[name]
-                        connection = http.client.HTTPConnection("127.0.0.1", at, timeout=60)
-                        connection.connect()
-                        began = time.monotonic()
-                        connection.request("GET", f"{path}?{form}", headers={**headers, "accept-encoding": "identity"})
-                        answer = connection.getresponse()
-                        body = answer.read()
-                        times[name].append(time.monotonic() - began)
-                        connection.close()
-                        if answer.status != 200:
-                            raise SystemExit(f"{name} answers {answer.status} to {what}: {body[:500]}")
-                        series = json.loads(body)["data"]["result"]
-                        points[name] = [len(series), sum(len(one["values"]) for one in series)]
-                found[what] = {"expression": expression, "times_s": times, "series_and_points": points}
-            return {"samples": filled["samples"], "disk_bytes": {"mana": size(folder / "mana/data/series"), "prometheus": size(data)}, "queries": found}
+    samples = filled(folder)
+    end = int(time.time()) // 60 * 60 - 120
+    with prometheus(folder / "prometheus", "global: {}\n", "--storage.tsdb.retention.time=200d") as (_, port, data), Ecosystem(folder / "mana", ["one"]) as ecosystem:
+        token = ecosystem.token()
+        wait("the store is read", lambda: ecosystem.query("mana_watch_series"), 60)
+        doors = {"mana": (ecosystem.edge, "/api/v1/query_range", {"Host": "ops.localhost", "authorization": f"Bearer {token}"}), "prometheus": (port, "/api/v1/query_range", {})}
+        found = {}
+        for what, (expression, length, step) in QUERIES.items():
+            times, points = {name: [] for name in doors}, {}
+            form = urllib.parse.urlencode({"query": expression, "start": end - length, "end": end, "step": step})
+            for turn in range(QUERY_ROUNDS):
+                for name in list(doors)[:: 1 if turn % 2 else -1]:
+                    at, path, headers = doors[name]
+                    connection = http.client.HTTPConnection("127.0.0.1", at, timeout=60)
+                    connection.connect()
+                    began = time.monotonic()
+                    connection.request("GET", f"{path}?{form}", headers={**headers, "accept-encoding": "identity"})
+                    answer = connection.getresponse()
+                    body = answer.read()
+                    times[name].append(time.monotonic() - began)
+                    connection.close()
+                    if answer.status != 200:
+                        raise SystemExit(f"{name} answers {answer.status} to {what}: {body[:500]}")
+                    series = json.loads(body)["data"]["result"]
+                    points[name] = [len(series), sum(len(one["values"]) for one in series)]
+            # Ours may lack the first points, where coarser samples are left; otherwise both have the same to do.
+            if points["mana"][0] != points["prometheus"][0] or points["mana"][1] < 0.99 * points["prometheus"][1]:
+                raise SystemExit(f"{what}: not the same is answered: {points}")
+            found[what] = {"expression": expression, "times_s": times, "series_and_points": points}
+        return {"samples": samples, "disk_bytes": {"mana": size(folder / "mana/data/series"), "prometheus": size(data)}, "queries": found}
 
 
 def alerts(folder):
@@ -236,7 +252,10 @@ def alerts(folder):
 def paint(folder):
     with Ecosystem(folder, ["one"]) as ecosystem:
         pass
-    subprocess.run([BINARIES / "examples/year", ecosystem.folder / "data"], check=True, capture_output=True)
+    # In memory, since the store syncs each of its rounds.
+    with tempfile.TemporaryDirectory(prefix="mana-bench-", dir="/dev/shm") as made:
+        subprocess.run([BINARIES / "examples/year", made], check=True, capture_output=True)
+        shutil.copytree(pathlib.Path(made) / "series", ecosystem.folder / "data/series", dirs_exist_ok=True)
     with ecosystem:
         variables = {**os.environ, "URL": f"http://ops.localhost:{ecosystem.edge}/", "TOKEN": ecosystem.token(), "ROUNDS": str(PAINTS)}
         wait("the store is read", lambda: ecosystem.query("mana_watch_series"), 60)

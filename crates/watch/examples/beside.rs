@@ -1,83 +1,107 @@
-//! Fills a store and a Prometheus with the same samples, so that both can be asked the same: ninety days of one service's latency histogram and the last day of nine more, a sample every ten seconds.
-//! `beside SERIES_FOLDER PORT`; the Prometheus at the port takes remote writes. The last sample is of this minute.
+//! Fills a store with the last day of ten services' latency histograms, of four instances each, and with the ninety days of one of these instances, a sample
+//! every ten seconds until this minute, and writes the same samples down for Prometheus: `beside SERIES_FOLDER TEXT_FOLDER`. Each text is one of OpenMetrics with what goes into one of
+//! Prometheus' blocks: `promtool tsdb create-blocks-from openmetrics --max-block-duration=486h`. The store syncs each round, so a folder in memory is
+//! filled within seconds, any other within as long as the disk takes.
 
-#[path = "../tests/prometheus/server.rs"]
-#[expect(dead_code, reason = "the test starts one and asks it; here one is there")]
-mod server;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
 
-use std::path::PathBuf;
-
+use mana_watch::Labels;
 use mana_watch::series::NAME;
 use mana_watch::store::{Kind, Limits, SeriesId, Store};
-use mana_watch::{Labels, Sample, Series};
-use server::Prometheus;
 
 /// Upper bounds of a histogram's buckets, in seconds.
 const BOUNDS: [&str; 12] = ["0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "+Inf"];
+const METRIC: &str = "http_request_duration_seconds_bucket";
 const SERVICES: usize = 10;
+const INSTANCES: usize = 4;
 const BEAT_MS: i64 = 10_000;
 const DAY_MS: i64 = 24 * 3_600_000;
-/// What is told at once.
-const SLICE_MS: i64 = 30 * 60 * 1000;
+/// Between two times of upkeep: less than what the store takes for a jump of the clock.
+const UPKEEP_MS: i64 = 20 * 60 * 1000;
+/// What Prometheus joins to one block at most, from a multiple of it on.
+const BLOCK_MS: i64 = 486 * 3_600_000;
 
 struct One {
-    labels: Labels,
-    id: SeriesId,
+    service: String,
+    instance: String,
+    bound: &'static str,
+    /// From its first sample on, since the store forgets series that have none.
+    id: Option<SeriesId>,
     weight: f64,
     value: f64,
     from: i64,
+    /// Those of the text that is next.
+    untold: Vec<(i64, f64)>,
 }
 
 #[expect(clippy::disallowed_methods, reason = "the rim of a program of its own")]
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let folder = arguments.next().map(PathBuf::from).expect("the folder of the store, as the first argument");
-    let port = arguments.next().and_then(|port| port.parse().ok()).expect("Prometheus' port, as the second argument");
-    let prometheus = Prometheus::at(port);
+    let texts = arguments.next().map(PathBuf::from).expect("the folder of the texts, as the second argument");
     let now = jiff::Timestamp::now().as_millisecond() / 60_000 * 60_000;
     let begin = now - 90 * DAY_MS;
     let mut store = Store::open(&folder, Limits::default(), begin).expect("a store");
-    let mut all = series(&mut store, begin, now);
-    let (mut chance, mut samples) = (1_u64, 0_usize);
-    for from in (begin..now).step_by(usize::try_from(SLICE_MS).expect("a short slice")) {
-        let mut slice: Vec<Series> =
-            all.iter().map(|one| Series { labels: one.labels.clone(), samples: Vec::new() }).collect();
-        for at in (from..(from + SLICE_MS).min(now)).step_by(usize::try_from(BEAT_MS).expect("a short beat")) {
-            let mut round = Vec::new();
-            for (one, told) in all.iter_mut().zip(&mut slice).filter(|(one, _)| one.from <= at) {
-                chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                one.value += (one.weight * f64::from((chance >> 40) as u32 & 0xff) / 128.0).floor();
-                round.push((one.id, one.value));
-                told.samples.push(Sample { at, value: one.value });
-            }
-            samples += round.len();
-            let appended = store.append(&round, at);
-            assert!(appended.unwritten.is_none(), "{appended:?}");
+    let mut all = series(begin, now);
+    let (mut chance, mut samples, mut round) = (1_u64, 0_usize, Vec::new());
+    let mut at = begin;
+    while at < now {
+        round.clear();
+        for one in all.iter_mut().filter(|one| one.from <= at) {
+            chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            one.value += (one.weight * f64::from((chance >> 40) as u32 & 0xff) / 128.0).floor();
+            one.untold.push((at, one.value));
+            let One { service, instance, bound, .. } = one;
+            let id = *one.id.get_or_insert_with(|| identify(&mut store, service, instance, bound));
+            round.push((id, one.value));
         }
-        slice.retain(|one| !one.samples.is_empty());
-        prometheus.write(&slice);
-        while store.maintain(from + SLICE_MS).expect("upkeep") {}
+        samples += round.len();
+        let appended = store.append(&round, at);
+        assert!(appended.taken == round.len() && appended.unwritten.is_none(), "{appended:?}");
+        at += BEAT_MS;
+        if at % UPKEEP_MS == 0 {
+            while store.maintain(at).expect("upkeep") {}
+        }
+        if at % BLOCK_MS == 0 || at >= now {
+            tell(&texts, at, &mut all);
+        }
     }
-    let stats = store.stats();
-    let bytes: u64 = stats.levels.iter().map(|level| level.bytes).sum::<u64>() + stats.journal_bytes;
-    println!("{{\"samples\": {samples}, \"store_bytes\": {bytes}}}");
+    println!("{{\"samples\": {samples}}}");
 }
 
-fn series(store: &mut Store, begin: i64, now: i64) -> Vec<One> {
+fn tell(texts: &Path, until: i64, all: &mut [One]) {
+    let file = File::create(texts.join(format!("{until}.txt"))).expect("the folder of the texts takes a file");
+    let mut text = BufWriter::new(file);
+    for one in all {
+        let One { service, instance, bound, .. } = one;
+        for (at, value) in one.untold.drain(..) {
+            writeln!(
+                text,
+                "{METRIC}{{le=\"{bound}\",service=\"{service}\",instance=\"{instance}\"}} {value} {}",
+                at / 1000
+            )
+            .expect("the text takes a line");
+        }
+    }
+    writeln!(text, "# EOF").and_then(|()| text.flush()).expect("the text takes its end");
+}
+
+fn identify(store: &mut Store, service: &str, instance: &str, bound: &str) -> SeriesId {
+    let labels = [(NAME, METRIC), ("le", bound), ("service", service), ("instance", instance)];
+    store.identify(&format!("{service}/{instance}"), &Labels::new(labels), Kind::Counter).expect("room for it")
+}
+
+fn series(begin: i64, now: i64) -> Vec<One> {
     let mut all = Vec::new();
-    for service in 0..SERVICES {
-        let name = format!("service-{service}");
-        for (number, bound) in BOUNDS.into_iter().enumerate() {
-            let labels = Labels::new([
-                (NAME, "http_request_duration_seconds_bucket"),
-                ("le", bound),
-                ("service", name.as_str()),
-                ("instance", "blue-1"),
-            ]);
-            let id = store.identify(&name, &labels, Kind::Counter).expect("room for it");
-            let weight = 40.0 * (f64::from(u32::try_from(number).unwrap_or(0)) + 1.0);
-            let from = if service == 0 { begin } else { now - DAY_MS };
-            all.push(One { labels, id, weight, value: 0.0, from });
+    for (service, instance) in (0..SERVICES).flat_map(|service| (0..INSTANCES).map(move |instance| (service, instance)))
+    {
+        let from = if (service, instance) == (0, 0) { begin } else { now - DAY_MS };
+        let (service, instance) = (format!("service-{service}"), format!("blue-{}", instance + 1));
+        for (number, bound) in (1_u32..).zip(BOUNDS) {
+            let (service, instance, weight) = (service.clone(), instance.clone(), 40.0 * f64::from(number));
+            all.push(One { service, instance, bound, id: None, weight, value: 0.0, from, untold: Vec::new() });
         }
     }
     all

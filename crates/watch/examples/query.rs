@@ -1,15 +1,19 @@
-//! How long the dashboard's queries take, over series in memory: time on a processor. `cargo run --release -p mana-watch --example query` prints the figures.
+//! How long the dashboard's queries take: time on a processor. `cargo run --release -p mana-watch --example query` prints the figures over series in
+//! memory, with `-- SERIES_FOLDER` those over a store that the example `beside` has filled.
 
 #[path = "../tests/memory/mod.rs"]
 mod memory;
 
+use std::path::Path;
 use std::time::Duration;
 
 use mana_watch::query::{Limits, query_range};
 use mana_watch::series::Keep;
+use mana_watch::store::Store;
 use mana_watch::{Labels, Matcher, Sample, Series, Source};
 use memory::Memory;
 
+const DAY_MS: i64 = 86_400_000;
 /// For one figure.
 const LONG_ENOUGH: Duration = Duration::from_millis(600);
 const BOUNDS: [&str; 12] = ["0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "+Inf"];
@@ -61,34 +65,46 @@ fn mean(mut run: impl FnMut()) -> Duration {
     busy().saturating_sub(start) / rounds
 }
 
-fn measure(what: &str, memory: &Memory, text: &str, to: i64, step: i64) {
+fn measure(what: &str, source: &dyn Source, text: &str, (from, to): (i64, i64), step: i64) {
     let limits = Limits::default();
-    let reading = mean(|| {
-        let series = memory.select(&[Matcher::equal("__name__", "x_bucket")], 0, to, step, Keep::Last);
-        std::hint::black_box(series.expect("the series are there"));
+    let took = mean(|| {
+        let answer = query_range(source, text, from, to, step, &limits);
+        std::hint::black_box(answer.expect("the query is supported").to_json());
     });
-    let answering = mean(|| {
-        let answer = query_range(memory, text, 300_000, to, step, &limits);
-        std::hint::black_box(answer.expect("the query is supported"));
-    });
-    println!("{what}: {answering:.1?} (copying all series alone: {reading:.1?})\n    {text}");
+    println!("{what}: {took:.1?}\n    {text}");
+}
+
+#[expect(clippy::disallowed_methods, reason = "the rim of a program of its own")]
+fn stored(folder: &Path) {
+    let now = jiff::Timestamp::now().as_millisecond();
+    let store = Store::open(folder, mana_watch::store::Limits::default(), now).expect("a store");
+    let all = store.select(&[Matcher::equal("instance", "blue-1")], now - 90 * DAY_MS, now, DAY_MS, Keep::Last);
+    let newest = all.expect("samples").iter().filter_map(|one| Some(one.samples.last()?.at)).max().expect("a sample");
+    let end = newest / 60_000 * 60_000;
+    let p95 = |matchers: &str, over: &str| {
+        format!("histogram_quantile(0.95, sum by (service, le) (rate(http_request_duration_seconds_bucket{matchers}[{over}])))")
+    };
+    measure("24 h, 10 services, every 60 s", &store, &p95("", "5m"), (end - DAY_MS, end), 60_000);
+    let one = p95("{service=\"service-0\"}", "4h");
+    measure("90 d, 1 service, every 4 h", &store, &one, (end - 90 * DAY_MS, end), 4 * 3_600_000);
 }
 
 fn main() {
+    if let Some(folder) = std::env::args().nth(1) {
+        return stored(Path::new(&folder));
+    }
     let day = histograms(10, 10_000, 8_640);
-    let p95 = "histogram_quantile(0.95, sum by (service, le) (rate(x_bucket[5m])))";
-    measure("24 h, 10 services, every 60 s", &day, p95, 86_400_000, 60_000);
-    measure(
-        "24 h, 10 services, every 60 s",
-        &day,
+    let (hours, minute) = ((300_000, DAY_MS), 60_000);
+    for text in [
+        "histogram_quantile(0.95, sum by (service, le) (rate(x_bucket[5m])))",
         "sum by (service) (rate(x_bucket{le=\"+Inf\"}[5m]))",
-        86_400_000,
-        60_000,
-    );
-    measure("24 h, 10 services, every 60 s", &day, "sum by (service) (x_bucket)", 86_400_000, 60_000);
-    measure("24 h, 10 services, every 60 s", &day, "max_over_time(x_bucket[5m])", 86_400_000, 60_000);
-    measure("24 h, 10 services, every 60 s", &day, "avg_over_time(x_bucket[5m])", 86_400_000, 60_000);
+        "sum by (service) (x_bucket)",
+        "max_over_time(x_bucket[5m])",
+        "avg_over_time(x_bucket[5m])",
+    ] {
+        measure("24 h, 10 services, every 60 s", &day, text, hours, minute);
+    }
     let quarter = histograms(1, 3_600_000, 90 * 24);
     let hourly = "histogram_quantile(0.95, sum by (service, le) (rate(x_bucket[4h])))";
-    measure("90 d by the hour, 1 service, every 4 h", &quarter, hourly, 90 * 86_400_000, 4 * 3_600_000);
+    measure("90 d by the hour, 1 service, every 4 h", &quarter, hourly, (300_000, 90 * DAY_MS), 4 * 3_600_000);
 }

@@ -1,5 +1,6 @@
 //! The words that all of this crate shares: a series is its labels, and samples in the order of their time.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// The label that holds a metric's name, as in Prometheus.
@@ -88,11 +89,27 @@ pub enum SourceError {
 
 /// Where samples are read from.
 pub trait Source {
-    /// Every series that all matchers fit, with its samples from `from` to `to` (milliseconds, both included). Series without one are left out.
+    /// Gives every series that all matchers fit to `each`, one after the other and each labels once, with its samples from `from` to `to` (milliseconds,
+    /// both included); series without one are left out. The samples are lent, so that a query holds those of one series at a time.
     /// Where raw samples are gone, what stands for them is given: the coarsest that has a sample for each `step` milliseconds, or what is left.
+    /// Ends early, and well, where `each` breaks.
     ///
     /// # Errors
-    /// More fits than its limits allow, or the store cannot be read.
+    /// More fits than its limits allow, or the store cannot be read. What was given before that is right, and not all.
+    fn each(
+        &self,
+        matchers: &[Matcher],
+        from: i64,
+        to: i64,
+        step: i64,
+        keep: Keep,
+        each: &mut Each<'_>,
+    ) -> Result<(), SourceError>;
+
+    /// All of the series of [`Source::each`], sorted by their labels.
+    ///
+    /// # Errors
+    /// As there.
     fn select(
         &self,
         matchers: &[Matcher],
@@ -100,15 +117,43 @@ pub trait Source {
         to: i64,
         step: i64,
         keep: Keep,
-    ) -> Result<Vec<Series>, SourceError>;
+    ) -> Result<Vec<Series>, SourceError> {
+        let mut series = Vec::new();
+        self.each(matchers, from, to, step, keep, &mut |labels, samples| {
+            series.push(Series { labels, samples: samples.to_vec() });
+            ControlFlow::Continue(())
+        })?;
+        series.sort_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(series)
+    }
 }
+
+/// Who gets a series after the other. The samples are in the order of their time, each time once.
+pub type Each<'a> = dyn FnMut(Labels, &[Sample]) -> ControlFlow<()> + 'a;
 
 impl Labels {
     /// Sorted, with what is empty left out. Of a label that comes twice the last one counts.
     pub fn new<L: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (L, V)>) -> Self {
-        let sorted: std::collections::BTreeMap<Arc<str>, Arc<str>> =
-            pairs.into_iter().map(|(label, value)| (Arc::from(label.as_ref()), Arc::from(value.as_ref()))).collect();
-        Self(sorted.into_iter().filter(|(_, value)| !value.is_empty()).collect())
+        let shared = |(label, value): (L, V)| (Arc::from(label.as_ref()), Arc::from(value.as_ref()));
+        let mut pairs: Vec<(Arc<str>, Arc<str>)> = pairs.into_iter().map(shared).collect();
+        if !pairs.is_sorted_by(|(before, _), (label, _)| before < label) {
+            pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
+            pairs.dedup_by(|next, kept| {
+                let same = next.0 == kept.0;
+                if same {
+                    std::mem::swap(next, kept);
+                }
+                same
+            });
+        }
+        pairs.retain(|(_, value)| !value.is_empty());
+        Self(pairs.into())
+    }
+
+    /// Those of the labels that are wanted; their texts are shared.
+    #[must_use]
+    pub fn only(&self, wanted: impl Fn(&str) -> bool) -> Self {
+        Self(self.0.iter().filter(|(label, _)| wanted(label)).cloned().collect())
     }
 
     /// The label's value; empty if it is not there.
@@ -180,6 +225,9 @@ mod tests {
         let labels = Labels::new([("service", "chat"), (NAME, "up"), ("zone", "")]);
         assert_eq!(labels.iter().collect::<Vec<_>>(), [(NAME, "up"), ("service", "chat")]);
         assert_eq!((labels.name(), labels.get("zone"), labels.get("none")), ("up", "", ""));
+        let twice = Labels::new([("b", "1"), ("a", "1"), ("b", "2"), ("a", "3"), ("a", "")]);
+        assert_eq!(twice.iter().collect::<Vec<_>>(), [("b", "2")], "the last one counts, also where it is none");
+        assert_eq!(labels.only(|label| label != NAME), Labels::new([("service", "chat")]));
     }
 
     #[test]

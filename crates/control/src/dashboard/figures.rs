@@ -212,15 +212,16 @@ mod tests {
     fn every_question_is_one_that_the_store_understands() {
         struct Nothing;
         impl mana_watch::series::Source for Nothing {
-            fn select(
+            fn each(
                 &self,
                 _: &[mana_watch::series::Matcher],
                 _: i64,
                 _: i64,
                 _: i64,
                 _: mana_watch::series::Keep,
-            ) -> Result<Vec<mana_watch::series::Series>, mana_watch::series::SourceError> {
-                Ok(Vec::new())
+                _: &mut mana_watch::series::Each<'_>,
+            ) -> Result<(), mana_watch::series::SourceError> {
+                Ok(())
             }
         }
         let only = routes_of("chat-backend");

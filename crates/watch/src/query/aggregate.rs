@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::column::{ABSENT, Column, only, present};
+use super::column::{ABSENT, Column, present};
 use super::error::QueryError;
 use super::limits::Account;
 use super::plan::Aggregation;
@@ -21,9 +21,9 @@ pub(super) struct Grouping<'a> {
 impl Grouping<'_> {
     fn of(&self, labels: &Labels) -> Labels {
         if self.without {
-            only(labels, |label| label != NAME && !self.labels.iter().any(|other| other == label))
+            labels.only(|label| label != NAME && !self.labels.iter().any(|other| other == label))
         } else {
-            only(labels, |label| self.labels.iter().any(|other| other == label))
+            labels.only(|label| self.labels.iter().any(|other| other == label))
         }
     }
 }

@@ -167,7 +167,7 @@ fn write_point(json: &mut String, at: i64, value: f64) {
     json.push('[');
     write_time(json, at);
     json.push_str(",\"");
-    json.push_str(&number(value));
+    write_number(json, value);
     json.push_str("\"]");
 }
 
@@ -183,19 +183,19 @@ fn write_time(json: &mut String, at: i64) {
 }
 
 /// As Go writes a float: the shortest that reads back, with an exponent of two digits when very large or small.
-fn number(value: f64) -> String {
+fn write_number(json: &mut String, value: f64) {
     let size = value.abs();
     if value.is_nan() {
-        "NaN".to_owned()
+        json.push_str("NaN");
     } else if value.is_infinite() {
-        if value > 0.0 { "+Inf".to_owned() } else { "-Inf".to_owned() }
+        json.push_str(if value > 0.0 { "+Inf" } else { "-Inf" });
     } else if size != 0.0 && !(1e-6..1e21).contains(&size) {
         let text = format!("{value:e}");
         let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
         let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |exponent| ('-', exponent));
-        format!("{digits}e{sign}{exponent:0>2}")
+        let _ = write!(json, "{digits}e{sign}{exponent:0>2}");
     } else {
-        value.to_string()
+        let _ = write!(json, "{value}");
     }
 }
 
@@ -258,7 +258,9 @@ mod tests {
             (f64::INFINITY, "+Inf"),
             (f64::NEG_INFINITY, "-Inf"),
         ] {
-            assert_eq!(number(value), expected);
+            let mut text = String::new();
+            write_number(&mut text, value);
+            assert_eq!(text, expected);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::column::{ABSENT, Column, Merged, merge, only, present, shown, without_name};
+use super::column::{ABSENT, Column, Merged, merge, present, shown, without_name};
 use super::error::QueryError;
 use super::labels::with;
 use super::limits::Account;
@@ -71,7 +71,7 @@ pub(super) fn with_scalar(
 impl Matching {
     /// What has to be the same on both sides.
     fn signature(&self, labels: &Labels) -> Labels {
-        only(labels, |label| {
+        labels.only(|label| {
             let named = self.labels.iter().any(|other| other == label);
             if self.on { named } else { !named && label != NAME }
         })
@@ -83,7 +83,7 @@ impl Matching {
         let mut labels = if drops { without_name(many) } else { many.clone() };
         let taken = match &self.group {
             Group::None => {
-                return only(&labels, |label| {
+                return labels.only(|label| {
                     let named = self.labels.iter().any(|other| other == label);
                     if self.on { named } else { !named }
                 });

@@ -58,12 +58,7 @@ impl Column {
 
 /// The labels without the metric's name.
 pub(super) fn without_name(labels: &Labels) -> Labels {
-    only(labels, |label| label != NAME)
-}
-
-/// Those of the labels that are wanted.
-pub(super) fn only(labels: &Labels, wanted: impl Fn(&str) -> bool) -> Labels {
-    Labels::new(labels.iter().filter(|(label, _)| wanted(label)))
+    labels.only(|label| label != NAME)
 }
 
 /// As Prometheus writes them: `name{label="value"}`.
@@ -87,22 +82,10 @@ impl Merged {
 
     /// The column with these labels.
     pub(super) fn column(&mut self, labels: Labels) -> usize {
-        self.column_or_new(labels).0
-    }
-
-    /// As `column`, and whether it is new.
-    pub(super) fn column_or_new(&mut self, labels: Labels) -> (usize, bool) {
-        let known = self.columns.len();
-        let column = *self.index.entry(labels).or_insert_with_key(|labels| {
+        *self.index.entry(labels).or_insert_with_key(|labels| {
             self.columns.push(Column { labels: labels.clone(), values: vec![ABSENT; self.count] });
-            known
-        });
-        (column, column == known)
-    }
-
-    /// A column's values at some steps.
-    pub(super) fn values(&mut self, column: usize, steps: std::ops::Range<usize>) -> &mut [f64] {
-        &mut self.columns[column].values[steps]
+            self.columns.len() - 1
+        })
     }
 
     pub(super) fn put(&mut self, column: usize, step: usize, value: f64) -> Result<(), QueryError> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::column::{ABSENT, Column, Grid, merge, only, present, without_name};
+use super::column::{ABSENT, Column, Grid, merge, present, without_name};
 use super::date;
 use super::error::QueryError;
 use super::plan::Selector;
@@ -123,7 +123,7 @@ pub(super) fn histogram_quantile(quantile: &[f64], columns: &[Column], grid: &Gr
     let mut histograms: HashMap<Labels, Vec<(f64, &Column)>> = HashMap::new();
     for column in columns {
         let Ok(bound) = column.labels.get(BOUND).parse::<f64>() else { continue };
-        let labels = only(&column.labels, |label| label != BOUND);
+        let labels = column.labels.only(|label| label != BOUND);
         histograms
             .entry(labels)
             .or_insert_with_key(|labels| {

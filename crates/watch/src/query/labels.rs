@@ -1,6 +1,6 @@
 //! `label_replace` and `label_join`.
 
-use super::column::{Column, merge, only};
+use super::column::{Column, merge};
 use super::error::QueryError;
 use super::plan::{Function, Plan};
 use crate::series::{Labels, Matcher};
@@ -78,7 +78,7 @@ fn change(mut columns: Vec<Column>, of: impl Fn(&Labels) -> Option<Labels>) -> V
 /// With this label instead of what it was; an empty value takes it away.
 pub(super) fn with(labels: &Labels, label: &str, value: &str) -> Labels {
     if value.is_empty() {
-        return only(labels, |other| other != label);
+        return labels.only(|other| other != label);
     }
     Labels::new(labels.iter().filter(|(other, _)| *other != label).chain([(label, value)]))
 }

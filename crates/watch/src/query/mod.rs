@@ -25,6 +25,7 @@ mod plan;
 mod quantile;
 mod read;
 mod reads;
+mod slices;
 mod trend;
 mod window;
 

@@ -1,22 +1,16 @@
-//! Reads series and makes columns of them: a block of steps at a time, so that a query over a long time holds few samples at once, and those in memory
-//! that is near and used again.
+//! Reads series and makes columns of them, one series after the other: of those that are read, a query holds the samples of one at a time.
 
-use super::column::{ABSENT, Column, Grid, Merged, distinct, present, without_name};
+use std::ops::ControlFlow;
+
+use super::column::{ABSENT, Column, Grid, distinct, present, without_name};
 use super::error::QueryError;
 use super::evaluate::Evaluation;
 use super::functions;
 use super::plan::{At, OverTime, Selector, When, Window};
-use super::window::{RangeFunction, Spans, over_time};
+use super::slices::Slices;
+use super::window::{RangeFunction, Spans, over_time, unit};
 use crate::series::{Keep, Labels, Sample, Series};
 
-/// Samples that a block should have (16 MB of them): few beside what else a server holds, many enough that finding the series is the lesser work.
-const SAMPLES_PER_BLOCK: usize = 1 << 20;
-/// Steps of the smallest block.
-const LEAST_STEPS: usize = 16;
-/// How much longer than a span of time a block is at least: what is read twice stays a fraction.
-const SPANS_PER_BLOCK: i64 = 4;
-/// How much longer than the one before a block may be, since the series may have begun only then.
-const GROWTH: usize = 16;
 /// Samples that a span of time should hold at least, where only coarser ones than the measured are left.
 const SAMPLES_PER_SPAN: i64 = 4;
 
@@ -30,7 +24,7 @@ impl Evaluation<'_> {
     ) -> Result<Vec<Column>, QueryError> {
         let lookback = self.account.limits.lookback_ms;
         let spans = self.spans(&selector.when, grid, lookback);
-        self.blocks(selector, &spans, lookback, Keep::Last, |samples, spans, _, values| {
+        self.columns(selector, &spans, lookback, Keep::Last, |samples, values| {
             let mut next = 0;
             for (step, value) in values.iter_mut().enumerate() {
                 let end = spans.end(step);
@@ -60,10 +54,11 @@ impl Evaluation<'_> {
         let mut columns = match &of.window {
             Window::Stored { selector, range } => {
                 let spans = self.spans(&selector.when, grid, *range);
-                self.blocks(selector, &spans, range / SAMPLES_PER_SPAN, keep, |samples, spans, first, values| {
-                    drop_stale(samples);
-                    let parameter = parameter.get(first..).unwrap_or_default();
-                    over_time(of.function, samples, spans, parameter, values, &self.account)
+                let mut kept = Vec::new();
+                let mut slices = Slices::new(spans, unit(of.function, *range));
+                self.columns(selector, &spans, range / SAMPLES_PER_SPAN, keep, |samples, values| {
+                    let samples = without_stale(samples, &mut kept);
+                    over_time(of.function, samples, &mut slices, &parameter, values, &self.account)
                 })?
             }
             Window::Subquery { when, range, .. } => {
@@ -71,9 +66,10 @@ impl Evaluation<'_> {
                 let series = self.series(&of.window, &spans)?;
                 self.account.hold(series.len(), grid.count)?;
                 let mut columns = Vec::with_capacity(series.len());
+                let mut slices = Slices::new(spans, unit(of.function, *range));
                 for one in series {
                     let mut values = vec![ABSENT; grid.count];
-                    over_time(of.function, &one.samples, &spans, &parameter, &mut values, &self.account)?;
+                    over_time(of.function, &one.samples, &mut slices, &parameter, &mut values, &self.account)?;
                     columns.push(Column { labels: one.labels, values });
                 }
                 columns.retain(|column| !column.is_empty());
@@ -122,7 +118,7 @@ impl Evaluation<'_> {
                 let mut series = self.source.select(&selector.matchers, earliest, latest, step, Keep::Last)?;
                 self.account.read(series.len(), series.iter().map(|one| one.samples.len()).sum())?;
                 for one in &mut series {
-                    drop_stale(&mut one.samples);
+                    one.samples.retain(|sample| !sample.is_stale());
                 }
                 Ok(series)
             }
@@ -145,50 +141,56 @@ impl Evaluation<'_> {
         }
     }
 
-    /// Lets `fill` make values of the samples of each series, block by block. It gets the block's spans, its first step, and where the values go.
-    fn blocks(
+    /// Lets `fill` make the values of each series of its samples.
+    fn columns(
         &self,
         selector: &Selector,
         spans: &Spans,
         beat: i64,
         keep: Keep,
-        fill: impl Fn(&mut Vec<Sample>, &Spans, usize, &mut [f64]) -> Result<(), QueryError>,
+        mut fill: impl FnMut(&[Sample], &mut [f64]) -> Result<(), QueryError>,
     ) -> Result<Vec<Column>, QueryError> {
         let grid = spans.grid;
-        let least = usize::try_from(spans.range.saturating_mul(SPANS_PER_BLOCK) / grid.step).unwrap_or(usize::MAX);
-        let least = least.max(LEAST_STEPS);
-        // With one span for all steps there is nothing to gain.
-        let mut size = if spans.fixed.is_some() { grid.count } else { least };
+        let (earliest, latest) = spans.bounds();
         let beat = if grid.count > 1 { grid.step.min(beat) } else { beat }.max(1);
-        let mut merged = Merged::new(grid.count);
-        let mut first = 0;
-        while first < grid.count {
-            let count = size.min(grid.count - first);
-            let block = Spans { grid: Grid { start: grid.at(first), count, ..grid }, ..*spans };
-            let (earliest, latest) = block.bounds();
-            let series = self.source.select(&selector.matchers, earliest, latest, beat, keep)?;
-            let samples: usize = series.iter().map(|one| one.samples.len()).sum();
-            self.account.read(0, samples)?;
-            for mut one in series {
-                let (column, new) = merged.column_or_new(one.labels);
-                if new {
-                    self.account.read(1, 0)?;
-                    self.account.hold(1, grid.count)?;
+        let mut columns = Vec::new();
+        let mut refused = Ok(());
+        let mut made = |samples: &[Sample]| {
+            self.account.read(1, samples.len())?;
+            self.account.hold(1, grid.count)?;
+            let mut values = vec![ABSENT; grid.count];
+            fill(samples, &mut values).map(|()| values)
+        };
+        self.source.each(
+            &selector.matchers,
+            earliest,
+            latest,
+            beat,
+            keep,
+            &mut |labels, samples| match made(samples) {
+                Ok(values) => {
+                    columns.push(Column { labels, values });
+                    ControlFlow::Continue(())
                 }
-                fill(&mut one.samples, &block, first, merged.values(column, first..first + count))?;
-            }
-            first += count;
-            let fitting = count.saturating_mul(SAMPLES_PER_BLOCK) / samples.max(1);
-            size = fitting.clamp(least, least.max(count.saturating_mul(GROWTH)));
-        }
-        let mut columns = merged.finish();
+                Err(error) => {
+                    refused = Err(error);
+                    ControlFlow::Break(())
+                }
+            },
+        )?;
+        refused?;
+        columns.retain(|column| !column.is_empty());
         columns.sort_by(|a, b| a.labels.cmp(&b.labels));
         Ok(columns)
     }
 }
 
-fn drop_stale(samples: &mut Vec<Sample>) {
-    if samples.iter().any(|sample| sample.is_stale()) {
-        samples.retain(|sample| !sample.is_stale());
+/// The samples without stale markers, of which there are none most often.
+fn without_stale<'a>(samples: &'a [Sample], kept: &'a mut Vec<Sample>) -> &'a [Sample] {
+    if !samples.iter().any(|sample| sample.is_stale()) {
+        return samples;
     }
+    kept.clear();
+    kept.extend(samples.iter().filter(|sample| !sample.is_stale()));
+    kept
 }

@@ -1,9 +1,10 @@
-//! Functions over a span of time: the samples in it are a slice that moves along the series with the steps, and is never looked for anew.
+//! Functions over a span of time.
 
 use super::column::Grid;
 use super::error::QueryError;
 use super::limits::Account;
 use super::quantile::quantile;
+use super::slices::Slices;
 use super::trend;
 use crate::series::Sample;
 
@@ -63,50 +64,41 @@ impl Spans {
 pub(super) fn over_time(
     function: RangeFunction,
     samples: &[Sample],
-    spans: &Spans,
+    slices: &mut Slices,
     parameter: &[f64],
     values: &mut [f64],
     account: &Account<'_>,
 ) -> Result<(), QueryError> {
+    if matches!(function, RangeFunction::Rate | RangeFunction::Increase | RangeFunction::Delta) {
+        rises(function, samples, slices, values);
+        return Ok(());
+    }
     let events = match function {
-        RangeFunction::Rate | RangeFunction::Increase | RangeFunction::Resets => {
-            events(samples, |before, after| after < before)
-        }
-        RangeFunction::Changes =>
-        {
-            #[expect(clippy::float_cmp, reason = "any difference is a change")]
+        RangeFunction::Resets => resets(samples),
+        #[expect(clippy::float_cmp, reason = "any difference is a change")]
+        RangeFunction::Changes => {
             events(samples, |before, after| before != after && !(before.is_nan() && after.is_nan()))
         }
         _ => Vec::new(),
     };
-    let range = seconds(spans.range);
-    let mut slide = Slide::default();
-    let mut scratch = Vec::new();
-    for (step, value) in values.iter_mut().enumerate() {
-        let end = spans.end(step);
-        let start = end.saturating_sub(spans.range);
-        let (low, high) = slide.to(samples, start, end);
-        let inside = &samples[low..high];
+    let grid = slices.spans.grid;
+    let (mut next_event, mut scratch) = (0, Vec::new());
+    for ((step, value), slice) in values.iter_mut().enumerate().zip(slices.of(samples)) {
+        let inside = slice.of(samples);
         let (Some(first), Some(last)) = (inside.first(), inside.last()) else { continue };
         if reads_all(function) {
             account.work(inside.len())?;
         }
         let parameter = parameter.get(step).copied().unwrap_or(f64::NAN);
         let result = match function {
-            RangeFunction::Rate | RangeFunction::Increase | RangeFunction::Delta => {
-                // What a counter had before it fell counts as well.
-                let fallen = slide.events(&events, low, high).iter().map(|at| samples[*at as usize - 1].value);
-                let rise = fallen.fold(last.value - first.value, |sum, fallen| sum + fallen);
-                extrapolated(function, inside, rise, start, end, range)
-            }
             RangeFunction::Irate | RangeFunction::Idelta => between_last_two(function, inside),
-            RangeFunction::Resets | RangeFunction::Changes => Some(count(slide.events(&events, low, high).len())),
+            RangeFunction::Resets | RangeFunction::Changes => Some(count(slice.events(&events, &mut next_event).len())),
             RangeFunction::Count => Some(count(inside.len())),
             RangeFunction::Last => Some(last.value),
             RangeFunction::Present | RangeFunction::Absent => Some(1.0),
             RangeFunction::Deriv => (inside.len() > 1).then(|| trend::line(inside, first.at).0),
             RangeFunction::PredictLinear => (inside.len() > 1).then(|| {
-                let (slope, intercept) = trend::line(inside, spans.grid.at(step));
+                let (slope, intercept) = trend::line(inside, grid.at(step));
                 slope * parameter + intercept
             }),
             RangeFunction::Avg => Some(trend::mean(inside)),
@@ -120,6 +112,7 @@ pub(super) fn over_time(
                 scratch.extend(inside.iter().map(|sample| sample.value));
                 Some(quantile(parameter, &mut scratch))
             }
+            RangeFunction::Rate | RangeFunction::Increase | RangeFunction::Delta => None,
         };
         if let Some(result) = result {
             *value = result;
@@ -128,41 +121,37 @@ pub(super) fn over_time(
     Ok(())
 }
 
-/// Where the moving slice is.
-#[derive(Debug, Default)]
-struct Slide {
-    low: usize,
-    high: usize,
-    /// How far it moved last: with samples in a steady beat it moves as far again.
-    advance: usize,
-    /// The first event behind `low`.
-    event: usize,
+/// What a rise is divided by, for [`Slices`].
+pub(super) fn unit(function: RangeFunction, range: i64) -> f64 {
+    if function == RangeFunction::Rate { seconds(range) } else { 1.0 }
 }
 
-impl Slide {
-    /// Moves on to the samples from `start` to `end`, both included; neither may lie before the last ones.
-    fn to(&mut self, samples: &[Sample], start: i64, end: i64) -> (usize, usize) {
-        let before = self.high;
-        let guess = self.high + self.advance;
-        let fits = guess <= samples.len()
-            && (guess == 0 || samples[guess - 1].at <= end)
-            && samples.get(guess).is_none_or(|next| next.at > end);
-        if fits {
-            self.high = guess;
-        } else {
-            self.high += samples[self.high..].iter().take_while(|sample| sample.at <= end).count();
+/// How much each span rose, stretched to its ends.
+fn rises(function: RangeFunction, samples: &[Sample], slices: &mut Slices, values: &mut [f64]) {
+    let counter = function != RangeFunction::Delta;
+    let fallen = if counter { resets(samples) } else { Vec::new() };
+    let mut next = 0;
+    let mut limited = Vec::new();
+    for ((step, value), slice) in values.iter_mut().enumerate().zip(slices.of(samples)) {
+        let [first, .., last] = slice.of(samples) else { continue };
+        // What a counter had before it fell counts as well.
+        let fallen = slice.events(&fallen, &mut next).iter().map(|at| samples[*at as usize - 1].value);
+        let rise = fallen.fold(last.value - first.value, |sum, fallen| sum + fallen);
+        *value = rise * slice.factor;
+        // A counter was not below zero. (What is asked is that with a margin, and spares most a division.)
+        let counts = counter && rise > 0.0 && first.value >= 0.0;
+        if counts && slice.sampled * first.value < slice.to_start * rise * 1.001 {
+            let to_start = slice.to_start.min(slice.sampled * (first.value / rise));
+            limited.push((step, rise, *slice, to_start));
         }
-        self.advance = self.high - before;
-        self.low += samples[self.low..self.high].iter().take_while(|sample| sample.at < start).count();
-        (self.low, self.high)
     }
+    for (step, rise, slice, to_start) in limited {
+        values[step] = rise * slices.factor(&slice, to_start);
+    }
+}
 
-    /// The events that lie between two samples of the slice.
-    fn events<'a>(&mut self, events: &'a [u32], low: usize, high: usize) -> &'a [u32] {
-        self.event += events[self.event..].iter().take_while(|at| **at as usize <= low).count();
-        let inside = events[self.event..].iter().take_while(|at| (**at as usize) < high).count();
-        &events[self.event..self.event + inside]
-    }
+fn resets(samples: &[Sample]) -> Vec<u32> {
+    events(samples, |before, after| after < before)
 }
 
 /// The samples at which something has happened since the one before. (A query reads far fewer than fit 32 bits.)
@@ -209,36 +198,8 @@ pub(super) const fn count(of: usize) -> f64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "spans of time stay far below 2^53 milliseconds")]
-const fn seconds(milliseconds: i64) -> f64 {
+pub(super) const fn seconds(milliseconds: i64) -> f64 {
     milliseconds as f64 / 1000.0
-}
-
-/// The rise between first and last sample, stretched to the ends of the span: as far as half a beat, or all the way if the series seems to go on there.
-/// (Each operation is Prometheus' own: a rule may compare the result with a round number, where the last bit decides.)
-fn extrapolated(
-    function: RangeFunction,
-    inside: &[Sample],
-    rise: f64,
-    start: i64,
-    end: i64,
-    range: f64,
-) -> Option<f64> {
-    let [first, .., last] = inside else { return None };
-    let mut to_start = seconds(first.at - start);
-    let to_end = seconds(end - last.at);
-    let sampled = seconds(last.at - first.at);
-    let beat = sampled / count(inside.len() - 1);
-    let counts = function != RangeFunction::Delta && rise > 0.0 && first.value >= 0.0;
-    // A counter was not below zero. (What is asked first is the same with a margin, and spares most a division.)
-    if counts && sampled * first.value < to_start * rise * 1.001 {
-        to_start = to_start.min(sampled * (first.value / rise));
-    }
-    let threshold = beat * 1.1;
-    let mut stretched = sampled;
-    stretched += if to_start < threshold { to_start } else { beat / 2.0 };
-    stretched += if to_end < threshold { to_end } else { beat / 2.0 };
-    let factor = stretched / sampled;
-    Some(rise * if function == RangeFunction::Rate { factor / range } else { factor })
 }
 
 fn between_last_two(function: RangeFunction, inside: &[Sample]) -> Option<f64> {
@@ -262,27 +223,9 @@ mod tests {
     use super::super::column::ABSENT;
     use super::super::limits::Limits;
     use super::*;
-    use proptest::prelude::*;
 
     fn samples(values: &[(i64, f64)]) -> Vec<Sample> {
         values.iter().map(|(at, value)| Sample { at: *at, value: *value }).collect()
-    }
-
-    proptest! {
-        #[test]
-        fn the_slice_that_moves_is_the_one_that_a_search_finds(
-            gaps in proptest::collection::vec(1_i64..40, 0..60), start in -50_i64..50, step in 1_i64..90, range in 1_i64..200,
-        ) {
-            let mut at = 0;
-            let samples: Vec<Sample> = gaps.iter().map(|gap| { at += gap; Sample { at, value: 0.0 } }).collect();
-            let mut slide = Slide::default();
-            for end in (0..40).map(|n| start + n * step) {
-                let (low, high) = slide.to(&samples, end - range, end);
-                let expected: Vec<i64> =
-                    samples.iter().map(|sample| sample.at).filter(|at| (end - range..=end).contains(at)).collect();
-                prop_assert_eq!(samples[low..high].iter().map(|sample| sample.at).collect::<Vec<_>>(), expected);
-            }
-        }
     }
 
     fn all(
@@ -292,7 +235,8 @@ mod tests {
         limits: &Limits<'_>,
     ) -> Result<Vec<f64>, QueryError> {
         let mut values = vec![ABSENT; spans.grid.count];
-        over_time(function, samples, spans, &[], &mut values, &Account::new(limits)).map(|()| values)
+        let mut slices = Slices::new(*spans, unit(function, spans.range));
+        over_time(function, samples, &mut slices, &[], &mut values, &Account::new(limits)).map(|()| values)
     }
 
     #[test]

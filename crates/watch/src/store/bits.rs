@@ -115,6 +115,24 @@ impl<'a> BitReader<'a> {
         Ok(value)
     }
 
+    /// As many ones as there are before a zero, and the `bits` after it, in one look; none where they are more than `most` or do not lie
+    /// together, and nothing is taken then.
+    #[inline]
+    pub(super) fn unary_and(&mut self, most: u32, bits: u32) -> Option<(u32, u64)> {
+        if self.have < 56 {
+            self.refill();
+        }
+        let ones = (!self.waiting).trailing_zeros();
+        let taken = ones + 1 + bits;
+        if ones >= most || taken > self.have || bits > 32 {
+            return None;
+        }
+        let value = (self.waiting >> (ones + 1)) & ((1 << bits) - 1);
+        self.waiting >>= taken;
+        self.have -= taken;
+        Some((ones, value))
+    }
+
     /// The number of ones before a zero, which is taken too; `most` of them end without one.
     #[inline]
     pub(super) fn unary(&mut self, most: u32) -> Result<u32, Broken> {

@@ -224,8 +224,9 @@ impl Input {
         };
         let bytes = self.block.columns(entry)?;
         let column = |which| {
-            let decoded = entry.column(&bytes, which);
-            decoded.map_err(|source| self.block.broken("the values of a series", source))
+            let mut values = Vec::new();
+            let decoded = entry.column(&bytes, which, &mut values);
+            decoded.map(|()| values).map_err(|source| self.block.broken("the values of a series", source))
         };
         let (newest, least, most) = (column(0)?, column(1)?, column(2)?);
         let values = newest.iter().zip(least).zip(most);

@@ -1,6 +1,7 @@
 //! What is in memory: the series that are measured, and the windows that are in no block yet. Decides which rounds are taken.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::limits::{CLOCK_SET_BACK_MS, MAX_TIME_MS, MAX_WINDOWS};
@@ -8,8 +9,8 @@ use super::record::{Definition, Names};
 use super::registry::{Kind, Measured, Registry};
 use super::thin::Level;
 use super::values::ABSENT;
-use super::window::Window;
-use crate::series::Sample;
+use super::window::{Column, Window};
+use crate::series::{Matcher, Sample};
 
 /// See the module's page.
 #[derive(Debug)]
@@ -22,6 +23,14 @@ pub(super) struct Head {
     pub(super) oldest: i64,
     /// Samples of windows that were given up, because no block could be written for hours.
     pub(super) given_up: u64,
+}
+
+/// What a series has in memory: taken out as it lies there, so that it is decoded when the head is no longer held.
+pub(super) struct Held {
+    pub(super) key: Vec<u8>,
+    pub(super) counter: bool,
+    /// Times and values of each window, the oldest window first.
+    parts: Vec<(Rc<[i64]>, Column)>,
 }
 
 /// Where a round goes.
@@ -105,16 +114,30 @@ impl Head {
         self.registry.forget_idle(|slot| windows.iter().any(|window| window.column(slot).is_some()));
     }
 
-    /// Appends a series' samples within the time, oldest window first.
-    pub(super) fn read(&self, slot: u32, measured: &Measured, from: i64, to: i64, out: &mut Vec<Sample>) {
-        for window in &self.windows {
-            let Some(column) = window.column(slot) else { continue };
-            let times = window.times(measured.group);
-            let rounds = times.partition_point(|at| *at < from)..times.partition_point(|at| *at <= to);
-            let (first, values) = column.values(rounds.clone());
-            let taken = (first..).zip(values).filter(|(round, bits)| rounds.contains(round) && *bits != ABSENT);
-            out.extend(taken.map(|(round, bits)| Sample { at: times[round], value: f64::from_bits(bits) }));
+    /// What is there of the series that all matchers fit around the time, in the order of their keys.
+    pub(super) fn held(&self, matchers: &[Matcher], from: i64, to: i64) -> Vec<Held> {
+        // Series of a group share their times.
+        let mut shared: HashMap<(u64, u32), Rc<[i64]>> = HashMap::new();
+        let mut found = Vec::new();
+        for slot in self.registry.matching(matchers) {
+            let Some(measured) = self.registry.get(slot) else { continue };
+            let mut parts = Vec::new();
+            for window in &self.windows {
+                let times = window.times(measured.group);
+                let within =
+                    times.first().is_some_and(|first| *first <= to) && times.last().is_some_and(|last| *last >= from);
+                let Some(column) = window.column(slot).filter(|_| within) else { continue };
+                let times = shared.entry((window.serial, measured.group)).or_insert_with(|| times.into());
+                parts.push((Rc::clone(times), column.clone()));
+            }
+            if !parts.is_empty() {
+                let mut key = Vec::new();
+                self.key(measured, &mut key);
+                found.push(Held { key, counter: measured.kind == Kind::Counter, parts });
+            }
         }
+        found.sort_by(|a, b| a.key.cmp(&b.key));
+        found
     }
 
     /// Whether a window has anything of the series within the time.
@@ -133,6 +156,18 @@ impl Head {
     /// Writes the key of a series.
     pub(super) fn key(&self, measured: &Measured, key: &mut Vec<u8>) {
         super::key::write(self.registry.symbols.text(measured.name), self.registry.pairs(measured), key);
+    }
+}
+
+impl Held {
+    /// Appends the samples within the time.
+    pub(super) fn read(&self, from: i64, to: i64, out: &mut Vec<Sample>) {
+        for (times, column) in &self.parts {
+            let rounds = times.partition_point(|at| *at < from)..times.partition_point(|at| *at <= to);
+            let (first, values) = column.values(rounds.clone());
+            let taken = (first..).zip(values).filter(|(round, bits)| rounds.contains(round) && *bits != ABSENT);
+            out.extend(taken.map(|(round, bits)| Sample { at: times[round], value: f64::from_bits(bits) }));
+        }
     }
 }
 

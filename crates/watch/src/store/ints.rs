@@ -41,16 +41,21 @@ pub(super) fn encode(numbers: &[i64], out: &mut Vec<u8>) {
     bits.finish();
 }
 
-/// Appends `count` numbers.
-pub(super) fn decode(reader: &mut ByteReader<'_>, count: usize, out: &mut Vec<i64>) -> Result<(), Broken> {
+/// Appends what `of` makes of each of `count` numbers.
+pub(super) fn decode<T: Clone>(
+    reader: &mut ByteReader<'_>,
+    count: usize,
+    of: impl Fn(i64) -> T,
+    out: &mut Vec<T>,
+) -> Result<(), Broken> {
     if count == 0 {
         return Ok(());
     }
     let first = reader.signed()?;
     let divisor = reader.varint()?.cast_signed();
-    out.push(first);
+    out.push(of(first));
     if divisor == 0 {
-        out.resize(out.len() + count - 1, first);
+        out.resize(out.len() + count - 1, of(first));
         return Ok(());
     }
     let guess = reader.byte()?;
@@ -79,7 +84,7 @@ pub(super) fn decode(reader: &mut ByteReader<'_>, count: usize, out: &mut Vec<i6
             }
             *number = first.wrapping_add(level.wrapping_mul(divisor));
         }
-        out.extend_from_slice(block);
+        out.extend(block.iter().map(|number| of(*number)));
         left -= block.len();
     }
     Ok(())
@@ -185,6 +190,9 @@ fn block_parameter(bits: &mut BitReader<'_>) -> Result<Option<u32>, Broken> {
 
 #[inline]
 fn get_rice(bits: &mut BitReader<'_>, parameter: u32) -> Result<u64, Broken> {
+    if let Some((ones, value)) = bits.unary_and(ESCAPE, parameter) {
+        return Ok((u64::from(ones) << parameter) | value);
+    }
     let ones = bits.unary(ESCAPE)?;
     if ones == ESCAPE {
         return bits.get(64);
@@ -208,7 +216,7 @@ mod tests {
         let mut bytes = Vec::new();
         encode(numbers, &mut bytes);
         let mut back = Vec::new();
-        decode(&mut ByteReader::new(&bytes), numbers.len(), &mut back).unwrap();
+        decode(&mut ByteReader::new(&bytes), numbers.len(), |number| number, &mut back).unwrap();
         assert_eq!(back, numbers);
         bytes.len()
     }
@@ -229,7 +237,7 @@ mod tests {
         #[test]
         fn any_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), count in 0usize..500) {
             let mut out = Vec::new();
-            let _ = decode(&mut ByteReader::new(&bytes), count, &mut out);
+            let _ = decode(&mut ByteReader::new(&bytes), count, |number| number, &mut out);
             prop_assert!(out.len() <= count);
         }
     }

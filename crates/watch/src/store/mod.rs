@@ -30,6 +30,7 @@ mod open;
 mod plan;
 mod record;
 mod registry;
+mod scan;
 mod select;
 mod stats;
 mod symbols;
@@ -60,7 +61,7 @@ pub use registry::{Kind, SeriesId};
 pub use stats::{Counts, LevelStats, SetAside, Stats};
 pub use thin::{Level, is_counter_name};
 
-use crate::series::{Keep, Labels, Matcher, STALE_BITS, Series, Source, SourceError};
+use crate::series::{Each, Keep, Labels, Matcher, STALE_BITS, Source, SourceError};
 
 /// See the module's page.
 pub struct Store {
@@ -245,15 +246,16 @@ impl Store {
 }
 
 impl Source for Store {
-    fn select(
+    fn each(
         &self,
         matchers: &[Matcher],
         from: i64,
         to: i64,
         step: i64,
         keep: Keep,
-    ) -> Result<Vec<Series>, SourceError> {
-        self.reader().select(matchers, from, to, step, keep)
+        each: &mut Each<'_>,
+    ) -> Result<(), SourceError> {
+        self.reader().each(matchers, from, to, step, keep, each)
     }
 }
 

@@ -1,29 +1,31 @@
 //! Reading, from any thread, beside the one that appends.
 //!
-//! A reader holds the head's lock while it copies what it needs out of memory, some milliseconds at most; blocks never change, so it reads
-//! those from a list that it took along, without a lock. A block that turns out to be damaged is left out from then on, and what a
-//! coarser one has stands for it.
+//! A reader holds the head's lock while it copies what it needs out of memory, compressed as it lies there; blocks never change, so it reads
+//! those from a list that it took along, without a lock. Both are in the order of their series' keys, so that one series after the other is put
+//! together of what each of them has, and those before are not held. A block that turns out to be damaged is left out from then on, and what
+//! a coarser one has stands for it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::block::Block;
+use super::block::index::Index;
 use super::error::StoreError;
 use super::plan::{Part, parts, wanted};
-use super::registry::Kind;
-use super::thin::{Level, Point, thin};
-use super::values::ABSENT;
+use super::scan::Scan;
+use super::thin::{Level, Point, each_kept};
 use super::{Reader, key};
-use crate::series::{Keep, Labels, Matcher, Sample, Series, Source, SourceError};
+use crate::series::{Each, Keep, Labels, Matcher, Sample, Source, SourceError};
 
-/// What was found, by key.
-#[derive(Default)]
-struct Found {
-    numbers: HashMap<Vec<u8>, usize>,
-    samples: Vec<Vec<Sample>>,
-    /// Samples of all.
-    count: usize,
+/// What a query wants to read.
+struct Asked<'a> {
+    matchers: &'a [Matcher],
+    from: i64,
+    to: i64,
+    step: i64,
+    keep: Keep,
 }
 
 /// Why reading stopped.
@@ -39,15 +41,19 @@ impl From<StoreError> for Stop {
 }
 
 impl Source for Reader {
-    fn select(
+    fn each(
         &self,
         matchers: &[Matcher],
         from: i64,
         to: i64,
         step: i64,
         keep: Keep,
-    ) -> Result<Vec<Series>, SourceError> {
-        again(|| self.try_select(matchers, from, to, step, keep))
+        each: &mut Each<'_>,
+    ) -> Result<(), SourceError> {
+        let asked = Asked { matchers, from, to, step, keep };
+        // Series that were given were right, so what is read once more goes on after them.
+        let mut given = None;
+        again(|| self.try_each(&asked, &mut given, each))
     }
 }
 
@@ -59,12 +65,14 @@ impl Reader {
     /// More fit than a query may read, or the store cannot be read.
     pub fn series(&self, matchers: &[Matcher], from: i64, to: i64) -> Result<Vec<Labels>, SourceError> {
         again(|| {
-            let mut found = Found::default();
+            let mut found: HashSet<Vec<u8>> = HashSet::new();
             self.each_key(matchers, from, to, &mut |key| {
-                found.number(key);
-                self.allowed(&found)
+                if !found.contains(key) {
+                    found.insert(key.to_vec());
+                }
+                self.allowed(found.len())
             })?;
-            let mut labels: Vec<Labels> = found.numbers.keys().map(|key| key::labels(key)).collect();
+            let mut labels: Vec<Labels> = found.iter().map(|key| key::labels(key)).collect();
             labels.sort();
             Ok(labels)
         })
@@ -139,123 +147,87 @@ impl Reader {
         };
         for block in blocks.iter().filter(|block| block.meta.from <= to && block.meta.to > from) {
             let index = block.index()?;
-            for entry in index.matching(matchers).map_err(|source| block.broken("its index", source))? {
-                entry.key(&index, &mut key);
+            let broken = |source| block.broken("its index", source);
+            let mut matching = index.matching(matchers).map_err(broken)?;
+            while matching.next(&index).map_err(broken)? {
+                matching.entry().key(&index, &mut key);
                 each(&key)?;
             }
         }
         Ok(())
     }
 
-    fn try_select(&self, matchers: &[Matcher], from: i64, to: i64, step: i64, keep: Keep) -> Result<Vec<Series>, Stop> {
-        let mut found = Found::default();
-        let mut newest: Vec<(Vec<u8>, Vec<Sample>)> = Vec::new();
-        let blocks = {
+    /// Gives the series after the key `given`, which becomes that of the last one.
+    fn try_each(&self, asked: &Asked<'_>, given: &mut Option<Vec<u8>>, each: &mut Each<'_>) -> Result<(), Stop> {
+        let Asked { matchers, from, to, step, keep } = *asked;
+        let (held, blocks) = {
             let state = self.state();
-            let (wanted, mut count) = (wanted(step), 0);
-            for slot in state.head.registry.matching(matchers) {
-                let Some(measured) = state.head.registry.get(slot) else { continue };
-                let mut samples = Vec::new();
-                state.head.read(slot, measured, from, to, &mut samples);
-                if wanted != Level::Raw {
-                    samples = thinned(&samples, measured.kind == Kind::Counter, wanted, keep);
-                }
-                if !samples.is_empty() {
-                    let mut key = Vec::new();
-                    state.head.key(measured, &mut key);
-                    count += samples.len();
-                    newest.push((key, samples));
-                }
-                if count > self.shared.limits.query_samples {
-                    return Err(self.too_many_samples());
+            (state.head.held(matchers, from, to), Self::blocks(&state.blocks))
+        };
+        let mut held = held.into_iter().peekable();
+        let mut scans = scans(&blocks, asked)?;
+        let level = wanted(step);
+        let (mut series, mut read) = (0, 0);
+        let (mut key, mut values, mut samples, mut all) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        loop {
+            let next = scans.iter().filter_map(Scan::key).chain(held.peek().map(|one| one.key.as_slice())).min();
+            let Some(next) = next else { return Ok(()) };
+            key.clear();
+            key.extend_from_slice(next);
+            samples.clear();
+            for scan in &mut scans {
+                while scan.key() == Some(key.as_slice()) {
+                    scan.read(&mut values, &mut samples)?;
+                    scan.go_on()?;
                 }
             }
-            Self::blocks(&state.blocks)
-        };
-        let metas: Vec<&super::block::Meta> = blocks.iter().map(|block| &block.meta).collect();
-        let mut parts = parts(&metas, from, to, step);
-        // Coarse ones come first, so that of two that hold the same sample the finer and later one counts.
-        parts.sort_by_key(|part| {
-            (part.from, metas[part.number].from, std::cmp::Reverse(metas[part.number].level), metas[part.number].serial)
-        });
-        for part in parts {
-            self.read_part(&blocks[part.number], part, matchers, keep, &mut found)?;
-        }
-        for (key, mut samples) in newest {
-            let number = found.number(&key);
-            found.count += samples.len();
-            found.samples[number].append(&mut samples);
-            self.allowed(&found)?;
-        }
-        let Found { numbers, samples, .. } = found;
-        let mut samples: Vec<Option<Vec<Sample>>> = samples.into_iter().map(Some).collect();
-        let mut series: Vec<Series> = numbers
-            .into_iter()
-            .filter_map(|(key, number)| {
-                let samples = in_order(samples[number].take()?);
-                (!samples.is_empty()).then(|| Series { labels: key::labels(&key), samples })
-            })
-            .collect();
-        series.sort_by(|a, b| a.labels.cmp(&b.labels));
-        Ok(series)
-    }
-
-    fn read_part(
-        &self,
-        block: &Block,
-        part: Part,
-        matchers: &[Matcher],
-        keep: Keep,
-        found: &mut Found,
-    ) -> Result<(), Stop> {
-        let index = block.index()?;
-        let entries = index.matching(matchers).map_err(|source| block.broken("its index", source))?;
-        let mut known: HashMap<usize, Rc<Vec<i64>>> = HashMap::new();
-        for entry in &entries {
-            if let std::collections::hash_map::Entry::Vacant(place) = known.entry(entry.times) {
-                place.insert(Rc::new(block.times(&index, entry.times)?));
+            while let Some(one) = held.next_if(|one| one.key == key) {
+                all.clear();
+                one.read(from, to, &mut all);
+                thinned(&all, one.counter, level, keep, &mut samples);
             }
-        }
-        let which = match keep {
-            Keep::Last => 0,
-            Keep::Min => 1,
-            Keep::Max => 2,
-        };
-        let mut key = Vec::new();
-        let mut refused = Ok(());
-        block.each_columns(&entries, |entry, bytes| {
-            let times = &known[&entry.times];
-            let own = times.get(entry.first..entry.first + entry.count).unwrap_or_default();
-            let within = own.partition_point(|at| *at < part.from)..own.partition_point(|at| *at <= part.to);
-            if within.is_empty() || refused.is_err() {
+            series += usize::from(!samples.is_empty());
+            read += samples.len();
+            self.allowed(series)?;
+            if read > self.shared.limits.query_samples {
+                let limit = self.shared.limits.query_samples;
+                return Err(Stop::Limit(SourceError::TooManySamples { limit }));
+            }
+            if samples.is_empty() || given.as_ref().is_some_and(|given| key <= *given) {
+                continue;
+            }
+            in_order(&mut samples);
+            if each(key::labels(&key), &samples).is_break() {
                 return Ok(());
             }
-            let values = entry.column(bytes, which).map_err(|source| block.broken("the values of a series", source))?;
-            entry.key(&index, &mut key);
-            let number = found.number(&key);
-            let samples = &mut found.samples[number];
-            let before = samples.len();
-            samples.reserve(within.len());
-            let all = own[within.clone()].iter().zip(&values[within]);
-            samples.extend(all.map(|(at, bits)| Sample { at: *at, value: f64::from_bits(*bits) }));
-            found.count += samples.len() - before;
-            refused = self.allowed(found);
-            Ok(())
-        })?;
-        refused
-    }
-
-    fn allowed(&self, found: &Found) -> Result<(), Stop> {
-        let limit = self.shared.limits.query_series;
-        if found.samples.len() > limit {
-            return Err(Stop::Limit(SourceError::TooManySeries { found: found.samples.len(), limit }));
+            given.get_or_insert_default().clone_from(&key);
         }
-        if found.count > self.shared.limits.query_samples { Err(self.too_many_samples()) } else { Ok(()) }
     }
 
-    fn too_many_samples(&self) -> Stop {
-        Stop::Limit(SourceError::TooManySamples { limit: self.shared.limits.query_samples })
+    fn allowed(&self, found: usize) -> Result<(), Stop> {
+        let limit = self.shared.limits.query_series;
+        if found > limit { Err(Stop::Limit(SourceError::TooManySeries { found, limit })) } else { Ok(()) }
     }
+}
+
+/// What has to be read of blocks. Coarse ones come first, so that of two that hold the same sample the finer and later one counts.
+fn scans<'a>(blocks: &[Arc<Block>], asked: &Asked<'a>) -> Result<Vec<Scan<'a>>, StoreError> {
+    let metas: Vec<&super::block::Meta> = blocks.iter().map(|block| &block.meta).collect();
+    let mut parts = parts(&metas, asked.from, asked.to, asked.step);
+    parts.sort_by_key(|part| {
+        (part.from, metas[part.number].from, std::cmp::Reverse(metas[part.number].level), metas[part.number].serial)
+    });
+    // Several parts may be of one block.
+    let mut indexes: HashMap<usize, Rc<Index>> = HashMap::new();
+    let begin = |part: Part| {
+        let block = &blocks[part.number];
+        let index = match indexes.entry(part.number) {
+            Entry::Occupied(known) => Rc::clone(known.get()),
+            Entry::Vacant(place) => Rc::clone(place.insert(Rc::new(block.index()?))),
+        };
+        Scan::begin(block, index, part, asked.matchers, asked.keep)
+    };
+    parts.into_iter().map(begin).collect()
 }
 
 /// Reads once more without the block that was found damaged, which happens at most once a block.
@@ -270,45 +242,27 @@ fn again<T>(mut read: impl FnMut() -> Result<T, Stop>) -> Result<T, SourceError>
     }
 }
 
-impl Found {
-    fn number(&mut self, key: &[u8]) -> usize {
-        if let Some(number) = self.numbers.get(key) {
-            return *number;
-        }
-        let number = self.samples.len();
-        self.numbers.insert(key.to_vec(), number);
-        self.samples.push(Vec::new());
-        number
+/// Appends what a block of the level would give in place of these samples, so that a long range does not have most of its samples in its end.
+fn thinned(samples: &[Sample], counter: bool, level: Level, keep: Keep, out: &mut Vec<Sample>) {
+    // Windows of a clock that was set back may overlap.
+    if level == Level::Raw || !samples.is_sorted_by_key(|sample| sample.at) {
+        return out.extend_from_slice(samples);
     }
-}
-
-/// What a block of the level would give in place of these samples, so that a long range does not have most of its samples in its end.
-fn thinned(samples: &[Sample], counter: bool, level: Level, keep: Keep) -> Vec<Sample> {
-    let points: Vec<Point> = samples.iter().map(|sample| Point::new(sample.at, sample.value)).collect();
     let value = |point: &Point| match keep {
         Keep::Min if !counter => point.min,
         Keep::Max if !counter => point.max,
         _ => point.last,
     };
-    let kept = |point: &Point| Sample { at: point.at, value: value(point) };
-    // Windows of a clock that was set back may overlap.
-    if points.is_sorted_by_key(|point| point.at) {
-        thin(&points, counter, level).iter().map(kept).collect()
-    } else {
-        samples.to_vec()
-    }
+    let points = samples.iter().map(|sample| Point::new(sample.at, sample.value));
+    each_kept(points, counter, level, |point| out.push(Sample { at: point.at, value: value(&point) }));
 }
 
-/// Of two samples of the same time the last one stays; what is absent goes.
-fn in_order(mut samples: Vec<Sample>) -> Vec<Sample> {
-    if samples.iter().any(|sample| sample.value.to_bits() == ABSENT) {
-        samples.retain(|sample| sample.value.to_bits() != ABSENT);
-    }
+/// Of two samples of the same time the last one stays.
+fn in_order(samples: &mut Vec<Sample>) {
     if !samples.is_sorted_by(|before, after| before.at < after.at) {
         samples.sort_by_key(|sample| sample.at);
         samples.reverse();
         samples.dedup_by_key(|sample| sample.at);
         samples.reverse();
     }
-    samples
 }

@@ -95,38 +95,51 @@ impl Point {
 
 /// What is kept of points in the order of their time.
 pub(super) fn thin(points: &[Point], counter: bool, level: Level) -> Vec<Point> {
+    let mut kept = Vec::new();
+    each_kept(points.iter().copied(), counter, level, |point| kept.push(point));
+    kept
+}
+
+/// Gives what is kept to `keep`, one after the other.
+pub(super) fn each_kept(
+    points: impl IntoIterator<Item = Point>,
+    counter: bool,
+    level: Level,
+    mut keep: impl FnMut(Point),
+) {
     let span = level.span_ms();
+    let mut points = points.into_iter();
     if span == 0 {
-        return points.to_vec();
+        return points.for_each(keep);
     }
-    let mut kept: Vec<Point> = Vec::new();
+    let span_end = |at: i64| at.div_euclid(span).saturating_add(1).saturating_mul(span);
+    let Some(first) = points.next() else { return };
+    keep(first);
     // Stands for all since the last that was kept; `true` if it was kept itself.
-    let mut open: Option<(Point, bool)> = None;
-    for &point in points {
-        let Some((before, before_kept)) = open else {
-            kept.push(point);
-            open = Some((point, true));
-            continue;
-        };
-        let same_span = before.at.div_euclid(span) == point.at.div_euclid(span);
+    let (mut before, mut before_kept) = (first, true);
+    // Of the span that it lies in.
+    let mut end = span_end(first.at);
+    for point in points {
+        let same_span = point.at < end;
         let begins = before.is_stale() && !point.is_stale();
         let ends = !before.is_stale() && point.is_stale();
         let reset = counter && !begins && !ends && point.last < before.last;
         if !before_kept && (!same_span || begins || ends || reset) {
-            kept.push(before);
+            keep(before);
         }
-        let keep = begins || ends || reset;
-        if keep {
-            kept.push(point);
+        before_kept = begins || ends || reset;
+        if before_kept {
+            keep(point);
+        }
+        if !same_span {
+            end = span_end(point.at);
         }
         // What a kept beginning says is said once more by the last of its span, so that the first of a block may go when blocks are joined.
-        let stands_for = if same_span && !begins && !ends { point.with(&before) } else { point };
-        open = Some((stands_for, keep));
+        before = if same_span && !begins && !ends { point.with(&before) } else { point };
     }
-    if let Some((last, false)) = open {
-        kept.push(last);
+    if !before_kept {
+        keep(before);
     }
-    kept
 }
 
 /// Whether a metric's name is one of a counter, by the conventions of Prometheus.

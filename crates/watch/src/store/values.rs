@@ -103,13 +103,11 @@ fn ordinary(tag: u8, reader: &mut ByteReader<'_>, count: usize, out: &mut Vec<u6
         SCALED => {
             let scale = usize::from(reader.byte()?);
             let power = *POWERS.get(scale).ok_or(Broken("an unknown scale"))?;
-            let mut numbers = Vec::with_capacity(count);
-            ints::decode(reader, count, &mut numbers)?;
             if scale == 0 {
                 // Most are whole, and a division is slow.
-                out.extend(numbers.into_iter().map(|number| unscale(number, 1.0).to_bits()));
+                ints::decode(reader, count, |number| unscale(number, 1.0).to_bits(), out)?;
             } else {
-                out.extend(numbers.into_iter().map(|number| unscale(number, power).to_bits()));
+                ints::decode(reader, count, |number| unscale(number, power).to_bits(), out)?;
             }
         }
         FLOATS => xor::decode(reader.rest(), count, out)?,
@@ -228,7 +226,7 @@ pub(super) fn encode_times(times: &[i64], out: &mut Vec<u8>) {
 /// Takes `count` times, each after the one before.
 pub(super) fn decode_times(bytes: &[u8], count: usize) -> Result<Vec<i64>, Broken> {
     let mut times = Vec::with_capacity(count.min(1 << 16));
-    ints::decode(&mut ByteReader::new(bytes), count, &mut times)?;
+    ints::decode(&mut ByteReader::new(bytes), count, |number| number, &mut times)?;
     if times.is_sorted_by(|before, after| before < after) { Ok(times) } else { Err(Broken("times are not in order")) }
 }
 

@@ -19,8 +19,8 @@ const SLICE_MS: i64 = 10 * 60 * 1000;
 /// Ends with the value.
 pub(crate) struct Prometheus {
     port: u16,
-    /// Where it is ours: its process and its folder.
-    own: Option<(Child, tempfile::TempDir)>,
+    process: Child,
+    _folder: tempfile::TempDir,
 }
 
 impl Prometheus {
@@ -44,20 +44,15 @@ impl Prometheus {
                      as scripts/test-services.sh install does"
                 )
             });
-        let mut started = Self { own: Some((process, folder)), ..Self::at(port) };
+        let mut started = Self { port, process, _folder: folder };
         let deadline = Instant::now() + START_WITHIN;
         while started.request("GET", "/-/ready", &[]).is_none_or(|(status, _)| status != 200) {
-            let ended = started.own.as_mut().and_then(|(process, _)| process.try_wait().ok().flatten());
+            let ended = started.process.try_wait().ok().flatten();
             assert!(ended.is_none(), "prometheus ended while it started");
             assert!(Instant::now() < deadline, "prometheus is not ready after {START_WITHIN:?}");
             std::thread::sleep(Duration::from_millis(50));
         }
         started
-    }
-
-    /// One that runs already, and goes on.
-    pub(crate) const fn at(port: u16) -> Self {
-        Self { port, own: None }
     }
 
     /// Writes the series, by remote write, since no text format has stale markers.
@@ -125,10 +120,8 @@ impl Prometheus {
 
 impl Drop for Prometheus {
     fn drop(&mut self) {
-        if let Some((process, _)) = &mut self.own {
-            let _ = process.kill();
-            let _ = process.wait();
-        }
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 

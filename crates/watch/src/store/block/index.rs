@@ -65,6 +65,17 @@ pub(in crate::store) struct Cursor {
     at: usize,
 }
 
+/// Goes from each series that some matchers fit to the next.
+pub(in crate::store) struct Matching<'a> {
+    cursor: Cursor,
+    /// The beginning of the keys with the one name that is asked for.
+    wanted: Option<Vec<u8>>,
+    names: Vec<&'a Matcher>,
+    tests: Vec<Tested<'a, u32>>,
+    /// The name that was looked at last, and whether it fits: neighbours have the same.
+    name: (u32, bool),
+}
+
 impl Index {
     pub(super) fn read(bytes: Vec<u8>) -> Result<Self, Broken> {
         let mut reader = ByteReader::new(&bytes);
@@ -131,35 +142,56 @@ impl Index {
         self.seek(None)
     }
 
-    /// The series that all matchers fit, in their order.
-    pub(in crate::store) fn matching(&self, matchers: &[Matcher]) -> Result<Vec<Entry>, Broken> {
+    /// Goes through the series that all matchers fit.
+    pub(in crate::store) fn matching<'a>(&self, matchers: &'a [Matcher]) -> Result<Matching<'a>, Broken> {
         let name = matchers.iter().find_map(|matcher| match &matcher.test {
             Test::Equal(name) if matcher.label == NAME => Some(name.as_str()),
             _ => None,
         });
-        let mut tests: Vec<Tested<'_, u32>> =
-            matchers.iter().filter(|matcher| matcher.label != NAME).map(Tested::new).collect();
-        let mut cursor = self.seek(name)?;
+        let (names, others): (Vec<_>, Vec<_>) = matchers.iter().partition(|matcher| matcher.label == NAME);
+        Ok(Matching {
+            cursor: self.seek(name)?,
+            wanted: name.map(key::of_name),
+            names,
+            tests: others.into_iter().map(Tested::new).collect(),
+            name: (NAME_SYMBOL, false),
+        })
+    }
+
+    /// The series that all matchers fit, in their order.
+    pub(in crate::store) fn entries(&self, matchers: &[Matcher]) -> Result<Vec<Entry>, Broken> {
+        let mut matching = self.matching(matchers)?;
         let mut found = Vec::new();
-        // Neighbours have the same name.
-        let mut name_fits = (NAME_SYMBOL, false);
-        let wanted = name.map(key::of_name);
-        while cursor.next(self)? {
-            let symbol = cursor.entry.name_symbol();
-            if name_fits.0 != symbol {
-                let text = self.text(symbol);
-                if wanted.as_ref().is_some_and(|wanted| key::of_name(text) > *wanted) {
-                    break;
-                }
-                let fit = |matcher: &&Matcher| fits(matcher, text);
-                name_fits =
-                    (symbol, matchers.iter().filter(|matcher| matcher.label == NAME).all(|matcher| fit(&matcher)));
-            }
-            if name_fits.1 && tests.iter_mut().all(|test| cursor.entry.fits(test, self)) {
-                found.push(cursor.entry.clone());
-            }
+        while matching.next(self)? {
+            found.push(matching.entry().clone());
         }
         Ok(found)
+    }
+}
+
+impl Matching<'_> {
+    /// Goes to the next series, if there is one.
+    pub(in crate::store) fn next(&mut self, index: &Index) -> Result<bool, Broken> {
+        while self.cursor.next(index)? {
+            let symbol = self.cursor.entry.name_symbol();
+            if self.name.0 != symbol {
+                let text = index.text(symbol);
+                if self.wanted.as_ref().is_some_and(|wanted| key::of_name(text) > *wanted) {
+                    return Ok(false);
+                }
+                self.name = (symbol, self.names.iter().all(|matcher| fits(matcher, text)));
+            }
+            let Self { cursor, tests, .. } = self;
+            if self.name.1 && tests.iter_mut().all(|test| cursor.entry.fits(test, index)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The series that it is at.
+    pub(in crate::store) fn entry(&self) -> &Entry {
+        &self.cursor.entry
     }
 }
 
@@ -186,20 +218,25 @@ impl Entry {
         key::write(self.name(index), self.pairs(index), key);
     }
 
+    /// Where all its columns are.
+    pub(in crate::store) fn place(&self) -> (u64, usize) {
+        (self.at, self.length())
+    }
+
     /// Bytes of all columns, with their checksum.
     fn length(&self) -> usize {
         self.lengths.iter().sum::<usize>() + 4
     }
 
-    /// Whether it has columns of the smallest and largest.
-    pub(in crate::store) fn column(&self, bytes: &[u8], which: usize) -> Result<Vec<u64>, Broken> {
+    /// Its last (0), smallest (1) or largest (2) values, in place of what was in `out`.
+    pub(in crate::store) fn column(&self, bytes: &[u8], which: usize, out: &mut Vec<u64>) -> Result<(), Broken> {
         let bytes = checked(bytes)?;
         let which = if self.lengths[which] == 0 { 0 } else { which };
         let begin: usize = self.lengths[..which].iter().sum();
         let column = bytes.get(begin..begin + self.lengths[which]).ok_or(Broken("a column is too short"))?;
-        let mut out = Vec::with_capacity(self.count);
-        values::decode(column, self.count, &mut out)?;
-        Ok(out)
+        out.clear();
+        out.reserve(self.count);
+        values::decode(column, self.count, out)
     }
 }
 
@@ -270,7 +307,7 @@ impl Block {
         for number in 0..index.times.len() {
             self.times(&index, number)?;
         }
-        let entries = index.matching(&[]).map_err(|source| self.broken("its index", source))?;
+        let entries = index.entries(&[]).map_err(|source| self.broken("its index", source))?;
         if entries.len() as u64 != self.meta.series {
             return Err(self.broken("its index", Broken("series are missing")));
         }
@@ -347,15 +384,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let block = block(folder.path());
         let index = block.index().unwrap();
-        let count = |name: &str| index.matching(&[Matcher::equal(NAME, name)]).unwrap().len();
+        let count = |name: &str| index.entries(&[Matcher::equal(NAME, name)]).unwrap().len();
         assert_eq!(
             [count("m0"), count("m1"), count("m2"), count("m"), count("m00"), count("m3")],
             [40, 40, 20, 0, 0, 0]
         );
-        let entries = index.matching(&[Matcher::equal("n", "077")]).unwrap();
+        let entries = index.entries(&[Matcher::equal("n", "077")]).unwrap();
         assert_eq!((entries.len(), entries[0].name(&index)), (1, "m1"));
         let bytes = block.columns(&entries[0]).unwrap();
-        assert_eq!(entries[0].column(&bytes, 2).unwrap(), [77, 77]);
+        let mut values = vec![1];
+        entries[0].column(&bytes, 2, &mut values).unwrap();
+        assert_eq!(values, [77, 77]);
         assert_eq!(block.times(&index, entries[0].times).unwrap()[entries[0].first..], [87, 107]);
     }
 
@@ -369,10 +408,10 @@ mod tests {
                 let mut bytes = bytes.clone();
                 bytes[at] = wrong;
                 let Ok(index) = Index::read(bytes) else { continue };
-                let _ = index.matching(&[Matcher::equal(NAME, "m1")]);
-                let Ok(entries) = index.matching(&[]) else { continue };
+                let _ = index.entries(&[Matcher::equal(NAME, "m1")]);
+                let Ok(entries) = index.entries(&[]) else { continue };
                 let _ = block.each_columns(&entries, |entry, bytes| {
-                    let _ = entry.column(bytes, 1);
+                    let _ = entry.column(bytes, 1, &mut Vec::new());
                     Ok(())
                 });
             }

@@ -154,17 +154,29 @@ impl Block {
 
     /// Reads what lies there, without a look at checksums.
     pub(super) fn bytes_at(&self, at: u64, length: usize) -> Result<Vec<u8>, StoreError> {
+        let mut bytes = Vec::new();
+        self.read_at(at, length, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The same, in place of what was in `bytes`.
+    pub(super) fn read_at(&self, at: u64, length: usize, bytes: &mut Vec<u8>) -> Result<(), StoreError> {
         if at.checked_add(length as u64).is_none_or(|end| end > self.bytes) {
             return Err(self.broken("its index", Broken("a column lies beyond the end")));
         }
-        let mut bytes = vec![0; length];
-        match self.file.read_exact_at(&mut bytes, at) {
-            Ok(()) => Ok(bytes),
+        bytes.resize(length, 0);
+        match self.file.read_exact_at(bytes, at) {
+            Ok(()) => Ok(()),
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
                 Err(self.broken("its end", Broken("the file became shorter")))
             }
             Err(error) => Err(disk_error("read", &self.path)(error)),
         }
+    }
+
+    /// Where the columns end.
+    pub(super) fn columns_end(&self) -> u64 {
+        self.index.0
     }
 
     /// Notes that the block is damaged: nobody reads it from here on.
