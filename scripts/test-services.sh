@@ -2,7 +2,7 @@
 # PostgreSQL and Redis for tests: private ones, in a temporary folder, on free ports, gone afterwards.
 #   scripts/test-services.sh install    installs what tests need, and nothing else
 #   scripts/test-services.sh run CMD…   starts both, runs CMD with MANA_TEST_POSTGRES_URL and MANA_TEST_REDIS_URL set, stops both
-# Installs what the tests need on Debian (PostgreSQL, Redis, Prometheus, faketime, Python's venv, pebble, testssl.sh, certutil, Chromium and its driver) when missing; elsewhere says what to install.
+# Installs what the tests need on Debian (PostgreSQL, Redis, Prometheus and three exporters, nginx, faketime, Python's venv, pebble, testssl.sh, certutil, Chromium and its driver) when missing; elsewhere says what to install.
 set -euo pipefail
 
 install_missing() {
@@ -15,6 +15,10 @@ install_missing() {
   command -v testssl >/dev/null || missing+=(testssl.sh)
   command -v pebble >/dev/null || missing+=(pebble)
   command -v prometheus >/dev/null || missing+=(prometheus)
+  for exporter in redis postgres nginx; do
+    command -v "prometheus-$exporter-exporter" >/dev/null || missing+=("prometheus-$exporter-exporter")
+  done
+  [ -x /usr/sbin/nginx ] || command -v nginx >/dev/null || missing+=(nginx)
   python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
   ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || missing+=(faketime)
   [ ${#missing[@]} -eq 0 ] && return
@@ -27,10 +31,12 @@ install_missing() {
   [ "$(id -u)" -eq 0 ] || sudo=(sudo)
   "${sudo[@]}" apt-get update -q >&2
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" >&2
-  # The package starts its service and lets it start with the machine; a test starts a Prometheus of its own.
-  if [[ " ${missing[*]} " == *" prometheus "* ]] && [ -d /run/systemd/system ]; then
-    "${sudo[@]}" systemctl disable --now prometheus >&2
-  fi
+  # These packages start their services and let them start with the machine; tests start their own.
+  local name
+  for name in "${missing[@]}"; do
+    [[ "$name" == prometheus* || "$name" == nginx ]] || continue
+    [ ! -d /run/systemd/system ] || "${sudo[@]}" systemctl disable --now "$name" >&2
+  done
 }
 
 free_port() {
