@@ -82,7 +82,9 @@ fn stored(folder: &Path) {
     let newest = all.expect("samples").iter().filter_map(|one| Some(one.samples.last()?.at)).max().expect("a sample");
     let end = newest / 60_000 * 60_000;
     let p95 = |matchers: &str, over: &str| {
-        format!("histogram_quantile(0.95, sum by (service, le) (rate(http_request_duration_seconds_bucket{matchers}[{over}])))")
+        format!(
+            "histogram_quantile(0.95, sum by (service, le) (rate(http_request_duration_seconds_bucket{matchers}[{over}])))"
+        )
     };
     measure("24 h, 10 services, every 60 s", &store, &p95("", "5m"), (end - DAY_MS, end), 60_000);
     let one = p95("{service=\"service-0\"}", "4h");

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use mana_watch::gather::Found;
-use mana_watch::postgres::{self, Row};
+use mana_watch::postgres::{self, CountingState, Row};
 use mana_watch::redis;
 
 const NO_SERVERS: &str = "run `make test`, or inside `scripts/test-services.sh run`";
@@ -182,12 +182,12 @@ fn who_waits_for_a_lock_and_what_runs_is_told_without_values() {
 #[test]
 fn statements_are_asked_for_where_the_server_counts_and_the_question_is_right() {
     let database = Database::new("statements");
-    assert_eq!(postgres::statements_at(&database.watch(postgres::STATEMENTS_AT)), None, "the extension is not made");
+    let counting = || postgres::counting(&database.watch(postgres::COUNTING)).expect("how it counts");
+    assert_eq!(counting().state, CountingState::NotMade);
     ask(&database.url("mana"), "create schema \"Extra\"; create extension pg_stat_statements schema \"Extra\"");
     ask(&database.url("mana"), &format!("grant usage on schema \"Extra\" to {}", database.watcher));
-    let at = database.watch(postgres::STATEMENTS_AT);
-    assert_eq!(at[0][0].as_deref(), Some("Extra"));
-    assert_eq!(postgres::statements_at(&at), None, "the server that tests run against does not count");
+    // The server that tests run against does not count.
+    assert_eq!((counting().database, counting().state), (database.name.clone(), CountingState::NotLoaded));
     // The extension's view is there all the same: a plan shows that its columns are those that are asked for, and may be read.
     let plan = database.watch(&format!("explain {}", postgres::statements_sql("Extra")));
     assert!(plan.iter().flatten().flatten().any(|line| line.contains("pg_stat_statements")));

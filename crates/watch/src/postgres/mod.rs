@@ -15,7 +15,8 @@ pub use activity::{CONNECTIONS, RUNNING, Running, SLOW_SECONDS, running};
 pub use row::{Query, Row};
 pub use slowest::{by_application, put_running, put_slowest};
 pub use statements::{
-    MARK, MAX_STATEMENTS, STATEMENTS_AT, Statement, put_statements, statements, statements_at, statements_sql,
+    COUNTING, Counting, CountingState, MARK, MAX_STATEMENTS, Statement, counting, put_statements, statements,
+    statements_sql,
 };
 pub use text::{MAX_TEXT, plain_text};
 

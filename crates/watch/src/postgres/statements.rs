@@ -2,16 +2,94 @@
 
 use super::row::{Row, number, strange, text};
 use super::text::plain_text;
-use crate::gather::{Sink, Strange};
+use crate::gather::{Sink, Strange, Unknown, Why};
 
 /// Most statements that are measured on their own: those that took most time.
 pub const MAX_STATEMENTS: usize = 20;
 
-/// In which schema the extension is and whether the server counts: one row for [`statements_at`], or none where it is not made.
-pub const STATEMENTS_AT: &str = "select n.nspname::text,
-       (current_setting('shared_preload_libraries') like '%pg_stat_statements%')::text
-from pg_extension e join pg_namespace n on n.oid = e.extnamespace
-where e.extname = 'pg_stat_statements'";
+/// Where statements are counted, for [`counting`]. Whoever may not read a server's settings is not told whether the extension is loaded.
+pub const COUNTING: &str = "select
+       (select n.nspname::text from pg_extension e join pg_namespace n on n.oid = e.extnamespace
+        where e.extname = 'pg_stat_statements'),
+       case when pg_has_role('pg_read_all_settings', 'usage')
+            then (current_setting('shared_preload_libraries') like '%pg_stat_statements%')::text end,
+       pg_has_role('pg_read_all_stats', 'usage')::text,
+       current_database()::text";
+
+/// Whether statements are counted and told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counting {
+    /// The database that was asked. The extension has to be made there; it counts those of all databases.
+    pub database: String,
+    /// How it is.
+    pub state: CountingState,
+}
+
+/// See [`Counting`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CountingState {
+    /// All of them, in this schema.
+    All(String),
+    /// Likewise, but whoever asks is told of its own role's only.
+    Own(String),
+    /// The extension is not made in the database.
+    NotMade,
+    /// It is made, and the server was started without it.
+    NotLoaded,
+    /// The server does not tell, and why.
+    Refused(String),
+}
+
+/// The row of [`COUNTING`].
+///
+/// # Errors
+/// A row of an unknown form.
+pub fn counting(rows: &[Row]) -> Result<Counting, Strange> {
+    let [row] = rows else { return Err(Strange::new(&format!("{} rows", rows.len()))) };
+    let schema = text(row, 0).to_owned();
+    let state = match (schema.is_empty(), text(row, 1), text(row, 2)) {
+        (true, ..) => CountingState::NotMade,
+        (_, "false", _) => CountingState::NotLoaded,
+        (.., "true") => CountingState::All(schema),
+        (.., "false") => CountingState::Own(schema),
+        _ => return Err(strange(row)),
+    };
+    Ok(Counting { database: text(row, 3).to_owned(), state })
+}
+
+impl Counting {
+    /// The schema to ask in, for [`statements_sql`]; none where nobody counts, and [`super::RUNNING`] is all there is.
+    #[must_use]
+    pub fn schema(&self) -> Option<&str> {
+        match &self.state {
+            CountingState::All(schema) | CountingState::Own(schema) => Some(schema),
+            CountingState::NotMade | CountingState::NotLoaded | CountingState::Refused(_) => None,
+        }
+    }
+
+    /// The server refused [`statements_sql`].
+    pub fn refuse(&mut self, why: String) {
+        // The setting's name is in the refusal whatever language the server speaks.
+        let loaded = !why.contains("shared_preload_libraries");
+        self.state = if loaded { CountingState::Refused(why) } else { CountingState::NotLoaded };
+    }
+
+    /// Puts how it is: 1 where statements are told.
+    pub fn put(&self, sink: &mut dyn Sink) {
+        let state = match &self.state {
+            CountingState::All(_) => "all",
+            CountingState::Own(_) => "own",
+            CountingState::NotMade => "not_made",
+            CountingState::NotLoaded => "not_loaded",
+            CountingState::Refused(why) => {
+                sink.unknown(Unknown::new("what statements took", "pg_stat_statements", Why::Unreadable(why.clone())));
+                "refused"
+            }
+        };
+        let told = f64::from(u8::from(self.schema().is_some()));
+        sink.put("mana_statements_counted", &[("datname", &self.database), ("state", state)], told);
+    }
+}
 
 /// A statement in all of its runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,12 +120,6 @@ impl Statement {
     pub fn mean_seconds(&self) -> f64 {
         if self.calls > 0.0 { self.total_seconds / self.calls } else { 0.0 }
     }
-}
-
-/// The schema to ask in; none where the server does not count, and [`super::RUNNING`] is all there is.
-#[must_use]
-pub fn statements_at(rows: &[Row]) -> Option<&str> {
-    rows.first().filter(|row| text(row, 1) == "true").map(|row| text(row, 0)).filter(|schema| !schema.is_empty())
 }
 
 /// What whoever asks begins each of its own statements with, so that they are not among those that are told of.
@@ -146,10 +218,34 @@ mod tests {
     }
 
     #[test]
-    fn only_a_server_that_counts_is_asked() {
-        assert_eq!(statements_at(&[]), None);
-        assert_eq!(statements_at(&[row(&["public", "false"])]), None);
-        assert_eq!(statements_at(&[row(&["public", "true"])]), Some("public"));
+    fn only_a_server_that_counts_is_asked_and_of_others_is_said_why_they_do_not() {
+        for (told, state, schema, name) in [
+            (["null", "true", "true", "shop"], CountingState::NotMade, None, "not_made"),
+            (["null", "null", "false", "shop"], CountingState::NotMade, None, "not_made"),
+            (["public", "false", "true", "shop"], CountingState::NotLoaded, None, "not_loaded"),
+            (["public", "true", "true", "shop"], CountingState::All("public".into()), Some("public"), "all"),
+            (["public", "null", "false", "shop"], CountingState::Own("public".into()), Some("public"), "own"),
+        ] {
+            let counting = counting(&[row(&told)]).expect("a row");
+            assert_eq!((&counting.state, counting.schema()), (&state, schema), "{told:?}");
+            let found = Found::by(|sink| counting.put(sink));
+            let value = found.get("mana_statements_counted", &[("datname", "shop"), ("state", name)]);
+            assert_eq!(value, Some(f64::from(u8::from(schema.is_some()))), "{told:?}");
+        }
+        assert!(counting(&[]).is_err() && counting(&[row(&["public", "true", "null", "shop"])]).is_err());
         assert!(statements_sql("a\"b").contains("from \"a\"\"b\".pg_stat_statements s"));
+    }
+
+    #[test]
+    fn a_refusal_is_not_asked_for_again_and_told() {
+        let told = [row(&["public", "null", "false", "shop"])];
+        let mut not_loaded = counting(&told).expect("a row");
+        not_loaded.refuse("pg_stat_statements must be loaded via \"shared_preload_libraries\"".into());
+        assert_eq!((not_loaded.schema(), &not_loaded.state), (None, &CountingState::NotLoaded));
+        let mut refused = counting(&told).expect("a row");
+        refused.refuse("permission denied for schema x".into());
+        let found = Found::by(|sink| refused.put(sink));
+        assert_eq!(found.get("mana_statements_counted", &[("datname", "shop"), ("state", "refused")]), Some(0.0));
+        assert!(found.unknown[0].to_string().contains("permission denied for schema x"));
     }
 }

@@ -30,6 +30,8 @@ const WHOLE: &str = "label_replace(min by (database) (mana_sqlite_whole), \"datn
 const SLOW: &str = "topk(10, max by (datname, queryid) (pg_stat_statements_mean_seconds) > 0.2)";
 const TEXTS: &str = "max by (datname, queryid, query) (pg_stat_statements_query_info)";
 const SLOW_COUNT: &str = "count by (datname) (max by (datname, queryid) (pg_stat_statements_mean_seconds) > 0.2)";
+/// Whether servers count statements and tell of all of them.
+const COUNTING: &str = "max by (server, datname, state) (mana_statements_counted)";
 /// What runs now and is slow already, where nobody counts statements.
 const RUNNING: &str = "topk(10, max by (datname, query) (mana_database_running_seconds) > 0.2)";
 const POOLS: &str = "sum by (service, database) (mana_pool_connections_free)";
@@ -43,6 +45,8 @@ const POOLS_SEEN: &str = "sum by (service, database) (mana_pool_connections_open
 pub(super) struct Databases {
     rows: Vec<Row>,
     slow: Vec<Slow>,
+    /// Why there may be slow queries that nobody sees.
+    unseen: Vec<String>,
     pools: Vec<Pool>,
     unmeasured: Option<String>,
 }
@@ -103,8 +107,8 @@ pub(super) async fn look(dashboard: &Dashboard) -> Databases {
     let by = |text| measured.by("datname", text);
     let (connections, mean, hits, size, count, most) =
         tokio::join!(by(CONNECTIONS), by(MEAN), by(HITS), by(SIZE), by(SLOW_COUNT), measured.one(MOST));
-    let (slow, texts, running, whole) =
-        tokio::join!(measured.now(SLOW), measured.now(TEXTS), measured.now(RUNNING), by(WHOLE));
+    let (slow, texts, running, counting, whole) =
+        tokio::join!(measured.now(SLOW), measured.now(TEXTS), measured.now(RUNNING), measured.now(COUNTING), by(WHOLE));
     let (pools, pools_most, pools_seen) =
         tokio::join!(measured.now(POOLS), measured.now(POOLS_MOST), measured.now(POOLS_SEEN));
     let whole = whole.unwrap_or_default();
@@ -131,7 +135,30 @@ pub(super) async fn look(dashboard: &Dashboard) -> Databases {
     });
     let slow = slow_ones(slow, texts).into_iter().chain(running_ones(running)).collect();
     let pools = all_pools(pools, pools_most).into_iter().chain(seen_pools(pools_seen)).collect();
-    Databases { rows: rows.collect(), slow, pools, unmeasured }
+    let counting = counting.unwrap_or_default();
+    let unseen = counting.iter().filter_map(|(labels, _)| unseen(labels)).collect();
+    Databases { rows: rows.collect(), slow, unseen, pools, unmeasured }
+}
+
+/// What a server does not tell of its statements, and what to do about it.
+fn unseen(counting: &mana_watch::series::Labels) -> Option<String> {
+    let (server, database) = (counting.get("server"), counting.get("datname"));
+    Some(match counting.get("state") {
+        "not_made" => format!(
+            "{server} tells of no statements: in {database}, which is asked, the extension is not made. It takes \
+             shared_preload_libraries = 'pg_stat_statements', a start of the server, and CREATE EXTENSION pg_stat_statements there."
+        ),
+        "not_loaded" => format!(
+            "{server} counts no statements: the extension pg_stat_statements is made in {database}, but not loaded. It belongs \
+             into shared_preload_libraries, and the server has to be started anew."
+        ),
+        "own" => format!(
+            "{server} tells only of statements of the role that is asked with, which is no member of pg_monitor. GRANT pg_monitor \
+             to it shows those of others."
+        ),
+        "refused" => format!("{server} refuses to tell of statements in {database}; the control plane's log says why."),
+        _ => return None,
+    })
 }
 
 fn judge(connections: Option<f64>, most: Option<f64>, slow: Option<f64>, hits: Option<f64>) -> Mark {

@@ -1,18 +1,20 @@
 //! A server of PostgreSQL, asked over one connection that only reads.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use mana_watch::postgres::{
-    EACH_ROUND, MARK, NOW_AND_THEN, Query, RUNNING, Row, Running, STATEMENTS_AT, Statement, running, statements,
-    statements_at, statements_sql,
+    COUNTING, Counting, EACH_ROUND, MARK, NOW_AND_THEN, Query, RUNNING, Row, Running, Statement, counting, running,
+    statements, statements_sql,
 };
 use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, SimpleQueryMessage};
 
+use super::tls::Trusted;
 use super::{Address, tls};
 
 /// What the server shows of whoever asks.
@@ -28,8 +30,8 @@ const MAX_ROWS: usize = 500;
 pub(super) struct Connection {
     client: Client,
     driver: JoinHandle<()>,
-    /// Where statements are counted, if they are.
-    statements_in: Option<String>,
+    /// Whether statements are counted, as far as the server has said.
+    counting: Option<Counting>,
     before: Option<Vec<Statement>>,
     slowly: Option<(Instant, Vec<Answer>)>,
 }
@@ -47,6 +49,8 @@ pub(in super::super) type Answer = (&'static Query, Result<Vec<Row>, String>);
 #[derive(Debug)]
 pub(in super::super) struct Read {
     pub(in super::super) answers: Vec<Answer>,
+    /// Whether statements are counted; none where the server did not say.
+    pub(in super::super) counting: Option<Counting>,
     /// What statements took, now and a round before; none where nobody counts.
     pub(in super::super) statements: Option<Vec<Statement>>,
     pub(in super::super) before: Option<Vec<Statement>>,
@@ -57,17 +61,18 @@ pub(in super::super) struct Read {
 
 /// Connects to the first of these databases that is there.
 pub(super) async fn connect(address: &Address, databases: &BTreeSet<String>) -> Result<Connection, String> {
-    let (config, verified) = config(address)?;
+    let (config, trusted) = config(address)?;
+    let connector = tls::connector(&trusted)?;
     let mut why = "its address names no database".to_owned();
     let names = databases.iter().map(String::as_str).chain(databases.is_empty().then_some("postgres"));
     for name in names {
         let mut config = config.clone();
         config.dbname(name);
-        match config.connect(tls::ForPostgres(tls::connector(verified)?)).await {
+        match config.connect(tls::ForPostgres(connector.clone())).await {
             Ok((client, connection)) => {
                 // It ends with the connection; why it does, whoever asks next is told.
                 let driver = tokio::spawn(async move { drop(connection.await) });
-                return Ok(Connection { client, driver, statements_in: None, before: None, slowly: None });
+                return Ok(Connection { client, driver, counting: None, before: None, slowly: None });
             }
             Err(error) => {
                 let other = error.code() == Some(&SqlState::INVALID_CATALOG_NAME);
@@ -81,21 +86,31 @@ pub(super) async fn connect(address: &Address, databases: &BTreeSet<String>) -> 
     Err(why)
 }
 
-fn config(address: &Address) -> Result<(Config, bool), String> {
+/// How to connect, and who may answer, as `libpq` understands `sslmode` and `sslrootcert`.
+fn config(address: &Address) -> Result<(Config, Trusted), String> {
     let mut url = address.url()?;
-    let mode = url.query_pairs().find(|(key, _)| key == "sslmode").map(|(_, value)| value.into_owned());
+    let said = |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+    let (mode, authorities) = (said("sslmode"), said("sslrootcert").filter(|file| file != "system"));
     // What else stands there is for other clients.
     url.set_query(None);
     let config = Config::from_str(url.as_str());
     let mut config = config.map_err(|_| "its address is not understood; see docs/WATCH.md".to_owned())?;
-    let (mode, verified) = match mode.as_deref() {
-        Some("disable") => (SslMode::Disable, false),
-        Some("require") => (SslMode::Require, false),
-        Some("verify-ca" | "verify-full") => (SslMode::Require, true),
-        _ => (SslMode::Prefer, false),
+    let (mode, trusted) = match (mode.as_deref(), authorities.map(PathBuf::from)) {
+        (_, Some(file)) if !file.is_absolute() => {
+            return Err(format!("its `sslrootcert` has to be an absolute path, and is {}", file.display()));
+        }
+        (Some("disable"), _) => (SslMode::Disable, Trusted::Anybody),
+        (Some("verify-full"), Some(file)) => (SslMode::Require, Trusted::Authorities { file, any_name: false }),
+        // With authorities to ask, `require` asks them.
+        (Some("require" | "verify-ca"), Some(file)) => {
+            (SslMode::Require, Trusted::Authorities { file, any_name: true })
+        }
+        (Some("verify-ca" | "verify-full"), None) => (SslMode::Require, Trusted::ByThisMachine),
+        (Some("require"), None) => (SslMode::Require, Trusted::Anybody),
+        _ => (SslMode::Prefer, Trusted::Anybody),
     };
     config.ssl_mode(mode).application_name(APPLICATION).options(OPTIONS);
-    Ok((config, verified))
+    Ok((config, trusted))
 }
 
 impl Connection {
@@ -114,8 +129,7 @@ impl Connection {
             took.get_or_insert_with(|| began.elapsed());
         }
         if self.slowly.as_ref().is_none_or(|(asked, _)| asked.elapsed() >= NOW_AND_THEN_EVERY) {
-            let at = self.rows(STATEMENTS_AT).await?.unwrap_or_default();
-            self.statements_in = statements_at(&at).map(str::to_owned);
+            self.counting = self.rows(COUNTING).await?.ok().and_then(|rows| counting(&rows).ok());
             let mut slowly = Vec::new();
             for query in NOW_AND_THEN {
                 slowly.push((query, self.rows(query.sql).await?));
@@ -123,13 +137,26 @@ impl Connection {
             self.slowly = Some((Instant::now(), slowly));
         }
         answers.extend(self.slowly.iter().flat_map(|(_, slowly)| slowly.clone()));
-        let counted = match &self.statements_in {
-            Some(schema) => self.rows(&statements_sql(schema)).await?.ok().and_then(|rows| statements(&rows).ok()),
-            None => None,
-        };
+        let counted = self.counted().await?;
         let running = self.rows(RUNNING).await?.ok().and_then(|rows| running(&rows).ok()).unwrap_or_default();
         let before = std::mem::replace(&mut self.before, counted.clone());
-        Ok(Read { answers, statements: counted, before, running, took: took.unwrap_or_default() })
+        let counting = self.counting.clone();
+        Ok(Read { answers, counting, statements: counted, before, running, took: took.unwrap_or_default() })
+    }
+
+    /// What statements took. A server that refuses to tell is not asked until it is next asked whether it counts.
+    async fn counted(&mut self) -> Result<Option<Vec<Statement>>, String> {
+        let Some(sql) = self.counting.as_ref().and_then(Counting::schema).map(statements_sql) else { return Ok(None) };
+        let told = self.rows(&sql).await?;
+        let told = told.and_then(|rows| statements(&rows).map_err(|strange| format!("an unknown form: {strange:?}")));
+        match (told, &mut self.counting) {
+            (Ok(statements), _) => Ok(Some(statements)),
+            (Err(why), Some(counting)) => {
+                counting.refuse(why);
+                Ok(None)
+            }
+            (Err(_), None) => Ok(None),
+        }
     }
 
     /// A question's rows; why it was refused, if it was. An error is the connection's.
@@ -166,21 +193,26 @@ mod tests {
 
     #[test]
     fn an_address_says_how_the_way_is_protected_and_what_is_for_others_is_left_out() {
-        for (text, mode, verified) in [
-            ("postgres://u:p%40ss@db.example:5433/shop", SslMode::Prefer, false),
-            (
-                "postgres://u:p%40ss@db.example:5433/shop?sslmode=require&statement_cache_capacity=0",
-                SslMode::Require,
-                false,
-            ),
-            ("postgresql://u:p%40ss@db.example:5433/shop?sslmode=verify-full", SslMode::Require, true),
-            ("postgres://u:p%40ss@db.example:5433/shop?sslmode=disable", SslMode::Disable, false),
+        let by_file = |any_name| Trusted::Authorities { file: "/etc/ca.pem".into(), any_name };
+        for (more, mode, trusted) in [
+            ("", SslMode::Prefer, Trusted::Anybody),
+            ("?sslmode=require&statement_cache_capacity=0", SslMode::Require, Trusted::Anybody),
+            ("?sslmode=require&sslrootcert=/etc/ca.pem", SslMode::Require, by_file(true)),
+            ("?sslrootcert=%2Fetc%2Fca.pem&sslmode=verify-ca", SslMode::Require, by_file(true)),
+            ("?sslmode=verify-full&sslrootcert=/etc/ca.pem", SslMode::Require, by_file(false)),
+            ("?sslmode=verify-full&sslrootcert=system", SslMode::Require, Trusted::ByThisMachine),
+            ("?sslmode=verify-full", SslMode::Require, Trusted::ByThisMachine),
+            ("?sslmode=disable", SslMode::Disable, Trusted::Anybody),
         ] {
-            let (config, is_verified) = config(&Address::new(text.to_owned())).expect("understood");
-            assert_eq!((config.get_ssl_mode(), is_verified), (mode, verified), "{text}");
+            let text = format!("postgres://u:p%40ss@db.example:5433/shop{more}");
+            let (config, whom) = config(&Address::new(text.clone())).expect("understood");
+            assert_eq!((config.get_ssl_mode(), whom), (mode, trusted), "{text}");
             assert_eq!(config.get_password(), Some(&b"p@ss"[..]));
             assert_eq!((config.get_ports(), config.get_user()), (&[5433][..], Some("u")));
         }
+        let relative = "postgres://u:secret@db.example/shop?sslmode=verify-full&sslrootcert=ca.pem";
+        let why = config(&Address::new(relative.to_owned())).expect_err("no place");
+        assert!(why.contains("ca.pem") && !why.contains("secret"), "{why}");
         let why = config(&Address::new("postgres://u:secret@[x/".to_owned())).expect_err("no address");
         assert!(!why.contains("secret"), "{why}");
     }

@@ -61,6 +61,9 @@ fn put_postgres(read: &Read, databases: &[&str], outside: &Outside, sink: &mut d
             }
         }
     }
+    if let Some(counting) = &read.counting {
+        counting.put(sink);
+    }
     let now = read.statements.as_deref().unwrap_or_default();
     put_statements(now, sink);
     put_running(&read.running, sink);

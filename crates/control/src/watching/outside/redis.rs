@@ -36,7 +36,7 @@ pub(super) async fn connect(address: &Address) -> Result<Connection, String> {
     let stream = TcpStream::connect((host.as_str(), url.port().unwrap_or(6379)));
     let stream = stream.await.map_err(|error| error.to_string())?;
     let stream: Box<dyn Stream> = if url.scheme() == "rediss" {
-        let protected = tls::connector(true)?.connect(tls::name(&host)?, stream);
+        let protected = tls::connector(&tls::Trusted::ByThisMachine)?.connect(tls::name(&host)?, stream);
         Box::new(protected.await.map_err(|error| error.to_string())?)
     } else {
         Box::new(stream)
