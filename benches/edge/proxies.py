@@ -9,6 +9,8 @@ import subprocess
 HOST = "localhost"
 # Hosts of the routes that are swapped; a wildcard covers one label.
 MANY = "bench.localhost"
+# What its log costs is asked for by name: no other one writes one.
+LOGGED = "edge-logged"
 
 
 def certify(folder):
@@ -81,6 +83,11 @@ def edge(place):
     config = place.folder / f"edge-{place.tag}.json"
     config.write_text(json.dumps(snapshot(place)))
     return [*place.edge, "--config", str(config), "--admin", str(place.admin), "--threads", str(place.workers)]
+
+
+def edge_logged(place):
+    """The edge as the control plane starts it: with a line for each request."""
+    return [*edge(place), "--access-log", str(place.folder / f"access-{place.tag}.log")]
 
 
 def nginx(place):
@@ -185,4 +192,4 @@ def caddy(place):
     return ["caddy", "run", "--config", str(config)]
 
 
-PROXIES = {"edge": edge, "nginx": nginx, "haproxy": haproxy, "caddy": caddy}
+PROXIES = {"edge": edge, "nginx": nginx, "haproxy": haproxy, "caddy": caddy, LOGGED: edge_logged}

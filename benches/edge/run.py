@@ -9,6 +9,7 @@ to itself, clients and upstream have the others; with a worker for each core all
     make build
     benches/edge/run.py                      # some thirty minutes; writes benches/results/edge.json
     benches/edge/run.py --rounds 1 --seconds 1 --workers 1 --workloads http1-64,cached --output /tmp/edge.json
+    benches/edge/run.py --proxies edge,edge-logged --workloads http1-64,http2-32 --output /tmp/log.json   # what the log of requests costs
 """
 
 import argparse
@@ -29,8 +30,8 @@ from dataclasses import dataclass
 
 from clients import LOAD, ROOT
 from process import CORES, Places, Process, allow_many_sockets, free_port, profiled, wait_for
-from proxies import PROXIES, Place, certify, fill, upstream
-from workloads import WORKLOADS
+from proxies import LOGGED, PROXIES, Place, certify, fill, upstream
+from workloads import ALL, WORKLOADS
 
 # Of the uncounted round.
 WARM_SECONDS = 1
@@ -88,7 +89,7 @@ class Bench:
 
     def workload(self, key):
         workload = WORKLOADS[key]
-        names = [name for name in self.arguments.proxies if name in workload.proxies]
+        names = [name for name in self.arguments.proxies if ("edge" if name == LOGGED else name) in workload.proxies]
         rounds = {name: [] for name in names}
         facts = {}
 
@@ -167,7 +168,7 @@ def find_edge(given):
 
 
 def check(arguments):
-    missing = [name for name in arguments.proxies if name != "edge" and not shutil.which(name)]
+    missing = [name for name in arguments.proxies if name not in ("edge", LOGGED) and not shutil.which(name)]
     packages = [package for tool, package in PACKAGES.items() if not shutil.which(tool)]
     if missing or packages:
         sys.exit(f"missing: {', '.join(missing + packages)} (apt-get install them, or leave proxies out with --proxies)")
@@ -197,11 +198,22 @@ def run(arguments):
     return results
 
 
+def told_of_log(results):
+    """What the log of requests costs, where it was measured."""
+    for logged in (one for one in results if one["proxy"] == LOGGED):
+        plain = next((one for one in results if one["proxy"] == "edge" and (one["workers"], one["workload"]) == (logged["workers"], logged["workload"])), {})
+        if not plain:
+            continue
+        cpu = lambda one: one["cpu_user_us_per_request"] + one["cpu_system_us_per_request"]
+        rate = logged["requests_per_second"] / plain["requests_per_second"]
+        print(f"with a line for each request: {logged['title']}, {logged['workers']} workers: requests a second × {rate:.3f}, processor time a request × {cpu(logged) / cpu(plain):.3f}")
+
+
 def main():
     numbers = lambda text: [len(CORES) if part == "all" else int(part) for part in text.split(",")]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--edge", help="command of the edge, instead of target/release/mana edge")
-    parser.add_argument("--proxies", type=lambda text: text.split(","), default=list(PROXIES), help=", ".join(PROXIES))
+    parser.add_argument("--proxies", type=lambda text: text.split(","), default=list(ALL), help=", ".join(PROXIES))
     parser.add_argument("--workers", type=numbers, default=sorted({1, len(CORES)}), help="1,all")
     parser.add_argument("--workloads", type=lambda text: text.split(","), default=list(WORKLOADS), help=", ".join(WORKLOADS))
     parser.add_argument("--rounds", type=int, default=5)
@@ -237,6 +249,7 @@ def main():
     about["took_seconds"] = round((datetime.datetime.now(datetime.timezone.utc) - begin).total_seconds())
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps({**about, "results": results}, indent=1) + "\n")
+    told_of_log(results)
     print(f"\nwritten: {arguments.output}")
 
 
