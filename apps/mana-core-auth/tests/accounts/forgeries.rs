@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use kit::auth::{Refusal, Settings, Verifier};
+use kit::auth::{Refusal, Verifier};
 use kit::config::Env;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};

@@ -75,14 +75,8 @@ fn whole(seconds: f64) -> u32 {
 }
 
 impl Days {
-    #[cfg(test)]
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
-    }
-
-    /// Whether anything is known of a service before that day.
-    pub(crate) fn is_known_before(&self, service: &str, date: Date) -> bool {
-        self.0.get(service).is_some_and(|days| days.range(..date).next().is_some())
     }
 
     /// What was found of a day. Series get coarser, and never know more than before.

@@ -16,7 +16,7 @@ mod days;
 mod publish;
 mod render;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -63,18 +63,13 @@ struct Writer {
     days: Days,
     /// When probes were counted last, and the day of it.
     counted: Option<(Instant, Date)>,
-    /// Services of which all days that are shown were asked for.
-    looked_back: BTreeSet<String>,
     pace: Pace,
 }
 
 /// Writes the page until the process ends.
 pub(crate) fn start(data: &Path, mailbox: mpsc::Sender<Message>, watching: Watching) {
     let (data, days) = (data.to_owned(), read(&paths::status_days(data)));
-    tokio::spawn(
-        Writer { data, mailbox, watching, days, counted: None, looked_back: BTreeSet::new(), pace: Pace::default() }
-            .run(),
-    );
+    tokio::spawn(Writer { data, mailbox, watching, days, counted: None, pace: Pace::default() }.run());
 }
 
 impl Writer {
@@ -142,32 +137,31 @@ impl Writer {
         tokio::time::timeout(ANSWER_WITHIN, answer).await.ok()?.ok()?.ok()?
     }
 
-    /// Counts the probes of today, of yesterday where it has just ended, and of all days that are shown where nothing is known of them: the first time, and
-    /// of a service that is shown from now on.
+    /// Counts the probes of today, of yesterday where it has just ended, and the first time of all days that are shown.
     async fn count(&mut self, reader: Reader, components: &[Component], now: Timestamp) {
         let today = Offset::UTC.to_datetime(now).date();
         if self.counted.is_some_and(|(at, day)| day == today && at.elapsed() < COUNT_EVERY) {
             return;
         }
+        let is_first = self.days.is_empty() && self.counted.is_none();
         let back = match self.counted {
+            None if is_first => DAYS,
             Some((_, day)) if day == today => 1,
             _ => 2,
         };
-        let is_new = |component: &&Component| {
-            !self.looked_back.contains(&component.name) && !self.days.is_known_before(&component.name, today)
-        };
-        let new: Vec<Component> = components.iter().filter(is_new).cloned().collect();
-        let looked_back: Vec<String> = new.iter().map(|component| component.name.clone()).collect();
+        let dates: Vec<Date> = days::dates(today).into_iter().rev().take(back).collect();
+        let patience = if is_first { PATIENCE_FIRST } else { PATIENCE };
         let components: Vec<Component> = components.to_vec();
-        let found = tokio::task::spawn_blocking(move || counted(&reader, &components, &new, back, now));
-        let Ok((found, all)) = found.await else { return };
-        // Where time has run out, it is gone on with the next time: what was found stays.
-        if all {
-            self.looked_back.extend(looked_back);
-        }
+        let found = tokio::task::spawn_blocking(move || {
+            let until = Instant::now() + patience;
+            let of_day = |date| {
+                day(&reader, date, &components, now, until).into_iter().map(move |(name, day)| (name, date, day))
+            };
+            dates.into_iter().flat_map(of_day).collect::<Vec<_>>()
+        });
+        let Ok(found) = found.await else { return };
         // Nothing was probed yet: the first figures should not have to wait.
         if found.is_empty() {
-            self.looked_back.clear();
             return;
         }
         let before = self.days.clone();
@@ -219,30 +213,6 @@ async fn reached(reader: Reader, components: Vec<Component>, now: Timestamp) -> 
         values(&reader, text, &components, now.as_millisecond(), Instant::now() + PATIENCE)
     });
     asked.await.unwrap_or_default()
-}
-
-/// What the probes of the last `back` days said of all components, and of all days that are shown of the `new` ones; and whether that is all.
-fn counted(
-    reader: &Reader,
-    components: &[Component],
-    new: &[Component],
-    back: usize,
-    now: Timestamp,
-) -> (Vec<(String, Date, Day)>, bool) {
-    let today = Offset::UTC.to_datetime(now).date();
-    let until = Instant::now() + if new.is_empty() { PATIENCE } else { PATIENCE_FIRST };
-    let mut found = Vec::new();
-    for (age, date) in days::dates(today).into_iter().rev().enumerate() {
-        let asked = if age < back { components } else { new };
-        if asked.is_empty() {
-            break;
-        }
-        found.extend(day(reader, date, asked, now, until).into_iter().map(|(name, day)| (name, date, day)));
-        if Instant::now() >= until {
-            return (found, age + 1 == DAYS);
-        }
-    }
-    (found, true)
 }
 
 /// What the probes of a day said.
