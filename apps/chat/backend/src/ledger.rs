@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use kit::auth::SERVICE_TOKEN_HEADER;
 use kit::client::InContext;
-use kit::{Credits, Outage, failpoint};
+use kit::{Credits, Outage, failpoint, trace};
 use reqwest::{RequestBuilder, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
@@ -176,7 +176,7 @@ impl Ledger {
     /// Makes a call and reads its answer, within [`LEDGER_PATIENCE`].
     async fn call<T: DeserializeOwned>(&self, name: &'static str, call: RequestBuilder) -> Result<T, LedgerError> {
         let started = Instant::now();
-        let outcome = read(call.in_context().timeout(LEDGER_PATIENCE)).await;
+        let outcome = trace::call(name, async { read(call.in_context().timeout(LEDGER_PATIENCE)).await }).await;
         let label = match &outcome {
             Ok(_) => "ok",
             Err(LedgerError::OutOfCredits) => "out_of_credits",

@@ -26,7 +26,7 @@ use std::time::Instant;
 
 use ai::Request;
 use ai::router::Admission;
-use kit::{Credits, clock, failpoint};
+use kit::{Credits, clock, failpoint, trace};
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
@@ -195,7 +195,7 @@ async fn answer(
     };
     let asked = Instant::now();
     let said = tokio::select! {
-        said = ask.speak(admission) => said,
+        said = trace::call("model", ask.speak(admission)) => said,
         () = app.cut.cancelled() => Err(Failure::Stopping),
     };
     let spoken = Instant::now();
@@ -215,7 +215,7 @@ async fn answer(
     let is_first = question.is_first;
     let (exchange, answered) = exchange(caller, &call, question, said, &held, execution);
     let exchange = Arc::new(exchange);
-    match app.conversations.record(&exchange).await {
+    match trace::step("store", app.conversations.record(&exchange)).await {
         Ok(()) => {}
         Err(error @ (RecordError::Unknown(_) | RecordError::Lost)) => {
             tracing::error!(error = %chain(&error), reservation = %held.instruction.reservation, "commit failed, reservation left to the outbox or its expiry");

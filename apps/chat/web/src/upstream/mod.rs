@@ -104,7 +104,9 @@ impl Failure {
 /// Makes a call; gives its answer when it is a success.
 async fn call(service: &'static str, request: RequestBuilder) -> Result<Response, Failure> {
     use kit::client::InContext;
-    let response = request.in_context().send().await.map_err(|error| Failure::away(service, &error.without_url()))?;
+    let asked =
+        kit::trace::call(service, async { request.in_context().send().await.map_err(reqwest::Error::without_url) });
+    let response = asked.await.map_err(|error| Failure::away(service, &error))?;
     let status = response.status();
     if status.is_success() {
         return Ok(response);
