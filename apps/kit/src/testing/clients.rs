@@ -15,11 +15,15 @@ const CONFORMS: Duration = Duration::from_mins(10);
 /// When npm fails.
 pub fn install_clients(folder: &str) {
     let folder = Path::new(folder);
-    let _lock = locked(&folder.join("package-lock.json"));
-    // npm writes it when all is there.
-    if !folder.join("node_modules/.package-lock.json").exists() {
-        run(Command::new("npm").arg("ci").current_dir(folder));
+    let wanted = folder.join("package-lock.json");
+    let _lock = locked(&wanted);
+    let (installed, wanted) = (folder.join("node_modules/.installed.json"), content(&wanted));
+    if std::fs::read(&installed).is_ok_and(|there| there == wanted) {
+        return;
     }
+    run(Command::new("npm").arg("ci").current_dir(folder));
+    // The last step: what is not whole has none.
+    std::fs::write(installed, wanted).expect("the folder can be written");
 }
 
 /// Installs what a folder's `requirements.txt` names, each with the hashes of its files; gives the Python that has it.
@@ -31,7 +35,7 @@ pub fn install_python_clients(folder: &str) -> PathBuf {
     let requirements = folder.join("requirements.txt");
     let _lock = locked(&requirements);
     let (venv, installed) = (folder.join(".venv"), folder.join(".venv/requirements.txt"));
-    let (python, wanted) = (venv.join("bin/python"), std::fs::read(&requirements).expect("a file that can be read"));
+    let (python, wanted) = (venv.join("bin/python"), content(&requirements));
     if std::fs::read(&installed).is_ok_and(|there| there == wanted) {
         return python;
     }
@@ -68,6 +72,10 @@ pub async fn conforms(document: &str, headers: &[(&str, &str)], flags: &[&str]) 
     let output = tokio::time::timeout(CONFORMS, command.output()).await.expect("in time").expect("the script starts");
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}");
+}
+
+fn content(file: &Path) -> Vec<u8> {
+    std::fs::read(file).expect("a file that can be read")
 }
 
 fn locked(file: &Path) -> File {

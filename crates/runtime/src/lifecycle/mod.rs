@@ -40,6 +40,7 @@ pub const KILL_AGAIN: Duration = Duration::from_secs(5);
 
 /// Everything that is known about the life of one instance.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each named where it is used")]
 pub struct State {
     policy: Policy,
     phase: Phase,

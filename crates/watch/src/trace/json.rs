@@ -25,6 +25,7 @@ struct ScopeSpans {
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the names of OTLP")]
 struct Span {
     trace_id: String,
     span_id: String,

@@ -122,9 +122,9 @@ fn span(fields: Fields<'_>) -> Found<Raw> {
     for field in fields {
         let (number, content) = field?;
         match number {
-            1 => span.trace = content.bytes()?.to_owned(),
-            2 => span.id = content.bytes()?.to_owned(),
-            4 => span.parent = content.bytes()?.to_owned(),
+            1 => content.bytes()?.clone_into(&mut span.trace),
+            2 => content.bytes()?.clone_into(&mut span.id),
+            4 => content.bytes()?.clone_into(&mut span.parent),
             5 => span.name = content.text()?,
             6 => span.kind = content.number()?,
             7 => span.began_nanos = content.number()?,
