@@ -83,7 +83,7 @@ async fn two(collector: &Running) -> (Running, Running) {
         async move {
             let asked = trace::call("ask inner", async {
                 let answer = client::internal().get(at).in_context().send().await.unwrap();
-                answer.error_for_status().map(drop).map_err(|error| error.without_url())
+                answer.error_for_status().map(drop).map_err(reqwest::Error::without_url)
             });
             let stored = trace::step("store", async { Ok::<_, String>(()) });
             format!("{} {}", asked.await.is_ok(), stored.await.is_ok())

@@ -128,8 +128,8 @@ async fn a_token_of_one_app_is_refused_by_another_unless_it_is_let_in() {
         ("chat", "photos", false),
         ("photos", "*", true),
     ] {
-        let verified = verifier(project, apps).verify(chat.access()).await;
-        assert_eq!(verified.is_ok(), let_in, "{project} lets in {apps:?}");
+        let outcome = verifier(project, apps).verify(chat.access()).await;
+        assert_eq!(outcome.is_ok(), let_in, "{project} lets in {apps:?}");
     }
 }
 

@@ -92,9 +92,9 @@ pub(crate) async fn show(
 
 /// Spans as they lie within one another, and the time from the first one's begin to the last one's end.
 fn steps(spans: &[Span]) -> (Vec<Step>, f64) {
-    let (rows, whole_us) = tree::rows(spans);
+    let (rows, micros) = tree::rows(spans);
     let ms = |micros: u64| std::time::Duration::from_micros(micros).as_secs_f64() * 1e3;
-    let whole_ms = ms(whole_us).max(0.001);
+    let whole_ms = ms(micros).max(0.001);
     let steps = rows.into_iter().map(|row| Step {
         service: row.span.service.clone(),
         name: row.span.name.clone(),

@@ -131,10 +131,12 @@ async fn copy_schema(url: &SecretString, name: &str) -> Result<(), String> {
         Some(Ok(said)) => said,
         _ => return Err("pg_dump says nothing".to_owned()),
     };
-    let mut make = program("psql");
-    make.args(["--no-psqlrc", "--quiet", "--no-password", "--set", "ON_ERROR_STOP=1", "--dbname"]).arg(copy.as_str());
-    let make = make.stdin(said).stdout(Stdio::null()).spawn().map_err(not_there)?;
-    let (dumped, made) = tokio::join!(dump.wait_with_output(), make.wait_with_output());
+    let mut restore = program("psql");
+    restore
+        .args(["--no-psqlrc", "--quiet", "--no-password", "--set", "ON_ERROR_STOP=1", "--dbname"])
+        .arg(copy.as_str());
+    let restore = restore.stdin(said).stdout(Stdio::null()).spawn().map_err(not_there)?;
+    let (dumped, made) = tokio::join!(dump.wait_with_output(), restore.wait_with_output());
     let failed = |what: &str, output: std::io::Result<Output>| match output {
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => Err(format!("{what} failed: {}", String::from_utf8_lossy(&output.stderr).trim())),

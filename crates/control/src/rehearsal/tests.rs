@@ -122,15 +122,15 @@ impl Served {
     fn new() -> Self {
         let server = std::env::var("MANA_TEST_POSTGRES_URL")
             .expect("MANA_TEST_POSTGRES_URL is not set: run this inside of `scripts/test-services.sh run`");
-        let served = Self { server, name: format!("mana_rehearsed_{}", &crate::clock::unique()[..12]) };
-        psql(&served.server, &format!("CREATE DATABASE {}", served.name));
+        let database = Self { server, name: format!("mana_rehearsed_{}", &crate::clock::unique()[..12]) };
+        psql(&database.server, &format!("CREATE DATABASE {}", database.name));
         psql(
-            &served.url(None),
+            &database.url(None),
             &format!(
                 "CREATE TABLE schema_migrations (version BIGINT, name TEXT); INSERT INTO schema_migrations VALUES (1, 'x'); {FIRST}"
             ),
         );
-        served
+        database
     }
 
     fn url(&self, role: Option<&str>) -> String {

@@ -120,12 +120,12 @@ async fn of_each_second_so_many_are_traced_and_no_probe_and_the_collector_is_sho
     assert!(!ask("/api/health").await, "a probe is nobody's request");
     // However the requests fall into seconds.
     let began = std::time::Instant::now();
-    let mut traced = 0_u64;
+    let mut with_trace = 0_u64;
     for _ in 0..60 {
-        traced += u64::from(ask("/").await);
+        with_trace += u64::from(ask("/").await);
     }
     let seconds = began.elapsed().as_secs() + 2;
-    assert!((3..=seconds * 3).contains(&traced), "{traced} in parts of {seconds} seconds");
+    assert!((3..=seconds * 3).contains(&with_trace), "{with_trace} in parts of {seconds} seconds");
     until("they arrive", async || !shown.lock().unwrap().is_empty()).await;
     assert_eq!(shown.lock().unwrap()[0], "Bearer edge.secret");
 }

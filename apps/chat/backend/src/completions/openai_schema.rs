@@ -71,6 +71,7 @@ struct OpenAiMessage {
 }
 
 #[derive(Serialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the names of OpenAI's protocol")]
 struct OpenAiUsage {
     prompt_tokens: u64,
     completion_tokens: u64,
