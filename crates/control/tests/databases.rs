@@ -3,6 +3,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -121,11 +122,11 @@ impl Drop for Server {
 
 /// A certificate for `localhost` (`server.pem`) from an authority (`ca.pem`), and another authority (`other.pem`).
 fn certify(folder: &Path) {
+    const KEY: &str = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
     let openssl = |arguments: &str| {
         let arguments = arguments.split(' ');
         ran(Command::new("openssl").args(arguments).current_dir(folder).stdin(Stdio::null()));
     };
-    const KEY: &str = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
     for name in ["ca", "other"] {
         openssl(&format!("req -x509 {KEY} -subj /CN={name} -days 2 -keyout {name}.key -out {name}.pem"));
     }
@@ -159,7 +160,7 @@ async fn are(ecosystem: &Ecosystem, label: &str, query: &str, expected: &[(&str,
 }
 
 /// A panel of the dashboard, as HTML.
-async fn panel(ecosystem: &Ecosystem, token: &str, name: &str) -> String {
+fn panel(ecosystem: &Ecosystem, token: &str, name: &str) -> String {
     let url = format!("http://127.0.0.1:{}/panels/{name}", ecosystem.listen);
     let bearer = format!("authorization: Bearer {token}");
     let mut curl = Command::new("curl");
@@ -194,9 +195,11 @@ async fn slow_statements_are_told_over_tls_and_what_a_server_does_not_tell_is_sa
         ("bare", "watcher", "127.0.0.1", "bare?sslmode=require".to_owned()),
         ("stranger", "stranger", "127.0.0.1", "shop?sslmode=require".to_owned()),
     ] {
-        more.push_str(&format!(
+        write!(
+            more,
             "\n[dependencies.{name}]\nurl = \"postgres://{role}:${{secret.MADE}}@{place}:{port}/{options}\"\ninterval = \"10s\"\n"
-        ));
+        )
+        .expect("a string takes it");
     }
     let mut ecosystem = Ecosystem::start().await;
     ecosystem.up(&[Service::new("a").with(&more)]).await;
@@ -236,7 +239,7 @@ async fn slow_statements_are_told_over_tls_and_what_a_server_does_not_tell_is_sa
     let request = NewToken { name: "eve".into(), scopes: BTreeSet::from([Scope::Read]), days: Some(1) };
     let token = ecosystem.client().await.make_token(&request).await.expect("made").token;
     let page = until_within(ROUNDS, "the panel tells it", async || {
-        let page = panel(&ecosystem, &token, "databases").await;
+        let page = panel(&ecosystem, &token, "databases");
         page.contains("select pg_sleep(?), ?").then_some(page)
     })
     .await;
@@ -256,7 +259,7 @@ async fn slow_statements_are_told_over_tls_and_what_a_server_does_not_tell_is_sa
     let states = [("not_loaded", "0"), ("not_loaded", "0"), ("not_loaded", "0"), ("not_made", "0")];
     are(&ecosystem, "state", "mana_statements_counted", &states).await;
     until_within(ROUNDS, "the panel says so", async || {
-        let page = panel(&ecosystem, &token, "databases").await;
+        let page = panel(&ecosystem, &token, "databases");
         page.contains("full counts no statements").then_some(())
     })
     .await;

@@ -40,7 +40,7 @@ async fn speak(Json(body): Json<Value>) -> axum::response::Response {
     let text = match (words.next(), words.next()) {
         (Some("harm"), Some(number)) => HARM[number.parse::<usize>().unwrap()].clone(),
         (Some("good" | "watch"), _) => GOOD.to_owned(),
-        (Some("long"), _) => (1..=40).map(|n| format!("Line **{n}** of many.\n\n")).collect(),
+        (Some("long"), _) => (1..=40).map(|n| format!("Line **{n}** of many.")).collect::<Vec<_>>().join("\n\n"),
         _ => format!("You said: {asked}"),
     };
     let pause = match asked.split_whitespace().next() {
