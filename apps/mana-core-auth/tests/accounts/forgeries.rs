@@ -97,7 +97,12 @@ async fn forged_tokens_are_refused() {
         ("no token at all", "x.y".to_owned()),
     ];
     // A service elsewhere, which fetches the keys.
-    let elsewhere = Env::table([("TOKEN_ISSUER", ISSUER), ("MANA_CORE_AUTH_URL", &auth.url)]);
+    let elsewhere = Env::table([
+        ("TOKEN_ISSUER", ISSUER),
+        ("MANA_CORE_AUTH_URL", &auth.url),
+        ("SERVICE_TOKEN", SERVICE_TOKEN),
+        ("TOKEN_APPS", "*"),
+    ]);
     let elsewhere = Verifier::read(&elsewhere).unwrap();
     assert!(elsewhere.verify(&forge(&good, &none, seed)).await.is_ok());
     for (what, token) in forgeries {
