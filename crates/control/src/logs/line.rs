@@ -103,6 +103,12 @@ impl Line {
         if let Some(Value::Object(fields)) = record.remove("fields") {
             record.extend(fields);
         }
+        // And what it belongs to below `span`: the request, in services of `kit`.
+        if let Some(Value::Object(span)) = record.remove("span") {
+            span.into_iter().filter(|(name, _)| name != "name").for_each(|(name, value)| {
+                record.entry(name).or_insert(value);
+            });
+        }
         let at = take(&mut record, &TIME_KEYS).and_then(|value| value.as_str()?.parse().ok());
         let level = take(&mut record, &LEVEL_KEYS).and_then(|value| Level::named(value.as_str()?));
         let message = take(&mut record, &MESSAGE_KEYS).map(|value| said(&value));
@@ -201,6 +207,12 @@ mod tests {
                 .into_iter()
                 .collect::<Vec<_>>()
         );
+    }
+
+    #[test]
+    fn a_line_of_a_service_belongs_to_the_request_that_its_span_names() {
+        let line = Line::read("a", 1, r#"{"message":"answered","span":{"request_id":"7f","name":"request"}}"#);
+        assert_eq!((line.message.as_str(), line.request.as_deref()), ("answered", Some("7f")));
     }
 
     #[test]
