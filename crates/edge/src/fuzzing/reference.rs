@@ -49,7 +49,9 @@ pub(super) fn chunked(bytes: &[u8], mut at: usize) -> End {
         let Some(length) = bytes[at..].iter().position(|byte| *byte == b'\n') else { return End::Later };
         let line = &bytes[at..at + length];
         at += length + 1;
-        let Some(line) = line.strip_suffix(b"\r").filter(|line| !line.iter().any(u8::is_ascii_control)) else {
+        // Extensions may have tabs: around their parts, and in what they quote (RFC 9112, 7.1.1).
+        let is_text = |byte: &u8| *byte == b'\t' || !byte.is_ascii_control();
+        let Some(line) = line.strip_suffix(b"\r").filter(|line| line.iter().all(is_text)) else {
             return End::Ambiguous(at);
         };
         let digits = line.split(|byte| *byte == b';').next().unwrap_or_default();

@@ -192,7 +192,7 @@ mod tests {
         let (data, trailers, rest, done) =
             whole("3\r\na\nb\r\nA;x=\"y\"\r\n0123456789\r\n0\r\nx: y\r\n\r\nHTTP/1.1").expect("valid");
         assert_eq!((&data[..], trailers.len(), &rest[..], done), (&b"a\nb0123456789"[..], 1, &b"HTTP/1.1"[..], true));
-        let (data, trailers, rest, done) = whole("2\r\nab\r\n0\r\n\r\n").expect("valid");
+        let (data, trailers, rest, done) = whole("2;\tx = \"\ty\"\r\nab\r\n0\r\n\r\n").expect("valid");
         assert_eq!((&data[..], trailers.len(), rest.len(), done), (&b"ab"[..], 0, 0, true));
         assert!(!whole("2\r\nab\r\n0\r\n").expect("valid so far").3);
     }
@@ -204,6 +204,7 @@ mod tests {
             "g\r\n",
             " 1\r\n",
             "1 \r\n",
+            "1\t;a\r\n",
             "0x1\r\n",
             "1\n",
             "1\r\nab\r\n",
