@@ -85,7 +85,10 @@ impl Cache {
     /// put before every key, so that several ecosystems can share one Redis.
     pub fn connect(url: Option<&SecretString>) -> Result<Self, config::Error> {
         let Some(url) = url else { return Ok(Self::in_process()) };
-        let invalid = |_| config::Error::InvalidSecret { name: "REDIS_URL".into(), allowed: "a redis:// URL".into() };
+        let invalid = |_| config::Error::InvalidSecret {
+            name: "REDIS_URL".into(),
+            allowed: "a redis:// or rediss:// URL".into(),
+        };
         let url = url.expose_secret();
         let (server, prefix) = url.split_once('#').unwrap_or((url, ""));
         let client = redis::Client::open(server).map_err(invalid)?;

@@ -123,7 +123,7 @@ pub struct Base {
     pub public_url: Option<String>,
     /// `sqlite:///path` or `postgres://…`; a secret, since it may carry a password.
     pub database_url: Option<SecretString>,
-    /// `redis://…`; absent: the cache is in the process.
+    /// `redis://…`, `rediss://…` (TLS); absent: the cache is in the process.
     pub redis_url: Option<SecretString>,
     /// Connections at once; whoever comes beyond them is told to come again.
     pub most_connections: usize,

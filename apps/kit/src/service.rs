@@ -30,7 +30,7 @@ use crate::{Failure, Problem, extract, metering, openapi, serving};
 const BODY_LIMIT_BYTES: usize = 1024 * 1024;
 
 /// Longest time to the beginning of an answer. Above the longest model call; a stream may then go on for longer.
-const REQUEST_TIMEOUT: Duration = Duration::from_mins(2);
+pub const REQUEST_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Longest time for what is in flight to finish after SIGTERM.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ai::Catalog;
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::any;
+use axum::{Router, middleware};
 use kit::auth::ServiceToken;
 use kit::cache::Cache;
 use kit::database::{Database, Migration, Migrations};
@@ -207,6 +207,7 @@ fn router(app: Arc<App>) -> (Router, utoipa::openapi::OpenApi) {
         .split_for_parts();
     // Below `/v1` whatever is not there is refused in OpenAI's shape too.
     let openai = openai.route("/v1/{*rest}", any(openai::unknown)).method_not_allowed_fallback(openai::unknown);
+    let openai = openai.layer(middleware::from_fn(openai::in_time));
     let (native, mut description) = OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(native::create))
         .routes(routes!(native::create_short))

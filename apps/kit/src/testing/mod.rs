@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 pub use clients::{conforms, install_clients, install_python_clients};
 pub use forwarder::Forwarder;
 pub use pair::{Loss, Pair};
-pub use servers::{OwnPostgres, OwnRedis};
+pub use servers::{Certificates, OwnPostgres, OwnRedis};
 
 use crate::clock;
 use crate::database::{self, Database};

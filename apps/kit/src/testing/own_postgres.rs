@@ -7,7 +7,7 @@ use std::time::Instant;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::servers::{LOOK, START, free_port};
+use super::servers::{Certificates, LOOK, START, free_port};
 
 /// A PostgreSQL server.
 pub struct OwnPostgres {
@@ -56,6 +56,24 @@ impl OwnPostgres {
     /// When it cannot be.
     pub fn promote(&self) {
         self.run("pg_ctl", &["-w", "-t", "60", "promote"]);
+    }
+
+    /// Takes connections by TLS alone from now on.
+    ///
+    /// # Panics
+    /// When it cannot be told to.
+    pub fn encrypt(&self, certificates: &Certificates) {
+        certificates.install(&self.data(), rustix::process::getuid().is_root().then_some("postgres"));
+        for setting in ["ssl_cert_file = 'server.pem'", "ssl_key_file = 'server.key'", "ssl = on"] {
+            self.ask(&format!("ALTER SYSTEM SET {setting}"));
+        }
+        std::fs::write(self.data().join("pg_hba.conf"), "hostssl all all 127.0.0.1/32 trust\n").expect("a file");
+        self.ask("SELECT pg_reload_conf()");
+        let ended = Instant::now() + START;
+        while self.ask("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()") != "t" {
+            assert!(Instant::now() < ended, "it speaks TLS in time");
+            std::thread::sleep(LOOK);
+        }
     }
 
     fn prepare(connections: u32) -> Self {

@@ -8,13 +8,14 @@ use std::time::Instant;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::servers::{LOOK, START, free_port};
+use super::servers::{Certificates, LOOK, START, free_port};
 
 /// A Redis server.
 pub struct OwnRedis {
     child: Option<Child>,
     folder: TempDir,
     port: u16,
+    encrypted: bool,
 }
 
 impl OwnRedis {
@@ -24,14 +25,27 @@ impl OwnRedis {
     /// When it cannot start.
     pub fn start() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut server = Self { child: None, folder, port: free_port() };
+        let mut server = Self { child: None, folder, port: free_port(), encrypted: false };
+        server.start_again();
+        server
+    }
+
+    /// Starts one that takes connections by TLS alone.
+    ///
+    /// # Panics
+    /// When it cannot start.
+    pub fn start_encrypted(certificates: &Certificates) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        certificates.install(folder.path(), None);
+        let mut server = Self { child: None, folder, port: free_port(), encrypted: true };
         server.start_again();
         server
     }
 
     /// Its `REDIS_URL`.
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}/", self.port)
+        let (scheme, host) = if self.encrypted { ("rediss", "localhost") } else { ("redis", "127.0.0.1") };
+        format!("{scheme}://{host}:{}/", self.port)
     }
 
     /// Ends it at once.
@@ -45,9 +59,26 @@ impl OwnRedis {
 
     /// Starts it, empty, on the same port.
     pub fn start_again(&mut self) {
+        let port = self.port.to_string();
+        let listens: &[&str] = if self.encrypted {
+            &[
+                "--port",
+                "0",
+                "--tls-cert-file",
+                "server.pem",
+                "--tls-key-file",
+                "server.key",
+                "--tls-auth-clients",
+                "no",
+                "--tls-port",
+            ]
+        } else {
+            &["--port"]
+        };
         let child = Command::new("redis-server")
-            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", "", "--daemonize", "no", "--dir"])
-            .arg(self.folder.path())
+            .args(listens)
+            .args([&port, "--bind", "127.0.0.1", "--save", "", "--daemonize", "no"])
+            .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -1,14 +1,18 @@
 //! `/v1`: OpenAI's protocol, so that its clients work with another base URL and an access token as key.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use kit::Problem;
+use kit::service::REQUEST_TIMEOUT;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::openai_schema::{OpenAiCompletion, OpenAiError, OpenAiModel, OpenAiModels, OpenAiRequest};
 use super::openai_wire::{self as wire, Body, Refusal};
@@ -24,6 +28,11 @@ use crate::lifecycle::Call;
 
 /// What an `Idempotency-Key` belongs to.
 const OPERATION: &str = "openai";
+
+/// Longest wait for the head of an answer: a little less than the whole service's, whose refusal has another shape.
+const TIMEOUT: Duration = Duration::from_secs(118);
+
+const _: () = assert!(TIMEOUT.as_secs() < REQUEST_TIMEOUT.as_secs());
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
@@ -251,6 +260,14 @@ pub(crate) async fn model(
     }
 }
 
+/// Ends what takes too long in the shape that clients parse.
+pub(crate) async fn in_time(request: Request, next: Next) -> Response {
+    timeout(TIMEOUT, next.run(request)).await.unwrap_or_else(|_| {
+        tracing::warn!(bound_seconds = TIMEOUT.as_secs(), "no answer within the bound");
+        stranger(&Problem::unavailable("timeout", "This took too long; try again."))
+    })
+}
+
 /// Whatever else is asked for below `/v1`, in the shape that clients parse.
 pub(crate) async fn unknown(method: Method, uri: Uri) -> Response {
     Refusal::unknown_url(method.as_str(), uri.path()).into_response()
@@ -259,4 +276,25 @@ pub(crate) async fn unknown(method: Method, uri: Uri) -> Response {
 /// `created` is part of the shape, but nobody tells us when a model was made.
 fn entry(id: &str, provider: &str) -> Value {
     json!({ "id": id, "object": "model", "created": 0, "owned_by": provider })
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::{Body, to_bytes};
+    use axum::middleware::from_fn;
+    use axum::routing::get;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_too_long_ends_in_the_shape_that_clients_parse() {
+        let router = Router::new().route("/", get(std::future::pending::<()>)).layer(from_fn(in_time));
+        let answer = router.oneshot(Request::new(Body::empty())).await.expect("infallible");
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let body = to_bytes(answer.into_body(), 1024).await.expect("a body");
+        let body: Value = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!((&body["error"]["code"], &body["error"]["type"]), (&json!("timeout"), &json!("server_error")));
+    }
 }
