@@ -7,7 +7,8 @@ import socket
 import sys
 import time
 
-PORT_LOWEST, PORT_TRIES = 20_000, 100
+# Above the ports that instances get where a manifest says nothing else.
+PORT_LOWEST, PORT_TRIES = 30_000, 100
 
 
 def free_port():

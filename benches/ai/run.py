@@ -232,13 +232,16 @@ def beside(folder, store, peers):
             if peers:
                 memory = {"LiteLLM": sum(map(pss, tree(litellm))), "Portkey": sum(map(pss, tree(portkey)))}
             memory |= {name: pss(instance["pid"]) for name, instance in platform.services().items()}
-        check(platform)
-    return {"one": one, "rate": rate, "many": many, "memory_bytes": memory}
+        wrong = check(platform)
+    return {"wrong": wrong, "one": one, "rate": rate, "many": many, "memory_bytes": memory}
 
 
 def check(platform):
-    """The ledger's own: it sums to zero and each balance is the sum of its entries."""
-    platform.mana("run", "mana-core-auth", "--", "check-ledger")
+    """The ledger's own: it sums to zero and each balance is the sum of its entries. What is wrong, or nothing."""
+    try:
+        platform.mana("run", "mana-core-auth", "--", "check-ledger")
+    except SystemExit as wrong:
+        return str(wrong)
 
 
 def streams(folder, store):
@@ -250,8 +253,8 @@ def streams(folder, store):
             rounds = [{call.name: call.load("streams", "--connections", many, "--seconds", SPREAD) for call in calls} for _ in range(3)]
             found.append({"streams": many, "rounds": rounds})
         memory = {name: pss(instance["pid"]) for name, instance in platform.services().items()}
-        check(platform)
-    return {"ladder": found, "memory_bytes": memory}
+        wrong = check(platform)
+    return {"wrong": wrong, "ladder": found, "memory_bytes": memory}
 
 
 def mixed(folder, store, minutes):
@@ -296,11 +299,11 @@ def mixed(folder, store, minutes):
             thread.join()
         port = platform.services()["chat-backend"]["port"]
         metrics = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read().decode()
-        check(platform)
+        wrong = check(platform)
     reads = dict(re.findall(r'^chat_balance_reads_total\{.*?source="(\w+)".*?\} (\d+)', metrics, re.MULTILINE))
     half = samples[len(samples) // 2:]
     slope = {name: statistics.linear_regression(range(len(half)), [sample[name] for sample in half]).slope * 6 for name in half[0]} if len(half) > 1 else {}
-    return {"minutes": minutes, "failures": len(failures), "last_failure": failures[-1:] or None, "bytes_a_minute": slope, "last_bytes": samples[-1], "balance_reads": {name: int(count) for name, count in reads.items()}}
+    return {"wrong": wrong, "minutes": minutes, "failures": len(failures), "last_failure": failures[-1:] or None, "bytes_a_minute": slope, "last_bytes": samples[-1], "balance_reads": {name: int(count) for name, count in reads.items()}}
 
 
 PARTS = ("beside", "streams", "mixed")
@@ -328,6 +331,8 @@ def main():
                     folder = pathlib.Path(name)
                     found = beside(folder, store, store == "sqlite") if part == "beside" else streams(folder, store) if part == "streams" else mixed(folder, store, options.minutes)
                 kept.keep(**{store: {**kept.found.get(store, {}), part: found}})
+                if found["wrong"]:
+                    sys.exit(f"{store}, {part}: {found['wrong']}")
 
 
 if __name__ == "__main__":
