@@ -115,7 +115,7 @@ impl Context {
     pub(crate) fn failure(&self, error: ClientError) -> Failure {
         match error {
             ClientError::NotRunning { data } => Failure::NotRunning { data, up: self.command("up") },
-            ClientError::Refused(problem) => Failure::Refused(problem),
+            ClientError::Refused(problem) | ClientError::NotNow { problem, .. } => Failure::Refused(problem),
             other => Failure::Talk(other),
         }
     }

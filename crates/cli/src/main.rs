@@ -16,6 +16,7 @@ mod last_known;
 mod making;
 mod meant;
 mod operator;
+mod patience;
 mod progress;
 mod replacing;
 mod report;

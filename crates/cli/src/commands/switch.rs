@@ -44,9 +44,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         let serves = |view: &mana_control::api::RolloutView| {
             [&view.old, &view.new].into_iter().any(|slot| slot.slot == args.slot && slot.percent == 100)
         };
+        let mut patience = Patience::default();
         while !serves(&view) && !view.over && view.why.is_none() {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            view = client.rollout_view(view.number).await.map_err(|error| context.failure(error))?;
+            tokio::time::sleep(LOOK_EVERY.max(patience::interval(context) / 10)).await;
+            view = rolling::look(&client, view.number, &mut patience, context).await?;
         }
         rolling::show(&view, args.json, context)?;
         Ok(if serves(&view) { Exit::Ok } else { Exit::Failed })
