@@ -22,6 +22,7 @@ mod replacing;
 mod report;
 mod rolling;
 mod running;
+mod several;
 mod show;
 mod start;
 mod terminal;
