@@ -115,7 +115,7 @@ impl Context {
     pub(crate) fn failure(&self, error: ClientError) -> Failure {
         match error {
             ClientError::NotRunning { data } => Failure::NotRunning { data, up: self.command("up") },
-            ClientError::Refused(problem) => Failure::Refused(problem),
+            ClientError::Refused(problem) | ClientError::NotNow { problem, .. } => Failure::Refused(problem),
             other => Failure::Talk(other),
         }
     }
@@ -162,7 +162,7 @@ fn absolute(path: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// The word as a shell reads it back.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let plain = |character: char| character.is_ascii_alphanumeric() || "-_./:@=+,".contains(character);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

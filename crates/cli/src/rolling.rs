@@ -1,7 +1,7 @@
 //! Following a rollout: a picture that is redrawn on a terminal, a line for each change elsewhere, JSON for scripts.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::io;
 
 use mana_control::api::{Output as Said, RolloutView};
 use mana_control::client::{Client, ClientError};
@@ -10,13 +10,12 @@ use mana_release::event::Event;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::patience::{self, Patience};
 use crate::report;
 use crate::show::style::Style;
 use crate::show::{release, rollout, timeline};
 use crate::terminal::Output;
 
-/// Between two looks.
-const INTERVAL: Duration = Duration::from_millis(250);
 /// Pieces of output that are fetched in one look, so that a person sees how it stands in between.
 const MOST_PIECES: usize = 64;
 /// Last lines of output in the picture while all goes well, and once it went wrong.
@@ -59,30 +58,89 @@ pub(crate) async fn follow_to(
     context: &Context,
 ) -> Result<(Exit, RolloutView), Failure> {
     let mut screen = Screen::new(json, context.output());
-    if !is_young(&view) {
-        screen.pass_over(client, view.number, context).await?;
+    let mut asking = Asking { client, context, number: view.number, patience: Patience::default() };
+    tokio::select! {
+        exit = look_on(&mut asking, &mut screen, &mut view, to_the_end) => Ok((exit?, view)),
+        signal = tokio::signal::ctrl_c() => {
+            signal?;
+            screen.end(&view)?;
+            let watch = context.command(&format!("rollout watch {}", view.number));
+            report::note(&format!("the rollout goes on in the background: `{watch}` follows it again"));
+            Ok((Exit::Interrupted, view))
+        }
     }
-    let interrupted = tokio::signal::ctrl_c();
-    tokio::pin!(interrupted);
+}
+
+/// Looks until there is nothing more to wait for.
+async fn look_on(
+    asking: &mut Asking<'_>,
+    screen: &mut Screen,
+    view: &mut RolloutView,
+    to_the_end: bool,
+) -> Result<Exit, Failure> {
+    let mut speaks = is_young(view);
+    if !speaks {
+        screen.pass_over(asking).await?;
+    }
     loop {
         // Before it is said how it stands: that is why it stands so.
-        screen.hear(client, view.number, context).await?;
-        screen.tell(&view)?;
-        if let Some(exit) = end(&view, to_the_end) {
-            screen.end(&view)?;
-            return Ok((exit, view));
+        if speaks || is_young(view) {
+            screen.hear(asking).await?;
         }
-        tokio::select! {
-            signal = &mut interrupted => {
-                signal?;
-                screen.end(&view)?;
-                let watch = context.command(&format!("rollout watch {}", view.number));
-                report::note(&format!("the rollout goes on in the background: `{watch}` follows it again"));
-                return Ok((Exit::Interrupted, view));
+        speaks = is_young(view);
+        screen.tell(view)?;
+        if let Some(exit) = end(view, to_the_end) {
+            screen.end(view)?;
+            return Ok(exit);
+        }
+        tokio::time::sleep(patience::interval(asking.context)).await;
+        *view = asking.view(screen).await?;
+    }
+}
+
+/// How a rollout goes, asked until there is an answer.
+pub(crate) async fn look(
+    client: &Client,
+    number: u64,
+    patience: &mut Patience,
+    context: &Context,
+) -> Result<RolloutView, Failure> {
+    let question = async |client: &Client| client.rollout_view(number).await;
+    patience::asked(patience, client, context, question, |away| {
+        if let Some(why) = away {
+            report::note(why);
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Questions about one rollout, asked until there is an answer.
+struct Asking<'a> {
+    client: &'a Client,
+    context: &'a Context,
+    number: u64,
+    patience: Patience,
+}
+
+impl Asking<'_> {
+    async fn view(&mut self, screen: &mut Screen) -> Result<RolloutView, Failure> {
+        let number = self.number;
+        let question = async |client: &Client| client.rollout_view(number).await;
+        patience::asked(&mut self.patience, self.client, self.context, question, |away| screen.away(away)).await
+    }
+
+    /// The next piece of what was said.
+    async fn piece(&mut self, screen: &mut Screen) -> Result<Said, Failure> {
+        let (number, from) = (self.number, screen.next);
+        let question = async |client: &Client| match client.rollout_output(number, from).await {
+            // A control plane of before keeps none.
+            Err(ClientError::Refused(problem)) if problem.status == NOT_FOUND => {
+                Ok(Said { next: from, events: Vec::new() })
             }
-            () = tokio::time::sleep(INTERVAL) => {}
-        }
-        view = client.rollout_view(view.number).await.map_err(|error| context.failure(error))?;
+            piece => piece,
+        };
+        patience::asked(&mut self.patience, self.client, self.context, question, |away| screen.away(away)).await
     }
 }
 
@@ -95,20 +153,22 @@ struct Screen {
     next: u64,
     /// The last lines of its output.
     tail: VecDeque<String>,
-    /// What was told last, without times.
+    /// What was told last, without times unless it is redrawn.
     told: Option<RolloutView>,
+    /// Why nothing is known at the moment.
+    away: Option<String>,
 }
 
 impl Screen {
     fn new(json: bool, output: Output) -> Self {
         let in_place = output.abilities.live && !json;
-        Self { output, json, in_place, next: 0, tail: VecDeque::new(), told: None }
+        Self { output, json, in_place, next: 0, tail: VecDeque::new(), told: None, away: None }
     }
 
     /// What was said before is not news.
-    async fn pass_over(&mut self, client: &Client, number: u64, context: &Context) -> Result<(), Failure> {
+    async fn pass_over(&mut self, asking: &mut Asking<'_>) -> Result<(), Failure> {
         loop {
-            let piece = self.piece(client, number, context).await?;
+            let piece = asking.piece(self).await?;
             if piece.next == self.next {
                 return Ok(());
             }
@@ -116,21 +176,10 @@ impl Screen {
         }
     }
 
-    /// The next piece of what was said.
-    async fn piece(&self, client: &Client, number: u64, context: &Context) -> Result<Said, Failure> {
-        match client.rollout_output(number, self.next).await {
-            // A control plane of before keeps none.
-            Err(ClientError::Refused(problem)) if problem.status == NOT_FOUND => {
-                Ok(Said { next: self.next, events: Vec::new() })
-            }
-            piece => piece.map_err(|error| context.failure(error)),
-        }
-    }
-
     /// What its checks and its build have said since.
-    async fn hear(&mut self, client: &Client, number: u64, context: &Context) -> Result<(), Failure> {
+    async fn hear(&mut self, asking: &mut Asking<'_>) -> Result<(), Failure> {
         for _ in 0..MOST_PIECES {
-            let piece = self.piece(client, number, context).await?;
+            let piece = asking.piece(self).await?;
             if piece.next == self.next {
                 break;
             }
@@ -142,13 +191,28 @@ impl Screen {
         Ok(())
     }
 
-    fn say(&mut self, event: &Event) -> Result<(), Failure> {
+    /// Nobody answers, and why; or somebody does again.
+    fn away(&mut self, why: Option<&str>) -> io::Result<()> {
+        self.away = why.map(str::to_owned);
+        match (why, self.told.clone().filter(|_| self.in_place)) {
+            (_, Some(told)) => self.draw(&told, TAIL),
+            // Standard output is for JSON alone.
+            (Some(why), None) if self.json => {
+                report::note(why);
+                Ok(())
+            }
+            (Some(why), None) => self.output.line(&format!("      {why}")),
+            (None, None) => Ok(()),
+        }
+    }
+
+    fn say(&mut self, event: &Event) -> io::Result<()> {
         if self.json {
-            return Ok(self.output.json_line(event)?);
+            return self.output.json_line(event);
         }
         if !self.in_place {
             let line = release::line(event, self.output.style());
-            return Ok(self.output.line(&format!("      {line}"))?);
+            return self.output.line(&format!("      {line}"));
         }
         self.tail.push_back(release::line(event, Style::new(false)));
         if self.tail.len() > LAST_WORDS {
@@ -160,7 +224,8 @@ impl Screen {
     /// How it stands.
     fn tell(&mut self, view: &RolloutView) -> Result<(), Failure> {
         if self.in_place {
-            return self.draw(view, TAIL);
+            self.told = Some(view.clone());
+            return Ok(self.draw(view, TAIL)?);
         }
         // Times alone are no news.
         let bare = RolloutView { steps: Vec::new(), ..view.clone() };
@@ -171,15 +236,15 @@ impl Screen {
         Ok(())
     }
 
-    fn draw(&mut self, view: &RolloutView, tail: usize) -> Result<(), Failure> {
+    fn draw(&mut self, view: &RolloutView, tail: usize) -> io::Result<()> {
         let skipped = self.tail.len().saturating_sub(tail);
-        let said: Vec<String> = self.tail.iter().skip(skipped).cloned().collect();
+        let said: Vec<String> = self.tail.iter().skip(skipped).chain(&self.away).cloned().collect();
         let (style, width) = (self.output.style(), self.output.width());
         let mut lines = timeline::lines(view, &said, style, width);
         // What has left the screen above cannot be drawn again.
         let most = self.output.height().map_or(lines.len(), |height| height.saturating_sub(1));
         lines.truncate(most.max(1));
-        Ok(self.output.redraw(&lines)?)
+        self.output.redraw(&lines)
     }
 
     fn end(&mut self, view: &RolloutView) -> Result<(), Failure> {

@@ -56,7 +56,7 @@ fn is_dying(error: &ClientError) -> bool {
     match error {
         ClientError::Talk { .. } => true,
         ClientError::Refused(problem) => problem.status == UNAVAILABLE,
-        ClientError::NotRunning { .. } | ClientError::Answer { .. } => false,
+        ClientError::NotRunning { .. } | ClientError::NotNow { .. } | ClientError::Answer { .. } => false,
     }
 }
 

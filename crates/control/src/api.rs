@@ -55,8 +55,8 @@ pub use people::{
     SessionView,
 };
 pub use rollouts::{
-    Deploy, Output, PutBack, RolloutCommand, RolloutDetail, RolloutEntry, RolloutView, Served, Serving, SlotView,
-    StepState, StepView,
+    Deploy, Output, PutBack, RolloutCommand, RolloutDetail, RolloutEntry, RolloutView, SERVES_ALREADY, Served, Serving,
+    SlotView, StepState, StepView,
 };
 pub use smoke::{SmokeReport, SmokeRequest, SmokeResult};
 

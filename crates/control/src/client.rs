@@ -53,6 +53,14 @@ pub enum ClientError {
     /// The control plane refused, and says why.
     #[error("{}{}", .0.title, if .0.detail.is_empty() { String::new() } else { format!(": {}", .0.detail) })]
     Refused(Problem),
+    /// At the door of another machine: nobody could say, or it was asked too often. The same question may be answered later.
+    #[error("{}{}", .problem.title, if .problem.detail.is_empty() { String::new() } else { format!(": {}", .problem.detail) })]
+    NotNow {
+        /// What was said.
+        problem: Problem,
+        /// How long to wait, where that was said.
+        after: Option<Duration>,
+    },
     /// The connection broke or the answer did not come.
     #[error("cannot talk to the control plane: {what}")]
     Talk {

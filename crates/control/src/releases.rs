@@ -14,7 +14,8 @@ use mana_release::build::{BuildError, Recipe, Turn, Workshop};
 use mana_release::checks::Checked;
 use mana_release::event::Events;
 use mana_release::job::Limits;
-use mana_release::record::Release;
+use mana_release::migrations;
+use mana_release::record::{Migration, Release};
 use mana_release::scan::report::{Accepted, Report};
 use mana_release::scan::{Policy, ScanError};
 use mana_release::source::{Checkout, Commit, Dirty, SourceError};
@@ -186,6 +187,22 @@ pub(crate) async fn prepare_commit(order: &Order<'_>, commit: Commit, events: &E
 pub(crate) async fn recipe_of(order: &Order<'_>, commit: &Commit) -> Result<Recipe, Error> {
     let text = commit.text(manifest_name(order)).await?;
     recipe(order, commit, text)
+}
+
+/// The SQL files that the ordered commit would bring, as far as they are in it. None, where its manifest does not say how the service is
+/// built: then it brings nothing.
+///
+/// # Errors
+/// Where its manifest is wrong, or cannot be read.
+pub async fn migrations_of(order: &Order<'_>, commit: &Commit) -> Result<Vec<Migration>, Error> {
+    let recipe = match recipe_of(order, commit).await {
+        Err(Error::NoManifest { .. } | Error::NoService { .. } | Error::NotBuilt { .. }) => return Ok(Vec::new()),
+        recipe => recipe?,
+    };
+    match recipe.migrations {
+        Some(folder) => Ok(migrations::of_commit(commit, Path::new(&folder)).await?),
+        None => Ok(Vec::new()),
+    }
 }
 
 fn manifest_name<'a>(order: &Order<'a>) -> &'a Path {

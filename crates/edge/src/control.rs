@@ -14,17 +14,19 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::admin::{Applied, Certificate, Health, Refusal, Renewed, Retired, Status, Window};
 use crate::cache::Purge;
+use crate::clock::Anchor;
 use crate::compile::compile;
 use crate::error::Error;
 use crate::handover::Listeners;
 use crate::lease::Leases;
-use crate::metrics::window::{About, Readings, Since};
+use crate::metrics::readings::Readings;
+use crate::metrics::window::{About, Since};
 use crate::metrics::{Facts, Registry, render, totals};
 use crate::snapshot::Snapshot;
 use crate::table::{Problem, Table};
 use crate::tls::Keeper;
 use crate::worker::{Command, Shared};
-use crate::{clock, http3, listen, persist};
+use crate::{http3, listen, persist};
 
 /// A worker, as the control thread knows it.
 pub(crate) struct WorkerHandle {
@@ -37,6 +39,8 @@ pub(crate) struct Control {
     shared: Arc<Shared>,
     keeper: Rc<Keeper>,
     workers: Vec<WorkerHandle>,
+    /// What windows are measured by.
+    anchor: Anchor,
     readings: Readings,
     leases: Leases,
     /// The leases are others than before.
@@ -115,12 +119,13 @@ fn listen_error(address: SocketAddr, source: std::io::Error) -> Error {
 
 impl Control {
     pub(crate) fn new(config: PathBuf, shared: Arc<Shared>, keeper: Rc<Keeper>, workers: Vec<WorkerHandle>) -> Self {
-        let started_seconds = clock::unix_millis() / 1_000;
+        let anchor = Anchor::now();
         Self {
             config,
             shared,
             keeper,
             workers,
+            anchor,
             readings: Readings::default(),
             leases: Leases::default(),
             leases_changed: Rc::default(),
@@ -130,7 +135,7 @@ impl Control {
             refused: 0,
             leases_ended: 0,
             unsaved: false,
-            started_seconds,
+            started_seconds: anchor.unix_millis() / 1_000,
         }
     }
 
@@ -160,13 +165,14 @@ impl Control {
     /// Keeps a reading of all counters for windows.
     pub(crate) fn read(&mut self) {
         let totals = totals(&self.registries());
-        self.readings.tick(clock::unix_millis(), self.snapshot().generation, &totals);
+        self.readings.tick(self.anchor.unix_millis(), self.snapshot().generation, &totals);
     }
 
     /// What happened since.
-    pub(crate) fn window(&self, since: Since, about: &About<'_>) -> Option<Window> {
+    pub(crate) fn window(&mut self, since: Since, about: &About<'_>) -> Option<Window> {
         let totals = totals(&self.registries());
-        self.readings.since(since, clock::unix_millis(), self.snapshot().generation, &totals, about)
+        let generation = self.snapshot().generation;
+        self.readings.since(since, self.anchor.unix_millis(), generation, &totals, about)
     }
 
     /// A snapshot is in effect from now on; whoever put it there watches its leases.
@@ -178,7 +184,7 @@ impl Control {
 
     fn note_reading(&mut self) {
         let totals = totals(&self.registries());
-        self.readings.applied(clock::unix_millis(), self.snapshot().generation, &totals);
+        self.readings.applied(self.anchor.unix_millis(), &self.snapshot(), &totals);
     }
 
     pub(crate) fn metrics(&self) -> String {

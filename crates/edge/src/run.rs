@@ -22,7 +22,7 @@ use crate::control::{self, Bound, Control, WorkerHandle};
 use crate::error::Error;
 use crate::handover::{self, Taken};
 use crate::metrics::Registry;
-use crate::metrics::window::EVERY;
+use crate::metrics::readings::EVERY;
 use crate::options::Options;
 use crate::otlp::{self, Batch};
 use crate::persist;

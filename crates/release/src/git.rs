@@ -56,6 +56,13 @@ impl Git {
 
     /// What it prints, without the last line end.
     pub(crate) async fn text<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Result<String, GitError> {
+        let bytes = self.bytes(arguments).await?;
+        let text = String::from_utf8_lossy(&bytes);
+        Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
+    }
+
+    /// What it prints.
+    pub(crate) async fn bytes<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Result<Vec<u8>, GitError> {
         let what = || arguments.iter().map(|part| part.as_ref().to_string_lossy()).collect::<Vec<_>>().join(" ");
         let mut command = Command::new("git");
         // Neither hooks of the person who happens to call nor a prompt that nobody sees, and no variables of a hook that
@@ -69,9 +76,8 @@ impl Git {
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         let output = timeout(LONGEST, command.output()).await.map_err(|_| GitError::TooLong { what: what() })?;
         let output = output.map_err(GitError::Start)?;
-        let text = String::from_utf8_lossy(&output.stdout);
         if output.status.success() {
-            return Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned());
+            return Ok(output.stdout);
         }
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         Err(GitError::Failed { what: what(), folder: self.folder.clone(), said })

@@ -9,6 +9,7 @@
 //! | [`build`] | checkout → command → artefact → record |
 //! | [`checks`] | lint, types, tests: beside each other |
 //! | [`artefact`] | files and their digest |
+//! | [`migrations`] | the SQL files of an artefact, or of a commit |
 //! | [`store`] | where releases lie; [`record`] is what is known of one |
 //! | [`sbom`] | what it is built of, as CycloneDX |
 //! | [`scan`] | known vulnerabilities and secrets that got into it |
@@ -32,6 +33,7 @@ mod clock;
 pub mod event;
 mod git;
 pub mod job;
+pub mod migrations;
 pub mod record;
 pub mod retention;
 pub mod sbom;

@@ -4,7 +4,7 @@ use mana_control::api::{Deploy, EdgeChange};
 use mana_delivery::migration::Override;
 use mana_release::source::{Commit, Dirty};
 
-use crate::context::{Context, block_on};
+use crate::context::{Context, block_on, quoted};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::meant;
@@ -12,12 +12,13 @@ use crate::operator::Who;
 use crate::replacing::{self, EDGE};
 use crate::rolling;
 use crate::running::Running;
+use crate::several;
 
 const EXAMPLES: &str = "\
 Examples:
   mana deploy chat-backend         what is checked out
   mana deploy chat-backend v1.6.0  that release, or one of that tag
-  mana deploy chat                 all services of a project, in turn
+  mana deploy chat                 all services of a project, in turn; one that waits or fails keeps those after it
   mana deploy edge                 the edge as it is installed, also where it was rolled back
   mana deploy chat-backend --pause-at cutting-over
   mana deploy chat-backend --wait --json    to the very end, as JSON
@@ -83,9 +84,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         let what = what(args, context).await?;
         let overrides = overrides(args)?;
         let Running { client, status } = context.running().await?;
-        for service in meant::services(&args.service, &status)? {
+        let one = async |service: &str| {
             let deploy = Deploy {
-                service,
+                service: service.to_owned(),
                 release: what.clone(),
                 by: by.clone(),
                 supersede: args.supersede,
@@ -96,16 +97,26 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
             let view = client.deploy(&deploy).await.map_err(|error| context.failure(error))?;
             if args.detach {
                 rolling::show(&view, args.json, context)?;
-                continue;
+                return Ok(Exit::Ok);
             }
-            // What the next one needs has to serve before it.
-            let exit = rolling::follow(&client, view, args.wait, args.json, context).await?;
-            if exit != Exit::Ok {
-                return Ok(exit);
-            }
-        }
-        Ok(Exit::Ok)
+            rolling::follow(&client, view, args.wait, args.json, context).await
+        };
+        // What the next one needs has to serve before it.
+        let services = meant::services(&args.service, &status)?;
+        several::in_order(&services, one, |service| context.command(&again(service, what.as_deref(), args))).await
     })
+}
+
+/// The same for one of those that were left.
+fn again(service: &str, what: Option<&str>, args: &Args) -> String {
+    let mut words = vec!["deploy".to_owned(), service.to_owned()];
+    words.extend(what.map(quoted));
+    words.extend(args.supersede.then(|| "--supersede".to_owned()));
+    words.extend(args.pause_at.as_ref().map(|stage| format!("--pause-at {stage}")));
+    words.extend(args.wait.then(|| "--wait".to_owned()));
+    words.extend(args.allowed.iter().map(|statement| format!("--allow-migration {}", quoted(statement))));
+    words.extend(args.reason.as_ref().map(|reason| format!("--reason {}", quoted(reason))));
+    words.join(" ")
 }
 
 /// What is meant by nothing: on another machine what is checked out here, and not there.

@@ -57,7 +57,7 @@ struct Bringing {
     to: String,
     /// Absent: one of them is not in the repository.
     between: Option<Between>,
-    /// Of a release: those that what serves does not have.
+    /// Those that what serves does not have; of a commit, as far as they are in it.
     migrations: Vec<String>,
 }
 
@@ -119,7 +119,8 @@ async fn bringing(
         Some(Err(StoreError::Unknown { .. })) | None => {
             let found = Commit::find(&plan.root, &plan.data, what, Dirty::Allowed).await;
             let found = found.map_err(|error| fail(error.into()))?;
-            (found.version, found.id, Vec::new())
+            let migrations = releases::migrations_of(&order, &found).await.map_err(&fail)?;
+            (found.version, found.id, migrations)
         }
         Some(Err(error)) => return Err(fail(error.into())),
     };

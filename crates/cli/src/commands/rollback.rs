@@ -1,26 +1,26 @@
 //! `mana rollback`.
 
-use mana_control::api::{EdgeChange, PutBack};
-use mana_control::client::Client;
+use mana_control::api::{EdgeChange, PutBack, SERVES_ALREADY};
+use mana_control::client::{Client, ClientError};
 
-use crate::context::{Context, block_on};
+use crate::context::{Context, block_on, quoted};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::meant;
 use crate::operator::Who;
 use crate::replacing::{self, EDGE};
-use crate::rolling;
 use crate::running::Running;
+use crate::{report, rolling, several};
 
 const EXAMPLES: &str = "\
 Examples:
   mana rollback chat-backend         the version before serves again
   mana rollback chat-backend v1.5.2  one that has served here before
-  mana rollback chat                 a project's services, last one first
+  mana rollback chat                 a project's services, last one first; each, whatever becomes of the others
   mana rollback edge                 the edge's own version before
 
 While the old version is warm this is one change of weights; afterwards it is started first. Data is never rolled back. It ends the \
-rollout that is under way, wherever that is. A release that has served here before is not checked, staged, approved or watched again. An edge that was \
+rollout that is under way, wherever that is; what serves already is left as it is. A release that has served here before is not checked, staged, approved or watched again. An edge that was \
 rolled back is not taken again by `mana up`; `mana deploy edge` does.";
 
 /// Puts the version before back, or one from before that
@@ -51,24 +51,35 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         }
         let mut services = meant::services(&args.service, &status)?;
         services.reverse();
-        let several = services.len() > 1;
-        for service in services {
-            let rolled_out = client.rollouts(Some(&service)).await.map_err(|error| context.failure(error))?;
-            if several && rolled_out.is_empty() {
-                continue;
+        let one = async |service: &str| {
+            if services.len() > 1 && !was_rolled_out(&client, service, context).await? {
+                report::note(&format!("nothing was rolled out for {service} yet: it stays as it is"));
+                return Ok(Exit::Ok);
             }
-            let put_back = PutBack { service, by: by.clone(), slot: None, release: args.release.clone() };
-            let exit = one(&client, &put_back, args, context).await?;
-            if exit != Exit::Ok {
-                return Ok(exit);
-            }
-        }
-        Ok(Exit::Ok)
+            let put_back =
+                PutBack { service: service.to_owned(), by: by.clone(), slot: None, release: args.release.clone() };
+            bring_back(&client, &put_back, args, context).await
+        };
+        let release = args.release.as_deref().map(|release| format!(" {}", quoted(release))).unwrap_or_default();
+        several::each(&services, context, one, |service| context.command(&format!("rollback {service}{release}"))).await
     })
 }
 
-async fn one(client: &Client, put_back: &PutBack, args: &Args, context: &Context) -> Result<Exit, Failure> {
-    let view = client.put_back(put_back).await.map_err(|error| context.failure(error))?;
+async fn was_rolled_out(client: &Client, service: &str, context: &Context) -> Result<bool, Failure> {
+    let rolled_out = client.rollouts(Some(service)).await.map_err(|error| context.failure(error))?;
+    Ok(!rolled_out.is_empty())
+}
+
+async fn bring_back(client: &Client, put_back: &PutBack, args: &Args, context: &Context) -> Result<Exit, Failure> {
+    let view = match client.put_back(put_back).await {
+        Ok(view) => view,
+        // It is as was asked for.
+        Err(ClientError::Refused(problem)) if problem.title == SERVES_ALREADY => {
+            report::note(&problem.detail);
+            return Ok(Exit::Ok);
+        }
+        Err(error) => return Err(context.failure(error)),
+    };
     let begun = view.why.is_none();
     // What was asked for is that it goes back; a rollout of its own is there once it serves.
     let (exit, view) = rolling::follow_to(client, view, !begun, args.json, context).await?;

@@ -1,18 +1,26 @@
 //! `mana switch`.
 
-use mana_control::api::PutBack;
+use std::time::Duration;
+
+use mana_control::api::{PutBack, RolloutView};
+use mana_control::client::{Client, ClientError};
 
 use crate::context::{Context, block_on};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::operator::Who;
-use crate::rolling;
+use crate::patience::{self, Patience};
 use crate::running::Running;
+use crate::{meant, report, rolling, several};
+
+/// Between two looks on this machine: a switch is there within a fraction of a second.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 const EXAMPLES: &str = "\
 Examples:
   mana switch chat-backend blue     all requests go to blue, green stays ready
   mana switch chat-backend green    and back
+  mana switch chat blue             all services of a project, last one first; each, whatever becomes of the others
 
 For the time in which both versions are ready, after a cutover. `mana rollback` works always.";
 
@@ -20,13 +28,13 @@ For the time in which both versions are ready, after a cutover. `mana rollback` 
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The service
+    /// The service, or a project
     service: String,
 
     /// `blue` or `green`
     slot: String,
 
-    /// Print as JSON
+    /// Print as JSON, a line for each service
     #[arg(long)]
     json: bool,
 
@@ -35,20 +43,55 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
-    let put_back =
-        PutBack { service: args.service.clone(), by: args.who.name()?, slot: Some(args.slot.clone()), release: None };
+    let by = args.who.name()?;
     block_on(async {
-        let Running { client, .. } = context.running().await?;
-        let mut view = client.put_back(&put_back).await.map_err(|error| context.failure(error))?;
-        // Said is not done: the edge has to serve it.
-        let serves = |view: &mana_control::api::RolloutView| {
-            [&view.old, &view.new].into_iter().any(|slot| slot.slot == args.slot && slot.percent == 100)
+        let Running { client, status } = context.running().await?;
+        let mut services = meant::services(&args.service, &status)?;
+        services.reverse();
+        let one = async |service: &str| {
+            let newest = newest(&client, service, context).await?;
+            if services.len() > 1 && newest.is_none() {
+                report::note(&format!("nothing was rolled out for {service} yet: it stays as it is"));
+                return Ok(Exit::Ok);
+            }
+            let put_back =
+                PutBack { service: service.to_owned(), by: by.clone(), slot: Some(args.slot.clone()), release: None };
+            let view = match (client.put_back(&put_back).await, newest) {
+                (Ok(view), _) => brought(&client, view, &args.slot, context).await?,
+                // Both are ready no more, or never were; it is as was asked for.
+                (Err(ClientError::Refused(_)), Some(view)) if view.over && serves(&view, &args.slot) => view,
+                (Err(error), _) => return Err(context.failure(error)),
+            };
+            rolling::show(&view, args.json, context)?;
+            Ok(if serves(&view, &args.slot) { Exit::Ok } else { Exit::Failed })
         };
-        while !serves(&view) && !view.over && view.why.is_none() {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            view = client.rollout_view(view.number).await.map_err(|error| context.failure(error))?;
-        }
-        rolling::show(&view, args.json, context)?;
-        Ok(if serves(&view) { Exit::Ok } else { Exit::Failed })
+        several::each(&services, context, one, |service| context.command(&format!("switch {service} {}", args.slot)))
+            .await
     })
+}
+
+async fn newest(client: &Client, service: &str, context: &Context) -> Result<Option<RolloutView>, Failure> {
+    let all = client.rollouts(Some(service)).await.map_err(|error| context.failure(error))?;
+    Ok(all.into_iter().next())
+}
+
+/// Said is not done: the edge has to serve it.
+async fn brought(
+    client: &Client,
+    mut view: RolloutView,
+    slot: &str,
+    context: &Context,
+) -> Result<RolloutView, Failure> {
+    let pause = if context.is_elsewhere() { patience::interval(context) } else { LOOK_EVERY };
+    let mut patience = Patience::default();
+    while !serves(&view, slot) && !view.over && view.why.is_none() {
+        tokio::time::sleep(pause).await;
+        view = rolling::look(client, view.number, &mut patience, context).await?;
+    }
+    Ok(view)
+}
+
+/// Whether all requests go to that slot.
+fn serves(view: &RolloutView, slot: &str) -> bool {
+    [&view.old, &view.new].into_iter().any(|one| one.slot == slot && one.percent == 100)
 }

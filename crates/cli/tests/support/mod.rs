@@ -179,13 +179,13 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 }
 
 /// Ports that nobody uses now. All are held until all are found, so they differ.
-fn free_ports<const N: usize>() -> [u16; N] {
+pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
     let sockets: Vec<TcpListener> = (0..N).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
     std::array::from_fn(|index| sockets[index].local_addr().expect("an address").port())
 }
 
 /// A program of `examples/`, which cargo builds along with the tests.
-fn example(name: &str) -> PathBuf {
+pub(crate) fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("this test's path");
     let target = test.parent().and_then(Path::parent).expect("target/PROFILE/deps/TEST");
     let path = target.join("examples").join(name);

@@ -54,6 +54,9 @@ pub struct PutBack {
     pub release: Option<String>,
 }
 
+/// The title of the problem that a release is to be brought back which serves.
+pub const SERVES_ALREADY: &str = "it serves already";
+
 /// How a rollout goes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RolloutView {

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use hyper::Method;
+use hyper::header::RETRY_AFTER;
+use hyper::{HeaderMap, Method, StatusCode};
 use reqwest::Response;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use tokio_util::io::ReaderStream;
 
 use super::{ClientError, MAX_ANSWER_BYTES, refused, talk};
+use crate::api::Problem;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A release of some hundred megabytes over a slow line.
@@ -65,7 +67,7 @@ impl Server {
 }
 
 async fn whole(answer: Response) -> Result<Bytes, ClientError> {
-    let status = answer.status();
+    let (status, after) = (answer.status(), after(answer.headers()));
     let (mut stream, mut bytes) = (answer.bytes_stream(), BytesMut::new());
     while let Some(piece) = stream.next().await {
         let piece = piece.map_err(|error| talk("reading the answer")(error.without_url().into()))?;
@@ -74,5 +76,63 @@ async fn whole(answer: Response) -> Result<Bytes, ClientError> {
         }
         bytes.extend_from_slice(&piece);
     }
-    if status.is_success() { Ok(bytes.freeze()) } else { Err(refused(status, &bytes)) }
+    match status {
+        status if status.is_success() => Ok(bytes.freeze()),
+        // What the edge and proxies before it say of a moment, not of the question.
+        StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::BAD_GATEWAY
+        | StatusCode::SERVICE_UNAVAILABLE
+        | StatusCode::GATEWAY_TIMEOUT => Err(ClientError::NotNow { problem: said(status, &bytes), after }),
+        status => Err(refused(status, &bytes)),
+    }
+}
+
+/// A proxy between may have words of its own.
+fn said(status: StatusCode, bytes: &[u8]) -> Problem {
+    serde_json::from_slice(bytes).unwrap_or_else(|_| Problem {
+        title: status.to_string(),
+        status: status.as_u16(),
+        detail: String::new(),
+        problems: Vec::new(),
+    })
+}
+
+/// `Retry-After` in seconds. As a date it is not read: nobody here sends one, and clocks differ.
+fn after(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// What becomes of this answer.
+    async fn asked(answer: &'static str) -> Result<Bytes, ClientError> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let answering = async {
+            let (mut stream, _peer) = listener.accept().await.unwrap();
+            assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        };
+        let server = Server::new(&url, "token".to_owned().into()).unwrap();
+        let question = server.answer(Method::GET, "/v1/status", &(), Duration::from_secs(10));
+        tokio::join!(question, answering).0
+    }
+
+    #[tokio::test]
+    async fn a_moment_in_which_nobody_can_say_is_told_from_a_refusal() {
+        let limited = "HTTP/1.1 429 Too Many Requests\r\nretry-after: 7\r\ncontent-length: 43\r\nconnection: close\r\n\r\n\
+                       {\"title\":\"Too many requests\",\"status\":429 }";
+        let Err(ClientError::NotNow { problem, after }) = asked(limited).await else { panic!("it may be asked again") };
+        assert_eq!((problem.title.as_str(), problem.status, after), ("Too many requests", 429, Some(Duration::from_secs(7))));
+        let proxy = "HTTP/1.1 502 Bad Gateway\r\ncontent-length: 6\r\nconnection: close\r\n\r\n<html>";
+        let Err(ClientError::NotNow { problem, after: None }) = asked(proxy).await else { panic!("it may be asked again") };
+        assert_eq!((problem.title.as_str(), problem.status), ("502 Bad Gateway", 502));
+        let refused = "HTTP/1.1 409 Conflict\r\ncontent-length: 27\r\nconnection: close\r\n\r\n{\"title\":\"no\",\"status\":409}";
+        assert!(matches!(asked(refused).await, Err(ClientError::Refused(problem)) if problem.status == 409));
+    }
 }

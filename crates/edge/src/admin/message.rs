@@ -132,7 +132,8 @@ pub struct Purged {
 /// What happened between two moments, slot by slot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Window {
-    /// Its begin, in milliseconds since 1970. Later than asked for, where that is not remembered any more.
+    /// Its begin, in milliseconds since 1970, by the clock as it was when the edge started: a clock that is set makes no window longer
+    /// or shorter. Earlier than asked for by up to 5 s, for long windows a twentieth; later, where that is not remembered any more.
     pub from_ms: u64,
     /// Its end: now.
     pub to_ms: u64,
@@ -203,8 +204,9 @@ pub struct Latency {
 /// Since when a [`Window`] is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Since {
-    /// So many seconds ago; ten minutes are remembered.
+    /// So many seconds ago; a day is remembered, older parts of it more coarsely.
     SecondsAgo(u32),
-    /// Since the snapshot of this generation is in effect; the last 64 are remembered.
+    /// Since the snapshot of this generation is in effect; the last 64 are remembered, and those that a route is judged by: while it has the
+    /// lease that it began with, and for ten minutes after it was asked for.
     Generation(u64),
 }

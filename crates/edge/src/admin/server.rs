@@ -168,7 +168,7 @@ async fn window(query: &str, control: &Mutex<Control>) -> Response<Full<Bytes>> 
         None => refuse(
             StatusCode::NOT_FOUND,
             "Generation not remembered",
-            "The last 64 that this edge put into effect are; ask with since=SECONDS.",
+            "The last 64 that this edge put into effect are, and those that a canary is judged by; ask with since=SECONDS.",
         ),
     }
 }

@@ -5,6 +5,7 @@
 
 pub(crate) mod cells;
 mod histogram;
+pub(crate) mod readings;
 mod registry;
 mod render;
 pub(crate) mod window;

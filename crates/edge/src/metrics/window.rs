@@ -1,10 +1,8 @@
-//! What happened since a moment: the difference of two readings of all cells.
+//! What happened since a moment: the difference of two readings of all cells. Which readings there are is in [`super::readings`].
 //!
-//! Whoever judges a release asks "since it gets traffic", so a reading is kept for each snapshot that was put into effect, and
-//! beside them one every few seconds for people and alerts. Counts are exact: they are differences of the counters themselves,
-//! not averages of averages.
+//! Counts are exact: they are differences of the counters themselves, not averages of averages.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,24 +13,21 @@ use super::render::Total;
 use crate::admin::{SlotWindow, Window};
 use crate::cache::Use;
 
-/// How often a reading is kept.
-pub(crate) const EVERY: Duration = Duration::from_secs(5);
-
-/// Readings kept: of ten minutes, and of the last snapshots.
-const TIMED: usize = 120;
-const GENERATIONS: usize = 64;
-
 /// All cells at one moment.
 #[derive(Clone)]
-struct Reading {
-    at_ms: u64,
-    generation: u64,
-    totals: Arc<BTreeMap<Key, Kept>>,
+pub(super) struct Reading {
+    /// By the edge's own count, which no clock can set back.
+    pub(super) at_ms: u64,
+    pub(super) generation: u64,
+    pub(super) totals: Arc<Slots>,
 }
+
+/// Numbers by slot. Two readings share what did not change between them: most slots, as a rule.
+pub(super) type Slots = BTreeMap<Key, Arc<Kept>>;
 
 /// One slot's numbers, with the histograms' empty buckets left out: most are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Kept {
+pub(super) struct Kept {
     started: u64,
     moved: u64,
     classes: [u64; CLASSES.len()],
@@ -71,78 +66,33 @@ pub(crate) struct About<'a> {
     pub(crate) slow: Option<Duration>,
 }
 
-#[derive(Default)]
-pub(crate) struct Readings {
-    timed: VecDeque<Reading>,
-    generations: VecDeque<Reading>,
-}
-
-impl Readings {
-    /// Keeps a reading, because it is time.
-    pub(crate) fn tick(&mut self, at_ms: u64, generation: u64, totals: &BTreeMap<Key, Total>) {
-        let reading = self.read(at_ms, generation, totals);
-        push(&mut self.timed, reading, TIMED);
-    }
-
-    /// Keeps a reading, because a snapshot is put into effect.
-    pub(crate) fn applied(&mut self, at_ms: u64, generation: u64, totals: &BTreeMap<Key, Total>) {
-        let reading = self.read(at_ms, generation, totals);
-        push(&mut self.generations, reading, GENERATIONS);
-    }
-
-    fn read(&self, at_ms: u64, generation: u64, totals: &BTreeMap<Key, Total>) -> Reading {
-        let kept: BTreeMap<_, _> = totals
+impl Reading {
+    /// Of these cells. `last`: an earlier one, of which everything that is the same is taken.
+    pub(super) fn of(at_ms: u64, generation: u64, totals: &BTreeMap<Key, Total>, last: Option<&Self>) -> Self {
+        let known = |key: &Key| last.and_then(|last| last.totals.get(key));
+        let slots: Slots = totals
             .iter()
             .filter(|(_, total)| total.started > 0 || total.connect_failures > 0)
-            .map(|(key, total)| (key.clone(), Kept::of(total)))
+            .map(|(key, total)| {
+                let kept = Kept::of(total);
+                let same = known(key).filter(|known| ***known == kept).cloned();
+                (key.clone(), same.unwrap_or_else(|| Arc::new(kept)))
+            })
             .collect();
-        // An edge without traffic keeps one reading, however often it is looked at.
-        let last = self.timed.back().filter(|last| *last.totals == kept);
-        let totals = last.map_or_else(|| Arc::new(kept), |last| Arc::clone(&last.totals));
-        Reading { at_ms, generation, totals }
+        // An edge without traffic keeps one, however often it is looked at.
+        let same = last.filter(|last| *last.totals == slots).map(|last| Arc::clone(&last.totals));
+        Self { at_ms, generation, totals: same.unwrap_or_else(|| Arc::new(slots)) }
     }
 
-    /// What happened since; `None` for a generation that is not remembered.
-    pub(crate) fn since(
-        &self,
-        since: Since,
-        now_ms: u64,
-        generation: u64,
-        totals: &BTreeMap<Key, Total>,
-        about: &About<'_>,
-    ) -> Option<Window> {
-        let from = match since {
-            Since::Generation(generation) => {
-                self.generations.iter().rev().find(|reading| reading.generation == generation)?.clone()
-            }
-            Since::Ago(ago) => {
-                self.before(now_ms.saturating_sub(u64::try_from(ago.as_millis()).unwrap_or(u64::MAX)))?
-            }
-        };
-        let now = self.read(now_ms, generation, totals);
+    /// What happened from an earlier one until this one.
+    pub(super) fn since(&self, from: &Self, about: &About<'_>) -> Window {
         let nothing = Kept::default();
-        let slots = now
-            .totals
-            .iter()
-            .filter(|(key, _)| about.route.is_none_or(|route| &*key.route == route))
-            .map(|(key, kept)| kept.since(from.totals.get(key).unwrap_or(&nothing), key, about.slow))
-            .collect();
-        Some(Window { from_ms: from.at_ms, to_ms: now_ms, generation, slots })
+        let slots = self.totals.iter().filter(|(key, _)| about.route.is_none_or(|route| &*key.route == route));
+        let slots = slots.map(|(key, kept)| {
+            kept.since(from.totals.get(key).map_or(&nothing, |then| &**then), key, about.slow)
+        });
+        Window { from_ms: from.at_ms, to_ms: self.at_ms, generation: self.generation, slots: slots.collect() }
     }
-
-    /// The last reading before a moment, or the oldest there is.
-    fn before(&self, at_ms: u64) -> Option<Reading> {
-        let all = self.timed.iter().chain(&self.generations);
-        let earlier = all.clone().filter(|reading| reading.at_ms <= at_ms).max_by_key(|reading| reading.at_ms);
-        earlier.or_else(|| all.min_by_key(|reading| reading.at_ms)).cloned()
-    }
-}
-
-fn push(readings: &mut VecDeque<Reading>, reading: Reading, max: usize) {
-    if readings.len() == max {
-        readings.pop_front();
-    }
-    readings.push_back(reading);
 }
 
 impl Kept {
@@ -224,21 +174,25 @@ mod tests {
         cells.finish(Class::Status(status), Some(took), Some(took), took, 10, 100);
     }
 
+    fn reading(at_ms: u64, generation: u64, cells: &Cells) -> Reading {
+        Reading::of(at_ms, generation, &totals(cells), None)
+    }
+
     #[test]
     fn a_window_holds_what_happened_in_it_and_nothing_else() {
-        let (cells, mut readings) = (Cells::default(), Readings::default());
+        let cells = Cells::default();
         for _ in 0..50 {
             ask(&cells, 500, 2_000);
         }
-        readings.tick(1_000, 6, &totals(&cells));
-        readings.applied(2_000, 7, &totals(&cells));
+        let from = reading(2_000, 7, &cells);
         for _ in 0..99 {
             ask(&cells, 200, 10);
         }
         ask(&cells, 503, 400);
         cells.cache[Use::Hit as usize].add(5);
         cells.started.add(1);
-        let window = readings.since(Since::Generation(7), 9_000, 8, &totals(&cells), &CHAT).unwrap();
+        let now = reading(9_000, 8, &cells);
+        let window = now.since(&from, &CHAT);
         assert_eq!((window.from_ms, window.to_ms, window.generation), (2_000, 9_000, 8));
         let slot = &window.slots[0];
         assert_eq!((slot.requests, slot.classes["2xx"], slot.classes["5xx"], slot.in_flight), (100, 99, 1, 1));
@@ -247,42 +201,34 @@ mod tests {
         assert!((0.009..0.011).contains(&slot.to_head.p50) && (0.009..0.011).contains(&slot.to_head.p99), "{slot:?}");
         assert!((0.38..0.42).contains(&slot.to_head.max), "{slot:?}");
         assert_eq!(slot.slow, Some(1));
-        assert!(
-            readings
-                .since(Since::Generation(7), 9_000, 8, &totals(&cells), &About { route: Some("other"), slow: None })
-                .unwrap()
-                .slots
-                .is_empty()
-        );
-        assert!(readings.since(Since::Generation(5), 9_000, 8, &totals(&cells), &About::default()).is_none());
-        // Asked for more than is remembered, it says from when it is.
-        let longer =
-            readings.since(Since::Ago(Duration::from_mins(5)), 9_000, 8, &totals(&cells), &About::default()).unwrap();
-        assert_eq!((longer.from_ms, longer.slots[0].requests), (1_000, 100));
+        assert!(now.since(&from, &About { route: Some("other"), slow: None }).slots.is_empty());
     }
 
     #[test]
     fn counters_that_begin_anew_make_no_number_of_nothing() {
-        let (before, after, mut readings) = (Cells::default(), Cells::default(), Readings::default());
+        let (before, after) = (Cells::default(), Cells::default());
         for _ in 0..50 {
             ask(&before, 200, 400);
         }
-        readings.applied(1_000, 7, &totals(&before));
         // The slot was out of the table for so long that its cells were forgotten.
         ask(&after, 200, 400);
-        let window = readings.since(Since::Generation(7), 2_000, 8, &totals(&after), &CHAT).unwrap();
+        let window = reading(2_000, 8, &after).since(&reading(1_000, 7, &before), &CHAT);
         assert_eq!((window.slots[0].requests, window.slots[0].slow, window.slots[0].to_head.count), (0, Some(0), 0));
     }
 
     #[test]
-    fn what_is_kept_is_bounded_and_an_idle_edge_keeps_one_reading() {
-        let (cells, mut readings) = (Cells::default(), Readings::default());
+    fn what_did_not_change_is_kept_once() {
+        let cells = Cells::default();
         ask(&cells, 200, 1);
-        for tick in 0..1_000 {
-            readings.tick(tick, 1, &totals(&cells));
-            readings.applied(tick, tick, &totals(&cells));
-        }
-        assert_eq!((readings.timed.len(), readings.generations.len()), (TIMED, GENERATIONS));
-        assert!(readings.timed.iter().all(|reading| Arc::ptr_eq(&reading.totals, &readings.timed[0].totals)));
+        let first = reading(1_000, 7, &cells);
+        let idle = Reading::of(2_000, 7, &totals(&cells), Some(&first));
+        assert!(Arc::ptr_eq(&first.totals, &idle.totals));
+        let other = Key { route: "other".into(), slot: "blue".into(), release: "v1".into() };
+        let (mut more, mut total) = (totals(&cells), Total::default());
+        total.add(&cells);
+        more.insert(other, total);
+        let busy = Reading::of(3_000, 7, &more, Some(&first));
+        let (key, kept) = first.totals.iter().next().unwrap();
+        assert!(busy.totals.len() == 2 && Arc::ptr_eq(kept, &busy.totals[key]));
     }
 }

@@ -16,7 +16,8 @@ use crate::artefact::{self, Digest, List};
 use crate::clock;
 use crate::event::Events;
 use crate::job::{self, Enclosure, Job};
-use crate::record::{FORMAT, Migration, Release};
+use crate::migrations;
+use crate::record::{FORMAT, Release};
 use crate::sbom::{self, Bill, Resolved};
 use crate::source::{Checkout, Commit};
 use crate::store::{Attached, Store};
@@ -176,7 +177,11 @@ impl Workshop {
             took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
             toolchain: toolchain(checkout.folder(), recipe, commit).await,
             limits: if recipe.command.is_empty() { String::new() } else { limits },
-            migrations: migrations(&list, recipe.migrations.as_deref()),
+            migrations: recipe
+                .migrations
+                .as_ref()
+                .map(|folder| migrations::of_artefact(&list, Path::new(folder)))
+                .unwrap_or_default(),
             size_bytes: list.size(),
             files: list.files().len() as u64,
             components: bill.as_ref().map(|bill| bill.components),
@@ -228,13 +233,6 @@ fn list(folder: &Path, recipe: &Recipe) -> Result<List, BuildError> {
         return Err(BuildError::NoArtefact { service, missing });
     }
     Ok(list)
-}
-
-fn migrations(list: &List, folder: Option<&str>) -> Vec<Migration> {
-    let Some(folder) = folder else { return Vec::new() };
-    let sql = |path: &str| Path::new(path).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("sql"));
-    let files = list.files().iter().filter(|file| Path::new(&file.path).starts_with(folder) && sql(&file.path));
-    files.map(|file| Migration { path: file.path.clone(), sha256: file.sha256.clone() }).collect()
 }
 
 /// Says so where the disk is full: the message of a compiler that could not write is easily missed.

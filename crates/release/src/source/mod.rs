@@ -12,6 +12,7 @@ pub use between::{Between, Step, between};
 pub use checkout::{Checkout, CheckoutError};
 pub use fetch::{fetch, fetch_all};
 
+use crate::artefact::WalkError;
 use crate::git::{Git, GitError};
 use crate::version::{self, Names};
 
@@ -73,6 +74,9 @@ pub enum SourceError {
     /// git does not answer.
     #[error(transparent)]
     Git(#[from] GitError),
+    /// What lies in the folder cannot be read.
+    #[error(transparent)]
+    Files(#[from] WalkError),
 }
 
 fn files(count: usize) -> String {

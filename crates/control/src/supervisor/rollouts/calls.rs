@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::target::{Source, Target};
 use super::turns::Refused;
 use super::{Rollout, plan, steps};
-use crate::api::{Deploy, Problem, RolloutDetail, RolloutEntry, RolloutView, SlotView, SmokeRequest};
+use crate::api::{Deploy, Problem, RolloutDetail, RolloutEntry, RolloutView, SERVES_ALREADY, SlotView, SmokeRequest};
 use crate::secrets::Secrets;
 use crate::slot::Slot;
 use crate::store::RolloutRow;
@@ -240,13 +240,14 @@ impl Supervisor {
         let found = releases::store(&source.plan, service).find(Some(release));
         let found = found.map_err(|error| problem(404, "there is no such release", error.to_string()))?;
         let release = delivery::Release { version: found.version, digest: delivery::Digest(found.digest.to_string()) };
-        if self.live(service).is_some_and(|(_, live)| live.digest == release.digest) {
-            return Err(conflict(format!("{service} serves {} already", release.version)));
+        let last = self.rollouts.meant(service).and_then(|id| Some((id, &self.rollouts.known.get(&id)?.state)));
+        let replacing = last.filter(|(_, state)| state.blue().is_some_and(|blue| blue.digest == release.digest));
+        // What serves while another one is under way to replace it is what is to stay.
+        let under_way = replacing.is_some_and(|(_, state)| !state.is_final());
+        if !under_way && self.live(service).is_some_and(|(_, live)| live.digest == release.digest) {
+            return Err(problem(409, SERVES_ALREADY, format!("{service} serves {} already", release.version)));
         }
-        if let Some(id) = self.rollouts.meant(service)
-            && let Some(rollout) = self.rollouts.known.get(&id)
-            && rollout.state.blue().is_some_and(|blue| blue.digest == release.digest)
-        {
+        if let Some((id, _)) = replacing {
             return self.rollout_command(id.0, by, Command::Rollback);
         }
         let rows = self.store.rollouts(Some(service)).map_err(|error| internal(&error))?;
