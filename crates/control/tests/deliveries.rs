@@ -157,6 +157,51 @@ async fn what_is_done_is_gone_back_on_by_starting_the_old_version_first() {
 }
 
 #[tokio::test]
+async fn a_rollback_after_a_rollout_that_moved_nothing_brings_back_what_served_before() {
+    let mut ecosystem = up("rollout = { canary = [], warm = \"0s\" }").await;
+    for (version, wrong) in [("v1", ""), ("v2", ""), ("v3", "CRASH_AT_START=1"), ("v4", "")] {
+        release(&ecosystem, version, wrong);
+    }
+    let put_back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: None };
+    let aborted = deploy(&ecosystem, "v3").await.number;
+    reaches(&ecosystem, aborted, &["aborted"]).await;
+    let refused = ecosystem.client().await.put_back(&put_back).await.expect_err("nothing served before");
+    assert!(refused.to_string().contains("rollout 1 of v3 ended aborted"), "{refused}");
+    for version in ["v1", "v2"] {
+        let number = deploy(&ecosystem, version).await.number;
+        reaches(&ecosystem, number, &["done"]).await;
+    }
+    let aborted = deploy(&ecosystem, "v3").await.number;
+    reaches(&ecosystem, aborted, &["aborted"]).await;
+    let back = ecosystem.client().await.put_back(&put_back).await.expect("begun");
+    assert_eq!((back.number, back.version.as_str()), (aborted + 1, "v1"));
+    reaches(&ecosystem, back.number, &["done"]).await;
+    assert_eq!(version(&ecosystem).await, "v1");
+    let refused = ecosystem.client().await.put_back(&put_back).await.expect_err("v2 was gone back from");
+    assert!(refused.to_string().contains("name the version"), "{refused}");
+    // The same while one is under way that has sent nobody anywhere.
+    let number = deploy(&ecosystem, "v2").await.number;
+    reaches(&ecosystem, number, &["done"]).await;
+    let paused = Deploy {
+        service: SHOP.into(),
+        release: Some("v4".into()),
+        by: "ada".into(),
+        supersede: false,
+        pause_at: Some("green-starting".into()),
+        overrides: Vec::new(),
+        key: None,
+    };
+    let paused = ecosystem.client().await.deploy(&paused).await.expect("begun").number;
+    reaches(&ecosystem, paused, &["held"]).await;
+    let back = ecosystem.client().await.put_back(&put_back).await.expect("begun");
+    assert_eq!(back.version, "v1");
+    reaches(&ecosystem, paused, &["superseded"]).await;
+    reaches(&ecosystem, back.number, &["done"]).await;
+    assert_eq!((version(&ecosystem).await.as_str(), slots(&ecosystem).await.len()), ("v1", 1));
+    ecosystem.down().await;
+}
+
+#[tokio::test]
 async fn a_control_plane_killed_at_any_moment_of_a_rollout_goes_on_with_it() {
     let mut ecosystem = up("rollout = { canary = [\"20% 1s\"], warm = \"1s\", guard = \"1s\", requests = 20 }").await;
     release(&ecosystem, "v1", "");

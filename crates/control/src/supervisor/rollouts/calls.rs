@@ -14,7 +14,7 @@ use crate::slot::Slot;
 use crate::store::RolloutRow;
 use crate::supervisor::calls::{conflict, internal, problem};
 use crate::supervisor::{Call, Message, Supervisor};
-use crate::{clock, releases, smoke};
+use crate::{clock, smoke};
 
 impl Supervisor {
     /// Finds out what is meant, then begins.
@@ -44,7 +44,7 @@ impl Supervisor {
         });
     }
 
-    fn may_deploy(&self, name: &str) -> Result<Source, Problem> {
+    pub(super) fn may_deploy(&self, name: &str) -> Result<Source, Problem> {
         if self.down_asked || !self.running {
             return Err(conflict("nothing should run now; `mana up` starts everything"));
         }
@@ -78,7 +78,7 @@ impl Supervisor {
         self.begin(&service.name, &plan, request.supersede, request.key.as_deref())
     }
 
-    fn begin(
+    pub(super) fn begin(
         &mut self,
         service: &str,
         plan: &Plan,
@@ -206,67 +206,7 @@ impl Supervisor {
         }
     }
 
-    /// The version before comes back, or (`slot`) the one in that slot.
-    pub(in crate::supervisor) fn put_back(
-        &mut self,
-        service: &str,
-        by: &str,
-        slot: Option<&str>,
-        release: Option<&str>,
-    ) -> Result<RolloutView, Problem> {
-        if let Some(release) = release {
-            return self.bring_back(service, by, release);
-        }
-        let slot = slot.map(|name| {
-            let found = Slot::ALL.into_iter().find(|slot| slot.as_str() == name);
-            found.ok_or_else(|| problem(422, "there is no such slot", format!("`{name}` is not one of blue, green")))
-        });
-        let slot = slot.transpose()?;
-        let Some(id) = self.rollouts.meant(service) else {
-            return Err(conflict(format!("nothing was rolled out for {service} yet; `mana deploy {service}` does")));
-        };
-        let Some(rollout) = self.rollouts.known.get(&id) else { return Err(self.unknown(id)) };
-        let command = match slot {
-            None => Command::Rollback,
-            Some(slot) if slot == rollout.green => Command::Switch { slot: delivery::Slot::Green },
-            Some(_) => Command::Switch { slot: delivery::Slot::Blue },
-        };
-        self.rollout_command(id.0, by, command)
-    }
-
-    /// A release that has served here before serves again: at once where it is the one before, else without what it has passed already.
-    fn bring_back(&mut self, service: &str, by: &str, release: &str) -> Result<RolloutView, Problem> {
-        let source = self.may_deploy(service)?;
-        let found = releases::store(&source.plan, service).find(Some(release));
-        let found = found.map_err(|error| problem(404, "there is no such release", error.to_string()))?;
-        let release = delivery::Release { version: found.version, digest: delivery::Digest(found.digest.to_string()) };
-        if self.live(service).is_some_and(|(_, live)| live.digest == release.digest) {
-            return Err(conflict(format!("{service} serves {} already", release.version)));
-        }
-        if let Some(id) = self.rollouts.meant(service)
-            && let Some(rollout) = self.rollouts.known.get(&id)
-            && rollout.state.blue().is_some_and(|blue| blue.digest == release.digest)
-        {
-            return self.rollout_command(id.0, by, Command::Rollback);
-        }
-        let rows = self.store.rollouts(Some(service)).map_err(|error| internal(&error))?;
-        let has_served = rows.iter().any(|row| {
-            row.ended.as_deref() == Some(Stage::Done.name())
-                && row.state.as_ref().and_then(State::green).is_some_and(|green| green.digest == release.digest)
-        });
-        if !has_served {
-            let detail =
-                format!("{} has not served {service} here; `mana deploy {service} {0}` brings it in", release.version);
-            return Err(conflict(detail));
-        }
-        let by = operator(by)?;
-        let planned = source.plan.services.iter().find(|planned| planned.name == service);
-        let planned = planned.ok_or_else(|| problem(404, "there is no such service", service))?;
-        let plan = plan::back(planned, &release, &by);
-        self.begin(service, &plan, true, None)
-    }
-
-    fn unknown(&self, id: RolloutId) -> Problem {
+    pub(super) fn unknown(&self, id: RolloutId) -> Problem {
         match self.store.rollout(id) {
             Ok(Some(_)) => conflict(format!("rollout {id} is over, and another one came after it")),
             Ok(None) => {
@@ -281,7 +221,7 @@ impl Supervisor {
         row.ok_or_else(|| self.unknown(id))
     }
 
-    fn view_of(&self, id: RolloutId) -> Result<RolloutView, Problem> {
+    pub(super) fn view_of(&self, id: RolloutId) -> Result<RolloutView, Problem> {
         self.view(&self.row(id)?)
     }
 
@@ -333,7 +273,7 @@ fn refusal(refused: &Refused) -> Problem {
     }
 }
 
-fn operator(name: &str) -> Result<Operator, Problem> {
+pub(super) fn operator(name: &str) -> Result<Operator, Problem> {
     const LONGEST: usize = 64;
     let good = !name.trim().is_empty() && name.len() <= LONGEST && !name.chars().any(char::is_control);
     if !good {
