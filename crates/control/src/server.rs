@@ -299,7 +299,7 @@ async fn deploy(
 ) -> Result<Response, Refused> {
     let Json(mut request) = body?;
     request.by = operator(&person, Action::Deploy, request.by)?;
-    Ok(Json(ask(&app, |reply| Call::Deploy { request, reply }).await?).into_response())
+    Ok(Json(ask(&app, |reply| Call::Deploy { request, pushed_by: None, reply }).await?).into_response())
 }
 
 #[derive(Debug, Deserialize)]

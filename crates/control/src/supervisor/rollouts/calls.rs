@@ -16,11 +16,15 @@ use crate::supervisor::calls::{conflict, internal, problem};
 use crate::supervisor::{Call, Message, Supervisor};
 use crate::{clock, smoke};
 
+/// By so many names at most is known who stands behind a push: a host gives some eight.
+const MOST_NAMES: usize = 16;
+
 impl Supervisor {
     /// Finds out what is meant, then begins.
     pub(in crate::supervisor) fn deploy_meant(
         &mut self,
         request: Deploy,
+        pushed_by: Option<Vec<String>>,
         reply: oneshot::Sender<Result<RolloutView, Problem>>,
     ) {
         let asked_before = request.key.as_deref().map(|key| self.store.rollout_of(key)).transpose();
@@ -36,7 +40,7 @@ impl Supervisor {
         let mailbox = self.mailbox();
         tokio::spawn(async move {
             let call = match source.find(request.release.as_deref()).await {
-                Ok(target) => Call::Begin { request, target: Box::new(target), reply },
+                Ok(target) => Call::Begin { request, pushed_by, target: Box::new(target), reply },
                 Err(problem) => return drop(reply.send(Err(problem))),
             };
             // The owner is gone only when the process ends.
@@ -58,6 +62,7 @@ impl Supervisor {
     pub(in crate::supervisor) fn begin_deploy(
         &mut self,
         request: &Deploy,
+        pushed_by: Option<Vec<String>>,
         target: Target,
     ) -> Result<RolloutView, Problem> {
         // Something may have changed while it was found out what is meant.
@@ -65,7 +70,11 @@ impl Supervisor {
         let known = ecosystem.services.iter().find(|service| service.name == request.service);
         let service = known.ok_or_else(|| problem(404, "there is no such service", request.service.clone()))?;
         let by = operator(&request.by)?;
+        // Nobody asked for a push by hand: whoever wrote it stands behind it as well.
+        let author = target.author.as_deref().map(names_in).unwrap_or_default();
+        let behind = pushed_by.map(|names| author.into_iter().chain(names).take(MOST_NAMES).collect());
         let mut plan: Plan = plan::plan(service, target, &by);
+        plan.behind = behind.unwrap_or_default();
         plan.overrides.clone_from(&request.overrides);
         if let Some(name) = &request.pause_at {
             let stage = stage(name)?;
@@ -287,4 +296,23 @@ fn stage(name: &str) -> Result<Stage, Problem> {
         let names: Vec<&str> = Stage::ALL.iter().filter(|stage| stage.can_pause()).map(|stage| stage.name()).collect();
         problem(422, "there is no such stage to pause at", format!("`{name}` is not one of {}", names.join(", ")))
     })
+}
+
+/// The names in `Ada <ada@example.org>`.
+fn names_in(author: &str) -> Vec<String> {
+    let (name, address) = author.split_once('<').unwrap_or((author, ""));
+    let names = [name, address.trim_end_matches('>')].map(str::trim);
+    names.into_iter().filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names_in;
+
+    #[test]
+    fn an_author_has_a_name_and_an_address() {
+        assert_eq!(names_in("Ada <ada@example.org>"), ["Ada", "ada@example.org"]);
+        assert_eq!(names_in("Ada"), ["Ada"]);
+        assert!(names_in("").is_empty());
+    }
 }

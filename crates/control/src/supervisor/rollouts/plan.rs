@@ -75,7 +75,7 @@ pub(super) fn plan(service: &Service, target: Target, by: &Operator) -> Plan {
 /// A release that has served here before comes back without what it has passed.
 pub(super) fn back(service: &Service, release: &Release, by: &Operator) -> Plan {
     let target =
-        Target { version: release.version.clone(), release: Some(release.clone()), commit: None, checks: Vec::new() };
+        Target { version: release.version.clone(), release: Some(release.clone()), ..Target::default() };
     Plan { canary: Vec::new(), stages: BTreeSet::new(), approval: None, backwards: true, ..plan(service, target, by) }
 }
 
