@@ -34,6 +34,9 @@ pub struct Look {
 /// How often the gate looks. Its rates of error are stated for looks ten seconds apart; rarer ones would let a bad release
 /// serve for longer.
 pub const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// While a person is asked after the cutover, nothing waits for a look: they are as rare as this in the journal. Whoever carries one out
+/// looks every [`LOOK_EVERY`] all the same, and answers when the verdict is another one than before.
+pub const LOOK_EVERY_ASKED: Duration = Duration::from_mins(10);
 /// A window whose counts lag behind is given up so long after its longest time.
 const LAG: Duration = Duration::from_mins(1);
 
