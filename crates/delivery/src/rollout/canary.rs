@@ -92,6 +92,7 @@ impl State {
     pub(super) fn canary_measured(&mut self, canary: Canary, reading: Option<Reading>) {
         let Canary { step, opened: Some(opened), .. } = canary else { return };
         let Some(window) = self.plan.canary.get(step).map(|step| step.window) else { return };
+        let reading = reading.map(|reading| self.in_own_time(opened, reading));
         let over = out_of_time(self.clock.now().since(opened), reading.as_ref(), self.longest(step));
         let verdict = match reading {
             Some(reading) => self.judge(step, opened, Reading { window, ..reading }),

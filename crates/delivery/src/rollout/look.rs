@@ -46,6 +46,11 @@ pub(super) fn out_of_time(own: Duration, reading: Option<&Reading>, longest: Dur
 }
 
 impl State {
+    /// The reading of a window that opened then. Its edge counts by a wall clock: by the rollout's own time it has lasted no longer.
+    pub(super) fn in_own_time(&self, opened: Elapsed, reading: Reading) -> Reading {
+        Reading { elapsed: reading.elapsed.min(self.clock.now().since(opened)), ..reading }
+    }
+
     /// Judges a reading of the window that opened then, and keeps it in the place of the last look at the same window.
     pub(super) fn judge(&mut self, step: usize, opened: Elapsed, reading: Reading) -> Verdict {
         let judgement = gate::judge(&self.plan.gate, &reading);

@@ -172,6 +172,7 @@ impl State {
     pub(super) fn window_measured(&mut self, window: Window, reading: Option<Reading>) {
         let guard = self.plan.warm.guard;
         let Window { live: Slot::Green, guard_from: Some(from), .. } = window else { return };
+        let reading = reading.map(|reading| self.in_own_time(from, reading));
         let longest = self.plan.gate.longest.max(guard);
         let over = out_of_time(self.clock.now().since(from), reading.as_ref(), longest);
         let verdict = match reading {

@@ -11,6 +11,7 @@ mod calls;
 mod effects;
 mod health;
 mod making;
+mod measuring;
 mod news;
 pub(crate) mod output;
 mod plan;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::super::super::*;
 use super::super::plans::short;
 use super::super::world::{Fate, Quality, World, operator, stages};
-use super::{canary, last_news};
-use crate::gate::{Counts, Reading};
+use super::{at, canary, last_news};
+use crate::gate::{Counts, Reading, Verdict};
 
 #[test]
 fn silence_is_not_success() {
@@ -84,6 +84,32 @@ fn one_error_in_three() {
         }
     }
     assert_eq!(world.stage(), Stage::Held, "neither passed nor failed");
+}
+
+#[test]
+fn a_window_does_not_end_before_its_time_however_the_edges_clock_jumps() {
+    for stage in [Stage::Canary, Stage::Window] {
+        let mut world = at(stage);
+        world.act_all();
+        let looks = |world: &World| world.state.looks().iter().filter(|look| look.stage == stage).count();
+        while looks(&world) == 0 {
+            let measure = world.flying.iter().find(|intent| intent.effect.kind() == EffectKind::Measure);
+            match measure.map(|intent| intent.key) {
+                Some(key) => {
+                    let counts = Counts { requests: 20_000, errors: 0, timed: 20_000, slow: 0 };
+                    let (elapsed, window) = (Duration::from_hours(2), Duration::from_mins(10));
+                    let reading = Reading { elapsed, window, green: counts, blue: Some(counts), complete: true };
+                    world.answer(key, Outcome::Measured { reading });
+                }
+                None if world.flying.is_empty() => assert!(world.wake()),
+                None => world.act(0, Fate::Honest),
+            }
+        }
+        assert_eq!(world.stage(), stage);
+        let look = world.state.looks().last().unwrap();
+        assert!(look.reading.elapsed <= LOOK_EVERY, "{look:?}");
+        assert_ne!(look.judgement.verdict, Verdict::Pass);
+    }
 }
 
 #[test]
