@@ -12,7 +12,7 @@ use super::{
     Effect, EffectKind, Elapsed, Headline, LOOK_EVERY, LOOK_EVERY_ASKED, OnBreach, Percent, Phase, Since, Slot, Stage,
     State, Window,
 };
-use crate::gate::{Reading, Verdict};
+use crate::gate::{Reading, Series, Verdict};
 
 impl State {
     pub(super) fn open_window(&mut self) {
@@ -105,7 +105,7 @@ impl State {
                 self.fail(format!("the switch to {} did not succeed: {reason}", window.live), false);
             }
             Effect::EnsureRunning { .. } => self.tell(Headline::NotWarm, Some(reason.to_owned()), false),
-            Effect::Measure { .. } => self.measured(None),
+            Effect::Measure { .. } => self.measured(None, Vec::new()),
             _ => {}
         }
     }
@@ -169,14 +169,14 @@ impl State {
     }
 
     /// A look was made; `None`: it could not be.
-    pub(super) fn window_measured(&mut self, window: Window, reading: Option<Reading>) {
+    pub(super) fn window_measured(&mut self, window: Window, reading: Option<Reading>, series: Vec<Series>) {
         let guard = self.plan.warm.guard;
         let Window { live: Slot::Green, guard_from: Some(from), .. } = window else { return };
         let reading = reading.map(|reading| self.in_own_time(from, reading));
         let longest = self.plan.gate.longest.max(guard);
         let over = out_of_time(self.clock.now().since(from), reading.as_ref(), longest);
         let verdict = match reading {
-            Some(reading) => self.judge(0, from, Reading { window: guard, ..reading }),
+            Some(reading) => self.judge(0, from, Reading { window: guard, ..reading }, series),
             None => Verdict::NoData,
         };
         match verdict {

@@ -15,7 +15,6 @@ use super::{Found, Rollout, Working, plan};
 use crate::desired::Wanted;
 use crate::guard::{self, Seen, Serves};
 use crate::secrets::Secrets;
-use crate::slot::Slot;
 use crate::supervisor::Supervisor;
 use crate::supervisor::place::Place;
 use crate::{paths, releases};
