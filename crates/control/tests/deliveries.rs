@@ -82,6 +82,30 @@ async fn a_bad_release_goes_back_by_itself_with_its_figures() {
 }
 
 #[tokio::test]
+async fn a_gate_of_ones_own_sends_a_release_back_and_one_that_nothing_could_pass_is_refused() {
+    let rollout = |query: &str| {
+        let gates = format!("gates = {{ odd = {{ query = '{query}', max = 0.5 }} }}");
+        format!("rollout = {{ canary = [\"20% 1m\"], warm = \"1h\", {gates} }}")
+    };
+    let mut ecosystem = up(&rollout("vector(1)")).await;
+    release(&ecosystem, "v1", "");
+    let load = Load::on(&ecosystem, SHOP, "/work");
+    let number = deploy(&ecosystem, "v1").await.number;
+    let view = reaches(&ecosystem, number, &["rolled-back", "window", "held"]).await;
+    load.end().await;
+    assert_eq!(view.stage, "rolled-back", "{view:#?}");
+    let why = view.why.expect("a reason");
+    assert!(why.contains("gate odd 1 against a limit of 0.5"), "{why}");
+    let look = view.look.expect("figures");
+    assert_eq!((look.series[0].name.as_str(), look.series[0].value), ("odd", Some(1.0)));
+    ecosystem.write(&[shop(&rollout("mana_instances_reedy"))]);
+    let refused = ecosystem.apply_as_is().await.err().expect("nothing gives it");
+    let refused = format!("{refused:?}");
+    assert!(refused.contains("is mana_instances_ready meant?"), "{refused}");
+    ecosystem.down().await;
+}
+
+#[tokio::test]
 async fn a_release_that_does_not_start_never_gets_a_request() {
     let mut ecosystem = up(WARM).await;
     release(&ecosystem, "v1", "CRASH_AT_START=1");

@@ -28,7 +28,7 @@ pub enum Verdict {
 pub struct Finding {
     /// What was measured: `requests`, `timed requests`, `complete` (1 or 0), and of `errors` and `slow` the share itself, its bounds
     /// (`errors, at least`, `errors, at most`) and odds to 1 (`errors, odds of worse than blue`, `errors, odds of good`). Of a limit of
-    /// one's own its name, `NAME, at least`, and `NAME, measured` (0) where it was not.
+    /// one's own `gate NAME`, `gate NAME, at least`, and `gate NAME, measured` (0) where it was not.
     pub figure: String,
     /// What it was; always finite.
     pub value: f64,

@@ -45,19 +45,20 @@ impl SeriesLimit {
     pub(super) fn kept(&self, given: &[Series], findings: &mut Vec<Finding>) -> Kept {
         let mut values = given.iter().filter(|series| series.name == self.name).filter_map(|series| series.value);
         let value = values.next().filter(|value| value.is_finite());
-        let most = self.max.map(|max| (String::new(), max));
-        let least = self.min.map(|min| (", at least".to_owned(), min));
         let Some(value) = value.filter(|_| self.is_usable()) else {
-            findings.push(Finding { figure: format!("{}, measured", self.name), value: 0.0, limit: 1.0, met: false });
+            findings.push(Finding { figure: format!("gate {}, measured", self.name), value: 0.0, limit: 1.0, met: false });
             return Kept::Unknown;
         };
-        let mut all = true;
-        for (kind, limit) in most.into_iter().chain(least) {
-            let met = if kind.is_empty() { value <= limit } else { value >= limit };
-            all &= met;
-            findings.push(Finding { figure: format!("{}{kind}", self.name), value, limit, met });
+        let most = self.max.map(|max| ("", max, value <= max));
+        let least = self.min.map(|min| (", at least", min, value >= min));
+        let mut kept = Kept::Yes;
+        for (kind, limit, met) in most.into_iter().chain(least) {
+            if !met {
+                kept = Kept::No;
+            }
+            findings.push(Finding { figure: format!("gate {}{kind}", self.name), value, limit, met });
         }
-        if all { Kept::Yes } else { Kept::No }
+        kept
     }
 
     /// A limit that is no number, or none at all, is refused rather than guessed at.

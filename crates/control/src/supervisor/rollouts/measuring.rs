@@ -1,16 +1,18 @@
-//! A look of the gate: what the edge counted since the window opened.
+//! A look of the gate: what the edge counted since the window opened, and what its own queries give.
 
 use std::time::Duration;
 
 use mana_delivery::gate::{self, Reading};
 use mana_delivery::rollout::{self as delivery, Intent, LOOK_EVERY, LOOK_EVERY_ASKED, Outcome, RolloutId, Since};
 use mana_edge::admin::{self, Client, ClientError};
+use mana_manifest::plan::fill_in;
 
 use super::reading::{lasted, reading, warming_up};
 use super::{Found, Rollout};
 use crate::clock;
 use crate::slot::Slot;
 use crate::supervisor::Supervisor;
+use crate::watching::Watching;
 
 /// The status with which the edge says that it does not know a generation.
 const NOT_FOUND: u16 = 404;
@@ -21,6 +23,7 @@ const LOOKS_ASKED: u64 = LOOK_EVERY_ASKED.as_secs() / LOOK_EVERY.as_secs() - 3;
 #[derive(Debug)]
 struct Sight {
     client: Client,
+    watching: Option<Watching>,
     service: String,
     since: admin::Since,
     /// How long the window has lasted by the rollout's own time.
@@ -54,6 +57,7 @@ impl Supervisor {
         let canary = matches!(rollout.state.phase(), delivery::Phase::Canary(_));
         let sight = Sight {
             client: self.edge_client(),
+            watching: self.watching.clone(),
             service: rollout.service.clone(),
             since,
             own: open_for(rollout),
@@ -89,8 +93,8 @@ impl Sight {
             let found = self.measured().await;
             looks += 1;
             let is_known = match &found {
-                Found::Outcome(Outcome::Measured { reading }) => {
-                    known == Some(gate::judge(&self.policy, reading).verdict)
+                Found::Outcome(Outcome::Measured { reading, series }) => {
+                    known == Some(gate::judge_all(&self.policy, reading, series).verdict)
                 }
                 _ => false,
             };
@@ -107,10 +111,25 @@ impl Sight {
 
     async fn measured(&self) -> Found {
         match self.count().await {
-            Ok(reading) => Found::Outcome(Outcome::Measured { reading }),
+            Ok(reading) => Found::Outcome(Outcome::Measured { reading, series: self.series().await }),
             Err(ClientError::Refused(refusal)) if refusal.status == NOT_FOUND => Found::Forgotten,
             Err(error) => Found::Outcome(Outcome::Unknown { reason: error.to_string() }),
         }
+    }
+
+    /// What the queries of the gate's own limits give.
+    async fn series(&self) -> Vec<gate::Series> {
+        let mut all = Vec::new();
+        for limit in &self.policy.series {
+            let query = fill_in(&limit.query, self.green.as_str(), self.own.as_secs());
+            let given = match &self.watching {
+                Some(watching) => watching.one(query).await,
+                None => Err("nothing is measured".to_owned()),
+            };
+            let (value, why) = given.map_or_else(|why| (None, Some(why)), |value| (Some(plain(value)), None));
+            all.push(gate::Series { name: limit.name.clone(), value, why });
+        }
+        all
     }
 
     async fn count(&self) -> Result<Reading, ClientError> {
@@ -126,5 +145,25 @@ impl Sight {
             }
         };
         Ok(Reading { elapsed, ..reading(&whole, warm.as_ref(), self.window, self.green, self.blue) })
+    }
+}
+
+/// Of seven digits: so many are read from the journal exactly as they were written.
+fn plain(value: f64) -> f64 {
+    format!("{value:.6e}").parse().unwrap_or(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn a_value_is_read_back_as_it_was_written() {
+        for value in [0.0, 0.1 + 0.2, 1.0 / 3.0, 123_456_789.0, -7.25e-9] {
+            let kept = plain(value);
+            let back: f64 = serde_json::from_str(&serde_json::to_string(&kept).expect("JSON")).expect("JSON");
+            assert_eq!(back.to_bits(), kept.to_bits(), "{value}");
+            assert!((kept - value).abs() <= value.abs() * 1e-6);
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mana_delivery::gate;
 use mana_delivery::rollout::{Approval, CanaryStep, Digest, OnBreach, Operator, Percent, Plan, Release, Stage, Warm};
-use mana_manifest::plan::{Rollout, Run, Service};
+use mana_manifest::plan::{Gate, Limit, Rollout, Run, Service};
 
 use super::target::Target;
 use crate::desired::Version;
@@ -97,8 +97,14 @@ fn policy(rollout: &Rollout) -> gate::Policy {
         slow_share: share(rollout.slow_share),
         least_requests: rollout.requests,
         longest: rollout.longest.max(longest_window(rollout)),
+        series: rollout.gates.iter().map(limit).collect(),
         strict: rollout.strict,
     }
+}
+
+fn limit(of: &Gate) -> gate::SeriesLimit {
+    let (max, min) = (of.max.map(Limit::get), of.min.map(Limit::get));
+    gate::SeriesLimit { name: of.name.clone(), query: of.query.clone(), max, min }
 }
 
 /// A verdict cannot come before the window is over.

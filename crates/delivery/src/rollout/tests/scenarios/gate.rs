@@ -121,7 +121,7 @@ fn a_limit_of_ones_own_stops_it_and_nothing_passes_without_its_value() {
     };
     for (value, stage, why) in [
         (Some(4.0), Stage::Window, ""),
-        (Some(6.0), Stage::RolledBack, "queue 6 against a limit of 5"),
+        (Some(6.0), Stage::RolledBack, "gate queue 6 against a limit of 5"),
         (None, Stage::Held, "the gate's queue is not known: nobody measures it"),
     ] {
         let mut plan = full();
