@@ -366,6 +366,22 @@ async fn the_way_back_does_not_migrate() {
 }
 
 #[tokio::test]
+async fn a_migration_that_breaks_the_running_version_ends_the_rollout_before_any_request_moves() {
+    let mut ecosystem = Ecosystem::start().await;
+    let broken = ecosystem.folder.path().join("broken").display().to_string();
+    write_program(ecosystem.folder.path(), "v0", &format!("BROKEN_BY={broken}"));
+    ecosystem.up(&[shop(&format!("migrate = [\"migrate\"]\n{WARM}"))]).await;
+    release(&ecosystem, "v1", &format!("BREAKS={broken}"));
+    let number = deploy(&ecosystem, "v1").await.number;
+    // The last that was known of the running version is that it is ready, and it is asked seldom.
+    let view = reaches(&ecosystem, number, &["aborted", "window", "rolled-back", "stuck"]).await;
+    assert_eq!(view.stage, "aborted", "{view:#?}");
+    let why = view.why.expect("a reason");
+    assert!(why.contains("on the new schema"), "{why}");
+    ecosystem.down().await;
+}
+
+#[tokio::test]
 async fn an_edge_that_is_replaced_in_the_canary_begins_the_window_anew() {
     let mut ecosystem = up("rollout = { canary = [\"20% 4s\"], warm = \"1h\", requests = 20 }").await;
     release(&ecosystem, "v1", "");

@@ -41,7 +41,7 @@ impl Supervisor {
                 Some(Outcome::Done)
             }
             Effect::EnsureRunning { slot, release } => self.ensure_running(id, intent, *slot, release),
-            Effect::Verify { slot, digest } => self.verify(rollout, *slot, digest),
+            Effect::Verify { slot, digest } => self.verify(id, intent, *slot, digest),
             Effect::EnsureWeights { green, generation, .. } => {
                 self.ensure_weights(id, Some(*green), *generation, intent.key.n)
             }
@@ -248,21 +248,6 @@ impl Supervisor {
         let written = self.store.set_slots(&desired.rows());
         self.rollouts.unsaved = written.is_err();
         Self::complain(written);
-    }
-
-    fn verify(&self, rollout: &Rollout, part: delivery::Slot, digest: &delivery::Digest) -> Option<Outcome> {
-        let slot = rollout.slot(part);
-        let wanted = self.desired.as_ref()?.find(&rollout.service, slot)?;
-        let runs = wanted.release.clone().unwrap_or_else(|| plan::folder(&wanted.version)).digest;
-        if runs != *digest {
-            return Some(Outcome::Passed { digest: runs });
-        }
-        match self.health(rollout, part) {
-            delivery::Health::Ready => Some(Outcome::Passed { digest: runs }),
-            delivery::Health::Lost(why) => Some(Outcome::Failed { reason: format!("{part} is not ready: {why}") }),
-            // Not yet is no answer: the stage has its deadline.
-            delivery::Health::Unknown => None,
-        }
     }
 
     /// `green`: its share; `None`: the service has no slot that serves.

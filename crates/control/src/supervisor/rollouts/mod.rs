@@ -20,6 +20,7 @@ mod staging;
 mod steps;
 pub(crate) mod target;
 mod turns;
+mod verifying;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
