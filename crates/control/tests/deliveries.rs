@@ -366,6 +366,27 @@ async fn the_way_back_does_not_migrate() {
 }
 
 #[tokio::test]
+async fn what_serves_or_is_under_way_is_not_deployed_once_more() {
+    let rollout = "rollout = { canary = [], warm = \"0s\" }";
+    let mut ecosystem = up(rollout).await;
+    for version in ["v1", "v2"] {
+        release(&ecosystem, version, "");
+    }
+    let number = deploy(&ecosystem, "v1").await.number;
+    assert_eq!(deploy(&ecosystem, "v1").await.number, number, "an answer that got lost");
+    reaches(&ecosystem, number, &["done"]).await;
+    let again = deploy(&ecosystem, "v1").await;
+    assert_eq!((again.number, again.stage.as_str()), (number, "done"));
+    // Another release, and then the first one anew.
+    let second = deploy(&ecosystem, "v2").await.number;
+    reaches(&ecosystem, second, &["done"]).await;
+    let third = deploy(&ecosystem, "v1").await.number;
+    assert_eq!((second, third), (number + 1, number + 2));
+    reaches(&ecosystem, third, &["done"]).await;
+    ecosystem.down().await;
+}
+
+#[tokio::test]
 async fn a_migration_that_breaks_the_running_version_ends_the_rollout_before_any_request_moves() {
     let mut ecosystem = Ecosystem::start().await;
     let broken = ecosystem.folder.path().join("broken").display().to_string();

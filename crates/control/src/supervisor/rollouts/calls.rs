@@ -84,6 +84,10 @@ impl Supervisor {
             }
             plan.pause_at.insert(stage);
         }
+        if let Some(id) = self.already(&service.name, &plan, request.supersede)? {
+            tracing::info!(service = service.name, rollout = id.0, release = plan.version, "it is there already");
+            return self.view_of(id);
+        }
         self.begin(&service.name, &plan, request.supersede, request.key.as_deref())
     }
 

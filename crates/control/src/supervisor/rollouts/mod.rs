@@ -6,6 +6,7 @@
 //!
 //! The rollout's blue and green are the old and the new version; which of the service's slots plays green is written down with it.
 
+mod already;
 mod back;
 mod calls;
 mod effects;
