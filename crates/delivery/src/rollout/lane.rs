@@ -7,7 +7,7 @@
 //! Who is to be superseded stands in the lane until they have heard it: a crash, or a full disk, between the lane and its rollouts
 //! forgets nobody. What the two know differently after it says [`Lane::amiss`].
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -152,7 +152,7 @@ impl Lane {
     /// whoever is not in it is over.
     pub fn amiss(&self, rollouts: &BTreeMap<RolloutId, Stage>) -> Vec<Amiss> {
         let is_over = |id: &RolloutId| rollouts.get(id).is_none_or(|stage| stage.is_final());
-        let known: Vec<RolloutId> =
+        let known: BTreeSet<RolloutId> =
             self.active.into_iter().chain(self.waiting()).chain(self.superseded.keys().copied()).collect();
         let is_queued = |id: &RolloutId| rollouts.get(id) == Some(&Stage::Queued);
         let over = known.iter().copied().filter(is_over).map(|id| Amiss::Over { id });
@@ -255,8 +255,6 @@ impl Order {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     fn begin(id: u64, supersede: bool) -> Request {
