@@ -3,7 +3,8 @@
 //! Listens on `$PORT`; answers `/` with its id, and obeys `/crash`, `/unready`, `/ready`, `/hang`, `/slow/MILLIS`,
 //! `/take/MIB` and `/print/LINES`; `/work` fails as often as `$FAILS` says and takes `$WORK_MILLIS`; `/stream` says something every
 //! tenth of a second, for two seconds. At `/socket` it takes a WebSocket, as far as a test needs one, and says everything back. With the argument `migrate` it appends a line to the file `$MIGRATIONS` and ends, with
-//! code 1 where `$FAIL_MIGRATION` is set, after `$MIGRATION_MILLIS`. `$CRASH_AT_START` ends it with code 3 at once; `$START_MILLIS` delays its start.
+//! code 1 where `$FAIL_MIGRATION` is set, after `$MIGRATION_MILLIS`; it makes the file `$BREAKS`, and as long as the file `$BROKEN_BY` is there
+//! nothing is ready. `$CRASH_AT_START` ends it with code 3 at once; `$START_MILLIS` delays its start.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -50,6 +51,9 @@ fn migrate() {
     }
     if let Some(millis) = variable("MIGRATION_MILLIS") {
         std::thread::sleep(Duration::from_millis(millis.parse().expect("a number")));
+    }
+    if let Some(path) = variable("BREAKS") {
+        std::fs::write(path, "a column is gone").expect("write");
     }
     if variable("FAIL_MIGRATION").is_some() {
         eprintln!("no such table: users");
@@ -151,7 +155,8 @@ async fn ready(State(mood): State<Arc<Mood>>) -> (StatusCode, &'static str) {
     if mood.hangs.load(Ordering::Relaxed) {
         std::future::pending::<()>().await;
     }
-    if mood.unready.load(Ordering::Relaxed) {
+    let broken = variable("BROKEN_BY").is_some_and(|path| std::path::Path::new(&path).exists());
+    if broken || mood.unready.load(Ordering::Relaxed) {
         (StatusCode::SERVICE_UNAVAILABLE, "{\"database\": \"no table\"}")
     } else {
         (StatusCode::OK, "{}")

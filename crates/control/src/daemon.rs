@@ -152,6 +152,7 @@ async fn live(mut parts: Parts, key: &Key) -> Result<ExitReason, Error> {
     let listener = socket::bind(&socket).map_err(folder(&socket, "the socket cannot be made"))?;
     let listener = UnixListener::from_std(listener).map_err(folder(&socket, "the socket cannot be used"))?;
     let watching = watching::start(&data, mailbox.clone());
+    supervisor.reads(watching.clone());
     status_page::start(&data, mailbox.clone(), watching.clone());
     let app =
         App { data, mailbox: mailbox.clone(), watching, gate: Arc::new(door::Gate::new(key.of_second_factors())) };

@@ -212,6 +212,16 @@ impl Desired {
         Some(())
     }
 
+    /// Whether what a slot runs would be another version, of the same release, if it were deployed now: the manifest, or a secret,
+    /// has become another one since.
+    pub(crate) fn would_change(&self, service: &str, slot: Slot, secrets: &Secrets) -> bool {
+        let planned = self.plan.services.iter().find(|planned| planned.name == service);
+        let now = self.find(service, slot);
+        let (Some(planned), Some(now)) = (planned, now) else { return true };
+        wanted(&self.plan, planned, slot, now.release.clone(), secrets)
+            .is_none_or(|fresh| fresh.version.spec != now.version.spec)
+    }
+
     /// Nothing runs in the slot any more.
     pub(crate) fn vacate(&mut self, service: &str, slot: Slot) {
         self.wanted.retain(|wanted| wanted.name != service || wanted.slot != slot);

@@ -9,6 +9,8 @@ use mana_watch::alert::{Absence, DEFAULT_PATH, Role, Rule, Severity, Span, Templ
 use mana_watch::query;
 use mana_watch::series::{Matcher, NAME, Test};
 
+use crate::slot::Slot;
+
 /// All of them, besides those that everybody has.
 ///
 /// # Errors
@@ -50,6 +52,52 @@ pub fn doubts(plan: &Plan, there: &BTreeSet<String>) -> Vec<String> {
     own.filter_map(|rule| Some(format!("alerts.{}: {}", rule.name, doubt(rule, there)?))).collect()
 }
 
+/// What is wrong with the gates of rollouts, each in a line: a query that is not understood, or that reads what nothing gives, so that no
+/// rollout would ever pass. `there`: as in [`doubts`].
+pub fn gates(plan: &Plan, there: &BTreeSet<String>) -> Vec<String> {
+    let gates =
+        plan.services.iter().flat_map(|service| service.rollout.gates.iter().map(move |gate| (&service.name, gate)));
+    let wrong = gates.filter_map(|(service, gate)| {
+        Some(format!("services.{service}.rollout.gates.{}: {}", gate.name, unanswerable(gate, there)?))
+    });
+    wrong.collect()
+}
+
+fn unanswerable(gate: &plan::Gate, there: &BTreeSet<String>) -> Option<String> {
+    // Any slot and time do.
+    let query = plan::fill_in(&gate.query, Slot::Green.as_str(), 60);
+    let named = match query::metrics_of(&query) {
+        Ok(reads) => needed(&reads),
+        Err(error) => return Some(error.to_string()),
+    };
+    let known = known(&named, there);
+    // Of a rule, which rule does not matter here, only what is missing is looked at.
+    let missing = can_fire(builtin::rules().first()?, &named, &known).err()?.missing;
+    let reason = |(name, meant): &(String, Option<String>)| {
+        let meant = meant.as_ref().map_or_else(String::new, |meant| format!("; is {meant} meant?"));
+        format!("it reads {name}, which nothing gives{meant}")
+    };
+    Some(missing.iter().map(reason).collect::<Vec<_>>().join(", and "))
+}
+
+/// The names without which nothing comes of an expression.
+fn needed(reads: &[query::Read]) -> BTreeSet<String> {
+    let named = reads.iter().filter(|read| !read.may_be_missing).filter_map(|read| {
+        read.matchers.iter().find_map(|matcher| match &matcher.test {
+            Test::Equal(name) if matcher.label == NAME => Some(name.clone()),
+            _ => None,
+        })
+    });
+    named.collect()
+}
+
+/// All names that are known to be given, and those of `named` that may be.
+fn known(named: &BTreeSet<String>, there: &BTreeSet<String>) -> BTreeSet<String> {
+    let given = |name: &&String| builtin::is_given(name) || (there.is_empty() && !builtin::is_ours(name));
+    let known = there.iter().cloned().chain(builtin::names().map(str::to_owned));
+    known.chain(named.iter().filter(given).cloned()).collect()
+}
+
 /// Why a rule can never fire.
 pub(crate) fn doubt(rule: &Rule, there: &BTreeSet<String>) -> Option<String> {
     match query::never_true(&rule.expression) {
@@ -59,16 +107,8 @@ pub(crate) fn doubt(rule: &Rule, there: &BTreeSet<String>) -> Option<String> {
         Err(_) => return None,
     }
     let reads = query::metrics_of(&rule.expression).ok()?;
-    let named = reads.iter().filter(|read| !read.may_be_missing).filter_map(|read| {
-        read.matchers.iter().find_map(|matcher| match &matcher.test {
-            Test::Equal(name) if matcher.label == NAME => Some(name.clone()),
-            _ => None,
-        })
-    });
-    let given = |name: &String| builtin::is_given(name) || (there.is_empty() && !builtin::is_ours(name));
-    let named: BTreeSet<String> = named.collect();
-    let mut known: BTreeSet<String> = there.iter().cloned().chain(builtin::names().map(str::to_owned)).collect();
-    known.extend(named.iter().filter(|name| given(name)).cloned());
+    let named = needed(&reads);
+    let known = known(&named, there);
     // Where one series is enough, as of `a or b`, the other may be missing.
     let exists = |matchers: &[Matcher]| {
         matchers.iter().all(|matcher| match &matcher.test {
@@ -172,6 +212,57 @@ mod tests {
                 ),
                 None => assert_eq!(found, None, "{expression}"),
             }
+        }
+    }
+
+    #[test]
+    fn a_gate_that_nothing_could_pass_is_named_with_its_reason() {
+        let wrong = |query: &str, there: &[&str]| {
+            let rollout = format!("rollout = {{ gates = {{ queue = {{ query = '{query}', max = 0.5 }} }} }}\n");
+            let manifest =
+                Manifest::parse(Path::new("/srv/shop/mana.toml"), &format!("{SHOP}{rollout}")).expect("TOML");
+            let plan = manifest.plan(&Overrides::default(), &Facts::assumed()).expect("a plan");
+            super::gates(&plan, &there.iter().map(|name| (*name).to_owned()).collect()).pop()
+        };
+        let there = ["up", "jobs_waiting"];
+        for (query, there, why) in [
+            (
+                "max(jobs_waitin)",
+                &there[..],
+                Some("it reads jobs_waitin, which nothing gives; is jobs_waiting meant?"),
+            ),
+            (r#"max(rate(jobs_waiting{slot="$slot"}[$window]))"#, &there, None),
+            ("max(jobs_waitin)", &[], None),
+            ("max(mana_instances_reedy)", &[], Some("is mana_instances_ready meant?")),
+            ("max(", &[], Some("")),
+        ] {
+            let found = wrong(query, there);
+            match why {
+                Some(why) => assert!(
+                    found.as_deref().is_some_and(|text| {
+                        text.starts_with("services.shop-backend.rollout.gates.queue: ") && text.contains(why)
+                    }),
+                    "{query}: {found:?}"
+                ),
+                None => assert_eq!(found, None, "{query}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_gate_without_a_query_or_a_limit_is_no_gate() {
+        for (gate, problem) in [
+            ("{ max = 1 }", "query of the gate queue is missing"),
+            ("{ query = \"up\" }", "the gate queue has no limit"),
+            ("{ query = \"up\", max = 1, min = 2 }", "the gate queue has a max of 1 and a min of 2"),
+            ("{ query = \"up\", max = nan }", "max"),
+            ("{ query = \"up\", max = \"1\" }", "max"),
+        ] {
+            let text = format!("{SHOP}rollout = {{ gates = {{ queue = {gate} }} }}\n");
+            let manifest = Manifest::parse(Path::new("/srv/shop/mana.toml"), &text);
+            let plan = manifest.and_then(|manifest| manifest.plan(&Overrides::default(), &Facts::assumed()));
+            let problems = plan.expect_err("wrong");
+            assert!(problems.list().iter().any(|found| found.message.contains(problem)), "{gate}: {problems}");
         }
     }
 

@@ -32,7 +32,7 @@ use crate::door::person::{Action, Person};
 use crate::store::{Store, StoreError};
 use crate::supervisor::{Call, Message, Stream, internal, output};
 use crate::watching::{Watching, prometheus};
-use crate::{clock, manifest, smoke};
+use crate::{clock, manifest, rules, smoke};
 
 pub(crate) mod people;
 
@@ -216,11 +216,21 @@ async fn apply(State(app): State<App>, body: Result<Json<Apply>, JsonRejection>)
     let text = tokio::task::spawn_blocking(move || read(&path))
         .await
         .map_err(|error| Refused(problem(500, "the manifest cannot be read", error.to_string())))??;
-    let plan = manifest::parse(&text, &request, &data).map_err(|problems| {
+    let detail = request.manifest.display().to_string();
+    let invalid = |problems| {
         let title = "the manifest is not valid; nothing was changed".to_owned();
-        Refused(Problem { title, status: 422, detail: request.manifest.display().to_string(), problems })
-    })?;
-    let plan = Box::new(plan);
+        Refused(Problem { title, status: 422, detail, problems })
+    };
+    let plan = match manifest::parse(&text, &request, &data) {
+        Ok(plan) => Box::new(plan),
+        Err(problems) => return Err(invalid(problems)),
+    };
+    if plan.services.iter().any(|service| !service.rollout.gates.is_empty()) {
+        let problems = rules::gates(&plan, &app.watching.names().await);
+        if !problems.is_empty() {
+            return Err(invalid(problems));
+        }
+    }
     Ok(lines(ask(&app, |reply| Call::Apply { request, manifest: text, plan, reply }).await?))
 }
 
@@ -299,7 +309,7 @@ async fn deploy(
 ) -> Result<Response, Refused> {
     let Json(mut request) = body?;
     request.by = operator(&person, Action::Deploy, request.by)?;
-    Ok(Json(ask(&app, |reply| Call::Deploy { request, reply }).await?).into_response())
+    Ok(Json(ask(&app, |reply| Call::Deploy { request, pushed_by: None, reply }).await?).into_response())
 }
 
 #[derive(Debug, Deserialize)]

@@ -82,6 +82,30 @@ async fn a_bad_release_goes_back_by_itself_with_its_figures() {
 }
 
 #[tokio::test]
+async fn a_gate_of_ones_own_sends_a_release_back_and_one_that_nothing_could_pass_is_refused() {
+    let rollout = |query: &str| {
+        let gates = format!("gates = {{ odd = {{ query = '{query}', max = 0.5 }} }}");
+        format!("rollout = {{ canary = [\"20% 1m\"], warm = \"1h\", {gates} }}")
+    };
+    let mut ecosystem = up(&rollout("vector(1)")).await;
+    release(&ecosystem, "v1", "");
+    let load = Load::on(&ecosystem, SHOP, "/work");
+    let number = deploy(&ecosystem, "v1").await.number;
+    let view = reaches(&ecosystem, number, &["rolled-back", "window", "held"]).await;
+    load.end().await;
+    assert_eq!(view.stage, "rolled-back", "{view:#?}");
+    let why = view.why.expect("a reason");
+    assert!(why.contains("gate odd 1 against a limit of 0.5"), "{why}");
+    let look = view.look.expect("figures");
+    assert_eq!((look.series[0].name.as_str(), look.series[0].value), ("odd", Some(1.0)));
+    ecosystem.write(&[shop(&rollout("mana_instances_reedy"))]);
+    let refused = ecosystem.apply_as_is().await.err().expect("nothing gives it");
+    let refused = format!("{refused:?}");
+    assert!(refused.contains("is mana_instances_ready meant?"), "{refused}");
+    ecosystem.down().await;
+}
+
+#[tokio::test]
 async fn a_release_that_does_not_start_never_gets_a_request() {
     let mut ecosystem = up(WARM).await;
     release(&ecosystem, "v1", "CRASH_AT_START=1");
@@ -153,6 +177,51 @@ async fn what_is_done_is_gone_back_on_by_starting_the_old_version_first() {
     reaches(&ecosystem, number, &["rolled-back"]).await;
     load.end().await;
     assert_eq!(version(&ecosystem).await, "v0");
+    ecosystem.down().await;
+}
+
+#[tokio::test]
+async fn a_rollback_after_a_rollout_that_moved_nothing_brings_back_what_served_before() {
+    let mut ecosystem = up("rollout = { canary = [], warm = \"0s\" }").await;
+    for (version, wrong) in [("v1", ""), ("v2", ""), ("v3", "CRASH_AT_START=1"), ("v4", "")] {
+        release(&ecosystem, version, wrong);
+    }
+    let put_back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: None };
+    let aborted = deploy(&ecosystem, "v3").await.number;
+    reaches(&ecosystem, aborted, &["aborted"]).await;
+    let refused = ecosystem.client().await.put_back(&put_back).await.expect_err("nothing served before");
+    assert!(refused.to_string().contains("rollout 1 of v3 ended aborted"), "{refused}");
+    for version in ["v1", "v2"] {
+        let number = deploy(&ecosystem, version).await.number;
+        reaches(&ecosystem, number, &["done"]).await;
+    }
+    let aborted = deploy(&ecosystem, "v3").await.number;
+    reaches(&ecosystem, aborted, &["aborted"]).await;
+    let back = ecosystem.client().await.put_back(&put_back).await.expect("begun");
+    assert_eq!((back.number, back.version.as_str()), (aborted + 1, "v1"));
+    reaches(&ecosystem, back.number, &["done"]).await;
+    assert_eq!(version(&ecosystem).await, "v1");
+    let refused = ecosystem.client().await.put_back(&put_back).await.expect_err("v2 was gone back from");
+    assert!(refused.to_string().contains("name the version"), "{refused}");
+    // The same while one is under way that has sent nobody anywhere.
+    let number = deploy(&ecosystem, "v2").await.number;
+    reaches(&ecosystem, number, &["done"]).await;
+    let paused = Deploy {
+        service: SHOP.into(),
+        release: Some("v4".into()),
+        by: "ada".into(),
+        supersede: false,
+        pause_at: Some("green-starting".into()),
+        overrides: Vec::new(),
+        key: None,
+    };
+    let paused = ecosystem.client().await.deploy(&paused).await.expect("begun").number;
+    reaches(&ecosystem, paused, &["held"]).await;
+    let back = ecosystem.client().await.put_back(&put_back).await.expect("begun");
+    assert_eq!(back.version, "v1");
+    reaches(&ecosystem, paused, &["superseded"]).await;
+    reaches(&ecosystem, back.number, &["done"]).await;
+    assert_eq!((version(&ecosystem).await.as_str(), slots(&ecosystem).await.len()), ("v1", 1));
     ecosystem.down().await;
 }
 
@@ -293,6 +362,43 @@ async fn the_way_back_does_not_migrate() {
     reaches(&ecosystem, number, &["rolled-back"]).await;
     load.end().await;
     assert_eq!((version(&ecosystem).await.as_str(), migrated()), ("v0", 2));
+    ecosystem.down().await;
+}
+
+#[tokio::test]
+async fn what_serves_or_is_under_way_is_not_deployed_once_more() {
+    let rollout = "rollout = { canary = [], warm = \"0s\" }";
+    let mut ecosystem = up(rollout).await;
+    for version in ["v1", "v2"] {
+        release(&ecosystem, version, "");
+    }
+    let number = deploy(&ecosystem, "v1").await.number;
+    assert_eq!(deploy(&ecosystem, "v1").await.number, number, "an answer that got lost");
+    reaches(&ecosystem, number, &["done"]).await;
+    let again = deploy(&ecosystem, "v1").await;
+    assert_eq!((again.number, again.stage.as_str()), (number, "done"));
+    // Another release, and then the first one anew.
+    let second = deploy(&ecosystem, "v2").await.number;
+    reaches(&ecosystem, second, &["done"]).await;
+    let third = deploy(&ecosystem, "v1").await.number;
+    assert_eq!((second, third), (number + 1, number + 2));
+    reaches(&ecosystem, third, &["done"]).await;
+    ecosystem.down().await;
+}
+
+#[tokio::test]
+async fn a_migration_that_breaks_the_running_version_ends_the_rollout_before_any_request_moves() {
+    let mut ecosystem = Ecosystem::start().await;
+    let broken = ecosystem.folder.path().join("broken").display().to_string();
+    write_program(ecosystem.folder.path(), "v0", &format!("BROKEN_BY={broken}"));
+    ecosystem.up(&[shop(&format!("migrate = [\"migrate\"]\n{WARM}"))]).await;
+    release(&ecosystem, "v1", &format!("BREAKS={broken}"));
+    let number = deploy(&ecosystem, "v1").await.number;
+    // The last that was known of the running version is that it is ready, and it is asked seldom.
+    let view = reaches(&ecosystem, number, &["aborted", "window", "rolled-back", "stuck"]).await;
+    assert_eq!(view.stage, "aborted", "{view:#?}");
+    let why = view.why.expect("a reason");
+    assert!(why.contains("on the new schema"), "{why}");
     ecosystem.down().await;
 }
 

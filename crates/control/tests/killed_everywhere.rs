@@ -2,7 +2,8 @@
 //! committed, when what the entry before asked for is done, and right after, before anything that it asks for is done. However it
 //! is killed, the rollout ends as one that nobody disturbs does, and no request fails.
 //!
-//! What holds it at exactly that point are triggers in its own database, so the program knows nothing of this.
+//! What holds it at exactly that point are triggers in its own database, so the program knows nothing of this. Kills in all other stages, and
+//! of rollouts that are superseded, are those of the reducer's own tests (`kills.rs` of `mana-delivery`) and of `superseded.rs` here.
 
 mod support;
 

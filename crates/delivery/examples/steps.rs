@@ -41,7 +41,7 @@ fn main() {
 
 fn readings(journal: &[Event]) -> impl Iterator<Item = &Reading> {
     journal.iter().filter_map(|event| match &event.what {
-        What::Outcome { outcome: Outcome::Measured { reading }, .. } => Some(reading),
+        What::Outcome { outcome: Outcome::Measured { reading, .. }, .. } => Some(reading),
         _ => None,
     })
 }
@@ -113,6 +113,7 @@ fn outcome(intent: &Intent, elapsed: Duration) -> What {
         }
         Effect::Measure { window, .. } => Outcome::Measured {
             reading: Reading { elapsed, window: *window, green: counts, blue: Some(counts), complete: true },
+            series: Vec::new(),
         },
         _ => Outcome::Done,
     };

@@ -87,6 +87,9 @@ fn check_value(value: &Value, shape: Shape, path: &str, near: Option<&Range<usiz
             }
             None => problems.push(wrong_type_of(span, path, &expected(shape), value.type_name())),
         },
+        // `inf` and `nan` are numbers to TOML.
+        Shape::Number if value.is_integer() || value.as_float().is_some_and(f64::is_finite) => {}
+        Shape::Number => problems.push(wrong_type_of(span, path, &expected(shape), value.type_name())),
         Shape::Boolean if value.is_bool() => {}
         Shape::Boolean => problems.push(wrong_type_of(span, path, "true or false", value.type_name())),
         textual => match value.as_str() {
@@ -150,6 +153,7 @@ fn expected(shape: Shape) -> String {
         Shape::Inside => names::INSIDE.into(),
         Shape::Date => units::DATE.into(),
         Shape::Integer(min, max) => format!("a number from {min} to {max}"),
+        Shape::Number => "a number, such as 0.5".into(),
         Shape::Boolean => "true or false".into(),
         Shape::Command => "a program and its arguments, such as \"target/release/app --flag\"".into(),
         Shape::List(_) => "a list".into(),

@@ -226,6 +226,7 @@ pub(crate) struct RolloutTable {
     pub(crate) requests: Option<Spanned<i64>>,
     pub(crate) longest: Option<Spanned<Duration>>,
     pub(crate) strict: Option<Spanned<bool>>,
+    pub(crate) gates: Option<Vec<GateTable>>,
     pub(crate) on_breach: Option<Text>,
     pub(crate) approvers: Option<Vec<Text>>,
     pub(crate) approval_expiry: Option<Spanned<Duration>>,
@@ -246,6 +247,7 @@ impl RolloutTable {
             requests: over.requests.or(self.requests),
             longest: over.longest.or(self.longest),
             strict: over.strict.or(self.strict),
+            gates: over.gates.or(self.gates),
             on_breach: over.on_breach.or(self.on_breach),
             approvers: over.approvers.or(self.approvers),
             approval_expiry: over.approval_expiry.or(self.approval_expiry),
@@ -254,6 +256,15 @@ impl RolloutTable {
             on_push: over.on_push.or(self.on_push),
         }
     }
+}
+
+/// `[services.NAME.rollout.gates.GATE]`.
+#[derive(Debug, Clone)]
+pub(crate) struct GateTable {
+    pub(crate) name: Text,
+    pub(crate) query: Option<Text>,
+    pub(crate) max: Option<Spanned<f64>>,
+    pub(crate) min: Option<Spanned<f64>>,
 }
 
 /// `[services.NAME.smoke.TEST]`.

@@ -4,6 +4,7 @@
 //! *names* inside [`Value`], so a plan can be printed, stored and compared without holding one.
 
 mod alerts;
+mod gates;
 mod notifications;
 mod ops;
 mod releases;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use alerts::{Alert, Objective};
+pub use gates::{Gate, Limit, fill_in};
 pub use notifications::{MailEncryption, Notification, Target};
 pub use ops::{Ops, Server};
 pub use releases::{Accepted, Build, Releases};
@@ -450,6 +452,9 @@ pub struct Rollout {
     pub longest: Duration,
     /// Whether the share of errors has to be below its limit with 95 % confidence.
     pub strict: bool,
+    /// Limits of one's own, for whatever is measured.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<Gate>,
     /// Whether a breach asks a person, rather than switching back at once.
     pub asks_on_breach: bool,
     /// Branch whose pushes are deployed.

@@ -55,6 +55,7 @@ fn of(shape: Shape) -> Value {
             json!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "examples": ["2026-12-31"] })
         }
         Shape::Integer(min, max) => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        Shape::Number => json!({ "type": "number" }),
         Shape::Boolean => json!({ "type": "boolean" }),
         Shape::Command => json!({ "anyOf": [
             { "type": "string", "minLength": 1 },

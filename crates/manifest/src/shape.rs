@@ -45,6 +45,8 @@ pub(crate) enum Shape {
     Date,
     /// A whole number within bounds.
     Integer(i64, i64),
+    /// A number, such as 0.5.
+    Number,
     /// `true` or `false`.
     Boolean,
     /// A program and its arguments, as one text or a list.

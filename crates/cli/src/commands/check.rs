@@ -44,6 +44,8 @@ struct Answer<'a> {
     missing_secrets: &'a [MissingSecret],
     /// Rules that can never fire, with their reasons.
     doubts: &'a [String],
+    /// Gates of rollouts that nothing could pass, with their reasons.
+    gates: &'a [String],
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
@@ -60,14 +62,18 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     // Secrets only of the environment that would be started here: production's are no business of a developer's machine.
     let plan = manifest.as_ref().and_then(|manifest| manifest.plan(&overrides, &Facts::of_disk()).ok());
     let missing = plan.as_ref().map(ecosystem::missing).transpose()?.unwrap_or_default();
+    let there = plan.as_ref().map(there).unwrap_or_default();
+    let gates = plan.as_ref().map(|plan| rules::gates(plan, &there)).unwrap_or_default();
+    let doubts = plan.as_ref().map(|plan| rules::doubts(plan, &there)).unwrap_or_default();
     if args.json {
-        let ok = !problems.any_error() && missing.is_empty();
+        let ok = !problems.any_error() && missing.is_empty() && gates.is_empty();
         let answer = Answer {
             manifest: &path,
             ok,
             problems: problems.list(),
             missing_secrets: &missing,
-            doubts: &plan.as_ref().map(doubts).unwrap_or_default(),
+            doubts: &doubts,
+            gates: &gates,
         };
         context.output().json(&answer)?;
         return Ok(if ok { Exit::Ok } else { Exit::BadConfiguration });
@@ -82,8 +88,14 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
             help: "docs/QUERY.md has the language of expressions".to_owned(),
         });
     }
-    for doubt in doubts(plan) {
-        report::note(&doubt);
+    if !gates.is_empty() {
+        return Err(Failure::Failed {
+            what: gates.join("\n"),
+            help: "docs/QUERY.md has the language of queries, docs/DELIVERY.md what gates are".to_owned(),
+        });
+    }
+    for doubt in &doubts {
+        report::note(doubt);
     }
     context.refuse_missing(plan, missing)?;
     let mut output = context.output();
@@ -92,10 +104,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-/// Rules that can never fire. Where the environment runs, it is known what is measured there.
-fn doubts(plan: &Plan) -> Vec<String> {
-    if plan.alerts.is_empty() {
-        return Vec::new();
+/// What is measured where the environment runs; nothing where it does not, or nobody would look at it.
+fn there(plan: &Plan) -> BTreeSet<String> {
+    if plan.alerts.is_empty() && plan.services.iter().all(|service| service.rollout.gates.is_empty()) {
+        return BTreeSet::new();
     }
     let there = block_on(async {
         Ok(match Client::connect(&plan.data).await {
@@ -103,7 +115,7 @@ fn doubts(plan: &Plan) -> Vec<String> {
             Err(_) => BTreeSet::new(),
         })
     });
-    rules::doubts(plan, &there.unwrap_or_default())
+    there.unwrap_or_default()
 }
 
 /// How many services there are in each environment that was checked.

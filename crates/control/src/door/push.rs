@@ -1,8 +1,11 @@
 //! The repository was pushed to: as GitHub, Gitea and Forgejo say it, and as a hook of one's own can.
 //!
 //! `POST /hooks/push` with `X-Hub-Signature-256: sha256=HEX`, the HMAC-SHA256 of the body under `push_secret`, and in the body
-//! `{"ref": "refs/heads/main", "after": "COMMIT"}`. Every service whose `on_push` is that branch gets a rollout; the same push said twice
-//! is the same rollout.
+//! `{"ref": "refs/heads/main", "before": "COMMIT", "after": "COMMIT"}`. Every service whose `on_push` is that branch gets a rollout; the
+//! same push said twice is the same rollout, unless that was aborted: then it is another one. A push back to an earlier commit says what
+//! was before, and when, and is a push of its own.
+//!
+//! Who pushed, as the host says, and the commit's author are no second person for an approval.
 
 use std::path::PathBuf;
 
@@ -12,10 +15,11 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use hmac::{Hmac, KeyInit, Mac};
+use mana_delivery::rollout::Stage;
 use mana_release::source;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 
 use crate::api::{Deploy, RolloutView};
 use crate::audit::Said;
@@ -25,6 +29,10 @@ use crate::supervisor::Call;
 /// GitHub's own limit is 25 MiB; a push of a thousand commits has a tenth of this.
 pub(super) const MAX_BYTES: usize = 8 << 20;
 const HEADER: &str = "x-hub-signature-256";
+/// A push that was aborted may be said so often again; beyond it the last of them is what it led to.
+const MOST_AGAIN: usize = 16;
+/// Longest name or address that is remembered of whoever pushed; that of an address is 254.
+const LONGEST_NAME: usize = 254;
 /// Who stands behind what nobody asked for by hand.
 const OPERATOR: &str = "push";
 
@@ -44,9 +52,51 @@ struct Push {
     #[serde(rename = "ref")]
     reference: String,
     #[serde(default)]
+    before: String,
+    #[serde(default)]
     after: String,
     #[serde(default)]
     deleted: bool,
+    #[serde(default)]
+    pusher: Option<Somebody>,
+    #[serde(default)]
+    sender: Option<Somebody>,
+}
+
+/// A person as hosts write them down: each gives some of this.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Somebody {
+    login: Option<String>,
+    username: Option<String>,
+    name: Option<String>,
+    full_name: Option<String>,
+    email: Option<String>,
+}
+
+impl Push {
+    /// The names of whoever pushed.
+    fn by(&self) -> Vec<String> {
+        let people = [&self.pusher, &self.sender].into_iter().flatten();
+        let names = people.flat_map(|one| [&one.login, &one.username, &one.name, &one.full_name, &one.email]).flatten();
+        let mut names: Vec<String> =
+            names.filter(|name| !name.is_empty() && name.len() <= LONGEST_NAME).cloned().collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// What tells it from others of the same service: another push of the same commit says another commit before, or another time.
+    fn key(&self, service: &str, body: &[u8]) -> String {
+        const DIGITS: usize = 16;
+        let before = if is_commit(&self.before) { self.before.as_str() } else { "" };
+        let said = hex::encode(Sha256::digest(body));
+        format!("push/{service}/{before}..{}/{}", self.after, &said[..DIGITS])
+    }
+}
+
+fn is_commit(text: &str) -> bool {
+    (40..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 pub(super) async fn pushed(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Result<Response, Refused> {
@@ -68,8 +118,7 @@ pub(super) async fn pushed(State(app): State<App>, headers: HeaderMap, body: Byt
     if services.is_empty() {
         return Ok(nothing());
     }
-    let is_commit = (40..=64).contains(&push.after.len()) && push.after.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if !is_commit {
+    if !is_commit(&push.after) {
         return Err(bad("`after` is no commit"));
     }
     let there = source::fetch(&watched.folder, branch, &push.after).await;
@@ -80,9 +129,21 @@ pub(super) async fn pushed(State(app): State<App>, headers: HeaderMap, body: Byt
     }
     let mut begun = Vec::new();
     for service in services {
+        begun.push(deploy(&app, &push, &service, push.key(&service, &body)).await?);
+    }
+    let target = begun.iter().map(|view| view.service.as_str()).collect::<Vec<_>>().join(", ");
+    let said = Said { who: OPERATOR.to_owned(), target: Some(target), outcome: None };
+    Ok((Extension(said), Json(begun)).into_response())
+}
+
+/// The rollout of that key; of one that was aborted, the one that came of saying it again.
+async fn deploy(app: &App, push: &Push, service: &str, key: String) -> Result<RolloutView, Refused> {
+    let mut under = key.clone();
+    let mut again = 0;
+    loop {
         let request = Deploy {
-            key: Some(format!("push/{service}/{}", push.after)),
-            service,
+            key: Some(under),
+            service: service.to_owned(),
             release: Some(push.after.clone()),
             by: OPERATOR.to_owned(),
             // What was pushed before is in it.
@@ -90,11 +151,15 @@ pub(super) async fn pushed(State(app): State<App>, headers: HeaderMap, body: Byt
             pause_at: None,
             overrides: Vec::new(),
         };
-        begun.push(ask(&app, |reply| Call::Deploy { request, reply }).await?);
+        let pushed_by = Some(push.by());
+        let view = ask(app, |reply| Call::Deploy { request, pushed_by, reply }).await?;
+        let aborted = view.over && view.stage == Stage::Aborted.name();
+        if !aborted || again == MOST_AGAIN {
+            return Ok(view);
+        }
+        again += 1;
+        under = format!("{key}/after/{}", view.number);
     }
-    let target = begun.iter().map(|view| view.service.as_str()).collect::<Vec<_>>().join(", ");
-    let said = Said { who: OPERATOR.to_owned(), target: Some(target), outcome: None };
-    Ok((Extension(said), Json(begun)).into_response())
 }
 
 fn nothing() -> Response {
@@ -125,5 +190,40 @@ mod tests {
         assert!(!is_signed(&SecretString::from("other"), &header(good), body));
         assert!(!is_signed(&secret, &header(&good[..40]), body));
         assert!(!is_signed(&secret, &HeaderMap::new(), body));
+    }
+
+    fn push(body: &str) -> Push {
+        serde_json::from_str(body).expect("a push")
+    }
+
+    #[test]
+    fn a_push_back_is_another_push_and_the_same_said_twice_is_not() {
+        let body = |before: char, after: char, at: u32| {
+            let commit = |letter: char| letter.to_string().repeat(40);
+            let (before, after) = (commit(before), commit(after));
+            format!(r#"{{"ref":"refs/heads/main","before":"{before}","after":"{after}","at":{at}}}"#)
+        };
+        let key = |body: &str| push(body).key("shop", body.as_bytes());
+        let first = body('0', 'a', 1);
+        assert_eq!(key(&first), key(&first));
+        assert!(key(&first).starts_with(&format!("push/shop/{}..{}/", "0".repeat(40), "a".repeat(40))));
+        let all = [first, body('a', 'b', 2), body('b', 'a', 3), body('a', 'b', 4)].map(|body| key(&body));
+        let different: std::collections::BTreeSet<&String> = all.iter().collect();
+        assert_eq!(different.len(), all.len());
+        let odd = push(r#"{"ref":"refs/heads/main","before":"no commit","after":"b"}"#);
+        assert!(odd.key("shop", b"").starts_with("push/shop/..b/"), "a stranger's text is no part of it");
+    }
+
+    #[test]
+    fn who_pushed_is_known_by_all_that_a_host_says() {
+        let github = push(
+            r#"{"ref":"refs/heads/main","pusher":{"name":"ada","email":"ada@example.org"},"sender":{"login":"ada","id":7}}"#,
+        );
+        assert_eq!(github.by(), ["ada", "ada@example.org"]);
+        let gitea = push(
+            r#"{"ref":"refs/heads/main","pusher":{"login":"ada","username":"ada","full_name":"Ada L.","email":""},"sender":null}"#,
+        );
+        assert_eq!(gitea.by(), ["Ada L.", "ada"]);
+        assert!(push(r#"{"ref":"refs/heads/main"}"#).by().is_empty());
     }
 }

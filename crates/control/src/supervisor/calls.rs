@@ -57,10 +57,10 @@ pub(crate) enum Call {
     Down(Reply<Stream>),
     /// What is a one-off command started with?
     Run { request: RunRequest, reply: Reply<RunSpec> },
-    /// Bring a release into this environment.
-    Deploy { request: Deploy, reply: Reply<RolloutView> },
+    /// Bring a release into this environment. `pushed_by`: of a push, the names of whoever pushed it.
+    Deploy { request: Deploy, pushed_by: Option<Vec<String>>, reply: Reply<RolloutView> },
     /// The same, now that it is known what is meant.
-    Begin { request: Deploy, target: Box<Target>, reply: Reply<RolloutView> },
+    Begin { request: Deploy, pushed_by: Option<Vec<String>>, target: Box<Target>, reply: Reply<RolloutView> },
     /// Let somebody in.
     MakeToken { request: NewToken, reply: Reply<MadeToken> },
     /// Who is let in?
@@ -157,8 +157,10 @@ impl Supervisor {
             Call::Note { service, kind, detail } => self.note(service.as_deref(), None, kind, &detail),
             Call::Down(reply) => drop(reply.send(self.down())),
             Call::Run { request, reply } => drop(reply.send(self.one_off(&request))),
-            Call::Deploy { request, reply } => self.deploy_meant(request, reply),
-            Call::Begin { request, target, reply } => drop(reply.send(self.begin_deploy(&request, *target))),
+            Call::Deploy { request, pushed_by, reply } => self.deploy_meant(request, pushed_by, reply),
+            Call::Begin { request, pushed_by, target, reply } => {
+                drop(reply.send(self.begin_deploy(&request, pushed_by, *target)));
+            }
             Call::MakeToken { request, reply } => drop(reply.send(self.make_token(&request))),
             Call::Tokens(reply) => drop(reply.send(self.tokens())),
             Call::RemoveToken { name, reply } => drop(reply.send(self.remove_token(&name))),

@@ -63,6 +63,7 @@ use crate::reconcile::{self, Action, Key, PlaceView, WantedView};
 use crate::slot::Slot;
 use crate::store::{Store, StoreError};
 use crate::traces::Traces;
+use crate::watching::Watching;
 
 pub(crate) use calls::{Call, internal};
 pub(crate) use rollouts::output;
@@ -155,6 +156,8 @@ pub(crate) struct Supervisor {
     edge_taken: Option<Time>,
     drains: Drains,
     rollouts: Rollouts,
+    /// What was measured; `None` until that is begun.
+    watching: Option<Watching>,
     outbox: Outbox,
     progress: Progress,
     sampler: Sampler,
@@ -193,6 +196,7 @@ impl Supervisor {
             edge_taken: None,
             drains: Drains::default(),
             rollouts: Rollouts::default(),
+            watching: None,
             outbox: Outbox::default(),
             progress: Progress::default(),
             sampler: Sampler::default(),
@@ -201,6 +205,11 @@ impl Supervisor {
             changed: true,
             ended: None,
         }
+    }
+
+    /// From here on what was measured can be asked.
+    pub(crate) fn reads(&mut self, watching: Watching) {
+        self.watching = Some(watching);
     }
 
     /// Where to send messages.

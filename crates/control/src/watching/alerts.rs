@@ -40,7 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(4);
 const THERE_MS: i64 = 300_000;
 /// How often it is looked which rules can never fire, and how far back: what was measured within a day may come again.
 const DOUBT_EVERY: Duration = Duration::from_mins(1);
-const DOUBT_LOOKBACK_MS: i64 = 24 * 3_600_000;
+pub(super) const DOUBT_LOOKBACK_MS: i64 = 24 * 3_600_000;
 /// How long a test fires.
 const TEST_MS: i64 = 60_000;
 /// What a test is called.

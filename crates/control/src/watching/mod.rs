@@ -10,6 +10,7 @@
 //! | `elsewhere` | others who are told: samples, and a heartbeat |
 //! | `alerts` | rules evaluated, people told |
 //! | `incidents` | incidents written down: what happened, who was affected, what people say |
+//! | `one` | one value of what is stored, for whoever decides by it |
 //! | `prometheus` | the HTTP API of the stored series, in Prometheus' shapes |
 //!
 //! It only looks: nothing that serves waits for it, and where it fails that is logged, counted and tried again.
@@ -24,6 +25,7 @@ mod happenings;
 mod incidents;
 mod incidents_view;
 mod keeper;
+mod one;
 pub(crate) mod outside;
 pub(crate) mod prometheus;
 mod pulse;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::figure::{Figure, Progress, Standing};
 use super::hits::{Hits, as_float};
+use super::series::{Kept, Series};
 use super::{Counts, Policy, Reading};
 
 /// What a gate says. Only [`Verdict::Pass`] lets a rollout go on.
@@ -26,7 +27,8 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
     /// What was measured: `requests`, `timed requests`, `complete` (1 or 0), and of `errors` and `slow` the share itself, its bounds
-    /// (`errors, at least`, `errors, at most`) and odds to 1 (`errors, odds of worse than blue`, `errors, odds of good`).
+    /// (`errors, at least`, `errors, at most`) and odds to 1 (`errors, odds of worse than blue`, `errors, odds of good`). Of a limit of
+    /// one's own `gate NAME`, `gate NAME, at least`, and `gate NAME, measured` (0) where it was not.
     pub figure: String,
     /// What it was; always finite.
     pub value: f64,
@@ -54,6 +56,19 @@ const SLOW_LEAST_PART: f64 = 0.2;
 pub fn judge(policy: &Policy, reading: &Reading) -> Judgement {
     let mut findings = Vec::new();
     let verdict = verdict(policy, reading, &mut findings);
+    Judgement { verdict, findings }
+}
+
+/// The same, with the limits of one's own held against what their queries gave.
+pub fn judge_all(policy: &Policy, reading: &Reading, series: &[Series]) -> Judgement {
+    let Judgement { verdict, mut findings } = judge(policy, reading);
+    let kept: Vec<Kept> = policy.series.iter().map(|limit| limit.kept(series, &mut findings)).collect();
+    let verdict = match verdict {
+        Verdict::Fail | Verdict::Environment => verdict,
+        _ if kept.contains(&Kept::No) => Verdict::Fail,
+        _ if kept.contains(&Kept::Unknown) => Verdict::NoData,
+        verdict => verdict,
+    };
     Judgement { verdict, findings }
 }
 

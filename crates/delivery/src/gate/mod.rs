@@ -31,6 +31,9 @@
 //! **Limits at the ends**: 1 switches the absolute limit off (only blue is compared with; no timed request is needed); 0 fails with the
 //! first hit and passes without any (`strict` cannot prove 0, and holds). **No blue**, or one without requests: only the absolute rules.
 //!
+//! **Limits of one's own** ([`SeriesLimit`], [`judge_all`]) hold beside all this: a value over its limit at any look is `fail`, unless the
+//! requests say `environment`; one that is not there, whatever the reason, is `no data`, and nothing passes without it.
+//!
 //! # Why these
 //! - A share below 1 % says little: of a build that truly fails 2 %, 100 requests show less than 1 % in 13 % of cases. So bounds, exact
 //!   ones (Clopper & Pearson 1934), as bells are wrong at a handful of errors.
@@ -81,11 +84,13 @@ mod hits;
 mod judge;
 mod policy;
 mod reading;
+mod series;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod tests;
 
-pub use judge::{Finding, Judgement, Verdict, judge};
+pub use judge::{Finding, Judgement, Verdict, judge, judge_all};
 pub use policy::Policy;
 pub use reading::{Counts, Reading};
+pub use series::{Series, SeriesLimit};

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::series::SeriesLimit;
+
 /// The limits of one gate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
@@ -17,6 +19,9 @@ pub struct Policy {
     pub least_requests: u64,
     /// A window without a verdict is extended to at most this, counted from its start.
     pub longest: Duration,
+    /// Limits of one's own, each for what a query gives.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub series: Vec<SeriesLimit>,
     /// A pass also needs the upper bound of the error share at 95 % confidence to be below the limit.
     pub strict: bool,
 }
@@ -29,6 +34,7 @@ impl Default for Policy {
             slow_share: 0.05,
             least_requests: 100,
             longest: Duration::from_mins(30),
+            series: Vec::new(),
             strict: false,
         }
     }

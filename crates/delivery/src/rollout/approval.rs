@@ -9,7 +9,8 @@ impl State {
             let approvers = rules.approvers.iter().map(|name| name.0.as_str()).collect::<Vec<_>>().join(", ");
             return Err(Refusal::NoApprover { by: by.clone(), approvers });
         }
-        if own && !rules.starter_may_approve && *by == self.plan.started_by {
+        let behind = || self.plan.behind.iter().any(|name| is_called(by, name));
+        if own && !rules.starter_may_approve && (*by == self.plan.started_by || behind()) {
             return Err(Refusal::OwnRollout { by: by.clone() });
         }
         Ok(())
@@ -49,5 +50,31 @@ impl State {
         let comment = comment.map(|comment| format!(": {comment}")).unwrap_or_default();
         self.fail(format!("{by} rejected it{comment}"), false);
         Reply::Taken
+    }
+}
+
+/// Whether an operator goes by that name elsewhere: the same but for its case, or an address of it (`ada@example.org`, as well as
+/// `17+ada@users.noreply.example.org`).
+fn is_called(by: &Operator, name: &str) -> bool {
+    let same = |other: &str| by.0.to_lowercase() == other.to_lowercase();
+    let local = name.split_once('@').map(|(local, _)| local);
+    same(name) || local.is_some_and(|local| same(local) || local.split('+').any(same))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_pushes_is_known_by_other_names_as_well() {
+        let ada = Operator("ada".to_owned());
+        for name in ["ada", "Ada", "ada@example.org", "17+ada@users.noreply.example.org", "ada+work@example.org"] {
+            assert!(is_called(&ada, name), "{name}");
+        }
+        for name in ["", "adam", "bob", "bob@ada.example.org", "@"] {
+            assert!(!is_called(&ada, name), "{name}");
+        }
+        let whole = Operator("ada@example.org".to_owned());
+        assert!(is_called(&whole, "Ada@example.org"));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::look::out_of_time;
 use super::{Canary, Effect, EffectKind, Held, LEASE, LOOK_EVERY, Phase, Point, Since, Stage, State};
-use crate::gate::{Reading, Verdict};
+use crate::gate::{Reading, Series, Verdict};
 
 /// The lease is renewed three times in its length: two renewals may be lost.
 pub const RENEW_EVERY: Duration = Duration::from_secs(20);
@@ -64,7 +64,7 @@ impl State {
             EffectKind::RenewLease => {
                 self.hold_canary(canary.step, format!("its lease ran out again: {reason}"), false);
             }
-            EffectKind::Measure => self.measured(None),
+            EffectKind::Measure => self.measured(None, Vec::new()),
             EffectKind::EnsureWeights => self.fail(format!("green did not get its share of traffic: {reason}"), false),
             _ => {}
         }
@@ -89,12 +89,13 @@ impl State {
     }
 
     /// A look was made; `None`: it could not be.
-    pub(super) fn canary_measured(&mut self, canary: Canary, reading: Option<Reading>) {
+    pub(super) fn canary_measured(&mut self, canary: Canary, reading: Option<Reading>, series: Vec<Series>) {
         let Canary { step, opened: Some(opened), .. } = canary else { return };
         let Some(window) = self.plan.canary.get(step).map(|step| step.window) else { return };
+        let reading = reading.map(|reading| self.in_own_time(opened, reading));
         let over = out_of_time(self.clock.now().since(opened), reading.as_ref(), self.longest(step));
         let verdict = match reading {
-            Some(reading) => self.judge(step, opened, Reading { window, ..reading }),
+            Some(reading) => self.judge(step, opened, Reading { window, ..reading }, series),
             None => Verdict::NoData,
         };
         let figures = || self.last_figures();
@@ -106,7 +107,7 @@ impl State {
                 self.hold_canary(step, why, true);
             }
             Verdict::NoData if over => {
-                self.hold_canary(step, "too few requests to judge it".to_owned(), reading.is_some());
+                self.hold_canary(step, self.what_is_missing(), reading.is_some());
             }
             Verdict::Inconclusive if over => {
                 let why = format!("the figures allow no verdict: {}", figures());

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Digest, Generation, Key, Operator, Percent, Release, RolloutId, Slot, Stage, Time};
-use crate::gate::Reading;
+use crate::gate::{Reading, Series};
 
 /// Something that happened, and when.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -82,6 +82,9 @@ pub enum Outcome {
     Measured {
         /// Its counts.
         reading: Reading,
+        /// What the queries of the gate's own limits gave.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        series: Vec<Series>,
     },
     /// The answer is no. Asked again it would be no again.
     Failed {

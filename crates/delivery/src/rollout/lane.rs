@@ -3,13 +3,16 @@
 //! A second rollout waits. With `supersede` it takes the place of all that came before it: those that wait end at once, the
 //! active one goes back first (its canary to 0 %, its green stopped), and only then the newest begins, with windows and an
 //! approval of its own. A rollout that cannot be superseded any more, because it ends by itself, is waited for.
+//!
+//! Who is to be superseded stands in the lane until they have heard it: a crash, or a full disk, between the lane and its rollouts
+//! forgets nobody. What the two know differently after it says [`Lane::amiss`].
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Command, Generation, Release, RolloutId, What};
+use super::{Command, Generation, Release, RolloutId, Stage, What};
 
 /// So many rollouts may wait for one service. More of them are a loop in somebody's CI.
 pub const MOST_WAITING: usize = 16;
@@ -21,6 +24,9 @@ pub struct Lane {
     active: Option<RolloutId>,
     /// Those that wait, in order.
     waiting: VecDeque<RolloutId>,
+    /// Those that have yet to hear that they are superseded, and by whom. No more than there may wait, and the active one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    superseded: BTreeMap<RolloutId, RolloutId>,
     /// The one that was active last.
     last: Option<RolloutId>,
     /// What serves.
@@ -42,6 +48,11 @@ pub enum Request {
     },
     /// A rollout that is over is to move again: `retry`, or `rollback` of what is done.
     Again {
+        /// Which.
+        id: RolloutId,
+    },
+    /// A rollout has heard that it is superseded.
+    Heard {
         /// Which.
         id: RolloutId,
     },
@@ -74,6 +85,23 @@ pub enum Order {
         id: RolloutId,
         /// In favour of that.
         newer: RolloutId,
+    },
+}
+
+/// What a lane and its rollouts know differently.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Amiss {
+    /// It is over, which the lane has not heard.
+    Over {
+        /// Which.
+        id: RolloutId,
+    },
+    /// An order that was not carried out.
+    Order(Order),
+    /// It waits, and the lane does not know of it.
+    Unknown {
+        /// Which.
+        id: RolloutId,
     },
 }
 
@@ -120,12 +148,38 @@ impl Lane {
         self.waiting.iter().copied()
     }
 
+    /// What a stop between the lane and its rollouts has left undone. `rollouts`: those that are not forgotten, and where each is;
+    /// whoever is not in it is over.
+    pub fn amiss(&self, rollouts: &BTreeMap<RolloutId, Stage>) -> Vec<Amiss> {
+        let is_over = |id: &RolloutId| rollouts.get(id).is_none_or(|stage| stage.is_final());
+        let known: BTreeSet<RolloutId> =
+            self.active.into_iter().chain(self.waiting()).chain(self.superseded.keys().copied()).collect();
+        let is_queued = |id: &RolloutId| rollouts.get(id) == Some(&Stage::Queued);
+        let over = known.iter().copied().filter(is_over).map(|id| Amiss::Over { id });
+        let superseded = self.superseded.iter().map(|(id, newer)| (*id, *newer)).filter(|(id, _)| !is_over(id));
+        let superseded = superseded.map(|(id, newer)| Order::Supersede { id, newer });
+        let stranded = self.active.filter(|id| is_queued(id) && !self.superseded.contains_key(id));
+        let stranded = stranded.map(|id| Order::Start { id, blue: self.live.clone(), generation: self.generation });
+        let newest = known.iter().copied().chain(self.last).max();
+        let lost = rollouts.keys().copied().filter(|id| is_queued(id) && !known.contains(id));
+        let lost = lost.map(|id| match newest {
+            // Only what was superseded ever left the lane without an end: behind a newer one it would be deployed over that.
+            Some(newer) if newer > id => Amiss::Order(Order::Supersede { id, newer }),
+            _ => Amiss::Unknown { id },
+        });
+        over.chain(superseded.chain(stranded).map(Amiss::Order)).chain(lost).collect()
+    }
+
     /// Takes a request in and says which events the rollouts get. Asked for twice it changes nothing.
     pub fn step(&mut self, request: Request) -> Result<Vec<Order>, Busy> {
         match request {
             Request::Begin { id, .. } if self.knows(id) => Ok(Vec::new()),
             Request::Begin { id, supersede } => self.begin(id, supersede),
             Request::Again { id } => self.again(id).map(|()| Vec::new()),
+            Request::Heard { id } => {
+                self.superseded.remove(&id);
+                Ok(Vec::new())
+            }
             Request::Over { id, live, generation } => Ok(self.over(id, live, generation)),
         }
     }
@@ -138,7 +192,8 @@ impl Lane {
         let mut orders = Vec::new();
         if supersede {
             let older = self.active.into_iter().chain(std::mem::take(&mut self.waiting));
-            orders.extend(older.map(|older| Order::Supersede { id: older, newer: id }));
+            self.superseded.extend(older.map(|older| (older, id)));
+            orders.extend(self.superseded.keys().map(|older| Order::Supersede { id: *older, newer: id }));
         } else if self.waiting.len() >= MOST_WAITING {
             return Err(Busy::Full);
         }
@@ -161,6 +216,7 @@ impl Lane {
 
     fn over(&mut self, id: RolloutId, live: Option<Release>, generation: Generation) -> Vec<Order> {
         self.waiting.retain(|waiting| *waiting != id);
+        self.superseded.remove(&id);
         if self.active == Some(id) {
             self.active = None;
             self.last = Some(id);
@@ -199,8 +255,6 @@ impl Order {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     fn begin(id: u64, supersede: bool) -> Request {
@@ -265,6 +319,47 @@ mod tests {
         assert_eq!(lane.step(again(1)), Err(Busy::Active { active: RolloutId(2) }));
         orders(&mut lane, over(2));
         assert_eq!(lane.step(again(1)), Err(Busy::NotLast { id: RolloutId(1) }));
+    }
+
+    fn stages(all: &[(u64, Stage)]) -> BTreeMap<RolloutId, Stage> {
+        all.iter().map(|(id, stage)| (RolloutId(*id), *stage)).collect()
+    }
+
+    fn supersede(id: u64, newer: u64) -> Amiss {
+        Amiss::Order(Order::Supersede { id: RolloutId(id), newer: RolloutId(newer) })
+    }
+
+    #[test]
+    fn who_is_superseded_is_known_until_they_have_heard_it() {
+        let mut lane = Lane::default();
+        for id in 1..=3 {
+            orders(&mut lane, begin(id, id == 3));
+        }
+        // A crash before anybody was told: what is on disk says it.
+        let mut lane: Lane = serde_json::from_str(&serde_json::to_string(&lane).unwrap()).unwrap();
+        let mut known = stages(&[(1, Stage::Canary), (2, Stage::Queued), (3, Stage::Queued)]);
+        assert_eq!(lane.amiss(&known), [supersede(1, 3), supersede(2, 3)]);
+        // After the first was told, and after the second, which ends at once.
+        orders(&mut lane, Request::Heard { id: RolloutId(1) });
+        assert_eq!(lane.amiss(&known), [supersede(2, 3)]);
+        known.insert(RolloutId(2), Stage::Superseded);
+        assert_eq!(lane.amiss(&known), [Amiss::Over { id: RolloutId(2) }]);
+        assert_eq!(orders(&mut lane, over(2)), "");
+        assert_eq!(lane.amiss(&known), []);
+        assert_eq!(orders(&mut lane, over(1)), "+3");
+        known.insert(RolloutId(1), Stage::Superseded);
+        let start = Order::Start { id: RolloutId(3), blue: None, generation: Generation(9) };
+        assert_eq!(lane.amiss(&known), [Amiss::Order(start)]);
+        known.insert(RolloutId(3), Stage::Scanning);
+        assert_eq!(lane.amiss(&known), []);
+    }
+
+    #[test]
+    fn what_is_lost_is_not_deployed_over_what_is_newer() {
+        let mut lane = Lane::default();
+        orders(&mut lane, begin(3, false));
+        let known = stages(&[(2, Stage::Queued), (3, Stage::Canary), (4, Stage::Queued)]);
+        assert_eq!(lane.amiss(&known), [supersede(2, 3), Amiss::Unknown { id: RolloutId(4) }]);
     }
 
     #[test]

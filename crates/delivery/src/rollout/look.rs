@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Elapsed, Generation, Stage, State};
-use crate::gate::{self, Judgement, Reading, Verdict};
+use crate::gate::{self, Judgement, Reading, Series, Verdict};
 
 /// So many windows are remembered with their figures. The journal has them all.
 pub const LOOKS_KEPT: usize = 64;
@@ -27,6 +27,9 @@ pub struct Look {
     pub at: Elapsed,
     /// The edge's counts.
     pub reading: Reading,
+    /// What the queries of the gate's own limits gave.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub series: Vec<Series>,
     /// The verdict, with each figure beside its limit.
     pub judgement: Judgement,
 }
@@ -34,6 +37,9 @@ pub struct Look {
 /// How often the gate looks. Its rates of error are stated for looks ten seconds apart; rarer ones would let a bad release
 /// serve for longer.
 pub const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// While a person is asked after the cutover, nothing waits for a look: they are as rare as this in the journal. Whoever carries one out
+/// looks every [`LOOK_EVERY`] all the same, and answers when the verdict is another one than before.
+pub const LOOK_EVERY_ASKED: Duration = Duration::from_mins(10);
 /// A window whose counts lag behind is given up so long after its longest time.
 const LAG: Duration = Duration::from_mins(1);
 
@@ -43,16 +49,28 @@ pub(super) fn out_of_time(own: Duration, reading: Option<&Reading>, longest: Dur
 }
 
 impl State {
+    /// The reading of a window that opened then. Its edge counts by a wall clock: by the rollout's own time it has lasted no longer.
+    pub(super) fn in_own_time(&self, opened: Elapsed, reading: Reading) -> Reading {
+        Reading { elapsed: reading.elapsed.min(self.clock.now().since(opened)), ..reading }
+    }
+
     /// Judges a reading of the window that opened then, and keeps it in the place of the last look at the same window.
-    pub(super) fn judge(&mut self, step: usize, opened: Elapsed, reading: Reading) -> Verdict {
-        let judgement = gate::judge(&self.plan.gate, &reading);
+    pub(super) fn judge(
+        &mut self,
+        step: usize,
+        opened: Elapsed,
+        reading: Reading,
+        series: Vec<Series>,
+    ) -> Verdict {
+        let judgement = gate::judge_all(&self.plan.gate, &reading, &series);
         let mut verdict = judgement.verdict;
         // The judge says so as well. Twice, because nothing else lets a bad release through.
         if verdict == Verdict::Pass && (!reading.complete || reading.elapsed < reading.window) {
             verdict = Verdict::Inconclusive;
         }
         let (stage, attempt, generation) = (self.stage(), self.attempt, self.traffic.generation);
-        let look = Look { stage, step, attempt, generation, opened, at: self.clock.now(), reading, judgement };
+        let at = self.clock.now();
+        let look = Look { stage, step, attempt, generation, opened, at, reading, series, judgement };
         let same =
             |old: &Look| (old.stage, old.attempt, old.generation, old.opened) == (stage, attempt, generation, opened);
         match self.looks.last_mut() {
@@ -63,6 +81,17 @@ impl State {
             self.looks.remove(0);
         }
         verdict
+    }
+
+    /// Why the last look had no data, for people: of the gate's own limits that nothing is known of, or of requests.
+    pub(super) fn what_is_missing(&self) -> String {
+        let series = self.looks.last().map(|look| look.series.as_slice()).unwrap_or_default();
+        let unknown = series.iter().filter(|series| series.value.is_none()).map(|series| {
+            let why = series.why.as_deref().unwrap_or("it gave no value");
+            format!("the gate's {} is not known: {why}", series.name)
+        });
+        let unknown: Vec<String> = unknown.collect();
+        if unknown.is_empty() { "too few requests to judge it".to_owned() } else { unknown.join("; ") }
     }
 
     /// The last look of this attempt in a sentence, for people.

@@ -37,6 +37,7 @@
 //! # Where this differs from the first design, and why
 //! - The way back is three stages of its own, *reviving*, *returning* and *clearing*, the same from everywhere: each has effects
 //!   that can fail, a deadline and a restart, and a state named `aborted` from the beginning would hide where it is.
+//! - A question in the window waits for as long as *held* does; then blue gets everything back. Green was never shown to be good.
 //! - *Held* has green at 0 %, also when it was told to pause after a canary: nobody judges meanwhile. After a day without a
 //!   decision it goes back.
 //! - A blue that is lost while green is the canary ends the rollout (revived first): there is nothing left to compare with. In
@@ -102,7 +103,7 @@ pub use event::{Command, Event, Facts, Health, Outcome, TrafficFacts, What};
 pub use evidence::{Approved, Evidence};
 pub use graph::{Graph, graph};
 pub use key::{Key, NoKey};
-pub use look::{LOOK_EVERY, LOOKS_KEPT, Look};
+pub use look::{LOOK_EVERY, LOOK_EVERY_ASKED, LOOKS_KEPT, Look};
 pub use names::{Digest, Generation, NoPercent, Operator, Percent, Release, RolloutId, Slot};
 pub use news::{Headline, News};
 pub use open::{Open, RETRY_BASE, TRIES};

@@ -33,7 +33,7 @@ impl State {
                 _ => self.succeeded(&open, None),
             },
             Outcome::Built { digest } => self.succeeded(&open, Some(digest)),
-            Outcome::Measured { reading } => self.measured(Some(reading)),
+            Outcome::Measured { reading, series } => self.measured(Some(reading), series),
             Outcome::Done => self.succeeded(&open, None),
         }
         Reply::Taken
@@ -42,7 +42,7 @@ impl State {
     fn unknown(&mut self, open: Open, reason: &str) {
         match open.effect.kind() {
             // The gate looks again anyway, and a look that could not be made is no data.
-            EffectKind::Measure => self.measured(None),
+            EffectKind::Measure => self.measured(None, Vec::new()),
             _ if open.tries + 1 < TRIES => self.try_again(open.effect, open.tries + 1, Some(wait_after(open.tries))),
             _ => {
                 let reason = format!("tried {TRIES} times: {reason}");

@@ -82,6 +82,9 @@ pub struct Window {
     pub look_at: Elapsed,
     /// A person was asked.
     pub asked: bool,
+    /// Until when they may decide; then blue gets everything back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_by: Option<Elapsed>,
 }
 
 /// An effect that did not succeed and must not be skipped.

@@ -32,6 +32,9 @@ pub struct Plan {
     pub overrides: Vec<Override>,
     /// Who asked for it.
     pub started_by: Operator,
+    /// Of a push: who pushed it, and who wrote it, by all names that they are known by. None of them is a second person.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub behind: Vec<String>,
     /// Who is waited for when it is held or stuck; nobody: the one who started it.
     pub on_call: Vec<Operator>,
     /// Names of the checks, run side by side.
@@ -121,6 +124,7 @@ impl Plan {
             uncounted: false,
             overrides: Vec::new(),
             started_by,
+            behind: Vec::new(),
             on_call: Vec::new(),
             checks: Vec::new(),
             stages: BTreeSet::new(),

@@ -177,16 +177,16 @@ impl State {
     }
 
     fn timers(&self) -> impl Iterator<Item = Elapsed> + '_ {
-        let mut phase = [None; 2];
+        let mut phase = [None; 3];
         match &self.phase {
             Phase::Canary(canary) if canary.opened.is_some() => {
-                phase = [Some(canary.renew_at), Some(canary.look_at)];
+                phase = [Some(canary.renew_at), Some(canary.look_at), None];
             }
             Phase::Window(window) => {
                 let looks = window.guard_from.is_some() && window.live == super::Slot::Green;
                 let now = self.clock.now();
                 let end = if window.until > now { Some(window.until) } else { self.asks_at(window) };
-                phase = [looks.then_some(window.look_at), end];
+                phase = [looks.then_some(window.look_at), end, window.answer_by];
             }
             _ => {}
         }

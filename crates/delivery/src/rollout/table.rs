@@ -184,7 +184,7 @@ pub const TABLE: &[Row] = &[
         "back: the switch; stay: blue is not warm",
     ),
     row(&[Window], &[On::Good], &[Stay], &[Notify], "blue is another digest"),
-    row(&[Window], &[On::Tick], &[Back], &[], "blue served at its end; a switch was not answered"),
+    row(&[Window], &[On::Tick], &[Back], &[], "blue served at its end; a switch was not answered; nobody decided"),
     row(
         &[Window],
         &[On::Restarted],

@@ -1,7 +1,7 @@
 //! What time alone brings about.
 
 use super::{Effect, Held, Open, Phase, Point, Stage, State};
-use crate::gate::Reading;
+use crate::gate::{Reading, Series};
 
 impl State {
     pub(super) fn tick(&mut self) {
@@ -47,10 +47,10 @@ impl State {
     }
 
     /// The gate's look has an answer; `None`: it has none.
-    pub(super) fn measured(&mut self, reading: Option<Reading>) {
+    pub(super) fn measured(&mut self, reading: Option<Reading>, series: Vec<Series>) {
         match self.phase {
-            Phase::Canary(canary) => self.canary_measured(canary, reading),
-            Phase::Window(window) => self.window_measured(window, reading),
+            Phase::Canary(canary) => self.canary_measured(canary, reading, series),
+            Phase::Window(window) => self.window_measured(window, reading, series),
             _ => {}
         }
     }

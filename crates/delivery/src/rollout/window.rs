@@ -2,14 +2,17 @@
 //!
 //! The gate judges windows of [`Warm::guard`](super::Warm::guard), one after the other. It ends with
 //! the first pass after its time is over, or when a newer rollout takes its place; without a pass a person is asked, and blue stays. Where requests are not counted by slot there is no gate:
-//! a green that is lost goes back all the same.
+//! a green that is lost goes back all the same. A person who does not answer for as long as a rollout may be held leaves it to blue.
+
+use std::time::Duration;
 
 use super::canary::COUNTED;
 use super::look::out_of_time;
 use super::{
-    Effect, EffectKind, Elapsed, Headline, LOOK_EVERY, OnBreach, Percent, Phase, Since, Slot, Stage, State, Window,
+    Effect, EffectKind, Elapsed, Headline, LOOK_EVERY, LOOK_EVERY_ASKED, OnBreach, Percent, Phase, Since, Slot, Stage,
+    State, Window,
 };
-use crate::gate::{Reading, Verdict};
+use crate::gate::{Reading, Series, Verdict};
 
 impl State {
     pub(super) fn open_window(&mut self) {
@@ -21,6 +24,7 @@ impl State {
             guard_from: self.counts_from(),
             look_at: now.after(LOOK_EVERY),
             asked: false,
+            answer_by: None,
         });
         if !self.blue_ready {
             self.warm_up("blue was not ready when green took over");
@@ -58,7 +62,8 @@ impl State {
         self.forget(EffectKind::Measure);
         self.deadline = Some(now.after(self.plan.deadline(Stage::CuttingOver)));
         if let Some(window) = self.window() {
-            *window = Window { live, until: now.after(length), guard_from: None, asked: false, ..*window };
+            let until = now.after(length);
+            *window = Window { live, until, guard_from: None, asked: false, answer_by: None, ..*window };
         }
         self.weigh(if live == Slot::Green { Percent::ALL } else { Percent::NONE }, None);
     }
@@ -100,7 +105,7 @@ impl State {
                 self.fail(format!("the switch to {} did not succeed: {reason}", window.live), false);
             }
             Effect::EnsureRunning { .. } => self.tell(Headline::NotWarm, Some(reason.to_owned()), false),
-            Effect::Measure { .. } => self.measured(None),
+            Effect::Measure { .. } => self.measured(None, Vec::new()),
             _ => {}
         }
     }
@@ -109,7 +114,7 @@ impl State {
         let (now, from) = (self.clock.now(), self.counts_from());
         if let Some(window) = self.window() {
             window.guard_from = from;
-            window.look_at = now.after(LOOK_EVERY);
+            window.look_at = now.after(look_every(window));
         }
     }
 
@@ -119,14 +124,18 @@ impl State {
 
     pub(super) fn window_tick(&mut self) {
         let (now, guard) = (self.clock.now(), self.plan.warm.guard);
-        let Some(Window { live, until, guard_from, look_at, .. }) = self.window().copied() else { return };
+        let Some(Window { live, until, guard_from, look_at, answer_by, .. }) = self.window().copied() else { return };
+        if answer_by.is_some_and(|by| by <= now) {
+            let limit = self.plan.deadline(Stage::Held).as_secs();
+            return self.fail(format!("nobody decided within {limit} s whether it may stay"), false);
+        }
         if let Some(from) = guard_from
             && live == Slot::Green
             && look_at <= now
         {
             self.forget(EffectKind::Measure);
             self.ensure(Effect::Measure { since: Since::Last(now.since(from)), window: guard });
-            self.window().into_iter().for_each(|window| window.look_at = now.after(LOOK_EVERY));
+            self.window().into_iter().for_each(|window| window.look_at = now.after(look_every(window)));
         }
         if until <= now {
             self.window_over();
@@ -152,19 +161,22 @@ impl State {
     }
 
     fn ask(&mut self, why: String, by_gate: bool) {
+        let by = self.clock.now().after(self.plan.deadline(Stage::Held));
         let Some(window) = self.window().filter(|window| !window.asked) else { return };
         window.asked = true;
+        window.answer_by = Some(by);
         self.tell(Headline::Asking, Some(why), by_gate);
     }
 
     /// A look was made; `None`: it could not be.
-    pub(super) fn window_measured(&mut self, window: Window, reading: Option<Reading>) {
+    pub(super) fn window_measured(&mut self, window: Window, reading: Option<Reading>, series: Vec<Series>) {
         let guard = self.plan.warm.guard;
         let Window { live: Slot::Green, guard_from: Some(from), .. } = window else { return };
+        let reading = reading.map(|reading| self.in_own_time(from, reading));
         let longest = self.plan.gate.longest.max(guard);
         let over = out_of_time(self.clock.now().since(from), reading.as_ref(), longest);
         let verdict = match reading {
-            Some(reading) => self.judge(0, from, Reading { window: guard, ..reading }),
+            Some(reading) => self.judge(0, from, Reading { window: guard, ..reading }, series),
             None => Verdict::NoData,
         };
         match verdict {
@@ -188,4 +200,8 @@ impl State {
             }
         }
     }
+}
+
+fn look_every(window: &Window) -> Duration {
+    if window.asked { LOOK_EVERY_ASKED } else { LOOK_EVERY }
 }

@@ -4,7 +4,7 @@ use toml_edit::{Item, TableLike, Value};
 
 use super::{
     AcceptedTable, AccessTable, AcmeTable, AlertTable, BuildTable, CertificateTable, CorsTable, DependencyTable,
-    Document, EnvironmentTable, HeartbeatTable, NotificationTable, ReleasesTable, RemoteWriteTable, RolloutTable,
+    Document, EnvironmentTable, GateTable, HeartbeatTable, NotificationTable, ReleasesTable, RemoteWriteTable, RolloutTable,
     SecretTable, ServiceKeys, ServiceTable, SloTable, SmokeTable, Spanned, StatusTable, Text, WatchTable,
 };
 use crate::conform::port_range;
@@ -295,6 +295,9 @@ fn rollout(table: &dyn TableLike) -> RolloutTable {
         requests: integer(table, "requests"),
         longest: time("longest"),
         strict: boolean(table, "strict"),
+        gates: table
+            .contains_key("gates")
+            .then(|| entries(table, "gates").into_iter().filter_map(|(name, item)| gate(name, item)).collect()),
         on_breach: text(table, "on_breach"),
         approvers: texts(table, "approvers"),
         approval_expiry: time("approval_expiry"),
@@ -302,6 +305,12 @@ fn rollout(table: &dyn TableLike) -> RolloutTable {
         staging: boolean(table, "staging"),
         on_push: text(table, "on_push"),
     }
+}
+
+fn gate(name: Text, item: &Item) -> Option<GateTable> {
+    let table = item.as_table_like()?;
+    let number = |name| number(table, name);
+    Some(GateTable { name, query: text(table, "query"), max: number("max"), min: number("min") })
 }
 
 fn command(table: &dyn TableLike) -> Option<Spanned<Vec<String>>> {
@@ -365,6 +374,14 @@ fn parsed<T>(table: &dyn TableLike, name: &str, parse: impl FnOnce(&str) -> Opti
 fn integer(table: &dyn TableLike, name: &str) -> Option<Spanned<i64>> {
     let item = table.get(name)?;
     Some(Spanned { value: item.as_integer()?, span: item.span() })
+}
+
+fn number(table: &dyn TableLike, name: &str) -> Option<Spanned<f64>> {
+    let item = table.get(name)?;
+    // What is written without a point is a number all the same.
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53, and a limit beyond that is none")]
+    let value = item.as_float().or_else(|| item.as_integer().map(|value| value as f64))?;
+    Some(Spanned { value, span: item.span() })
 }
 
 fn boolean(table: &dyn TableLike, name: &str) -> Option<Spanned<bool>> {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::document::{RolloutTable, Spanned, Text};
-use crate::plan::{Approval, CanaryStep, Environment, Rollout};
+use crate::document::{GateTable, RolloutTable, Spanned, Text};
+use crate::plan::{Approval, CanaryStep, Environment, Gate, Limit, Rollout};
 use crate::problem::Problem;
 
 const DEFAULT_STEP: CanaryStep = CanaryStep { percent: 10, window: Duration::from_mins(10) };
@@ -40,7 +40,7 @@ pub(super) fn resolve(table: &RolloutTable, environment: Environment, problems: 
         starter_may_approve: table.starter_may_approve.as_ref().is_some_and(|may| may.value),
         expiry: time("approval_expiry", &table.approval_expiry, DEFAULT_EXPIRY),
     });
-    Rollout {
+    let rollout = Rollout {
         guard: time("guard", &table.guard, DEFAULT_GUARD).min(warm),
         slow: time("slow", &table.slow, DEFAULT_SLOW),
         longest: time("longest", &table.longest, DEFAULT_LONGEST),
@@ -54,7 +54,32 @@ pub(super) fn resolve(table: &RolloutTable, environment: Environment, problems: 
         approval,
         staging: false,
         on_push: table.on_push.as_ref().map(|branch| branch.value.clone()),
+        gates: Vec::new(),
+    };
+    Rollout { gates: table.gates.iter().flatten().filter_map(|table| gate(table, problems)).collect(), ..rollout }
+}
+
+fn gate(table: &GateTable, problems: &mut Vec<Problem>) -> Option<Gate> {
+    let name = &table.name;
+    let limit = |said: &Option<Spanned<f64>>| said.as_ref().and_then(|said| Limit::new(said.value));
+    let (max, min) = (limit(&table.max), limit(&table.min));
+    let Some(query) = &table.query else {
+        let problem = Problem::error(name.span.clone(), format!("query of the gate {} is missing", name.value));
+        problems.push(problem.help("write query = \"max(jobs_waiting)\""));
+        return None;
+    };
+    match (max, min) {
+        (None, None) => {
+            let problem = Problem::error(name.span.clone(), format!("the gate {} has no limit", name.value));
+            problems.push(problem.help("write max = 0.5, or min"));
+        }
+        (Some(max), Some(min)) if max.get() < min.get() => {
+            let said = format!("the gate {} has a max of {} and a min of {}", name.value, max.get(), min.get());
+            problems.push(Problem::error(name.span.clone(), said).help("let max be the larger one"));
+        }
+        _ => {}
     }
+    Some(Gate { name: name.value.clone(), query: query.value.clone(), max, min })
 }
 
 fn grows(canary: &[CanaryStep], said: &[Text], problems: &mut Vec<Problem>) {

@@ -1,6 +1,17 @@
 //! Keys of how a release gets into an environment.
 
-use super::{Key, Shape, key};
+use super::{Key, Names, Shape, key};
+
+/// `[services.NAME.rollout.gates.GATE]`.
+const GATE: &[Key] = &[
+    key(
+        "query",
+        Shape::Text,
+        "PromQL (docs/QUERY.md) that gives one value. In it $slot is the new version's slot, and $window how long it has been watched.",
+    ),
+    key("max", Shape::Number, "The most that it may be."),
+    key("min", Shape::Number, "The least that it has to be."),
+];
 
 /// `[services.NAME.rollout]`.
 pub(super) const ROLLOUT: &[Key] = &[
@@ -36,6 +47,11 @@ pub(super) const ROLLOUT: &[Key] = &[
         "strict",
         Shape::Boolean,
         "Whether the share of errors has to be below its limit with 95 % confidence; false where absent.",
+    ),
+    key(
+        "gates",
+        Shape::Map(Names::Name, &Shape::Table(GATE)),
+        "Limits of one's own, by any name, for whatever is measured: looked at with the requests. A value that is not there passes nothing.",
     ),
     key(
         "on_breach",

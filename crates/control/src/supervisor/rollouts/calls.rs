@@ -8,19 +8,23 @@ use tokio::sync::oneshot;
 use super::target::{Source, Target};
 use super::turns::Refused;
 use super::{Rollout, plan, steps};
-use crate::api::{Deploy, Problem, RolloutDetail, RolloutEntry, RolloutView, SERVES_ALREADY, SlotView, SmokeRequest};
+use crate::api::{Deploy, Problem, RolloutDetail, RolloutEntry, RolloutView, SlotView, SmokeRequest};
 use crate::secrets::Secrets;
 use crate::slot::Slot;
 use crate::store::RolloutRow;
 use crate::supervisor::calls::{conflict, internal, problem};
 use crate::supervisor::{Call, Message, Supervisor};
-use crate::{clock, releases, smoke};
+use crate::{clock, smoke};
+
+/// By so many names at most is known who stands behind a push: a host gives some eight.
+const MOST_NAMES: usize = 16;
 
 impl Supervisor {
     /// Finds out what is meant, then begins.
     pub(in crate::supervisor) fn deploy_meant(
         &mut self,
         request: Deploy,
+        pushed_by: Option<Vec<String>>,
         reply: oneshot::Sender<Result<RolloutView, Problem>>,
     ) {
         let asked_before = request.key.as_deref().map(|key| self.store.rollout_of(key)).transpose();
@@ -36,7 +40,7 @@ impl Supervisor {
         let mailbox = self.mailbox();
         tokio::spawn(async move {
             let call = match source.find(request.release.as_deref()).await {
-                Ok(target) => Call::Begin { request, target: Box::new(target), reply },
+                Ok(target) => Call::Begin { request, pushed_by, target: Box::new(target), reply },
                 Err(problem) => return drop(reply.send(Err(problem))),
             };
             // The owner is gone only when the process ends.
@@ -44,7 +48,7 @@ impl Supervisor {
         });
     }
 
-    fn may_deploy(&self, name: &str) -> Result<Source, Problem> {
+    pub(super) fn may_deploy(&self, name: &str) -> Result<Source, Problem> {
         if self.down_asked || !self.running {
             return Err(conflict("nothing should run now; `mana up` starts everything"));
         }
@@ -58,6 +62,7 @@ impl Supervisor {
     pub(in crate::supervisor) fn begin_deploy(
         &mut self,
         request: &Deploy,
+        pushed_by: Option<Vec<String>>,
         target: Target,
     ) -> Result<RolloutView, Problem> {
         // Something may have changed while it was found out what is meant.
@@ -65,7 +70,11 @@ impl Supervisor {
         let known = ecosystem.services.iter().find(|service| service.name == request.service);
         let service = known.ok_or_else(|| problem(404, "there is no such service", request.service.clone()))?;
         let by = operator(&request.by)?;
+        // Nobody asked for a push by hand: whoever wrote it stands behind it as well.
+        let author = target.author.as_deref().map(names_in).unwrap_or_default();
+        let behind = pushed_by.map(|names| author.into_iter().chain(names).take(MOST_NAMES).collect());
         let mut plan: Plan = plan::plan(service, target, &by);
+        plan.behind = behind.unwrap_or_default();
         plan.overrides.clone_from(&request.overrides);
         if let Some(name) = &request.pause_at {
             let stage = stage(name)?;
@@ -75,10 +84,14 @@ impl Supervisor {
             }
             plan.pause_at.insert(stage);
         }
+        if let Some(id) = self.already(&service.name, &plan, request.supersede)? {
+            tracing::info!(service = service.name, rollout = id.0, release = plan.version, "it is there already");
+            return self.view_of(id);
+        }
         self.begin(&service.name, &plan, request.supersede, request.key.as_deref())
     }
 
-    fn begin(
+    pub(super) fn begin(
         &mut self,
         service: &str,
         plan: &Plan,
@@ -206,68 +219,7 @@ impl Supervisor {
         }
     }
 
-    /// The version before comes back, or (`slot`) the one in that slot.
-    pub(in crate::supervisor) fn put_back(
-        &mut self,
-        service: &str,
-        by: &str,
-        slot: Option<&str>,
-        release: Option<&str>,
-    ) -> Result<RolloutView, Problem> {
-        if let Some(release) = release {
-            return self.bring_back(service, by, release);
-        }
-        let slot = slot.map(|name| {
-            let found = Slot::ALL.into_iter().find(|slot| slot.as_str() == name);
-            found.ok_or_else(|| problem(422, "there is no such slot", format!("`{name}` is not one of blue, green")))
-        });
-        let slot = slot.transpose()?;
-        let Some(id) = self.rollouts.meant(service) else {
-            return Err(conflict(format!("nothing was rolled out for {service} yet; `mana deploy {service}` does")));
-        };
-        let Some(rollout) = self.rollouts.known.get(&id) else { return Err(self.unknown(id)) };
-        let command = match slot {
-            None => Command::Rollback,
-            Some(slot) if slot == rollout.green => Command::Switch { slot: delivery::Slot::Green },
-            Some(_) => Command::Switch { slot: delivery::Slot::Blue },
-        };
-        self.rollout_command(id.0, by, command)
-    }
-
-    /// A release that has served here before serves again: at once where it is the one before, else without what it has passed already.
-    fn bring_back(&mut self, service: &str, by: &str, release: &str) -> Result<RolloutView, Problem> {
-        let source = self.may_deploy(service)?;
-        let found = releases::store(&source.plan, service).find(Some(release));
-        let found = found.map_err(|error| problem(404, "there is no such release", error.to_string()))?;
-        let release = delivery::Release { version: found.version, digest: delivery::Digest(found.digest.to_string()) };
-        let last = self.rollouts.meant(service).and_then(|id| Some((id, &self.rollouts.known.get(&id)?.state)));
-        let replacing = last.filter(|(_, state)| state.blue().is_some_and(|blue| blue.digest == release.digest));
-        // What serves while another one is under way to replace it is what is to stay.
-        let under_way = replacing.is_some_and(|(_, state)| !state.is_final());
-        if !under_way && self.live(service).is_some_and(|(_, live)| live.digest == release.digest) {
-            return Err(problem(409, SERVES_ALREADY, format!("{service} serves {} already", release.version)));
-        }
-        if let Some((id, _)) = replacing {
-            return self.rollout_command(id.0, by, Command::Rollback);
-        }
-        let rows = self.store.rollouts(Some(service)).map_err(|error| internal(&error))?;
-        let has_served = rows.iter().any(|row| {
-            row.ended.as_deref() == Some(Stage::Done.name())
-                && row.state.as_ref().and_then(State::green).is_some_and(|green| green.digest == release.digest)
-        });
-        if !has_served {
-            let detail =
-                format!("{} has not served {service} here; `mana deploy {service} {0}` brings it in", release.version);
-            return Err(conflict(detail));
-        }
-        let by = operator(by)?;
-        let planned = source.plan.services.iter().find(|planned| planned.name == service);
-        let planned = planned.ok_or_else(|| problem(404, "there is no such service", service))?;
-        let plan = plan::back(planned, &release, &by);
-        self.begin(service, &plan, true, None)
-    }
-
-    fn unknown(&self, id: RolloutId) -> Problem {
+    pub(super) fn unknown(&self, id: RolloutId) -> Problem {
         match self.store.rollout(id) {
             Ok(Some(_)) => conflict(format!("rollout {id} is over, and another one came after it")),
             Ok(None) => {
@@ -282,7 +234,7 @@ impl Supervisor {
         row.ok_or_else(|| self.unknown(id))
     }
 
-    fn view_of(&self, id: RolloutId) -> Result<RolloutView, Problem> {
+    pub(super) fn view_of(&self, id: RolloutId) -> Result<RolloutView, Problem> {
         self.view(&self.row(id)?)
     }
 
@@ -334,7 +286,7 @@ fn refusal(refused: &Refused) -> Problem {
     }
 }
 
-fn operator(name: &str) -> Result<Operator, Problem> {
+pub(super) fn operator(name: &str) -> Result<Operator, Problem> {
     const LONGEST: usize = 64;
     let good = !name.trim().is_empty() && name.len() <= LONGEST && !name.chars().any(char::is_control);
     if !good {
@@ -348,4 +300,23 @@ fn stage(name: &str) -> Result<Stage, Problem> {
         let names: Vec<&str> = Stage::ALL.iter().filter(|stage| stage.can_pause()).map(|stage| stage.name()).collect();
         problem(422, "there is no such stage to pause at", format!("`{name}` is not one of {}", names.join(", ")))
     })
+}
+
+/// The names in `Ada <ada@example.org>`.
+fn names_in(author: &str) -> Vec<String> {
+    let (name, address) = author.split_once('<').unwrap_or((author, ""));
+    let names = [name, address.trim_end_matches('>')].map(str::trim);
+    names.into_iter().filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names_in;
+
+    #[test]
+    fn an_author_has_a_name_and_an_address() {
+        assert_eq!(names_in("Ada <ada@example.org>"), ["Ada", "ada@example.org"]);
+        assert_eq!(names_in("Ada"), ["Ada"]);
+        assert!(names_in("").is_empty());
+    }
 }

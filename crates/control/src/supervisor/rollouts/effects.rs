@@ -5,26 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mana_delivery::rollout::{
-    self as delivery, Effect, Generation, Intent, News, Outcome, Percent, Release, RolloutId, Since,
+    self as delivery, Effect, Generation, Intent, News, Outcome, Percent, Release, RolloutId,
 };
-use mana_edge::admin::{self, Client, ClientError};
+use mana_edge::admin::{Client, ClientError};
 use mana_release::store::Store;
 
 use super::making::Teller;
-use super::reading::{reading, warming_up};
 use super::{Found, Rollout, Working, plan};
 use crate::desired::Wanted;
 use crate::guard::{self, Seen, Serves};
 use crate::secrets::Secrets;
-use crate::slot::Slot;
 use crate::supervisor::Supervisor;
 use crate::supervisor::place::Place;
 use crate::{paths, releases};
 
-/// The status with which the edge says that it does not know a generation.
-const NOT_FOUND: u16 = 404;
 /// Longest time one answer of the edge may take.
-const EDGE_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const EDGE_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Supervisor {
     /// How an effect went, where that can be seen now. What takes time is begun.
@@ -45,7 +41,7 @@ impl Supervisor {
                 Some(Outcome::Done)
             }
             Effect::EnsureRunning { slot, release } => self.ensure_running(id, intent, *slot, release),
-            Effect::Verify { slot, digest } => self.verify(rollout, *slot, digest),
+            Effect::Verify { slot, digest } => self.verify(id, intent, *slot, digest),
             Effect::EnsureWeights { green, generation, .. } => {
                 self.ensure_weights(id, Some(*green), *generation, intent.key.n)
             }
@@ -96,7 +92,7 @@ impl Supervisor {
         }
     }
 
-    fn edge_client(&self) -> Client {
+    pub(super) fn edge_client(&self) -> Client {
         Client::new(paths::edge_socket(&self.data)).timeout(EDGE_TIMEOUT)
     }
 
@@ -254,21 +250,6 @@ impl Supervisor {
         Self::complain(written);
     }
 
-    fn verify(&self, rollout: &Rollout, part: delivery::Slot, digest: &delivery::Digest) -> Option<Outcome> {
-        let slot = rollout.slot(part);
-        let wanted = self.desired.as_ref()?.find(&rollout.service, slot)?;
-        let runs = wanted.release.clone().unwrap_or_else(|| plan::folder(&wanted.version)).digest;
-        if runs != *digest {
-            return Some(Outcome::Passed { digest: runs });
-        }
-        match self.health(rollout, part) {
-            delivery::Health::Ready => Some(Outcome::Passed { digest: runs }),
-            delivery::Health::Lost(why) => Some(Outcome::Failed { reason: format!("{part} is not ready: {why}") }),
-            // Not yet is no answer: the stage has its deadline.
-            delivery::Health::Unknown => None,
-        }
-    }
-
     /// `green`: its share; `None`: the service has no slot that serves.
     fn ensure_weights(
         &mut self,
@@ -340,33 +321,6 @@ impl Supervisor {
         None
     }
 
-    fn measure(&mut self, id: RolloutId, intent: &Intent, since: Since, window: Duration) -> Option<Outcome> {
-        let rollout = self.rollouts.known.get(&id)?;
-        let since = match (since, rollout.weights_since) {
-            (Since::Last(ago), _) => admin::Since::SecondsAgo(u32::try_from(ago.as_secs()).unwrap_or(u32::MAX)),
-            (Since::Generation(_), Some(generation)) => admin::Since::Generation(generation),
-            (Since::Generation(_), None) => {
-                return Some(Outcome::Unknown {
-                    reason: "the edge has not said yet that it serves these weights".into(),
-                });
-            }
-        };
-        let (green, service) = (rollout.green, rollout.service.clone());
-        let canary = matches!(rollout.state.phase(), delivery::Phase::Canary(_));
-        let blue = canary.then(|| rollout.slot(delivery::Slot::Blue));
-        let slow = rollout.state.plan().gate.slow_after;
-        let client = self.edge_client();
-        self.work(id, intent.key.n, async move {
-            let measured = count(&client, &service, since, slow, window, green, blue).await;
-            match measured {
-                Ok(reading) => Found::Outcome(Outcome::Measured { reading }),
-                Err(ClientError::Refused(refusal)) if refusal.status == NOT_FOUND => Found::Forgotten,
-                Err(error) => Found::Outcome(Outcome::Unknown { reason: error.to_string() }),
-            }
-        });
-        None
-    }
-
     /// Removes the releases beyond what is kept; none that something runs, that a rollout brings, or that may be gone back to.
     fn retire(&mut self, id: RolloutId, intent: &Intent) -> Option<Outcome> {
         let service = self.rollouts.known.get(&id)?.service.clone();
@@ -407,27 +361,6 @@ impl Supervisor {
         let gone = !self.places.values().any(|place| place.service == service && place.slot == slot);
         gone.then_some(Outcome::Done)
     }
-}
-
-async fn count(
-    client: &Client,
-    service: &str,
-    since: admin::Since,
-    slow: Duration,
-    window: Duration,
-    green: Slot,
-    blue: Option<Slot>,
-) -> Result<mana_delivery::gate::Reading, ClientError> {
-    let whole = client.window(since, Some(service), Some(slow)).await?;
-    let counts = Duration::from_millis(whole.to_ms.saturating_sub(whole.from_ms)).checked_sub(warming_up(window));
-    let warm = match counts.map(|counts| counts.as_secs()) {
-        None | Some(0) => None,
-        Some(seconds) => {
-            let since = admin::Since::SecondsAgo(u32::try_from(seconds).unwrap_or(u32::MAX));
-            Some(client.window(since, Some(service), Some(slow)).await?)
-        }
-    };
-    Ok(reading(&whole, warm.as_ref(), window, green, blue))
 }
 
 /// The record of exactly this release: two commits may have given the same files.

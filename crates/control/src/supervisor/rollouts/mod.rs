@@ -6,10 +6,13 @@
 //!
 //! The rollout's blue and green are the old and the new version; which of the service's slots plays green is written down with it.
 
+mod already;
+mod back;
 mod calls;
 mod effects;
 mod health;
 mod making;
+mod measuring;
 mod news;
 pub(crate) mod output;
 mod plan;
@@ -18,6 +21,7 @@ mod staging;
 mod steps;
 pub(crate) mod target;
 mod turns;
+mod verifying;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

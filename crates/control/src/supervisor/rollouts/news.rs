@@ -17,6 +17,8 @@ impl Supervisor {
                 let share = ["errors", "slow"].iter().any(|name| finding.figure.starts_with(name));
                 if share && !finding.figure.contains("odds") {
                     format!("{:.2} %", value * 100.0)
+                } else if finding.figure.starts_with("gate ") && value.fract() != 0.0 {
+                    format!("{value:.4}")
                 } else {
                     format!("{value:.0}")
                 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mana_delivery::gate;
 use mana_delivery::rollout::{Approval, CanaryStep, Digest, OnBreach, Operator, Percent, Plan, Release, Stage, Warm};
-use mana_manifest::plan::{Rollout, Run, Service};
+use mana_manifest::plan::{Gate, Limit, Rollout, Run, Service};
 
 use super::target::Target;
 use crate::desired::Version;
@@ -72,10 +72,23 @@ pub(super) fn plan(service: &Service, target: Target, by: &Operator) -> Plan {
     }
 }
 
+/// Whether two rollouts that the same person asked for would bring the same in the same way: asked again, as after an answer that got
+/// lost, it is the one that is under way.
+pub(super) fn is_the_same(one: &Plan, other: &Plan) -> bool {
+    let digests = match (&one.digest, &other.digest) {
+        (Some(one), Some(other)) => one == other,
+        // What was built since, or is being built: of the same commit it is the same.
+        _ => one.commit.is_some(),
+    };
+    let asked = (&one.started_by, &one.pause_at, &one.overrides, one.backwards)
+        == (&other.started_by, &other.pause_at, &other.overrides, other.backwards);
+    asked && digests && (&one.version, &one.commit) == (&other.version, &other.commit)
+}
+
 /// A release that has served here before comes back without what it has passed.
 pub(super) fn back(service: &Service, release: &Release, by: &Operator) -> Plan {
     let target =
-        Target { version: release.version.clone(), release: Some(release.clone()), commit: None, checks: Vec::new() };
+        Target { version: release.version.clone(), release: Some(release.clone()), ..Target::default() };
     Plan { canary: Vec::new(), stages: BTreeSet::new(), approval: None, backwards: true, ..plan(service, target, by) }
 }
 
@@ -97,12 +110,46 @@ fn policy(rollout: &Rollout) -> gate::Policy {
         slow_share: share(rollout.slow_share),
         least_requests: rollout.requests,
         longest: rollout.longest.max(longest_window(rollout)),
+        series: rollout.gates.iter().map(limit).collect(),
         strict: rollout.strict,
     }
+}
+
+fn limit(of: &Gate) -> gate::SeriesLimit {
+    let (max, min) = (of.max.map(Limit::get), of.min.map(Limit::get));
+    gate::SeriesLimit { name: of.name.clone(), query: of.query.clone(), max, min }
 }
 
 /// A verdict cannot come before the window is over.
 fn longest_window(rollout: &Rollout) -> Duration {
     let windows = rollout.canary.iter().map(|step| step.window).chain([rollout.guard]);
     windows.max().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_twice_is_the_same_only_in_every_respect() {
+        let of = |version: &str, digest: Option<&str>, commit: Option<&str>| Plan {
+            digest: digest.map(|digest| Digest(digest.into())),
+            commit: commit.map(str::to_owned),
+            ..Plan::new(version, Digest(String::new()), Operator("ada".into()))
+        };
+        let built = of("v1", Some("d1"), Some("c1"));
+        let same = |other: Plan| is_the_same(&built, &other) && is_the_same(&other, &built);
+        assert!(same(built.clone()));
+        assert!(same(of("v1", None, Some("c1"))), "as it was asked for before it was built");
+        assert!(same(Plan { behind: vec!["ada@example.org".into()], ..built.clone() }));
+        assert!(!same(of("v1", Some("d2"), Some("c1"))));
+        assert!(!same(of("v2", Some("d1"), Some("c1"))));
+        assert!(!same(of("v1", None, Some("c2"))));
+        assert!(!same(of("v1", None, None)));
+        assert!(!same(Plan { started_by: Operator("bob".into()), ..built.clone() }));
+        assert!(!same(Plan { pause_at: BTreeSet::from([Stage::Canary]), ..built.clone() }));
+        assert!(!same(Plan { backwards: true, ..built.clone() }));
+        let folder = of("v1", None, None);
+        assert!(!is_the_same(&folder, &folder), "what lies in the folder may have become another");
+    }
 }

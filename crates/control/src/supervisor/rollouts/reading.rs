@@ -5,10 +5,19 @@ use std::time::Duration;
 use mana_delivery::gate::{Counts, Reading};
 use mana_edge::admin::{SlotWindow, Window};
 
+use super::effects::EDGE_TIMEOUT;
 use crate::slot::Slot;
 
 /// A new process has cold caches: its first answers count for errors, not for latency. A tenth of the window, and no more than this.
 const WARMING_UP: Duration = Duration::from_mins(1);
+
+/// How long a window has lasted, of which the edge says so. It stamps with the wall clock, which may jump: no window has lasted longer
+/// than the rollout's own time, `own`, says when it was asked for (`EDGE_TIMEOUT` more, at its answer). One since a generation (`whole`)
+/// has lasted no less either; of a time ago the edge may remember less.
+pub(super) fn lasted(window: &Window, own: Duration, whole: bool) -> Duration {
+    let by_edge = Duration::from_millis(window.to_ms.saturating_sub(window.from_ms)).min(own + EDGE_TIMEOUT);
+    if whole { by_edge.max(own) } else { by_edge }
+}
 
 /// How long after its begin the latency of a window counts.
 pub(super) fn warming_up(window: Duration) -> Duration {
@@ -85,6 +94,20 @@ mod tests {
         assert_eq!(read.blue, Some(Counts { requests: 100, errors: 3, timed: 90, slow: 3 }));
         let early = reading(&whole, None, ten_minutes, Slot::Blue, None);
         assert_eq!((early.green.timed, early.green.slow, early.blue), (0, 0, None));
+    }
+
+    #[test]
+    fn no_jump_of_the_edges_clock_makes_a_window_longer_or_shorter_than_it_was() {
+        let (minute, hour) = (Duration::from_mins(1), Duration::from_hours(1));
+        let ends = |to_ms: u64| window(to_ms, 100);
+        // It began at 1 s.
+        assert_eq!(lasted(&ends(61_500), minute, true), Duration::from_millis(60_500));
+        assert_eq!(lasted(&ends(3_661_000), minute, true), minute + EDGE_TIMEOUT, "an hour ahead");
+        assert_eq!(lasted(&ends(0), minute, true), minute, "and back");
+        assert_eq!(lasted(&ends(61_000), hour, true), hour);
+        // Of an hour ago it may remember a minute.
+        assert_eq!(lasted(&ends(61_000), hour, false), minute);
+        assert_eq!(lasted(&ends(3_661_000), minute, false), minute + EDGE_TIMEOUT);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::supervisor::calls::{conflict, problem};
 const LONGEST_FETCH: Duration = Duration::from_secs(20);
 
 /// What a rollout brings.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Target {
     /// `v1.6.0`.
     pub(super) version: String,
@@ -25,6 +25,8 @@ pub(crate) struct Target {
     pub(super) release: Option<Release>,
     /// The commit, where one is checked or built; `None`: what lies in the folder.
     pub(super) commit: Option<String>,
+    /// Who wrote it: `Ada <ada@example.org>`.
+    pub(super) author: Option<String>,
     /// Names of the checks.
     pub(super) checks: Vec<String>,
 }
@@ -100,6 +102,7 @@ impl Source {
             version: commit.version,
             release: None,
             commit: (!commit.dirty).then_some(commit.id),
+            author: Some(commit.author),
             checks: recipe.checks.into_keys().collect(),
         })
     }
@@ -122,6 +125,7 @@ impl Source {
             release: Some(Release { version: release.version.clone(), digest: Digest(release.digest.to_string()) }),
             version: release.version,
             commit: (!release.dirty).then_some(release.commit),
+            author: Some(release.author),
             checks,
         }
     }

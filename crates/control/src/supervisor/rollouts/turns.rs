@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use mana_delivery::rollout::lane::{Busy, Lane, Order, Request};
+use mana_delivery::rollout::lane::{Amiss, Busy, Lane, Order, Request};
 use mana_delivery::rollout::{
     self as delivery, Command, Generation, Operator, Plan, Release, Reply, RolloutId, State, What,
 };
@@ -76,7 +76,12 @@ impl Supervisor {
                 Order::Start { id, generation, .. } => self.start_rollout(id, generation),
                 Order::Supersede { id, newer } => {
                     let by = Operator(MANA.to_owned());
-                    self.take(id, What::Command { by, command: Command::Supersede { newer } });
+                    let service = self.rollouts.known.get(&id).map(|rollout| rollout.service.clone());
+                    let told = self.take(id, What::Command { by, command: Command::Supersede { newer } });
+                    // What could not be written down stays in the lane, and is said again.
+                    if let (Some(_), Some(service)) = (told, service) {
+                        self.lane_step(&service, Request::Heard { id });
+                    }
                 }
             }
         }
@@ -109,25 +114,14 @@ impl Supervisor {
     pub(super) fn straighten_lanes(&mut self) {
         let services: BTreeSet<String> = self.rollouts.known.values().map(|rollout| rollout.service.clone()).collect();
         for service in services {
-            let lane = self.lane(&service);
-            let is_over = |id: &RolloutId| self.rollouts.known.get(id).is_none_or(|rollout| rollout.state.is_final());
-            let is_queued = |id: &RolloutId| {
-                self.rollouts.known.get(id).is_some_and(|rollout| *rollout.state.phase() == delivery::Phase::Queued)
-            };
-            let over: Vec<RolloutId> = lane.active().into_iter().chain(lane.waiting()).filter(is_over).collect();
-            let stranded = lane.active().filter(is_queued);
-            let in_lane: Vec<RolloutId> = lane.active().into_iter().chain(lane.waiting()).collect();
             let own = self.rollouts.known.iter().filter(|(_, rollout)| rollout.service == service);
-            let lost: Vec<RolloutId> =
-                own.map(|(id, _)| *id).filter(|id| is_queued(id) && !in_lane.contains(id)).collect();
-            for id in over {
-                self.over(id, &service);
-            }
-            if let Some(id) = stranded {
-                self.obey(vec![Order::Start { id, blue: None, generation: Generation::default() }]);
-            }
-            for id in lost {
-                self.lane_step(&service, Request::Begin { id, supersede: false });
+            let stages = own.map(|(id, rollout)| (*id, rollout.state.stage())).collect();
+            for amiss in self.lane(&service).amiss(&stages) {
+                match amiss {
+                    Amiss::Over { id } => self.over(id, &service),
+                    Amiss::Order(order) => self.obey(vec![order]),
+                    Amiss::Unknown { id } => self.lane_step(&service, Request::Begin { id, supersede: false }),
+                }
             }
         }
     }

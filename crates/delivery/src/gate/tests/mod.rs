@@ -3,3 +3,4 @@
 mod invariants;
 mod rates;
 mod rules;
+mod series;

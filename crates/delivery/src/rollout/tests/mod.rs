@@ -4,6 +4,7 @@ mod agreement;
 mod chance;
 mod driver;
 mod journal;
+mod kills;
 mod plans;
 mod scenarios;
 mod stations;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::super::*;
 use super::watch::Watch;
+use crate::gate::Series;
 
 pub(crate) const BLUE: &str = "b1";
 pub(crate) const GREEN: &str = "g1";
@@ -73,6 +74,8 @@ pub(crate) struct World {
     pub(crate) migrated: bool,
     pub(crate) migration_breaks_blue: bool,
     pub(crate) quality: Quality,
+    /// What the gate's own queries give.
+    pub(crate) series: Vec<Series>,
     /// Requests sent so that there are some.
     pub(crate) smoked: u64,
     pub(crate) state: State,
@@ -106,6 +109,7 @@ impl World {
             migrated: false,
             migration_breaks_blue: false,
             quality: Quality::Good,
+            series: Vec::new(),
             smoked: 0,
             watch: Watch::new(&state),
             state,

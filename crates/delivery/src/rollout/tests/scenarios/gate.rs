@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::super::super::*;
-use super::super::plans::short;
+use super::super::plans::{full, short};
 use super::super::world::{Fate, Quality, World, operator, stages};
-use super::{canary, last_news};
-use crate::gate::{Counts, Reading};
+use super::{at, at_with, canary, last_news};
+use crate::gate::{Counts, Reading, Series, SeriesLimit, Verdict};
 
 #[test]
 fn silence_is_not_success() {
@@ -77,13 +77,64 @@ fn one_error_in_three() {
         match measure.map(|intent| intent.key) {
             Some(key) => {
                 let reading = few(world.state.clock().now().since(Elapsed(0)));
-                world.answer(key, Outcome::Measured { reading });
+                world.answer(key, Outcome::Measured { reading, series: Vec::new() });
             }
             None if world.flying.is_empty() => assert!(world.wake()),
             None => world.act(0, Fate::Honest),
         }
     }
     assert_eq!(world.stage(), Stage::Held, "neither passed nor failed");
+}
+
+#[test]
+fn a_window_does_not_end_before_its_time_however_the_edges_clock_jumps() {
+    for stage in [Stage::Canary, Stage::Window] {
+        let mut world = at(stage);
+        world.act_all();
+        let looks = |world: &World| world.state.looks().iter().filter(|look| look.stage == stage).count();
+        while looks(&world) == 0 {
+            let measure = world.flying.iter().find(|intent| intent.effect.kind() == EffectKind::Measure);
+            match measure.map(|intent| intent.key) {
+                Some(key) => {
+                    let counts = Counts { requests: 20_000, errors: 0, timed: 20_000, slow: 0 };
+                    let (elapsed, window) = (Duration::from_hours(2), Duration::from_mins(10));
+                    let reading = Reading { elapsed, window, green: counts, blue: Some(counts), complete: true };
+                    world.answer(key, Outcome::Measured { reading, series: Vec::new() });
+                }
+                None if world.flying.is_empty() => assert!(world.wake()),
+                None => world.act(0, Fate::Honest),
+            }
+        }
+        assert_eq!(world.stage(), stage);
+        let look = world.state.looks().last().unwrap();
+        assert!(look.reading.elapsed <= LOOK_EVERY, "{look:?}");
+        assert_ne!(look.judgement.verdict, Verdict::Pass);
+    }
+}
+
+#[test]
+fn a_limit_of_ones_own_stops_it_and_nothing_passes_without_its_value() {
+    let limit = SeriesLimit { name: "queue".into(), query: "max(jobs_waiting)".into(), max: Some(5.0), min: None };
+    let given = |value: Option<f64>| {
+        let why = value.is_none().then(|| "nobody measures it".to_owned());
+        vec![Series { name: "queue".into(), value, why }]
+    };
+    for (value, stage, why) in [
+        (Some(4.0), Stage::Window, ""),
+        (Some(6.0), Stage::RolledBack, "gate queue 6 against a limit of 5"),
+        (None, Stage::Held, "the gate's queue is not known: nobody measures it"),
+    ] {
+        let mut plan = full();
+        plan.gate.series = vec![limit.clone()];
+        let mut world = at_with(plan, Stage::Canary);
+        world.series = given(value);
+        world.run_to(stage);
+        world.act_all();
+        let told = last_news(&world).why.clone().unwrap_or_default();
+        assert!(told.contains(why), "{value:?}: {told}");
+        let look = world.state.looks().last().unwrap();
+        assert_eq!(look.series, world.series, "the figure is kept with its verdict");
+    }
 }
 
 #[test]

@@ -172,6 +172,20 @@ fn two_operators_at_once() {
 }
 
 #[test]
+fn who_pushed_it_is_no_second_person() {
+    let mut plan = full();
+    plan.started_by = operator("push");
+    plan.behind = vec!["Bob Roberts".into(), "Bob@example.org".into()];
+    let approve = || Command::Approve { digest: Digest(GREEN.into()), comment: None };
+    let mut world = at_with(plan.clone(), Stage::AwaitingApproval);
+    assert!(matches!(world.command("bob", approve()), Reply::Refused(Refusal::OwnRollout { .. })));
+    assert_eq!(world.command("ada", approve()), Reply::Taken);
+    plan.approval.as_mut().unwrap().starter_may_approve = true;
+    let mut world = at_with(plan, Stage::AwaitingApproval);
+    assert_eq!(world.command("bob", approve()), Reply::Taken);
+}
+
+#[test]
 fn approver_offline_past_expiry() {
     let mut world = at(Stage::AwaitingApproval);
     world.act_all();

@@ -105,7 +105,9 @@ fn a_breach_in_the_window_switches_back_by_itself_or_asks() {
 fn blue_stays_until_a_window_has_passed_the_gate() {
     let mut world = at(Stage::Window);
     world.quality = Quality::Silent;
-    for _ in 0..2_000 {
+    let mut looks = 0;
+    while world.state.waits_for().is_none() || looks < 20 {
+        looks += u32::from(world.state.waits_for().is_some());
         world.act_all();
         world.wake();
     }
@@ -114,6 +116,26 @@ fn blue_stays_until_a_window_has_passed_the_gate() {
     assert_eq!(last_news(&world).what, Headline::Asking);
     world.quality = Quality::Good;
     assert_eq!(world.finish(), Stage::Done);
+}
+
+#[test]
+fn a_question_that_nobody_answers_is_looked_at_seldom_and_ends_on_blue() {
+    let mut world = at(Stage::Window);
+    world.quality = Quality::Silent;
+    while world.state.waits_for().is_none() {
+        world.act_all();
+        world.wake();
+    }
+    let (asked, entries) = (world.state.clock().now(), world.journal.len());
+    while world.stage() == Stage::Window {
+        world.act_all();
+        world.wake();
+    }
+    assert_eq!(world.state.clock().now().since(asked), Duration::from_hours(24));
+    let entries = world.journal.len() - entries;
+    assert!(entries < 400, "{entries} entries for a question");
+    assert_eq!((world.finish(), world.edge.green), (Stage::RolledBack, Some(0)));
+    assert!(world.state.retreat().unwrap().why.contains("nobody decided"));
 }
 
 #[test]
