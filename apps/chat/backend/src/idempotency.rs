@@ -4,7 +4,8 @@
 //! - A key belongs to a user and an operation. With the same body it is the same call, with another one a mistake (409).
 //! - Two at once: one is carried out, the other waits for its answer ([`PATIENCE`]), then is told to come again (409).
 //! - An answer is kept in the transaction that stores it, and given again, streams included, for [`KEPT`].
-//! - A call that failed cost nothing and leaves nothing behind: with the same key it is carried out anew.
+//! - A call that failed cost nothing and leaves nothing behind: with the same key it is carried out anew. One that was paid
+//!   for though its conversation was deleted meanwhile is done: it is told that its answer is deleted.
 //! - Who works on a call renews its lease. A process that dies stops doing so, and the next call takes over; should the
 //!   first one still live, its transaction finds the other's name and fails, so there is one answer and one charge.
 
@@ -104,6 +105,19 @@ pub(crate) struct Keep {
 impl Keep {
     /// Marks the call as done and keeps its answer. Fails where another one has taken over.
     pub(crate) async fn insert(&self, db: &impl ConnectionTrait, conversation: ConversationId) -> Result<(), DbErr> {
+        self.done(db).await?;
+        let row = answers::ActiveModel {
+            execution: Set(self.execution.0),
+            conversation_id: Set(conversation.0),
+            answer: Set(self.answer.clone()),
+        };
+        answers::Entity::insert(row).exec_without_returning(db).await?;
+        Ok(())
+    }
+
+    /// Marks the call as done without an answer to give again: what it belonged to is deleted already. Fails where another one
+    /// has taken over.
+    pub(crate) async fn done(&self, db: &impl ConnectionTrait) -> Result<(), DbErr> {
         let done = calls::Entity::update_many()
             .col_expr(calls::Column::Done, Expr::value(true))
             .filter(calls::Column::Execution.eq(self.execution.0))
@@ -112,12 +126,6 @@ impl Keep {
         if done.rows_affected != 1 {
             return Err(DbErr::Custom("another one has taken over the call of this Idempotency-Key".into()));
         }
-        let row = answers::ActiveModel {
-            execution: Set(self.execution.0),
-            conversation_id: Set(conversation.0),
-            answer: Set(self.answer.clone()),
-        };
-        answers::Entity::insert(row).exec_without_returning(db).await?;
         Ok(())
     }
 }

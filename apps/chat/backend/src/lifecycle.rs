@@ -14,6 +14,9 @@
 //!   `finish` = `cancelled`, and charged: a started answer costs what a whole one does. (A plain answer is given whole,
 //!   so for it only the rule above applies; once the model has answered it is stored and charged, and the person finds
 //!   it in the conversation.)
+//! - The conversation is deleted meanwhile: what was said is not stored. If the client was given any of it, it is charged as
+//!   ever, and the instruction to settle is all that is stored; else the reservation is released. (A plain answer is given
+//!   when it is stored, so it is not charged.)
 //! - The process must end before the model has finished: as if the model had failed.
 //! - The answer cannot be stored: the reservation is released. If it is unknown whether it was stored (the commit itself
 //!   failed), the reservation is left alone: the outbox settles it if it was, it expires if it was not.
@@ -32,7 +35,9 @@ use serde::{Deserialize, Serialize};
 use crate::app::App;
 use crate::budgets::Spending;
 use crate::caller::Caller;
-use crate::conversations::{Answer, Attachment, Exchange, Origin, Place, RecordError, Spot, Target, is_to_be_named};
+use crate::conversations::{
+    Answer, Attachment, Exchange, Origin, Place, RecordError, Recorded, Spot, Target, is_to_be_named,
+};
 use crate::delivery::{Client, Event, Lead};
 use crate::failure::Failure;
 use crate::idempotency::{Claim, Execution, Keep, Key};
@@ -214,9 +219,10 @@ async fn answer(
     // [4] Save: both messages and the instruction to settle, in one transaction; then settle.
     let is_first = question.is_first;
     let (exchange, answered) = exchange(caller, &call, question, said, &held, execution);
-    let exchange = Arc::new(exchange);
-    match trace::step("store", app.conversations.record(&exchange)).await {
-        Ok(()) => {}
+    let delivered = client.streams && (!answered.text.is_empty() || answered.choices.is_some());
+    let exchange = Arc::new(Exchange { delivered, ..exchange });
+    let recorded = match trace::step("store", app.conversations.record(&exchange)).await {
+        Ok(recorded) => recorded,
         Err(error @ (RecordError::Unknown(_) | RecordError::Lost)) => {
             tracing::error!(error = %chain(&error), reservation = %held.instruction.reservation, "commit failed, reservation left to the outbox or its expiry");
             held.leave();
@@ -230,8 +236,11 @@ async fn answer(
             }
             return Err(if matches!(error, RecordError::Gone) { Failure::ConversationGone } else { Failure::Storage });
         }
-    }
+    };
     let credits = held.settle(exchange.settle).await;
+    if recorded == Recorded::ChargeOnly {
+        return Err(Failure::DeletedUnderway { charged: exchange.settle.amount });
+    }
     if is_first {
         let asked = exchange.question.as_deref().unwrap_or_default();
         app.titles.begin(app, caller.user, &exchange.target, asked, &exchange.answer.content);
@@ -330,6 +339,7 @@ fn exchange(
         target: question.target,
         settle: Instruction { action: Action::Settle, amount, ..held.instruction },
         keep,
+        delivered: false,
         begun: call.created_at,
         now: now_ms(),
     };
