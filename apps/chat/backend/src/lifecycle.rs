@@ -9,6 +9,7 @@
 //!   asked again and its fallbacks were asked, as far as configured; all of that is one call.
 //! - What an answer costs is the price of the model that gave it, at most what was held back. By tokens: those that the
 //!   provider counted, else an estimate of what was said and delivered (`ai::price`); the rest is given back.
+//! - The model says nothing and why it ended: that is an answer, stored and charged like any other.
 //! - The client leaves before it was given any text: the model call is cancelled, the reservation released.
 //! - The client leaves after it was given text: the model call is cancelled; the text it was given is stored, with
 //!   `finish` = `cancelled`, and charged: a started answer costs what a whole one does. (A plain answer is given whole,
@@ -151,6 +152,7 @@ async fn replay(answered: &Answered, client: &Client) {
     let Answered { message, created_at, .. } = *answered;
     client.leads(Lead { message, model: answered.model.clone(), created_at });
     let piece = match &answered.choices {
+        None if answered.text.is_empty() => return,
         None => Event::Text(answered.text.clone()),
         Some(choices) => Event::Choices(choices.iter().map(as_piece).collect()),
     };

@@ -200,6 +200,7 @@ impl Renderer for Frame {
                 to.data(&self.chunk(&Value::Array(choices)));
             }
             Event::Done(answered) => {
+                self.begin(to);
                 to.data(&self.delta(&json!({}), Some(wire::finish(&answered.finish))));
                 if self.include_usage {
                     let mut chunk = self.chunk(&json!([]));

@@ -126,6 +126,23 @@ async fn a_model_that_fails_too_often_is_left_alone_and_operators_see_it(store: 
     assert_eq!(health["models"][2]["fallbacks"], json!(["echo"]));
 }
 
+async fn who_has_the_model_say_nothing_pays_for_it_and_suspends_it_for_nobody(store: Store) {
+    let world = World::start_with(store, &[("AI_BREAKER_FAILURES", "2")]).await;
+    let ada = world.person("ada").await;
+    for n in 1..=3 {
+        let (status, answer) = parts(world.ask(&ada, "[words=0]").await).await;
+        assert_eq!((status, &answer["message"], &answer["credits"]), (200, &json!(""), &json!(50 - n)), "{answer}");
+    }
+    let events = Events::of(world.ask_streaming(&ada, "[words=0]").await).collect().await;
+    assert_eq!((events.len(), events[0].0.as_str(), &events[0].1["credits"]), (1, "done", &json!(46)), "{events:?}");
+    let body = json!({ "messages": [{ "role": "user", "content": "[words=0]" }], "stream": true });
+    let chunks = Events::of(world.call(&ada, Method::POST, PATH, Some(body)).await).collect().await;
+    let first = &chunks[0].1["choices"][0];
+    assert_eq!((&first["delta"]["role"], &chunks[1].1["choices"][0]["finish_reason"]), (&json!("assistant"), &json!("stop")));
+    assert_eq!((chunks.len(), world.ledger_balance(&ada).await, world.count("messages").await), (3, 45, 10));
+    assert_eq!(world.ask(&ada, "hi").await.status(), 200);
+}
+
 async fn what_one_instance_finds_out_about_a_model_the_others_know(store: Store) {
     let world = World::start_with(store, &[("AI_BREAKER_FAILURES", "2")]).await;
     let (other, _rest) = world.beside().await;
@@ -201,6 +218,7 @@ crate::support::on_both_stores!(
     what_was_not_spent_is_given_back_to_the_budget,
     tokens_are_charged_and_the_rest_is_given_back,
     a_model_that_fails_too_often_is_left_alone_and_operators_see_it,
+    who_has_the_model_say_nothing_pays_for_it_and_suspends_it_for_nobody,
     what_one_instance_finds_out_about_a_model_the_others_know,
     a_fallback_answers_and_says_so_and_is_charged_at_its_own_price,
     what_openai_knows_reaches_the_provider_and_comes_back,
