@@ -2,7 +2,7 @@
 //!
 //! The heart is [`lifecycle`]: one straight line from the question to the charge, for every protocol. Around it, one module
 //! for each part of the line: `validate`, `credits` (balances for showing), `ledger` (the only admission), `budgets`
-//! (requests a minute, credits a day), `idempotency` (the same call again), `speech` (the model), `conversations` (what is stored), `outbox` (what the ledger must still be told),
+//! (requests a minute, credits a day), `idempotency` (the same call again), `held` (a reservation's life), `speech` (the model), `conversations` (what is stored), `outbox` (what the ledger must still be told),
 //! `delivery` (the way to the client). `completions` holds the two protocols that lead into it.
 //!
 //! Invariants:
@@ -23,6 +23,7 @@ mod credits;
 mod delivery;
 mod entity;
 mod failure;
+mod held;
 mod idempotency;
 mod ids;
 mod keys;

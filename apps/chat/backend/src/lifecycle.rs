@@ -23,6 +23,7 @@
 //!   failed), the reservation is left alone: the outbox settles it if it was, it expires if it was not.
 //! - The call carries an `Idempotency-Key`: see `idempotency.rs`. A day's budget of the person or the key is held back before
 //!   the ledger is asked, and given back like the reservation (`budgets.rs`).
+//! - The reserve's answer is lost: no model is called; whether anything is held back is found out aside, and given back (`held.rs`).
 //! - The settle cannot be delivered: the answer is given all the same; the outbox repeats the settle until it is.
 
 use std::sync::Arc;
@@ -34,7 +35,6 @@ use kit::{Credits, clock, failpoint, trace};
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
-use crate::budgets::Spending;
 use crate::caller::Caller;
 use crate::conversations::{
     Answer, Attachment, Exchange, Origin, Place, RecordError, Recorded, Spot, Target, is_to_be_named,
@@ -42,6 +42,7 @@ use crate::conversations::{
 use crate::delivery::{Client, Event, Lead};
 use crate::failure::Failure;
 use crate::idempotency::{Claim, Execution, Keep, Key};
+use crate::held::Held;
 use crate::ids::{ConversationId, MessageId};
 use crate::outbox::{Action, Instruction};
 use crate::speech::{Ask, CANCELLED, Said};
@@ -380,75 +381,6 @@ fn stored_text(answered: &Answered) -> String {
 
 fn json_text<T: Serialize + ?Sized>(value: &T) -> String {
     serde_json::to_string(value).expect("strings, ids, amounts and JSON become JSON")
-}
-
-/// Credits the ledger holds back for this answer. Dropped unresolved (which only a bug or a panic does), they are released.
-struct Held {
-    app: Arc<App>,
-    instruction: Instruction,
-    /// What is left beside them.
-    left: Credits,
-    /// What of the day's budgets is held back with them.
-    spending: Spending,
-    resolved: bool,
-}
-
-impl Held {
-    async fn reserve(app: &Arc<App>, caller: &Caller, price: Credits) -> Result<Self, Failure> {
-        let spending = app.budgets.hold(caller, price, now_ms()).await?;
-        let reserved = match app.ledger.reserve(caller.user, price, clock::new_id()).await {
-            Ok(reserved) => reserved,
-            Err(failure) => {
-                app.budgets.release(&spending).await;
-                return Err(failure);
-            }
-        };
-        Ok(Self {
-            spending,
-            app: app.clone(),
-            instruction: Instruction {
-                reservation: reserved.id,
-                user: caller.user,
-                action: Action::Release,
-                amount: price,
-            },
-            left: reserved.left,
-            resolved: false,
-        })
-    }
-
-    async fn release(mut self) {
-        self.resolved = true;
-        self.app.outbox.release(self.instruction).await;
-        self.app.budgets.release(&self.spending).await;
-        failpoint::here("chat: released");
-    }
-
-    /// Delivers the instruction that is in the outbox already; gives what is left.
-    async fn settle(mut self, settle: Instruction) -> Credits {
-        self.resolved = true;
-        let left = self.app.outbox.settle_now(settle).await;
-        self.app.budgets.spent(&self.spending, settle.amount).await;
-        left.unwrap_or(self.left)
-    }
-
-    /// Leaves the reservation to whoever resolves it later.
-    fn leave(mut self) {
-        self.resolved = true;
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if !self.resolved {
-            let (app, instruction, spending) = (self.app.clone(), self.instruction, self.spending.clone());
-            tracing::error!(reservation = %instruction.reservation, "an answer ended without resolving its reservation, releasing it");
-            self.app.tasks.spawn(async move {
-                app.outbox.release(instruction).await;
-                app.budgets.release(&spending).await;
-            });
-        }
-    }
 }
 
 /// The database did not do what it was asked. That it is away is said where it is asked, once.

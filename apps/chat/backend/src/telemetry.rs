@@ -21,6 +21,7 @@
 //! | `chat_settles_late_total` | | answers whose reservation was given back before the ledger could be told, reserved anew |
 //! | `chat_settles_lost_total` | | of these, those that the balance no longer covered: delivered and not paid for |
 //! | `chat_keys_refused_total` | | API keys that are unknown or revoked |
+//! | `chat_reserves_lost_total` | | reserves without an answer of which it was not found out whether they were carried out |
 //! | `chat_outbox_errors_total`, `chat_release_lost_total` | | what went wrong without anyone being told |
 
 use std::time::{Duration, Instant};

@@ -101,7 +101,9 @@ async fn what_failed_is_tried_anew(store: Store) {
         let broken = ask(&world, &person, NATIVE, "b", &body("[abort=2] a b", false)).await;
         assert_eq!(broken.status(), 502);
     }
-    assert_eq!((world.model_calls(), world.ledger_balance(&person).await), (3, 49));
+    assert_eq!(world.model_calls(), 3);
+    // Whether the reserve without an answer held something back is found out aside.
+    until("one answer is paid", async || world.ledger_balance(&person).await == 49).await;
 }
 
 async fn who_left_and_comes_again_gets_what_was_paid_for(store: Store) {

@@ -99,11 +99,20 @@ async fn without_the_ledger_no_model_is_called(store: Store) {
             world.gate.fault(word, fault);
             let (status, problem) = parts(world.ask(&person, "hi").await).await;
             assert_eq!((status, &problem["code"]), (503, &json!("ledger_unavailable")), "{word} {fault:?}");
+            let held = i64::from((word, fault) == ("reserve", Fault::LoseAnswer));
+            assert_eq!(world.ledger_balance(&person).await, 50 - held, "{word} {fault:?}");
+            let released = world.gate.seen("release");
             world.gate.heal();
+            if word == "reserve" {
+                until("it is found out what became of it", async || world.gate.seen("release") > released).await;
+                until("nothing is held back", async || world.ledger_balance(&person).await == 50).await;
+            }
         }
     }
     assert_eq!(world.model_calls(), 0);
-    assert_eq!(world.count("messages").await, 0);
+    assert_eq!((world.count("messages").await, world.count("outbox").await), (0, 0));
+    assert_eq!(world.auth.expire_reservations(Duration::from_hours(2)).await, 0, "all of them were released");
+    assert_eq!(world.auth.ledger_findings().await, Vec::<String>::new());
 }
 
 async fn without_credits_there_is_no_answer(store: Store) {
