@@ -351,10 +351,9 @@ fn exchange(
 
 /// The price of the model that answered; a fallback's is never more than that of the model that was asked.
 fn charge(question: &Question, offer: &ai::Offer, answered: &Answered, held: Credits) -> Credits {
-    let chars = |texts: &mut dyn Iterator<Item = &str>| texts.map(|text| text.chars().count()).sum();
-    let asked = chars(&mut question.request.messages.iter().map(|m| m.content.as_str()));
     let told = stored_text(answered).chars().count();
-    let usage = answered.usage.unwrap_or_else(|| ai::price::estimate(asked, told));
+    let estimated = || ai::price::estimate(ai::price::read_chars(&question.request), told);
+    let usage = answered.usage.unwrap_or_else(estimated);
     // Whoever left paid for the one answer that had begun.
     let choices = if answered.finish == CANCELLED { 1 } else { question.choices };
     let cost = offer.price.charge(usage, choices, held);

@@ -103,6 +103,26 @@ async fn tokens_are_charged_and_the_rest_is_given_back(store: Store) {
     assert_eq!((world.ask(&ada, "hi").await.status().as_u16(), world.model_calls()), (402, calls));
 }
 
+async fn who_leaves_pays_for_the_tools_and_pictures_that_the_model_read(store: Store) {
+    let world = World::start_with(store, &[("AI_PRICES", "echo=in:10/1k,out:1/1k,max=40,*=1")]).await;
+    let ada = world.person("ada").await;
+    let picture = json!({ "type": "image_url", "image_url": { "url": "data:image/png;base64,AA==" } });
+    let tool = json!({ "name": "look", "description": "x".repeat(4_000), "parameters": {} });
+    let body = json!({
+        "model": "echo", "stream": true, "tools": [{ "type": "function", "function": tool }],
+        "messages": [{ "role": "user", "content": [{ "type": "text", "text": "[delay=30] [words=1000]" }, picture] }],
+    });
+    let mut events = Events::of(world.call(&ada, Method::POST, PATH, Some(body)).await);
+    events.next().await.unwrap();
+    events.next().await.unwrap();
+    drop(events);
+    until("it is stored", async || world.count("messages").await == 2).await;
+    until("it is settled", async || world.count("outbox").await == 0).await;
+    // A thousand tokens of the tool's description, 765 of the picture, and few more.
+    let left = world.get(&ada, "/api/credits").await["credits"].as_f64().unwrap();
+    assert!((31.0..32.4).contains(&left), "{left}");
+}
+
 async fn a_model_that_fails_too_often_is_left_alone_and_operators_see_it(store: Store) {
     let world = World::start_with(store, &[("AI_BREAKER_FAILURES", "2"), ("AI_FALLBACKS", "echo-fail>echo")]).await;
     let ada = world.person("ada").await;
@@ -217,6 +237,7 @@ crate::support::on_both_stores!(
     a_key_has_limits_of_its_own,
     what_was_not_spent_is_given_back_to_the_budget,
     tokens_are_charged_and_the_rest_is_given_back,
+    who_leaves_pays_for_the_tools_and_pictures_that_the_model_read,
     a_model_that_fails_too_often_is_left_alone_and_operators_see_it,
     who_has_the_model_say_nothing_pays_for_it_and_suspends_it_for_nobody,
     what_one_instance_finds_out_about_a_model_the_others_know,
