@@ -190,7 +190,12 @@ async fn sweep(calls: idempotency::Calls, budgets: Budgets, stop: CancellationTo
             calls.sweep(now_ms()).await?;
             budgets.sweep(now_ms()).await
         };
-        if let Err(error) = swept.await {
+        let swept = tokio::select! {
+            swept = swept => swept,
+            // A part that is not committed is removed another time.
+            () = stop.cancelled() => return,
+        };
+        if let Err(error) = swept {
             tracing::warn!(%error, "what is too old is not removed; it is tried again");
         }
         tokio::select! {

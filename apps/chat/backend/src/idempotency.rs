@@ -16,6 +16,7 @@ use kit::database::Database;
 use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    Select,
 };
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -46,8 +47,8 @@ const RENEW_EVERY: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_mins(1);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Rows that one sweep removes.
-const SWEPT_AT_ONCE: u64 = 1_000;
+/// Rows that a sweep removes at a time, until there are no more: each time is a transaction, and others write between two.
+const SWEPT_AT_ONCE: u64 = 500;
 
 /// What makes two calls the same one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -251,7 +252,7 @@ impl Calls {
     pub(crate) async fn sweep(&self, now_ms: i64) -> Result<u64, DbErr> {
         use calls::Column;
         let aged = calls::Entity::find().filter(Column::CreatedAt.lt(now_ms - millis(KEPT)));
-        let mut gone = aged.limit(SWEPT_AT_ONCE).all(&*self.db).await?;
+        let mut swept = self.remove(aged).await?;
         let greedy: Vec<Uuid> = calls::Entity::find()
             .select_only()
             .column(Column::UserId)
@@ -262,20 +263,28 @@ impl Calls {
             .await?;
         for user in greedy {
             let theirs = calls::Entity::find().filter(Column::UserId.eq(user)).filter(Column::Done.eq(true));
-            let beyond = theirs.order_by_desc(Column::CreatedAt).offset(MAX_KEPT).limit(SWEPT_AT_ONCE);
-            gone.extend(beyond.all(&*self.db).await?);
-        }
-        let executions: Vec<Uuid> = gone.into_iter().map(|row| row.execution).collect();
-        let mut swept = 0;
-        for part in executions.chunks(500) {
-            let tx = self.db.begin_write().await?;
-            let theirs = answers::Column::Execution.is_in(part.iter().copied());
-            answers::Entity::delete_many().filter(theirs).exec(&*tx).await?;
-            let theirs = Column::Execution.is_in(part.iter().copied());
-            swept += calls::Entity::delete_many().filter(theirs).exec(&*tx).await?.rows_affected;
-            tx.commit().await?;
+            swept += self.remove(theirs.order_by_desc(Column::CreatedAt).offset(MAX_KEPT)).await?;
         }
         Ok(swept)
+    }
+
+    /// Removes all calls that are found, with their answers; how many those were.
+    async fn remove(&self, found: Select<calls::Entity>) -> Result<u64, DbErr> {
+        let found = found.select_only().column(calls::Column::Execution).limit(SWEPT_AT_ONCE);
+        let mut removed = 0;
+        loop {
+            let executions: Vec<Uuid> = found.clone().into_tuple().all(&*self.db).await?;
+            let tx = self.db.begin_write().await?;
+            let theirs = answers::Column::Execution.is_in(executions.iter().copied());
+            answers::Entity::delete_many().filter(theirs).exec(&*tx).await?;
+            let theirs = calls::Column::Execution.is_in(executions.iter().copied());
+            let now = calls::Entity::delete_many().filter(theirs).exec(&*tx).await?.rows_affected;
+            tx.commit().await?;
+            removed += now;
+            if now < SWEPT_AT_ONCE {
+                return Ok(removed);
+            }
+        }
     }
 }
 
