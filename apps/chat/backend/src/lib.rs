@@ -6,7 +6,9 @@
 //! `delivery` (the way to the client). `completions` holds the two protocols that lead into it.
 //!
 //! Invariants:
-//! - No model is called without a reservation at the ledger; no reservation stays unresolved while the process lives.
+//! - No model answers without a reservation at the ledger; no reservation stays unresolved while the process lives. What costs
+//!   the person nothing is the name of a conversation (`conversations::titles`), once for each that was answered and paid for.
+//! - No model is called but through the router: its queue, its breakers.
 //! - Question, answer and the instruction to settle are stored in one transaction, or not at all.
 //! - Every query for a conversation names its owner.
 //! - A balance from the cache is shown, never decided upon.

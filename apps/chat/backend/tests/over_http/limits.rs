@@ -146,6 +146,28 @@ async fn a_model_that_fails_too_often_is_left_alone_and_operators_see_it(store: 
     assert_eq!(health["models"][2]["fallbacks"], json!(["echo"]));
 }
 
+async fn a_model_that_is_suspended_is_not_asked_for_names_either(store: Store) {
+    let world = World::start_with(store, &[("AI_BREAKER_FAILURES", "2"), ("CHAT_TITLE_MODEL", "echo-fail")]).await;
+    let ada = world.person("ada").await;
+    for n in 1..=2 {
+        assert_eq!(world.ask(&ada, "hi").await.status(), 200);
+        until("a name was asked for", async || world.model_calls() == 2 * n).await;
+    }
+    until("the breaker is open", async || {
+        let health = world.http.get(world.url("/api/internal/models"));
+        let health = health.header("x-service-token", mana_core_auth::testing::SERVICE_TOKEN).send().await.unwrap();
+        parts(health).await.1["models"][2]["breaker"] == "open"
+    })
+    .await;
+    assert_eq!(world.ask(&ada, "hi").await.status(), 200);
+    until("no name is asked for", async || {
+        let metrics = world.http.get(world.url("/metrics")).send().await.unwrap().text().await.unwrap();
+        metrics.contains("chat_titles_total{outcome=\"busy\"}")
+    })
+    .await;
+    assert_eq!((world.model_calls(), world.ledger_balance(&ada).await), (5, 47));
+}
+
 async fn who_has_the_model_say_nothing_pays_for_it_and_suspends_it_for_nobody(store: Store) {
     let world = World::start_with(store, &[("AI_BREAKER_FAILURES", "2")]).await;
     let ada = world.person("ada").await;
@@ -239,6 +261,7 @@ crate::support::on_both_stores!(
     tokens_are_charged_and_the_rest_is_given_back,
     who_leaves_pays_for_the_tools_and_pictures_that_the_model_read,
     a_model_that_fails_too_often_is_left_alone_and_operators_see_it,
+    a_model_that_is_suspended_is_not_asked_for_names_either,
     who_has_the_model_say_nothing_pays_for_it_and_suspends_it_for_nobody,
     what_one_instance_finds_out_about_a_model_the_others_know,
     a_fallback_answers_and_says_so_and_is_charged_at_its_own_price,
