@@ -226,6 +226,19 @@ impl World {
     }
 }
 
+/// Whatever a test did, the books are right when it ends.
+impl Drop for World {
+    fn drop(&mut self) {
+        // A test that fails says why by itself.
+        if std::thread::panicking() {
+            return;
+        }
+        let find = self.auth.ledger_findings();
+        let findings = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(find));
+        assert_eq!(findings, Vec::<String>::new(), "the books are right");
+    }
+}
+
 /// chat-backend's environment: the usual one, with `further` variables.
 fn environment(gate: &str, echo: &str, further: &[(&str, &str)]) -> Env {
     // The later of two entries counts.
