@@ -274,6 +274,9 @@ impl Calls {
         let mut removed = 0;
         loop {
             let executions: Vec<Uuid> = found.clone().into_tuple().all(&*self.db).await?;
+            if executions.is_empty() {
+                return Ok(removed);
+            }
             let tx = self.db.begin_write().await?;
             let theirs = answers::Column::Execution.is_in(executions.iter().copied());
             answers::Entity::delete_many().filter(theirs).exec(&*tx).await?;
