@@ -211,8 +211,10 @@ impl Outbox {
                     self.balances.keep(instruction.user, standing).await;
                     acknowledged += 1;
                 }
-                Err(LedgerError::GivenBack(reason)) => self.anew(&row, &instruction, &reason).await?,
-                Err(LedgerError::Refused(reason)) => self.refused(&row, &instruction, &reason).await?,
+                Err(LedgerError::GivenBack(reason)) if instruction.action == Action::Settle => {
+                    self.anew(&row, &instruction, &reason).await?;
+                }
+                Err(LedgerError::Refused(reason) | LedgerError::GivenBack(reason)) => self.refused(&row, &instruction, &reason).await?,
                 Err(error) => self.postpone(&row, &error).await?,
             }
         }
