@@ -110,6 +110,14 @@ pub enum Error {
         /// Where it broke.
         reason: String,
     },
+    /// The answer is longer than we take, whoever asked for so much.
+    #[error("the answer of {provider} is longer than {limit} bytes")]
+    TooLong {
+        /// Which provider.
+        provider: String,
+        /// How long it may be.
+        limit: usize,
+    },
     /// The answer does not follow the protocol.
     #[error("the answer of {provider} makes no sense: {reason}")]
     BadAnswer {
@@ -132,6 +140,7 @@ impl Error {
             Self::Unreachable { .. } => "model_unreachable",
             Self::TimedOut { .. } => "model_timed_out",
             Self::Broken { .. } => "model_stream_broken",
+            Self::TooLong { .. } => "model_answer_too_long",
             Self::BadAnswer { .. } => "model_bad_answer",
         }
     }
@@ -149,6 +158,7 @@ impl Error {
             | Self::Failed { .. }
             | Self::Unreachable { .. }
             | Self::Broken { .. }
+            | Self::TooLong { .. }
             | Self::BadAnswer { .. } => StatusCode::BAD_GATEWAY,
         }
     }
@@ -176,7 +186,11 @@ impl Error {
     /// Whether the same call may succeed a moment later.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Refused { .. } | Self::BadAnswer { .. } | Self::Suspended { .. } | Self::Busy { .. } => false,
+            Self::Refused { .. }
+            | Self::TooLong { .. }
+            | Self::BadAnswer { .. }
+            | Self::Suspended { .. }
+            | Self::Busy { .. } => false,
             Self::TimedOut { phase, .. } => *phase != Phase::Total,
             _ => true,
         }
@@ -184,12 +198,13 @@ impl Error {
 
     /// Whether another provider may do better: all but what is wrong with the call itself.
     pub fn is_ours_alone(&self) -> bool {
-        matches!(self, Self::Refused { status: 400 | 413 | 422, .. })
+        matches!(self, Self::Refused { status: 400 | 413 | 422, .. } | Self::TooLong { .. })
     }
 
-    /// Whether it speaks against the provider's health.
+    /// Whether it speaks against the provider's health. Nothing does that a caller brings about by what they ask for: it would
+    /// suspend the model for everybody.
     pub fn is_fault(&self) -> bool {
-        !matches!(self, Self::Refused { .. } | Self::Suspended { .. } | Self::Busy { .. })
+        !matches!(self, Self::Refused { .. } | Self::TooLong { .. } | Self::Suspended { .. } | Self::Busy { .. })
     }
 
     /// Which provider it was.
@@ -203,6 +218,7 @@ impl Error {
             | Self::Unreachable { provider, .. }
             | Self::TimedOut { provider, .. }
             | Self::Broken { provider, .. }
+            | Self::TooLong { provider, .. }
             | Self::BadAnswer { provider, .. } => provider,
         }
     }
@@ -227,6 +243,7 @@ mod tests {
             (Error::Failed { provider: "p".into(), status: 500, message: "m".into() }, 502),
             (Error::TimedOut { provider: "p".into(), phase: Phase::BetweenTokens, limit: Duration::from_secs(1) }, 504),
             (Error::Broken { provider: "p".into(), reason: "r".into() }, 502),
+            (Error::TooLong { provider: "p".into(), limit: 1 }, 502),
         ] {
             assert_eq!(error.status().as_u16(), want, "{error}");
         }

@@ -4,17 +4,22 @@
 //! A price is either an amount for each answer (for each choice, where several are asked for), or by tokens with a maximum:
 //! the maximum is reserved before the call, the tokens are charged after it, never more than was reserved, and the rest is
 //! given back. A provider that does not count its tokens, or was cut off before it did, is believed to have used one for
-//! every [`CHARS_PER_TOKEN`] characters.
+//! every [`CHARS_PER_TOKEN`] characters of what it was sent ([`read_chars`]) and of what it said.
 
 use kit::Credits;
+use serde_json::Value;
 
-use crate::provider::Usage;
+use crate::provider::{Request, Usage};
 
 /// The price of an answer where nothing else is configured.
 const DEFAULT_WHOLE_CREDITS: i64 = 1;
 
 /// The usual rule of thumb for English; other languages take more tokens, so the estimate favours the caller.
 const CHARS_PER_TOKEN: usize = 4;
+
+/// Tokens that a picture counts for, however long its data: what OpenAI counts for one of 1024 × 1024 that is looked at
+/// closely (85, and 170 for each of its four tiles).
+const PICTURE_TOKENS: usize = 765;
 
 /// Tokens that the two rates are given for.
 const PER: i64 = 1_000;
@@ -55,6 +60,39 @@ impl Price {
             }
         };
         exact.min(reserved)
+    }
+}
+
+/// Characters that a model reads of a call, for [`estimate`]: the messages as they are sent, and the tools, schemas and other
+/// parameters beside them. A picture stands for as many as make its tokens.
+pub fn read_chars(request: &Request) -> usize {
+    let messages: usize = match &request.raw_messages {
+        Some(raw) => raw.iter().map(message_chars).sum(),
+        None => request.messages.iter().map(|message| message.content.chars().count()).sum(),
+    };
+    messages + request.parameters.iter().map(|(name, value)| name.chars().count() + chars(value)).sum::<usize>()
+}
+
+fn message_chars(message: &Value) -> usize {
+    let field = |(name, value): (&String, &Value)| match value {
+        Value::Array(parts) if name == "content" => parts.iter().map(part_chars).sum::<usize>(),
+        value => name.chars().count() + chars(value),
+    };
+    message.as_object().map_or_else(|| chars(message), |fields| fields.iter().map(field).sum())
+}
+
+fn part_chars(part: &Value) -> usize {
+    let is_picture = matches!(part["type"].as_str(), Some("image_url" | "input_image" | "image"));
+    if is_picture { PICTURE_TOKENS * CHARS_PER_TOKEN } else { chars(part) }
+}
+
+/// The names and values of JSON, without what is between them.
+fn chars(value: &Value) -> usize {
+    match value {
+        Value::Object(fields) => fields.iter().map(|(name, value)| name.chars().count() + chars(value)).sum(),
+        Value::Array(list) => list.iter().map(chars).sum(),
+        Value::String(text) => text.chars().count(),
+        scalar => scalar.to_string().len(),
     }
 }
 
@@ -142,7 +180,10 @@ fn amount(model: &str, what: &str, text: &str) -> Result<Credits, String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::provider::{Message, Role};
 
     const fn each(credits: i64) -> Price {
         Price::Answer(Credits::whole(credits))
@@ -184,6 +225,32 @@ mod tests {
             let error = Prices::parse(text).unwrap_err();
             assert!(error.contains(why), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn what_a_model_reads_is_more_than_its_texts() {
+        let text = |content: &str| Message { role: Role::User, content: content.into() };
+        let plain = Request { messages: vec![text("four"), text("grüß")], ..Request::default() };
+        assert_eq!(read_chars(&plain), 8);
+
+        let picture = |url: &str| json!({ "type": "image_url", "image_url": { "url": url } });
+        let raw = |content: Value| Request {
+            messages: vec![text("?")],
+            raw_messages: Some(vec![json!({ "role": "user", "content": content })]),
+            ..Request::default()
+        };
+        let around = "roleuser".len();
+        assert_eq!(read_chars(&raw(json!("hi"))), around + "contenthi".len());
+        for url in ["u", &"x".repeat(100_000)] {
+            assert_eq!(read_chars(&raw(json!([picture(url), picture(url)]))), around + 2 * 4 * 765, "not its bytes");
+        }
+        let said = json!([{ "type": "text", "text": "what is it" }]);
+        assert_eq!(read_chars(&raw(said)), around + "typetexttextwhat is it".len());
+
+        let mut tools = raw(json!("hi"));
+        let schema = json!([{ "type": "image", "description": "x".repeat(5_000) }]);
+        tools.parameters.insert("tools".into(), schema);
+        assert!(read_chars(&tools) > 5_000, "tools are read, too");
     }
 
     #[test]

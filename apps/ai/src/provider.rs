@@ -119,7 +119,7 @@ pub struct Ending {
 /// A whole answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Completion {
-    /// The text of the first choice; empty only where `choices` says more.
+    /// The text of the first choice; empty where `choices` says more, or where the model said nothing.
     pub content: String,
     /// The choices as the provider's protocol has them, where there is more to them than one text: tool calls, several
     /// choices, `logprobs`.

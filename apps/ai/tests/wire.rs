@@ -261,5 +261,5 @@ async fn who_lies_about_lengths_is_not_believed() {
     let error = plain(vec![Send(json(body.len() - 10, body))]).await.unwrap_err();
     assert_eq!(error.code(), "model_bad_answer", "shorter than it is: {error}");
     let error = plain(vec![Send(json(4 << 20, &"x".repeat(2 << 20)))]).await.unwrap_err();
-    assert_eq!(error.code(), "model_bad_answer", "more than anybody wants: {error}");
+    assert_eq!(error.code(), "model_answer_too_long", "more than anybody wants: {error}");
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kit::Credits;
-use kit::auth::{ServiceToken, Settings as TokenSettings};
+use kit::auth::{Apps, ServiceToken, Settings as TokenSettings};
 use kit::config::{Base, Env, Error};
 use secrecy::SecretBox;
 
@@ -14,6 +14,7 @@ use crate::letters::mailer::Mail;
 use crate::oidc::provider::Provider;
 use crate::passkeys::Party;
 use crate::registration::Registration;
+use crate::sessions::DEFAULT_APP;
 use crate::settings::{self, DAY, Hashing, Limits, Tokens};
 
 /// Everything the service is configured with.
@@ -34,7 +35,10 @@ pub struct Config {
     pub(crate) rules: Rules,
 }
 
-/// The figures that a person may want to change.
+/// The service's name where the platform gives none.
+const NAME: &str = "mana-core-auth";
+
+/// What a person may want to change.
 #[derive(Debug, Clone)]
 pub(crate) struct Rules {
     /// What a new account gets, once.
@@ -43,11 +47,19 @@ pub(crate) struct Rules {
     pub(crate) free_credits_last: Option<Duration>,
     /// How long credits stay reserved where the caller says nothing.
     pub(crate) reservation_ttl: Duration,
+    /// `ADMIN_APPS`: the apps whose tokens open what is for administrators. Unless said otherwise the service's own, and tokens that
+    /// were got for no app: whoever has a token of an administrator for an app has no more than that app.
+    pub(crate) admin_apps: Apps,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { sign_up_grant: Credits::whole(50), free_credits_last: None, reservation_ttl: Duration::from_mins(10) }
+        Self {
+            sign_up_grant: Credits::whole(50),
+            free_credits_last: None,
+            reservation_ttl: Duration::from_mins(10),
+            admin_apps: Apps::Named(vec![NAME.to_owned(), DEFAULT_APP.to_owned()]),
+        }
     }
 }
 
@@ -65,7 +77,12 @@ impl Config {
         // Commands read them; here they are checked before anything starts.
         roles::known(env)?;
         rules.free_credits_last = settings::optional_duration(env, "FREE_CREDITS_LAST", DAY, 3_650 * DAY)?;
-        let base = Base::read(env, "mana-core-auth")?;
+        if let Some(list) = env.optional("ADMIN_APPS") {
+            rules.admin_apps = Apps::parse("ADMIN_APPS", list)?;
+        } else if let Some(project) = env.optional("MANA_PROJECT") {
+            rules.admin_apps = Apps::Named(vec![project, DEFAULT_APP.to_owned()]);
+        }
+        let base = Base::read(env, NAME)?;
         let issued = TokenSettings::of_issuer(env)?;
         let mail = Mail::read(env, &base, &issued.issuer)?;
         // Read here so that it is checked before anything starts.

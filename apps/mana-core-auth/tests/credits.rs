@@ -35,7 +35,12 @@ impl World {
     async fn admin(&self) -> Person {
         self.person("root").await;
         self.auth.make_admin("root@example.com").await;
-        let body = json!({"email": "root@example.com", "password": "a good password"});
+        self.admin_for("mana").await
+    }
+
+    /// The administrator, with a token for an app.
+    async fn admin_for(&self, app: &str) -> Person {
+        let body = json!({"email": "root@example.com", "password": "a good password", "appId": app});
         let answer = self.client.post(format!("{}/api/auth/login", self.auth.url)).json(&body).send().await.unwrap();
         let answer: Value = answer.json().await.unwrap();
         Person { id: answer["user"]["id"].clone(), token: answer["accessToken"].as_str().unwrap().to_owned() }
@@ -166,6 +171,12 @@ async fn only_administrators_make_codes_and_give_credits(store: Store) {
     for _ in 0..2 {
         let granted = world.call(&admin, Method::POST, "/api/admin/credits/grant", Some(grant.clone())).await;
         assert_eq!(granted, (StatusCode::OK, json!({"balance": 59})));
+    }
+    for (app, status) in [("chat", StatusCode::FORBIDDEN), ("mana-core-auth", StatusCode::OK)] {
+        let there = world.admin_for(app).await;
+        let codes = world.call(&there, Method::GET, "/api/admin/gift-codes", None).await;
+        assert_eq!(codes.0, status, "with a token for {app}");
+        assert_eq!(world.call(&there, Method::GET, "/api/credits/balance", None).await.0, StatusCode::OK, "{app}");
     }
     let mut silent = grant.clone();
     silent["reason"] = json!(" ");

@@ -22,7 +22,7 @@
 //! | `[garbage=N]` | in the last user message | sends something that is not JSON after N words |
 //! | `[call=N]` | in the last user message | calls the first N of the offered tools with `{"said": …}` instead of speaking |
 //! | `[nul=N]` | in the last user message | says U+0000, which not every database can keep, N times |
-//! | `[words=N]` | in the last user message | answers with N numbered words, whatever was said |
+//! | `[words=N]` | in the last user message | answers with N numbered words, whatever was said; with none at all for 0 |
 //!
 //! `n` answers are the same answer n times; with a `response_format` of JSON it is `{"said": …}`; a part of a message that is no text is heard as its type in brackets.
 //!

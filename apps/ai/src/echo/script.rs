@@ -79,7 +79,7 @@ pub(super) fn write(settings: &Settings, model: &str, message: &str, number: u64
             Some(("garbage", n)) => course = Course::Garbage(n),
             Some(("call", n)) => calls = n,
             Some(("nul", n)) => said.extend(std::iter::repeat_n("\0", n.min(MAX_WORDS))),
-            Some(("words", n)) => count = Some(n.clamp(1, MAX_WORDS)),
+            Some(("words", n)) => count = Some(n.min(MAX_WORDS)),
             _ => said.push(word),
         }
     }
@@ -139,6 +139,7 @@ mod tests {
         check("echo", "hi [garbage=2]", "You said: hi", 0, Course::Garbage(2));
         check("echo", "[nul=2] hi", "You said: \0 \0 hi", 0, Course::Whole);
         check("echo", "hi [words=3]", "word1 word2 word3", 0, Course::Whole);
+        check("echo", "hi [words=0]", "", 0, Course::Whole);
         check("echo", "[unknown=3] [abort=x] [abort]", "You said: [unknown=3] [abort=x] [abort]", 0, Course::Whole);
         check("echo", "", "You said:", 0, Course::Whole);
     }

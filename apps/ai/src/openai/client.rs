@@ -162,7 +162,7 @@ impl Client {
 
     fn body_error(&self, error: BodyError) -> Error {
         match error {
-            BodyError::TooLong => self.bad(format!("it is longer than {MAX_ANSWER_BYTES} bytes")),
+            BodyError::TooLong => Error::TooLong { provider: self.setup.name.clone(), limit: MAX_ANSWER_BYTES },
             BodyError::Network(error) => {
                 Error::Broken { provider: self.setup.name.clone(), reason: network_reason(&error) }
             }

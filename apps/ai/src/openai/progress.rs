@@ -32,7 +32,7 @@ impl Progress {
         }
         self.content_bytes += data.len();
         if self.content_bytes > MAX_STREAM_BYTES {
-            return Err(self.bad(format!("it is longer than {MAX_STREAM_BYTES} bytes")));
+            return Err(self.too_long(MAX_STREAM_BYTES));
         }
         let Chunk { delta, finish, usage } = match chunk::read(data) {
             Ok(chunk) => chunk,
@@ -52,7 +52,7 @@ impl Progress {
         if let Some(Delta::Content(text)) = &delta {
             self.text_bytes += text.len();
             if self.text_bytes > MAX_ANSWER_BYTES {
-                return Err(self.bad(format!("it is longer than {MAX_ANSWER_BYTES} bytes")));
+                return Err(self.too_long(MAX_ANSWER_BYTES));
             }
         }
         Ok(delta)
@@ -76,18 +76,18 @@ impl Progress {
         Error::BadAnswer { provider: self.provider.clone(), reason }
     }
 
+    fn too_long(&self, limit: usize) -> Error {
+        Error::TooLong { provider: self.provider.clone(), limit }
+    }
+
     fn done(&self) -> Result<Delta, Error> {
         let Some(finish) = self.finish else {
             return Err(self.broken("[DONE] came without finish_reason".into()));
         };
-        if !self.said {
-            return Err(self.empty(finish));
+        if !self.said && finish == Finish::ContentFilter {
+            return Err(filtered(&self.provider));
         }
         Ok(Delta::End(Ending { finish, usage: self.usage }))
-    }
-
-    fn empty(&self, finish: Finish) -> Error {
-        empty_answer(&self.provider, finish)
     }
 
     fn error_event(&self, error: &ErrorBody) -> Error {
@@ -95,16 +95,14 @@ impl Progress {
     }
 }
 
-/// An answer without text is none: nobody pays for it.
-pub(super) fn empty_answer(provider: &str, finish: Finish) -> Error {
-    match finish {
-        Finish::ContentFilter => Error::Refused {
-            provider: provider.to_owned(),
-            status: 400,
-            message: "the content filter left nothing of the answer".into(),
-            code: Some("content_filter".into()),
-        },
-        _ => Error::BadAnswer { provider: provider.to_owned(), reason: "it is empty".into() },
+/// An answer of which the content filter left nothing is none. One that is empty and says why it ended (a model may be asked to
+/// say nothing, or for no token) is an answer like any other.
+pub(super) fn filtered(provider: &str) -> Error {
+    Error::Refused {
+        provider: provider.to_owned(),
+        status: 400,
+        message: "the content filter left nothing of the answer".into(),
+        code: Some("content_filter".into()),
     }
 }
 
@@ -149,14 +147,15 @@ mod tests {
     }
 
     #[test]
-    fn only_a_stream_with_text_finish_reason_and_done_is_complete() {
+    fn only_a_stream_with_finish_reason_and_done_is_complete() {
         check(&[ROLE, HELLO, HELLO, STOP, USAGE, DONE], "Hello;Hello;end stop 3");
         check(&[HELLO, STOP, DONE], "Hello;end stop 0");
         check(&[HELLO, DONE], "Hello;model_stream_broken");
         check(&[HELLO, STOP], "Hello;model_stream_broken");
         check(&[HELLO], "Hello;model_stream_broken");
         check(&[], "model_stream_broken");
-        check(&[STOP, DONE], "model_bad_answer");
+        check(&[STOP, DONE], "end stop 0");
+        check(&[ROLE, STOP, USAGE, DONE], "end stop 3");
         check(&[FILTERED, DONE], "model_refused");
         check(&[HELLO, STOP, HELLO, DONE], "Hello;model_bad_answer");
         check(&["{", DONE], "model_bad_answer");
@@ -171,6 +170,7 @@ mod tests {
         let mut progress = Progress::new("p");
         let chunk = format!(r#"{{"choices":[{{"index":0,"delta":{{"content":"{}"}}}}]}}"#, "x".repeat(60_000));
         let refused = (0..=MAX_ANSWER_BYTES / 60_000).find_map(|_| progress.event(chunk.as_bytes()).err());
-        assert_eq!(refused.map(|e| e.code()), Some("model_bad_answer"));
+        let refused = refused.expect("it ends");
+        assert_eq!((refused.code(), refused.is_fault()), ("model_answer_too_long", false));
     }
 }

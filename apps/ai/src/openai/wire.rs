@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::progress::empty_answer;
+use super::progress::filtered;
 use crate::Error;
 use crate::provider::{Completion, Ending, Finish, Request, Usage};
 
@@ -38,8 +38,8 @@ pub(super) fn completion(body: &[u8], provider: &str) -> Result<Completion, Erro
         _ => return Err(bad("its content is no text".into())),
     };
     let more = answer.choices.len() > 1 || !first["logprobs"].is_null() || has_more(message);
-    if content.is_empty() && !more {
-        return Err(empty_answer(provider, finish));
+    if content.is_empty() && !more && finish == Finish::ContentFilter {
+        return Err(filtered(provider));
     }
     Ok(Completion { content, choices: more.then_some(answer.choices), ending: Ending { finish, usage } })
 }
@@ -120,6 +120,17 @@ impl ErrorBody {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_empty_answer_that_says_why_it_ended_is_one() {
+        let read = |finish: &str| {
+            let body = json!({ "choices": [{ "index": 0, "message": { "content": "" }, "finish_reason": finish }] });
+            completion(body.to_string().as_bytes(), "p").map(|it| (it.content, it.ending.finish)).map_err(|e| e.code())
+        };
+        assert_eq!(read("stop"), Ok((String::new(), Finish::Stop)));
+        assert_eq!(read("length"), Ok((String::new(), Finish::Length)));
+        assert_eq!(read("content_filter"), Err("model_refused"));
+    }
 
     #[test]
     fn parameters_pass_through_but_cannot_replace_our_own_keys() {

@@ -24,6 +24,7 @@ use crate::completions::{native, openai};
 use crate::config::Config;
 use crate::conversations::{self, Store, Titles};
 use crate::credits::{self, BalanceCache, Balances};
+use crate::held::Doubts;
 use crate::idempotency;
 use crate::keys;
 use crate::ledger::Ledger;
@@ -68,6 +69,8 @@ pub(crate) struct App {
     pub(crate) titles: Titles,
     pub(crate) keys: keys::Store,
     pub(crate) outbox: Arc<Outbox>,
+    /// Reserves whose answer was lost.
+    pub(crate) doubts: Doubts,
     pub(crate) router: ai::Router,
     pub(crate) budgets: Budgets,
     pub(crate) idempotency: idempotency::Calls,
@@ -103,6 +106,7 @@ pub fn start(config: Config, database: &Database, cache: Cache) -> Running {
         titles: Titles::new(config.titles),
         keys: keys::Store::new(database.clone()),
         outbox: outbox.clone(),
+        doubts: Doubts::new(),
         router: models.clone(),
         budgets: budgets.clone(),
         idempotency: calls.clone(),
@@ -186,7 +190,12 @@ async fn sweep(calls: idempotency::Calls, budgets: Budgets, stop: CancellationTo
             calls.sweep(now_ms()).await?;
             budgets.sweep(now_ms()).await
         };
-        if let Err(error) = swept.await {
+        let swept = tokio::select! {
+            swept = swept => swept,
+            // A part that is not committed is removed another time.
+            () = stop.cancelled() => return,
+        };
+        if let Err(error) = swept {
             tracing::warn!(%error, "what is too old is not removed; it is tried again");
         }
         tokio::select! {

@@ -8,7 +8,7 @@ use kit::{FieldError, Problem};
 
 use crate::budgets::Whose;
 
-/// Why there is no answer. Whoever gets one of these pays nothing.
+/// Why there is no answer. Whoever gets one of these pays nothing, but for the one that says what it cost.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     #[error("the request is not valid")]
@@ -58,6 +58,13 @@ pub(crate) enum Failure {
     Model(ai::Error),
     #[error("the conversation was deleted while the model was answering; nothing was charged")]
     ConversationGone,
+    #[error(
+        "the conversation was deleted while the model was answering; what had been given of the answer cost {charged}, and nothing of it is kept"
+    )]
+    DeletedUnderway {
+        /// What it cost.
+        charged: kit::Credits,
+    },
     #[error("the answer could not be stored, so nothing was charged; try again shortly")]
     Storage,
     #[error("the client left before the answer began; nothing was charged")]
@@ -76,7 +83,11 @@ impl Failure {
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::LedgerUnavailable | Self::Storage | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::Model(error) => error.status(),
-            Self::ConversationGone | Self::KeyReused | Self::InProgress | Self::AnswerDeleted => StatusCode::CONFLICT,
+            Self::ConversationGone
+            | Self::DeletedUnderway { .. }
+            | Self::KeyReused
+            | Self::InProgress
+            | Self::AnswerDeleted => StatusCode::CONFLICT,
             // Nobody reads it; logs do. The number is the one proxies use for a client that closed the request.
             Self::ClientGone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
         }
@@ -96,7 +107,7 @@ impl Failure {
             Self::InProgress => "idempotency_in_progress",
             Self::AnswerDeleted => "answer_deleted",
             Self::Model(error) => error.code(),
-            Self::ConversationGone => "conversation_deleted",
+            Self::ConversationGone | Self::DeletedUnderway { .. } => "conversation_deleted",
             Self::Storage => "storage_unavailable",
             Self::ClientGone => "client_gone",
             Self::Stopping => "stopping",
@@ -114,7 +125,11 @@ impl Failure {
             Self::TooMany { .. } => "Too many requests",
             Self::LedgerUnavailable | Self::Storage | Self::Stopping => "Not available at the moment",
             Self::Model(_) => "The model gave no answer",
-            Self::ConversationGone | Self::KeyReused | Self::InProgress | Self::AnswerDeleted => "Conflict",
+            Self::ConversationGone
+            | Self::DeletedUnderway { .. }
+            | Self::KeyReused
+            | Self::InProgress
+            | Self::AnswerDeleted => "Conflict",
             Self::ClientGone => "The client left",
         };
         let problem = Problem::new(self.status(), self.code(), title).detail(self.sentence());
@@ -149,6 +164,7 @@ impl Failure {
             Self::KeyReused
             | Self::AnswerDeleted
             | Self::ConversationGone
+            | Self::DeletedUnderway { .. }
             | Self::BudgetSpent { .. }
             | Self::Model(ai::Error::Refused { .. }) => Some(false),
             Self::InProgress | Self::TooMany { .. } => Some(true),

@@ -4,7 +4,8 @@
 //! - A key belongs to a user and an operation. With the same body it is the same call, with another one a mistake (409).
 //! - Two at once: one is carried out, the other waits for its answer ([`PATIENCE`]), then is told to come again (409).
 //! - An answer is kept in the transaction that stores it, and given again, streams included, for [`KEPT`].
-//! - A call that failed cost nothing and leaves nothing behind: with the same key it is carried out anew.
+//! - A call that failed cost nothing and leaves nothing behind: with the same key it is carried out anew. One that was paid
+//!   for though its conversation was deleted meanwhile is done: it is told that its answer is deleted.
 //! - Who works on a call renews its lease. A process that dies stops doing so, and the next call takes over; should the
 //!   first one still live, its transaction finds the other's name and fails, so there is one answer and one charge.
 
@@ -15,6 +16,7 @@ use kit::database::Database;
 use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    Select,
 };
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -45,8 +47,8 @@ const RENEW_EVERY: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_mins(1);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Rows that one sweep removes.
-const SWEPT_AT_ONCE: u64 = 1_000;
+/// Rows that a sweep removes at a time, until there are no more: each time is a transaction, and others write between two.
+const SWEPT_AT_ONCE: u64 = 500;
 
 /// What makes two calls the same one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,6 +106,19 @@ pub(crate) struct Keep {
 impl Keep {
     /// Marks the call as done and keeps its answer. Fails where another one has taken over.
     pub(crate) async fn insert(&self, db: &impl ConnectionTrait, conversation: ConversationId) -> Result<(), DbErr> {
+        self.done(db).await?;
+        let row = answers::ActiveModel {
+            execution: Set(self.execution.0),
+            conversation_id: Set(conversation.0),
+            answer: Set(self.answer.clone()),
+        };
+        answers::Entity::insert(row).exec_without_returning(db).await?;
+        Ok(())
+    }
+
+    /// Marks the call as done without an answer to give again: what it belonged to is deleted already. Fails where another one
+    /// has taken over.
+    pub(crate) async fn done(&self, db: &impl ConnectionTrait) -> Result<(), DbErr> {
         let done = calls::Entity::update_many()
             .col_expr(calls::Column::Done, Expr::value(true))
             .filter(calls::Column::Execution.eq(self.execution.0))
@@ -112,12 +127,6 @@ impl Keep {
         if done.rows_affected != 1 {
             return Err(DbErr::Custom("another one has taken over the call of this Idempotency-Key".into()));
         }
-        let row = answers::ActiveModel {
-            execution: Set(self.execution.0),
-            conversation_id: Set(conversation.0),
-            answer: Set(self.answer.clone()),
-        };
-        answers::Entity::insert(row).exec_without_returning(db).await?;
         Ok(())
     }
 }
@@ -243,7 +252,7 @@ impl Calls {
     pub(crate) async fn sweep(&self, now_ms: i64) -> Result<u64, DbErr> {
         use calls::Column;
         let aged = calls::Entity::find().filter(Column::CreatedAt.lt(now_ms - millis(KEPT)));
-        let mut gone = aged.limit(SWEPT_AT_ONCE).all(&*self.db).await?;
+        let mut swept = self.remove(aged).await?;
         let greedy: Vec<Uuid> = calls::Entity::find()
             .select_only()
             .column(Column::UserId)
@@ -254,20 +263,31 @@ impl Calls {
             .await?;
         for user in greedy {
             let theirs = calls::Entity::find().filter(Column::UserId.eq(user)).filter(Column::Done.eq(true));
-            let beyond = theirs.order_by_desc(Column::CreatedAt).offset(MAX_KEPT).limit(SWEPT_AT_ONCE);
-            gone.extend(beyond.all(&*self.db).await?);
-        }
-        let executions: Vec<Uuid> = gone.into_iter().map(|row| row.execution).collect();
-        let mut swept = 0;
-        for part in executions.chunks(500) {
-            let tx = self.db.begin_write().await?;
-            let theirs = answers::Column::Execution.is_in(part.iter().copied());
-            answers::Entity::delete_many().filter(theirs).exec(&*tx).await?;
-            let theirs = Column::Execution.is_in(part.iter().copied());
-            swept += calls::Entity::delete_many().filter(theirs).exec(&*tx).await?.rows_affected;
-            tx.commit().await?;
+            swept += self.remove(theirs.order_by_desc(Column::CreatedAt).offset(MAX_KEPT)).await?;
         }
         Ok(swept)
+    }
+
+    /// Removes all calls that are found, with their answers; how many those were.
+    async fn remove(&self, found: Select<calls::Entity>) -> Result<u64, DbErr> {
+        let found = found.select_only().column(calls::Column::Execution).limit(SWEPT_AT_ONCE);
+        let mut removed = 0;
+        loop {
+            let executions: Vec<Uuid> = found.clone().into_tuple().all(&*self.db).await?;
+            if executions.is_empty() {
+                return Ok(removed);
+            }
+            let tx = self.db.begin_write().await?;
+            let theirs = answers::Column::Execution.is_in(executions.iter().copied());
+            answers::Entity::delete_many().filter(theirs).exec(&*tx).await?;
+            let theirs = calls::Column::Execution.is_in(executions.iter().copied());
+            let now = calls::Entity::delete_many().filter(theirs).exec(&*tx).await?.rows_affected;
+            tx.commit().await?;
+            removed += now;
+            if now < SWEPT_AT_ONCE {
+                return Ok(removed);
+            }
+        }
     }
 }
 

@@ -28,6 +28,9 @@ pub(crate) enum LedgerError {
     /// An operator has closed the account.
     #[error("the account is closed")]
     AccountClosed,
+    /// The reservation was given back before: its time was over.
+    #[error("the reservation was given back before: {0}")]
+    GivenBack(String),
     /// It understood and will never do it: asking again is useless.
     #[error("the ledger refuses: {0}")]
     Refused(String),
@@ -106,23 +109,29 @@ impl Ledger {
 
     /// Holds `price` back for one answer, or refuses: the one place where an answer is admitted.
     pub(crate) async fn reserve(&self, user: Uuid, price: Credits, key: Uuid) -> Result<Reserved, Failure> {
-        let body = ReserveBody {
-            user_id: user,
-            amount: price,
-            idempotency_key: key.to_string(),
-            reason: "an answer in chat",
-            ttl_seconds: RESERVATION_TTL.as_secs(),
-        };
-        let call = self.internal(self.http.post(self.url("/api/internal/credits/reserve"))).json(&body);
         failpoint::here("chat: before reserving");
-        let answer = self.call::<ReserveAnswer>("reserve", call).await;
+        let answer = self.hold(user, price, key.to_string()).await;
         failpoint::here("chat: reserved");
         match answer {
-            Ok(answer) => Ok(Reserved { id: ReservationId(answer.reservation_id), left: answer.balance }),
+            Ok(reserved) => Ok(reserved),
             Err(LedgerError::OutOfCredits) => Err(Failure::OutOfCredits { price }),
             Err(LedgerError::AccountClosed) => Err(Failure::AccountClosed),
             Err(error) => Err(unavailable(&error)),
         }
+    }
+
+    /// Holds credits back under a key. Asked again with it, it says the same again.
+    pub(crate) async fn hold(&self, user: Uuid, amount: Credits, key: String) -> Result<Reserved, LedgerError> {
+        let body = ReserveBody {
+            user_id: user,
+            amount,
+            idempotency_key: key,
+            reason: "an answer in chat",
+            ttl_seconds: RESERVATION_TTL.as_secs(),
+        };
+        let call = self.internal(self.http.post(self.url("/api/internal/credits/reserve"))).json(&body);
+        let answer = self.call::<ReserveAnswer>("reserve", call).await?;
+        Ok(Reserved { id: ReservationId(answer.reservation_id), left: answer.balance })
     }
 
     /// Settles or releases a reservation. Asked again it says the same again. Gives what is left.
@@ -181,6 +190,7 @@ impl Ledger {
             Ok(_) => "ok",
             Err(LedgerError::OutOfCredits) => "out_of_credits",
             Err(LedgerError::AccountClosed) => "account_closed",
+            Err(LedgerError::GivenBack(_)) => "given_back",
             Err(LedgerError::Refused(_)) => "refused",
             Err(LedgerError::Unavailable(_)) => "unavailable",
         };
@@ -211,7 +221,12 @@ async fn read<T: DeserializeOwned>(call: RequestBuilder) -> Result<T, LedgerErro
         status @ (StatusCode::NOT_FOUND
         | StatusCode::CONFLICT
         | StatusCode::GONE
-        | StatusCode::UNPROCESSABLE_ENTITY) => Err(LedgerError::Refused(format!("{status}, {}", detail(answer).await))),
+        | StatusCode::UNPROCESSABLE_ENTITY) => {
+            let said = detail(answer).await;
+            let given_back = said.starts_with("reservation_released:");
+            let says = format!("{status}, {said}");
+            Err(if given_back { LedgerError::GivenBack(says) } else { LedgerError::Refused(says) })
+        }
         StatusCode::FORBIDDEN => {
             let said = detail(answer).await;
             let closed = said.starts_with("account_disabled:");

@@ -9,16 +9,21 @@
 //!   asked again and its fallbacks were asked, as far as configured; all of that is one call.
 //! - What an answer costs is the price of the model that gave it, at most what was held back. By tokens: those that the
 //!   provider counted, else an estimate of what was said and delivered (`ai::price`); the rest is given back.
+//! - The model says nothing and why it ended: that is an answer, stored and charged like any other.
 //! - The client leaves before it was given any text: the model call is cancelled, the reservation released.
 //! - The client leaves after it was given text: the model call is cancelled; the text it was given is stored, with
 //!   `finish` = `cancelled`, and charged: a started answer costs what a whole one does. (A plain answer is given whole,
 //!   so for it only the rule above applies; once the model has answered it is stored and charged, and the person finds
 //!   it in the conversation.)
+//! - The conversation is deleted meanwhile: what was said is not stored. If the client was given any of it, it is charged as
+//!   ever, and the instruction to settle is all that is stored; else the reservation is released. (A plain answer is given
+//!   when it is stored, so it is not charged.)
 //! - The process must end before the model has finished: as if the model had failed.
 //! - The answer cannot be stored: the reservation is released. If it is unknown whether it was stored (the commit itself
 //!   failed), the reservation is left alone: the outbox settles it if it was, it expires if it was not.
 //! - The call carries an `Idempotency-Key`: see `idempotency.rs`. A day's budget of the person or the key is held back before
 //!   the ledger is asked, and given back like the reservation (`budgets.rs`).
+//! - The reserve's answer is lost: no model is called; whether anything is held back is found out aside, and given back (`held.rs`).
 //! - The settle cannot be delivered: the answer is given all the same; the outbox repeats the settle until it is.
 
 use std::sync::Arc;
@@ -30,12 +35,14 @@ use kit::{Credits, clock, failpoint, trace};
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
-use crate::budgets::Spending;
 use crate::caller::Caller;
-use crate::conversations::{Answer, Attachment, Exchange, Origin, Place, RecordError, Spot, Target, is_to_be_named};
+use crate::conversations::{
+    Answer, Attachment, Exchange, Origin, Place, RecordError, Recorded, Spot, Target, is_to_be_named,
+};
 use crate::delivery::{Client, Event, Lead};
 use crate::failure::Failure;
 use crate::idempotency::{Claim, Execution, Keep, Key};
+use crate::held::Held;
 use crate::ids::{ConversationId, MessageId};
 use crate::outbox::{Action, Instruction};
 use crate::speech::{Ask, CANCELLED, Said};
@@ -146,6 +153,7 @@ async fn replay(answered: &Answered, client: &Client) {
     let Answered { message, created_at, .. } = *answered;
     client.leads(Lead { message, model: answered.model.clone(), created_at });
     let piece = match &answered.choices {
+        None if answered.text.is_empty() => return,
         None => Event::Text(answered.text.clone()),
         Some(choices) => Event::Choices(choices.iter().map(as_piece).collect()),
     };
@@ -214,9 +222,10 @@ async fn answer(
     // [4] Save: both messages and the instruction to settle, in one transaction; then settle.
     let is_first = question.is_first;
     let (exchange, answered) = exchange(caller, &call, question, said, &held, execution);
-    let exchange = Arc::new(exchange);
-    match trace::step("store", app.conversations.record(&exchange)).await {
-        Ok(()) => {}
+    let delivered = client.streams && (!answered.text.is_empty() || answered.choices.is_some());
+    let exchange = Arc::new(Exchange { delivered, ..exchange });
+    let recorded = match trace::step("store", app.conversations.record(&exchange)).await {
+        Ok(recorded) => recorded,
         Err(error @ (RecordError::Unknown(_) | RecordError::Lost)) => {
             tracing::error!(error = %chain(&error), reservation = %held.instruction.reservation, "commit failed, reservation left to the outbox or its expiry");
             held.leave();
@@ -230,8 +239,11 @@ async fn answer(
             }
             return Err(if matches!(error, RecordError::Gone) { Failure::ConversationGone } else { Failure::Storage });
         }
-    }
+    };
     let credits = held.settle(exchange.settle).await;
+    if recorded == Recorded::ChargeOnly {
+        return Err(Failure::DeletedUnderway { charged: exchange.settle.amount });
+    }
     if is_first {
         let asked = exchange.question.as_deref().unwrap_or_default();
         app.titles.begin(app, caller.user, &exchange.target, asked, &exchange.answer.content);
@@ -330,6 +342,7 @@ fn exchange(
         target: question.target,
         settle: Instruction { action: Action::Settle, amount, ..held.instruction },
         keep,
+        delivered: false,
         begun: call.created_at,
         now: now_ms(),
     };
@@ -338,10 +351,9 @@ fn exchange(
 
 /// The price of the model that answered; a fallback's is never more than that of the model that was asked.
 fn charge(question: &Question, offer: &ai::Offer, answered: &Answered, held: Credits) -> Credits {
-    let chars = |texts: &mut dyn Iterator<Item = &str>| texts.map(|text| text.chars().count()).sum();
-    let asked = chars(&mut question.request.messages.iter().map(|m| m.content.as_str()));
     let told = stored_text(answered).chars().count();
-    let usage = answered.usage.unwrap_or_else(|| ai::price::estimate(asked, told));
+    let estimated = || ai::price::estimate(ai::price::read_chars(&question.request), told);
+    let usage = answered.usage.unwrap_or_else(estimated);
     // Whoever left paid for the one answer that had begun.
     let choices = if answered.finish == CANCELLED { 1 } else { question.choices };
     let cost = offer.price.charge(usage, choices, held);
@@ -368,75 +380,6 @@ fn stored_text(answered: &Answered) -> String {
 
 fn json_text<T: Serialize + ?Sized>(value: &T) -> String {
     serde_json::to_string(value).expect("strings, ids, amounts and JSON become JSON")
-}
-
-/// Credits the ledger holds back for this answer. Dropped unresolved (which only a bug or a panic does), they are released.
-struct Held {
-    app: Arc<App>,
-    instruction: Instruction,
-    /// What is left beside them.
-    left: Credits,
-    /// What of the day's budgets is held back with them.
-    spending: Spending,
-    resolved: bool,
-}
-
-impl Held {
-    async fn reserve(app: &Arc<App>, caller: &Caller, price: Credits) -> Result<Self, Failure> {
-        let spending = app.budgets.hold(caller, price, now_ms()).await?;
-        let reserved = match app.ledger.reserve(caller.user, price, clock::new_id()).await {
-            Ok(reserved) => reserved,
-            Err(failure) => {
-                app.budgets.release(&spending).await;
-                return Err(failure);
-            }
-        };
-        Ok(Self {
-            spending,
-            app: app.clone(),
-            instruction: Instruction {
-                reservation: reserved.id,
-                user: caller.user,
-                action: Action::Release,
-                amount: price,
-            },
-            left: reserved.left,
-            resolved: false,
-        })
-    }
-
-    async fn release(mut self) {
-        self.resolved = true;
-        self.app.outbox.release(self.instruction).await;
-        self.app.budgets.release(&self.spending).await;
-        failpoint::here("chat: released");
-    }
-
-    /// Delivers the instruction that is in the outbox already; gives what is left.
-    async fn settle(mut self, settle: Instruction) -> Credits {
-        self.resolved = true;
-        let left = self.app.outbox.settle_now(settle).await;
-        self.app.budgets.spent(&self.spending, settle.amount).await;
-        left.unwrap_or(self.left)
-    }
-
-    /// Leaves the reservation to whoever resolves it later.
-    fn leave(mut self) {
-        self.resolved = true;
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if !self.resolved {
-            let (app, instruction, spending) = (self.app.clone(), self.instruction, self.spending.clone());
-            tracing::error!(reservation = %instruction.reservation, "an answer ended without resolving its reservation, releasing it");
-            self.app.tasks.spawn(async move {
-                app.outbox.release(instruction).await;
-                app.budgets.release(&spending).await;
-            });
-        }
-    }
 }
 
 /// The database did not do what it was asked. That it is away is said where it is asked, once.

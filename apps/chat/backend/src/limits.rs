@@ -86,8 +86,8 @@ pub(crate) const PAGE_MAX: u64 = 100;
 /// How long the ledger may take. It answers in milliseconds; two seconds covers a restart of the instance behind the edge.
 pub(crate) const LEDGER_PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long credits stay held back when nobody resolves the reservation: a settle that waits in the outbox must find it,
-/// so this is the longest outage of the ledger that costs nobody anything.
+/// How long credits stay held back when nobody resolves the reservation. A settle that waits in the outbox for longer is
+/// reserved anew, which the balance may no longer cover: so this is the longest outage that certainly costs nobody anything.
 pub(crate) const RESERVATION_TTL: Duration = Duration::from_hours(1);
 
 /// How long the list of models is believed.

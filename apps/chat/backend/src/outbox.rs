@@ -3,6 +3,8 @@
 //! An instruction is written in the transaction that makes it true, so an answer that is stored will be paid for, whatever
 //! dies in between. The lifecycle tries to deliver it at once; what it could not deliver, the dispatcher repeats with
 //! growing pauses. Delivering twice is harmless: the ledger resolves a reservation once and repeats its answer.
+//!
+//! A settle that comes so late that its reservation was given back moves to a reservation made anew, if the balance covers it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -209,7 +211,10 @@ impl Outbox {
                     self.balances.keep(instruction.user, standing).await;
                     acknowledged += 1;
                 }
-                Err(LedgerError::Refused(reason)) => self.refused(&row, &instruction, &reason).await?,
+                Err(LedgerError::GivenBack(reason)) if instruction.action == Action::Settle => {
+                    self.anew(&row, &instruction, &reason).await?;
+                }
+                Err(LedgerError::Refused(reason) | LedgerError::GivenBack(reason)) => self.refused(&row, &instruction, &reason).await?,
                 Err(error) => self.postpone(&row, &error).await?,
             }
         }
@@ -249,6 +254,39 @@ impl Outbox {
         failpoint::here("chat: before striking off");
         transaction.commit().await?;
         failpoint::here("chat: struck off");
+        Ok(())
+    }
+
+    /// The reservation was given back before its settle came, since this service or the ledger was away for too long. What was
+    /// delivered is to be paid for all the same: the instruction moves to a reservation made anew, under a key of the old one's
+    /// own, and is settled like any other. However often that is begun, and by whomever, it is one reservation and one charge.
+    async fn anew(&self, row: &row::Model, instruction: &Instruction, reason: &str) -> Result<(), DbErr> {
+        let key = format!("late:{}", instruction.reservation);
+        let held = match self.ledger.hold(instruction.user, instruction.amount, key).await {
+            Ok(held) => held,
+            Err(error @ LedgerError::Unavailable(_)) => return self.postpone(row, &error).await,
+            Err(error) => {
+                metrics::counter!("chat_settles_lost_total").increment(1);
+                let reason = format!("{reason}; reserving it anew: {error}");
+                return self.refused(row, instruction, &reason).await;
+            }
+        };
+        metrics::counter!("chat_settles_late_total").increment(1);
+        tracing::warn!(
+            reservation = %instruction.reservation, anew = %held.id, user = %instruction.user, amount = %instruction.amount,
+            "a reservation was given back before its answer was settled; it is reserved and settled anew"
+        );
+        let moved = row::ActiveModel {
+            reservation_id: Set(held.id.0),
+            attempts: Set(row.attempts + 1),
+            next_attempt_at: Set(now_ms()),
+            ..Default::default()
+        };
+        row::Entity::update_many()
+            .set(moved)
+            .filter(row::Column::ReservationId.eq(row.reservation_id))
+            .exec(&*self.db)
+            .await?;
         Ok(())
     }
 

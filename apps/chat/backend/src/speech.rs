@@ -143,7 +143,7 @@ impl Heard {
     /// The model has said all.
     fn end(mut self, client: &Client, ending: Ending, offer: Offer) -> Result<Said, Failure> {
         self.settle(client.delivered());
-        if client.is_gone() && !self.pending.is_empty() {
+        if client.is_gone() && (!self.pending.is_empty() || self.delivered_pieces == 0) {
             // As if it had left before the end: it was not given all of it.
             return self.cut(client, offer);
         }

@@ -64,7 +64,9 @@ fn refused(refusal: &Refusal) -> Words {
                 .to_owned()
         }
         "busy" => "Many people are asking at the moment. Nothing was charged; try again in a few seconds.".to_owned(),
-        "conversation_deleted" => "This conversation was deleted meanwhile. Nothing was charged.".to_owned(),
+        "conversation_deleted" => {
+            "This conversation was deleted meanwhile. Only what had been shown of an answer is charged.".to_owned()
+        }
         "idempotency_key_reused" => {
             "This question was asked already, and its answer is kept: look for it among your conversations. Nothing was charged again."
                 .to_owned()

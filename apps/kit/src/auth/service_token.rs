@@ -131,6 +131,18 @@ mod tests {
     }
 
     #[test]
+    fn the_token_that_the_shipped_services_share_makes_no_credits() {
+        let manifest = include_str!("../../../../mana.toml");
+        let (_, said) = manifest.split_once("SERVICE_TOKEN_SCOPES = \"").unwrap();
+        let scopes = said.split('"').next().unwrap().split(' ');
+        let token = ServiceToken::new("service", "t".to_owned().into()).limited_to(scopes);
+        for open in ["credits/balance", "credits/reserve", "credits/settle", "credits/release", "accounts", "sessions/ended"] {
+            assert!(token.opens(&format!("/api/internal/{open}")), "{open}");
+        }
+        assert!(!token.opens("/api/internal/credits/grant"));
+    }
+
+    #[test]
     fn callers_are_read_with_their_tokens_and_scopes() {
         let env = Env::table([
             ("SERVICE_TOKEN", "shared"),

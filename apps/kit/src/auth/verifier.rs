@@ -82,17 +82,23 @@ impl Apps {
         let said = env.optional("TOKEN_APPS").or_else(|| env.optional("MANA_PROJECT"));
         let list =
             said.ok_or_else(|| config::Error::Missing { name: "TOKEN_APPS".into(), allowed: TOKEN_APPS.into() })?;
+        Self::parse("TOKEN_APPS", list)
+    }
+
+    /// The apps that the variable of this name lists.
+    pub fn parse(name: &str, list: String) -> Result<Self, config::Error> {
         let names: Vec<String> = list.split(',').map(|app| app.trim().to_owned()).collect();
         if names == ["*"] {
             return Ok(Self::All);
         }
         if names.iter().any(|name| name.is_empty() || name == "*") {
-            return Err(config::Error::Invalid { name: "TOKEN_APPS".into(), value: list, allowed: TOKEN_APPS.into() });
+            return Err(config::Error::Invalid { name: name.into(), value: list, allowed: TOKEN_APPS.into() });
         }
         Ok(Self::Named(names))
     }
 
-    fn count(&self, app: &str) -> bool {
+    /// Whether the tokens of an app count.
+    pub fn count(&self, app: &str) -> bool {
         match self {
             Self::All => true,
             Self::Named(names) => names.iter().any(|name| name == app),
@@ -101,11 +107,13 @@ impl Apps {
 }
 
 impl Settings {
-    /// Of the issuer itself: `TOKEN_ISSUER`, and `TOKEN_AUDIENCE` where it differs. Every app's people have their accounts there.
+    /// Of the issuer itself: `TOKEN_ISSUER`, and `TOKEN_AUDIENCE` where it differs. Every app's people have their accounts there, so
+    /// without `TOKEN_APPS` the tokens of all count.
     pub fn of_issuer(env: &Env) -> Result<Self, config::Error> {
         let issuer = env.required("TOKEN_ISSUER", "the public URL of mana-core-auth")?;
         let audience = env.optional("TOKEN_AUDIENCE").unwrap_or_else(|| issuer.clone());
-        Ok(Self { issuer, audience, apps: Apps::All })
+        let apps = if env.optional("TOKEN_APPS").is_some() { Apps::read(env)? } else { Apps::All };
+        Ok(Self { issuer, audience, apps })
     }
 
     /// Of any other service: a token that a person got for an app is refused by another one, unless `TOKEN_APPS` lets it in.
@@ -247,6 +255,12 @@ mod tests {
         assert_eq!(read(&[("MANA_PROJECT", "chat")]), named(&["chat"]));
         assert_eq!(read(&[("MANA_PROJECT", "chat"), ("TOKEN_APPS", "chat, photos")]), named(&["chat", "photos"]));
         assert_eq!(read(&[("TOKEN_APPS", "*")]), Ok(Apps::All));
+        let issuer = |apps: &str| {
+            let env = Env::table([("TOKEN_ISSUER", "http://auth.test"), ("MANA_PROJECT", "auth"), ("TOKEN_APPS", apps)]);
+            Settings::of_issuer(&env).map(|settings| settings.apps)
+        };
+        assert_eq!(issuer(""), Ok(Apps::All), "everybody's account is there");
+        assert_eq!(issuer("chat"), named(&["chat"]));
         for (variables, expected) in [
             (&[][..], "TOKEN_APPS is not set"),
             (&[("TOKEN_APPS", "chat,*")][..], "TOKEN_APPS is \"chat,*\""),

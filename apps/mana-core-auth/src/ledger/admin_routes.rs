@@ -22,9 +22,14 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(grant)).routes(routes!(reverse)).routes(routes!(transactions))
 }
 
-/// Refuses whoever is not an administrator now, whatever the token still says; gives who it is, as postings name them.
+/// Refuses whoever is not an administrator now, whatever the token still says, and a token that was got for an app that
+/// administrators do not work with; gives who it is, as postings name them.
 pub(crate) async fn require_admin(app: &App, user: &User) -> Result<String, Problem> {
     sessions::require_live(app, user).await?;
+    if !app.rules.admin_apps.count(&user.claims.app_id) {
+        metrics::counter!("admin_tokens_of_another_app_total").increment(1);
+        return Err(Problem::forbidden("This token was got for another app; sign in for this one."));
+    }
     let row = store::by_id(&*app.database, user.claims.sub).await?;
     match row {
         Some(row) if row.role == "admin" => Ok(format!("admin {}", row.id)),

@@ -33,6 +33,7 @@ mod undo;
 
 use std::str::FromStr;
 
+use http::StatusCode;
 use jiff::Timestamp;
 use kit::{Credits, Problem};
 use sea_orm::DbErr;
@@ -198,6 +199,10 @@ impl From<Error> for Problem {
             Refusal::UnknownReservation => Self::not_found("reservation"),
             Refusal::UnknownCode => Self::not_found("gift code, or it is no longer valid"),
             Refusal::UnknownPosting => Self::not_found("posting"),
+            // Whoever delivered on a reservation that was given back meanwhile has to know it from every other refusal.
+            Refusal::Resolved { ref state } if state == book::State::Released.as_str() => {
+                Self::new(StatusCode::CONFLICT, "reservation_released", "Conflict").detail(detail)
+            }
             Refusal::KeyReused
             | Refusal::Resolved { .. }
             | Refusal::RedeemedBefore

@@ -139,6 +139,23 @@ async fn a_token_of_one_app_is_refused_by_another_unless_it_is_let_in() {
 }
 
 #[tokio::test]
+async fn the_issuer_itself_refuses_tokens_of_other_apps_where_it_is_told_whose_count() {
+    let settings = [("TOKEN_APPS", "chat"), ("ADMIN_APPS", "chat")];
+    let auth = Auth::start_with(Store::Sqlite, &settings).await;
+    let caller = Caller::new(&auth.url);
+    let chat = caller.register("ada@example.com").await;
+    let person = json!({"email": "eve@example.com", "password": "a good password", "name": "Eve", "appId": "photos"});
+    let photos = caller.post("/api/auth/register", person).await;
+    for path in ["/api/auth/me", "/api/credits/balance", "/api/admin/gift-codes"] {
+        let status = if path.contains("admin") { StatusCode::FORBIDDEN } else { StatusCode::OK };
+        assert_eq!(caller.get(path, chat.access()).await.status, status, "{path}");
+        assert_eq!(caller.get(path, photos.access()).await.status, StatusCode::UNAUTHORIZED, "{path}");
+    }
+    auth.make_admin("ada@example.com").await;
+    assert_eq!(caller.get("/api/admin/gift-codes", chat.access()).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_service_token_opens_what_it_is_for_and_nothing_else() {
     let settings =
         [("SERVICE_CALLERS", "chat-backend=credits/balance"), ("SERVICE_TOKEN_CHAT_BACKEND", "chat's own token")];

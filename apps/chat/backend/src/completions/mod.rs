@@ -42,7 +42,7 @@ const FRAME_BYTES: usize = 16 * 1024;
 enum Beginning {
     /// The whole answer.
     Whole(Box<Answered>),
-    /// The first piece of a stream, and the rest of it.
+    /// The first piece of a stream (where the model says nothing, its end), and the rest of it.
     Stream(Event, Answer),
 }
 
@@ -57,6 +57,7 @@ async fn begin(app: &Arc<App>, caller: Caller, call: Call, streams: bool) -> Res
     };
     match answer.next().await {
         Some(event @ (Event::Text(_) | Event::Choices(_))) => Ok(Beginning::Stream(event, answer)),
+        Some(event @ Event::Done(_)) if streams => Ok(Beginning::Stream(event, answer)),
         Some(Event::Done(answered)) => Ok(Beginning::Whole(answered)),
         Some(Event::Failed(failure)) => Err(failure),
         // Its task panicked; the reservation was released by its guard.

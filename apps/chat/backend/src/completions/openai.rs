@@ -53,17 +53,22 @@ fn stranger(problem: &Problem) -> Response {
     }
     let message = problem.detail.clone().unwrap_or_else(|| problem.title.clone().into_owned());
     let status = problem.status.as_u16();
-    Refusal { status, message, kind: "server_error", code: problem.code, ..Refusal::default() }.into_response()
+    let refusal = Refusal { status, message, kind: "server_error", code: problem.code, ..Refusal::default() };
+    when_to_retry(refusal.into_response(), problem.retry_after_seconds)
 }
 
-/// A failure before the first word, with the header that tells clients when to try again.
-fn refuse(failure: &Failure) -> Response {
-    let mut response = Refusal::from(failure).into_response();
-    if let Some(after) = failure.retry_after() {
+/// With the header that tells clients when to try again.
+fn when_to_retry(mut response: Response, after_seconds: Option<u64>) -> Response {
+    if let Some(after) = after_seconds {
         // Never "at once": a whole second is the least that the header can say.
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after.max(1)));
     }
     response
+}
+
+/// A failure before the first word.
+fn refuse(failure: &Failure) -> Response {
+    when_to_retry(Refusal::from(failure).into_response(), failure.retry_after().map(|after| after.as_secs()))
 }
 
 /// `POST /v1/chat/completions`
@@ -200,6 +205,7 @@ impl Renderer for Frame {
                 to.data(&self.chunk(&Value::Array(choices)));
             }
             Event::Done(answered) => {
+                self.begin(to);
                 to.data(&self.delta(&json!({}), Some(wire::finish(&answered.finish))));
                 if self.include_usage {
                     let mut chunk = self.chunk(&json!([]));
@@ -293,6 +299,7 @@ mod tests {
         let router = Router::new().route("/", get(std::future::pending::<()>)).layer(from_fn(in_time));
         let answer = router.oneshot(Request::new(Body::empty())).await.expect("infallible");
         assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.headers()[header::RETRY_AFTER], "1");
         let body = to_bytes(answer.into_body(), 1024).await.expect("a body");
         let body: Value = serde_json::from_slice(&body).expect("JSON");
         assert_eq!((&body["error"]["code"], &body["error"]["type"]), (&json!("timeout"), &json!("server_error")));

@@ -22,5 +22,5 @@ mod tree;
 
 pub(crate) use attachments::Attachment;
 pub(crate) use placing::{Place, Spot};
-pub(crate) use store::{Answer, Exchange, Origin, RecordError, Store, Target};
+pub(crate) use store::{Answer, Exchange, Origin, RecordError, Recorded, Store, Target};
 pub(crate) use titles::{Titles, is_to_be_named};

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::attachments;
 use super::erasure::Erased;
-use super::store::{Exchange, RecordError, Target, touch};
+use super::store::{Exchange, RecordError, Recorded, Target, touch};
 use crate::entity::{conversation, message};
 use crate::lifecycle::chain;
 use crate::outbox::Instruction;
@@ -38,7 +38,7 @@ pub(super) struct Recorder {
 
 struct Asked {
     exchange: Arc<Exchange>,
-    told: oneshot::Sender<Result<(), RecordError>>,
+    told: oneshot::Sender<Result<Recorded, RecordError>>,
 }
 
 impl Recorder {
@@ -50,7 +50,7 @@ impl Recorder {
     }
 
     /// Stores an exchange.
-    pub(super) async fn record(&self, exchange: Arc<Exchange>) -> Result<(), RecordError> {
+    pub(super) async fn record(&self, exchange: Arc<Exchange>) -> Result<Recorded, RecordError> {
         let (told, outcome) = oneshot::channel();
         let ask = async {
             self.queue.send(Asked { exchange, told }).await.map_err(|_| RecordError::Busy)?;
@@ -87,54 +87,65 @@ async fn store(db: Database, batch: Vec<Asked>) {
             tracing::warn!(error = %chain(&error), exchanges = exchanges.len(), "exchanges are stored one by one: one of them cannot be");
             for (exchange, told) in exchanges.into_iter().zip(waiting) {
                 let outcome = transact(&db, &[exchange]).await;
-                let _ = told.send(outcome.and_then(|stored| gone_unless(stored == [true])));
+                let _ = told.send(outcome.and_then(|recorded| recorded[0].ok_or(RecordError::Gone)));
             }
         }
         outcome => {
             for (n, told) in waiting.into_iter().enumerate() {
                 let outcome = outcome.as_ref().map_err(Clone::clone);
                 // Who no longer waits finds it in the conversation, and the outbox finds its instruction.
-                let _ = told.send(outcome.and_then(|stored| gone_unless(stored[n])));
+                let _ = told.send(outcome.and_then(|recorded| recorded[n].ok_or(RecordError::Gone)));
             }
         }
     }
 }
 
-fn gone_unless(stored: bool) -> Result<(), RecordError> {
-    if stored { Ok(()) } else { Err(RecordError::Gone) }
-}
-
-/// One transaction; which of them are stored. The others' conversations are gone.
-async fn transact(db: &Database, exchanges: &[Arc<Exchange>]) -> Result<Vec<bool>, RecordError> {
+/// One transaction; what came of each. Of `None` nothing is stored: its conversation is gone.
+async fn transact(db: &Database, exchanges: &[Arc<Exchange>]) -> Result<Vec<Option<Recorded>>, RecordError> {
     let not_stored = |error| RecordError::NotStored(Arc::new(error));
     let transaction = db.begin_write().await.map_err(not_stored)?;
-    let stored = write(&*transaction, exchanges).await.map_err(not_stored)?;
+    let recorded = write(&*transaction, exchanges).await.map_err(not_stored)?;
     // Dropping the transaction rolls it back.
-    if stored.contains(&true) {
+    if recorded.iter().any(Option::is_some) {
         transaction.commit().await.map_err(|error| RecordError::Unknown(Arc::new(error)))?;
     }
-    Ok(stored)
+    Ok(recorded)
 }
 
 /// Writes all rows.
-async fn write(transaction: &impl ConnectionTrait, exchanges: &[Arc<Exchange>]) -> Result<Vec<bool>, DbErr> {
-    let stored = conversations(transaction, exchanges).await?;
-    let kept = || exchanges.iter().zip(&stored).filter(|(_, stored)| **stored).map(|(exchange, _)| exchange);
-    if kept().next().is_none() {
-        return Ok(stored);
+async fn write(
+    transaction: &impl ConnectionTrait,
+    exchanges: &[Arc<Exchange>],
+) -> Result<Vec<Option<Recorded>>, DbErr> {
+    let there = conversations(transaction, exchanges).await?;
+    let outcome = |(exchange, is_there): (&Arc<Exchange>, bool)| match (is_there, exchange.delivered) {
+        (true, _) => Some(Recorded::Whole),
+        (false, true) => Some(Recorded::ChargeOnly),
+        (false, false) => None,
+    };
+    let recorded: Vec<_> = exchanges.iter().zip(there).map(outcome).collect();
+    let all = || exchanges.iter().zip(&recorded);
+    let charged = || all().filter(|(_, it)| it.is_some()).map(|(exchange, _)| exchange);
+    let whole = || all().filter(|(_, it)| **it == Some(Recorded::Whole)).map(|(exchange, _)| exchange);
+    if charged().next().is_none() {
+        return Ok(recorded);
     }
-    let rows = kept().flat_map(|exchange| question(exchange).into_iter().chain([answer(exchange)]));
-    message::Entity::insert_many(rows).exec_without_returning(transaction).await?;
-    let attached = kept().map(|exchange| (exchange.question_id.0, exchange.attachments.as_slice()));
-    attachments::insert(transaction, attached).await?;
-    Instruction::insert(transaction, kept().map(|exchange| (exchange.settle, exchange.now))).await?;
-    for exchange in kept() {
-        if let Some(keep) = &exchange.keep {
-            keep.insert(transaction, exchange.target.id()).await?;
+    if whole().next().is_some() {
+        let rows = whole().flat_map(|exchange| question(exchange).into_iter().chain([answer(exchange)]));
+        message::Entity::insert_many(rows).exec_without_returning(transaction).await?;
+        let attached = whole().map(|exchange| (exchange.question_id.0, exchange.attachments.as_slice()));
+        attachments::insert(transaction, attached).await?;
+    }
+    Instruction::insert(transaction, charged().map(|exchange| (exchange.settle, exchange.now))).await?;
+    for (exchange, outcome) in all() {
+        match (&exchange.keep, outcome) {
+            (Some(keep), Some(Recorded::Whole)) => keep.insert(transaction, exchange.target.id()).await?,
+            (Some(keep), Some(Recorded::ChargeOnly)) => keep.done(transaction).await?,
+            _ => {}
         }
     }
     failpoint::here("chat: exchange written, not committed");
-    Ok(stored)
+    Ok(recorded)
 }
 
 /// Makes or touches their conversations; which of them are there.

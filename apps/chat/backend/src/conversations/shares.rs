@@ -194,8 +194,7 @@ pub(crate) async fn read(
             skip.ok_or_else(|| invalid("cursor", "must be the nextCursor of a page".into()))?
         }
     };
-    let rows = store.path(id, share.leaf, skip + limit + 1).await?;
-    let rows: Vec<_> = rows.into_iter().skip(usize::try_from(skip).unwrap_or(usize::MAX)).collect();
+    let rows = store.path_beyond(id, share.leaf, skip, limit + 1).await?;
     let (mut rows, more) = page(rows, limit);
     rows.reverse();
     let ids: Vec<_> = rows.iter().map(|row| row.id).collect();

@@ -92,6 +92,8 @@ pub(crate) struct Exchange {
     pub(crate) attachments: Vec<Attachment>,
     pub(crate) answer: Answer,
     pub(crate) settle: Instruction,
+    /// Whether its reader was given any of it: then it is charged, though its conversation be gone.
+    pub(crate) delivered: bool,
     /// When it was asked, milliseconds since 1970.
     pub(crate) begun: i64,
     /// The answer to give again to the same call, if it has a key.
@@ -100,10 +102,20 @@ pub(crate) struct Exchange {
     pub(crate) now: i64,
 }
 
+/// What came of an exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Recorded {
+    /// All of it is stored.
+    Whole,
+    /// Its conversation was deleted after its reader had been given some of it: the instruction to settle is stored, and
+    /// nothing that was said.
+    ChargeOnly,
+}
+
 /// Why an exchange was not stored. The errors are shared by all that was to be stored with it.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum RecordError {
-    /// Its conversation was deleted while the model was answering.
+    /// Its conversation was deleted while the model was answering, before its reader was given any of it.
     #[error("the conversation was deleted while the model was answering")]
     Gone,
     /// Nothing more is stored.
@@ -218,8 +230,9 @@ impl Store {
         Ok(deleted.rows_affected == 1)
     }
 
-    /// Stores an exchange and its instruction to the ledger, together or not at all.
-    pub(crate) async fn record(&self, exchange: &Arc<Exchange>) -> Result<(), RecordError> {
+    /// Stores an exchange and its instruction to the ledger, together or not at all; of one that was delivered and whose
+    /// conversation is gone, the instruction alone.
+    pub(crate) async fn record(&self, exchange: &Arc<Exchange>) -> Result<Recorded, RecordError> {
         self.recorder.record(exchange.clone()).await
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A conversation is named by the first words of its question when it is stored. The model's name comes afterwards, in a task of
 //! its own: no answer waits for it, nobody pays for it, and it replaces the first words only while they are still there. What it
-//! fails at leaves them.
+//! fails at leaves them. It takes the way of all calls through the router: it waits for its turn among its owner's calls, and a
+//! model that is suspended is not asked.
 //!
 //! The question is passed on as text to be named. A model that obeys it instead gives a strange name, nothing more.
 
@@ -91,8 +92,14 @@ async fn name(app: &App, offer: &Offer, unnamed: &Unnamed) {
         request_id: context::request_id(),
         ..Request::default()
     };
-    let title = match timeout(TITLE_PATIENCE, offer.provider.complete(&request)).await {
-        Ok(Ok(answer)) => clean(&answer.content),
+    let who = unnamed.owner.as_u128();
+    let asked = async {
+        let admission = app.router.admit(&offer.model, who).await?;
+        app.router.complete(admission, who, &request).await
+    };
+    let title = match timeout(TITLE_PATIENCE, asked).await {
+        Ok(Ok((answer, _))) => clean(&answer.content),
+        Ok(Err(ai::Error::Busy { .. } | ai::Error::Suspended { .. })) => return count("busy"),
         Ok(Err(error)) => {
             tracing::info!(%error, "no title from the model; the first words stay");
             return count("failed");

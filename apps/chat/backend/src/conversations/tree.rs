@@ -47,10 +47,23 @@ impl Store {
 
     /// The messages from `leaf` up, the newest first, at most `limit`. The caller has checked the owner.
     pub(crate) async fn path(&self, id: ConversationId, leaf: Uuid, limit: u64) -> Result<Vec<message::Model>, DbErr> {
-        let sql =
-            format!("{PATH} SELECT messages.* FROM path JOIN messages ON messages.id = path.id ORDER BY path.depth");
-        let limit = i64::try_from(limit.min(MAX_PATH)).unwrap_or(i64::MAX);
-        let values = [leaf.into(), id.0.into(), limit.into()];
+        self.path_beyond(id, leaf, 0, limit).await
+    }
+
+    /// The same behind the first `skip` of them, of which nothing but their ids is read.
+    pub(super) async fn path_beyond(
+        &self,
+        id: ConversationId,
+        leaf: Uuid,
+        skip: u64,
+        limit: u64,
+    ) -> Result<Vec<message::Model>, DbErr> {
+        let sql = format!(
+            "{PATH} SELECT messages.* FROM path JOIN messages ON messages.id = path.id WHERE path.depth >= $4 ORDER BY path.depth"
+        );
+        let number = |number: u64| i64::try_from(number.min(MAX_PATH)).unwrap_or(i64::MAX);
+        let end = skip.saturating_add(limit);
+        let values = [leaf.into(), id.0.into(), number(end).into(), number(skip).into()];
         let statement = Statement::from_sql_and_values(self.db.engine(), sql, values);
         message::Entity::find().from_raw_sql(statement).all(&*self.db).await
     }

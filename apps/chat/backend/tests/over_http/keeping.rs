@@ -113,6 +113,17 @@ async fn a_link_shows_what_was_said_until_then_to_anybody_until_it_is_revoked(st
     let (_, page, _) = read(token, "?limit=1").await;
     assert_eq!((&page["messages"][0]["content"], &page["nextCursor"]), (&json!("You said: first words"), &json!("1")));
     assert_eq!(read(token, "?limit=1&cursor=1").await.1["messages"][0]["content"], "first words");
+    // Of what is skipped nothing is read: it could not be. (PostgreSQL refuses to hold such a row.)
+    if world.database.engine() == sea_orm::DbBackend::Sqlite {
+        use sea_orm::ConnectionTrait;
+        let set = async |value: &str| {
+            let change = format!("UPDATE messages SET created_at = {value} WHERE content = 'You said: first words'");
+            world.database.execute_unprepared(&change).await.unwrap();
+        };
+        set("'unreadable'").await;
+        assert_eq!(read(token, "?limit=1&cursor=1").await.1["messages"][0]["content"], "first words");
+        set("1").await;
+    }
     assert_eq!(read(token, "?cursor=x").await.0, 422);
     for wrong in ["", "x", &token[1..], &token.to_uppercase(), share["id"].as_str().unwrap()] {
         assert_eq!(read(wrong, "").await.0, 404, "{wrong}");
@@ -285,7 +296,7 @@ async fn all_can_be_deleted_and_a_stream_under_way_brings_nothing_back(store: St
         for (table, left) in [("conversations", 1), ("messages", 2), ("attachments", 0), ("shares", 0)] {
             assert_eq!(world.count(table).await, left, "{table}");
         }
-        assert_eq!(world.ledger_balance(&ada).await, 49, "what was not kept was not charged");
+        assert_eq!(world.ledger_balance(&ada).await, 47, "what was given is charged, though it is not kept");
         assert_eq!(world.get(&eve, &format!("/api/conversations/{kept}")).await["title"], "hers");
         let again = world.ask(&ada, "a new start").await.status();
         if account {

@@ -1,6 +1,8 @@
 //! The request lifecycle, over HTTP, with the real ledger and a real model on the other side: what is paid, what is stored,
 //! and what is refused.
 
+use std::time::Duration;
+
 use crate::support::{Events, Fault, Store, World, parts, until};
 use reqwest::Method;
 use sea_orm::ConnectionTrait;
@@ -97,11 +99,20 @@ async fn without_the_ledger_no_model_is_called(store: Store) {
             world.gate.fault(word, fault);
             let (status, problem) = parts(world.ask(&person, "hi").await).await;
             assert_eq!((status, &problem["code"]), (503, &json!("ledger_unavailable")), "{word} {fault:?}");
+            let held = i64::from((word, fault) == ("reserve", Fault::LoseAnswer));
+            assert_eq!(world.ledger_balance(&person).await, 50 - held, "{word} {fault:?}");
+            let released = world.gate.seen("release");
             world.gate.heal();
+            if word == "reserve" {
+                until("it is found out what became of it", async || world.gate.seen("release") > released).await;
+                until("nothing is held back", async || world.ledger_balance(&person).await == 50).await;
+            }
         }
     }
     assert_eq!(world.model_calls(), 0);
-    assert_eq!(world.count("messages").await, 0);
+    assert_eq!((world.count("messages").await, world.count("outbox").await), (0, 0));
+    assert_eq!(world.auth.expire_reservations(Duration::from_hours(2)).await, 0, "all of them were released");
+    assert_eq!(world.auth.ledger_findings().await, Vec::<String>::new());
 }
 
 async fn without_credits_there_is_no_answer(store: Store) {
@@ -122,7 +133,7 @@ async fn a_cached_balance_neither_admits_nor_refuses(store: Store) {
     assert_eq!(parts(world.ask(&poor, "spend it all").await).await.1["credits"], 0);
     // The cache says the opposite of the truth for both.
     for (person, lie) in [(&rich, "999 0"), (&poor, "999 50")] {
-        world.cache.set(&format!("credits:{}", person.id), lie, std::time::Duration::from_mins(5)).await.unwrap();
+        world.cache.set(&format!("credits:{}", person.id), lie, Duration::from_mins(5)).await.unwrap();
     }
     assert_eq!(world.get(&poor, "/api/credits").await, json!({ "credits": 50 }), "reads are answered from the cache");
     assert_eq!(parts(world.ask(&rich, "hi").await).await.0, 200);
@@ -182,6 +193,49 @@ async fn a_settle_that_fails_is_repeated_until_it_is_acknowledged_and_charges_on
         until("it is acknowledged", async || world.count("outbox").await == 0).await;
         assert_eq!(world.ledger_balance(&person).await, before - 1);
     }
+}
+
+async fn a_settle_that_comes_after_its_reservation_expired_is_charged_once_all_the_same(store: Store) {
+    let world = World::start(store).await;
+    let person = world.person("ada").await;
+    world.gate.fault("settle", Fault::Error);
+    assert_eq!(world.ask(&person, "hi").await.status(), 200);
+    assert_eq!(world.auth.expire_reservations(Duration::from_hours(2)).await, 1);
+    assert_eq!(world.ledger_balance(&person).await, 50, "for the ledger there is no answer");
+    // The new reservation's answer is lost, and whoever asks again is given the same one.
+    world.gate.fault("reserve", Fault::LoseAnswer);
+    world.gate.heal_of("settle");
+    let reserved = world.gate.seen("reserve");
+    world.dispatch_now().await;
+    until("it is reserved anew", async || world.gate.seen("reserve") > reserved).await;
+    world.gate.heal();
+    until("it is acknowledged", async || {
+        world.dispatch_now().await;
+        world.count("outbox").await == 0
+    })
+    .await;
+    assert_eq!(world.ledger_balance(&person).await, 49);
+    assert_eq!(world.auth.expire_reservations(Duration::from_hours(2)).await, 0, "nothing is held back");
+    assert_eq!(world.auth.ledger_findings().await, Vec::<String>::new());
+}
+
+async fn a_late_settle_that_nobody_can_pay_any_more_is_struck_off_and_counted(store: Store) {
+    let world = World::start_with(store, &[("AI_PRICES", "echo=30,*=1")]).await;
+    let person = world.person("ada").await;
+    world.gate.fault("settle", Fault::Error);
+    assert_eq!(world.ask(&person, "one").await.status(), 200);
+    assert_eq!(world.auth.expire_reservations(Duration::from_hours(2)).await, 1);
+    assert_eq!(world.ask(&person, "two").await.status(), 200, "the credits were there again");
+    world.gate.heal();
+    until("both are done with", async || {
+        world.dispatch_now().await;
+        world.count("outbox").await == 0
+    })
+    .await;
+    assert_eq!((world.ledger_balance(&person).await, world.count("messages").await), (20, 4));
+    let metrics = world.http.get(world.url("/metrics")).send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("\nchat_settles_lost_total "), "{metrics}");
+    assert_eq!(world.auth.ledger_findings().await, Vec::<String>::new());
 }
 
 async fn a_release_that_fails_is_repeated_until_it_is_acknowledged(store: Store) {
@@ -250,6 +304,8 @@ crate::support::on_both_stores!(
     nine_of_ten_reads_of_a_balance_need_no_ledger_and_show_every_change,
     two_hundred_at_once_on_fifty_credits_make_exactly_fifty_answers,
     a_settle_that_fails_is_repeated_until_it_is_acknowledged_and_charges_once,
+    a_settle_that_comes_after_its_reservation_expired_is_charged_once_all_the_same,
+    a_late_settle_that_nobody_can_pay_any_more_is_struck_off_and_counted,
     a_release_that_fails_is_repeated_until_it_is_acknowledged,
     a_charge_repeated_fifty_times_at_once_is_one_debit,
     what_cannot_be_waited_for_is_cut_off_and_costs_nothing,

@@ -103,6 +103,26 @@ async fn tokens_are_charged_and_the_rest_is_given_back(store: Store) {
     assert_eq!((world.ask(&ada, "hi").await.status().as_u16(), world.model_calls()), (402, calls));
 }
 
+async fn who_leaves_pays_for_the_tools_and_pictures_that_the_model_read(store: Store) {
+    let world = World::start_with(store, &[("AI_PRICES", "echo=in:10/1k,out:1/1k,max=40,*=1")]).await;
+    let ada = world.person("ada").await;
+    let picture = json!({ "type": "image_url", "image_url": { "url": "data:image/png;base64,AA==" } });
+    let tool = json!({ "name": "look", "description": "x".repeat(4_000), "parameters": {} });
+    let body = json!({
+        "model": "echo", "stream": true, "tools": [{ "type": "function", "function": tool }],
+        "messages": [{ "role": "user", "content": [{ "type": "text", "text": "[delay=30] [words=1000]" }, picture] }],
+    });
+    let mut events = Events::of(world.call(&ada, Method::POST, PATH, Some(body)).await);
+    events.next().await.unwrap();
+    events.next().await.unwrap();
+    drop(events);
+    until("it is stored", async || world.count("messages").await == 2).await;
+    until("it is settled", async || world.count("outbox").await == 0).await;
+    // A thousand tokens of the tool's description, 765 of the picture, and few more.
+    let left = world.get(&ada, "/api/credits").await["credits"].as_f64().unwrap();
+    assert!((31.0..32.4).contains(&left), "{left}");
+}
+
 async fn a_model_that_fails_too_often_is_left_alone_and_operators_see_it(store: Store) {
     let world = World::start_with(store, &[("AI_BREAKER_FAILURES", "2"), ("AI_FALLBACKS", "echo-fail>echo")]).await;
     let ada = world.person("ada").await;
@@ -124,6 +144,45 @@ async fn a_model_that_fails_too_often_is_left_alone_and_operators_see_it(store: 
         parts(operator.header("x-service-token", mana_core_auth::testing::SERVICE_TOKEN).send().await.unwrap()).await;
     assert_eq!((&health["models"][0]["model"], &health["models"][0]["breaker"]), (&json!("echo"), &json!("open")));
     assert_eq!(health["models"][2]["fallbacks"], json!(["echo"]));
+}
+
+async fn a_model_that_is_suspended_is_not_asked_for_names_either(store: Store) {
+    let world = World::start_with(store, &[("AI_BREAKER_FAILURES", "2"), ("CHAT_TITLE_MODEL", "echo-fail")]).await;
+    let ada = world.person("ada").await;
+    for n in 1..=2 {
+        assert_eq!(world.ask(&ada, "hi").await.status(), 200);
+        until("a name was asked for", async || world.model_calls() == 2 * n).await;
+    }
+    until("the breaker is open", async || {
+        let health = world.http.get(world.url("/api/internal/models"));
+        let health = health.header("x-service-token", mana_core_auth::testing::SERVICE_TOKEN).send().await.unwrap();
+        parts(health).await.1["models"][2]["breaker"] == "open"
+    })
+    .await;
+    assert_eq!(world.ask(&ada, "hi").await.status(), 200);
+    until("no name is asked for", async || {
+        let metrics = world.http.get(world.url("/metrics")).send().await.unwrap().text().await.unwrap();
+        metrics.contains("chat_titles_total{outcome=\"busy\"}")
+    })
+    .await;
+    assert_eq!((world.model_calls(), world.ledger_balance(&ada).await), (5, 47));
+}
+
+async fn who_has_the_model_say_nothing_pays_for_it_and_suspends_it_for_nobody(store: Store) {
+    let world = World::start_with(store, &[("AI_BREAKER_FAILURES", "2")]).await;
+    let ada = world.person("ada").await;
+    for n in 1..=3 {
+        let (status, answer) = parts(world.ask(&ada, "[words=0]").await).await;
+        assert_eq!((status, &answer["message"], &answer["credits"]), (200, &json!(""), &json!(50 - n)), "{answer}");
+    }
+    let events = Events::of(world.ask_streaming(&ada, "[words=0]").await).collect().await;
+    assert_eq!((events.len(), events[0].0.as_str(), &events[0].1["credits"]), (1, "done", &json!(46)), "{events:?}");
+    let body = json!({ "messages": [{ "role": "user", "content": "[words=0]" }], "stream": true });
+    let chunks = Events::of(world.call(&ada, Method::POST, PATH, Some(body)).await).collect().await;
+    let first = &chunks[0].1["choices"][0];
+    assert_eq!((&first["delta"]["role"], &chunks[1].1["choices"][0]["finish_reason"]), (&json!("assistant"), &json!("stop")));
+    assert_eq!((chunks.len(), world.ledger_balance(&ada).await, world.count("messages").await), (3, 45, 10));
+    assert_eq!(world.ask(&ada, "hi").await.status(), 200);
 }
 
 async fn what_one_instance_finds_out_about_a_model_the_others_know(store: Store) {
@@ -200,7 +259,10 @@ crate::support::on_both_stores!(
     a_key_has_limits_of_its_own,
     what_was_not_spent_is_given_back_to_the_budget,
     tokens_are_charged_and_the_rest_is_given_back,
+    who_leaves_pays_for_the_tools_and_pictures_that_the_model_read,
     a_model_that_fails_too_often_is_left_alone_and_operators_see_it,
+    a_model_that_is_suspended_is_not_asked_for_names_either,
+    who_has_the_model_say_nothing_pays_for_it_and_suspends_it_for_nobody,
     what_one_instance_finds_out_about_a_model_the_others_know,
     a_fallback_answers_and_says_so_and_is_charged_at_its_own_price,
     what_openai_knows_reaches_the_provider_and_comes_back,

@@ -45,7 +45,7 @@ async fn what_fails_before_the_first_word_is_an_ordinary_error(store: Store) {
     world.gate.fault("reserve", Fault::Error);
     assert_eq!(parts(world.ask_streaming(&person, "hi").await).await.0, 503);
     world.gate.heal();
-    assert_eq!(world.ledger_balance(&person).await, 50);
+    until("nothing is held back", async || world.ledger_balance(&person).await == 50).await;
 }
 
 async fn a_stream_that_breaks_ends_with_an_error_and_costs_nothing(store: Store) {
@@ -69,19 +69,28 @@ async fn a_stream_that_breaks_ends_with_an_error_and_costs_nothing(store: Store)
     assert_eq!(world.count("outbox").await, 0);
 }
 
-async fn a_conversation_deleted_under_a_stream_stays_deleted_and_costs_nothing(store: Store) {
+async fn a_conversation_deleted_under_a_stream_stays_deleted_and_what_was_given_is_charged(store: Store) {
     let world = World::start(store).await;
     let person = world.person("ada").await;
     let made = parts(world.call(&person, Method::POST, "/api/conversations", Some(json!({}))).await).await.1;
     let message = json!({ "role": "user", "content": "[delay=50] a b c d e f" });
     let body = json!({ "messages": [message], "conversationId": made["id"], "stream": true });
-    let mut events = Events::of(world.complete(&person, body).await);
+    let call = world.http.post(world.url("/api/chat")).bearer_auth(&person.token).header("idempotency-key", "k");
+    let call = call.json(&body);
+    let mut events = Events::of(call.try_clone().unwrap().send().await.unwrap());
     events.next().await.unwrap();
     let path = format!("/api/conversations/{}", made["id"].as_str().unwrap());
     assert_eq!(world.call(&person, Method::DELETE, &path, None).await.status(), 204);
     let last = events.collect().await.pop().unwrap();
     assert_eq!((last.0.as_str(), &last.1["code"]), ("error", &json!("conversation_deleted")));
-    assert_eq!((world.ledger_balance(&person).await, world.count("messages").await), (50, 0));
+    assert!(last.1["detail"].as_str().unwrap().contains("cost 1"), "{}", last.1);
+    assert_eq!((world.ledger_balance(&person).await, world.count("messages").await), (49, 0));
+    assert_eq!(world.count("idempotent_answers").await, 0, "nothing that was said is kept");
+    until("the outbox is empty", async || world.count("outbox").await == 0).await;
+    // The same call again is the same call: it is neither answered nor charged once more.
+    let (status, again) = parts(call.send().await.unwrap()).await;
+    assert_eq!((status, &again["code"]), (409, &json!("answer_deleted")), "{again}");
+    assert_eq!((world.ledger_balance(&person).await, world.model_calls()), (49, 1));
 }
 
 async fn who_leaves_after_some_words_pays_for_them_and_finds_them(store: Store) {
@@ -126,7 +135,7 @@ crate::support::on_both_stores!(
     words_come_as_they_are_written,
     what_fails_before_the_first_word_is_an_ordinary_error,
     a_stream_that_breaks_ends_with_an_error_and_costs_nothing,
-    a_conversation_deleted_under_a_stream_stays_deleted_and_costs_nothing,
+    a_conversation_deleted_under_a_stream_stays_deleted_and_what_was_given_is_charged,
     who_leaves_after_some_words_pays_for_them_and_finds_them,
     who_leaves_before_the_first_word_pays_nothing,
 );

@@ -65,6 +65,11 @@ impl Gate {
         Running::start(Router::new().route("/", axum::routing::post(once))).await
     }
 
+    /// Calls to paths ending in `word` pass again.
+    pub(crate) fn heal_of(&self, word: &str) {
+        self.inner.lock().unwrap().faults.retain(|(faulty, _)| faulty != word);
+    }
+
     /// Everything passes again.
     pub(crate) fn heal(&self) {
         self.inner.lock().unwrap().faults.clear();

@@ -182,6 +182,12 @@ impl World {
         self.database.query_one_raw(query).await.unwrap().unwrap().try_get("", "reservation_id").unwrap()
     }
 
+    /// Lets everything in the outbox be due now.
+    pub(crate) async fn dispatch_now(&self) {
+        use sea_orm::ConnectionTrait;
+        self.database.execute_unprepared("UPDATE outbox SET next_attempt_at = 1").await.unwrap();
+    }
+
     /// Settles past the gate, as chat-backend would.
     pub(crate) async fn settle_at_the_ledger(&self, body: &Value) -> (u16, Value) {
         let url = format!("{}/api/internal/credits/settle", self.auth.url);
@@ -217,6 +223,19 @@ impl World {
         if let Some(rest) = self.rest.take() {
             rest.finish().await;
         }
+    }
+}
+
+/// Whatever a test did, the books are right when it ends.
+impl Drop for World {
+    fn drop(&mut self) {
+        // A test that fails says why by itself.
+        if std::thread::panicking() {
+            return;
+        }
+        let find = self.auth.ledger_findings();
+        let findings = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(find));
+        assert_eq!(findings, Vec::<String>::new(), "the books are right");
     }
 }
 

@@ -1,0 +1,154 @@
+//! Credits that the ledger holds back for one answer, from the reserve to what resolves it.
+//!
+//! A reserve whose answer is lost may have been carried out. Nobody knows the reservation's id then, and its credits would be
+//! missing until it expires. So the same call is made again aside, under the same key, and what it names is released.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kit::{Credits, clock, failpoint};
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::budgets::Spending;
+use crate::caller::Caller;
+use crate::failure::Failure;
+use crate::ledger::LedgerError;
+use crate::outbox::{Action, Instruction};
+use crate::time::now_ms;
+
+/// How often a reserve without an answer is asked about. With the pauses that is a quarter of a minute and the ledger's own
+/// time: an instance that was replaced is there again by then.
+const TRIES: u32 = 5;
+
+/// The pause before the second try; it doubles with each.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Reserves that are asked about at once: enough for an instance that died, and few for a ledger that comes back after an
+/// outage. What is beyond that expires.
+const AT_ONCE: usize = 64;
+
+/// Credits the ledger holds back for this answer. Dropped unresolved (which only a bug or a panic does), they are released.
+pub(crate) struct Held {
+    app: Arc<App>,
+    /// What gives them back.
+    pub(crate) instruction: Instruction,
+    /// What is left beside them.
+    pub(crate) left: Credits,
+    /// What of the day's budgets is held back with them.
+    spending: Spending,
+    resolved: bool,
+}
+
+impl Held {
+    pub(crate) async fn reserve(app: &Arc<App>, caller: &Caller, price: Credits) -> Result<Self, Failure> {
+        let spending = app.budgets.hold(caller, price, now_ms()).await?;
+        let key = clock::new_id();
+        let reserved = match app.ledger.reserve(caller.user, price, key).await {
+            Ok(reserved) => reserved,
+            Err(failure) => {
+                app.budgets.release(&spending).await;
+                if matches!(failure, Failure::LedgerUnavailable) {
+                    app.doubts.look_into(app, caller.user, price, key);
+                }
+                return Err(failure);
+            }
+        };
+        Ok(Self {
+            spending,
+            app: app.clone(),
+            instruction: Instruction {
+                reservation: reserved.id,
+                user: caller.user,
+                action: Action::Release,
+                amount: price,
+            },
+            left: reserved.left,
+            resolved: false,
+        })
+    }
+
+    pub(crate) async fn release(mut self) {
+        self.resolved = true;
+        self.app.outbox.release(self.instruction).await;
+        self.app.budgets.release(&self.spending).await;
+        failpoint::here("chat: released");
+    }
+
+    /// Delivers the instruction that is in the outbox already; gives what is left.
+    pub(crate) async fn settle(mut self, settle: Instruction) -> Credits {
+        self.resolved = true;
+        let left = self.app.outbox.settle_now(settle).await;
+        self.app.budgets.spent(&self.spending, settle.amount).await;
+        left.unwrap_or(self.left)
+    }
+
+    /// Leaves the reservation to whoever resolves it later.
+    pub(crate) fn leave(mut self) {
+        self.resolved = true;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if !self.resolved {
+            let (app, instruction, spending) = (self.app.clone(), self.instruction, self.spending.clone());
+            tracing::error!(reservation = %instruction.reservation, "an answer ended without resolving its reservation, releasing it");
+            self.app.tasks.spawn(async move {
+                app.outbox.release(instruction).await;
+                app.budgets.release(&spending).await;
+            });
+        }
+    }
+}
+
+/// Reserves of which nobody knows whether they were carried out.
+pub(crate) struct Doubts {
+    places: Arc<Semaphore>,
+}
+
+impl Doubts {
+    pub(crate) fn new() -> Self {
+        Self { places: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+
+    /// Finds out aside whether a reserve was carried out, and gives back what it holds.
+    fn look_into(&self, app: &Arc<App>, user: Uuid, amount: Credits, key: Uuid) {
+        let Ok(place) = self.places.clone().try_acquire_owned() else { return lost() };
+        let app_then = app.clone();
+        app.tasks.spawn(async move {
+            let _place = place;
+            tokio::select! {
+                () = give_back(&app_then, user, amount, key) => {}
+                () = app_then.cut.cancelled() => lost(),
+            }
+        });
+    }
+}
+
+async fn give_back(app: &App, user: Uuid, amount: Credits, key: Uuid) {
+    let mut pause = FIRST_PAUSE;
+    for tried in 1..=TRIES {
+        match app.ledger.hold(user, amount, key.to_string()).await {
+            Ok(reserved) => {
+                let instruction = Instruction { reservation: reserved.id, user, action: Action::Release, amount };
+                return app.outbox.release(instruction).await;
+            }
+            Err(LedgerError::Unavailable(_)) if tried < TRIES => {
+                sleep(pause).await;
+                pause *= 2;
+            }
+            Err(LedgerError::Unavailable(_)) => lost(),
+            // It says no, and would have said so before: nothing is held back.
+            Err(_) => return,
+        }
+    }
+}
+
+/// What it may hold back is given back when it expires.
+fn lost() {
+    metrics::counter!("chat_reserves_lost_total").increment(1);
+    tracing::debug!("whether a reserve was carried out is not known; what it holds expires");
+}
