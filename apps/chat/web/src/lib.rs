@@ -16,6 +16,8 @@ mod config;
 mod error;
 mod guard;
 mod headers;
+mod housekeeping;
+mod internal;
 mod limits;
 mod markdown;
 mod pages;

@@ -11,6 +11,9 @@ pub(crate) const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 /// How long a sign-in lasts at the most. The refresh token ends it earlier when unused for a week.
 pub(crate) const SESSION_AGE: Duration = Duration::from_hours(30 * 24);
 
+/// How often what is too old is removed; so long it outlives its time at the most.
+pub(crate) const SWEEP_EVERY: Duration = Duration::from_mins(1);
+
 /// An access token is exchanged this long before it expires, so that none expires on its way.
 pub(crate) const FRESH_FOR: Duration = Duration::from_mins(1);
 
