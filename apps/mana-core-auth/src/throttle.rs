@@ -58,7 +58,7 @@ impl Attempt {
 
     /// Forgets the failures from here, and remembers that this address is a good one.
     pub(crate) async fn succeeded(self, app: &App) {
-        app.counters.forget(&self.pair).await;
+        app.counters.forget(&self.pair, app.limits.login_window).await;
         app.counters.mark(&self.known, KNOWN_FOR).await;
     }
 }
