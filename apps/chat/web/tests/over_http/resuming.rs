@@ -116,6 +116,32 @@ async fn a_stop_ends_it_with_what_was_said(world: World) {
     assert_eq!(credits(&browser).await, json!(49));
 }
 
+async fn a_first_question_that_comes_to_nothing_takes_no_other_answer_with_it(world: World) {
+    let browser = world.person("ada").await;
+    let csrf = browser.get("/").await.csrf();
+    let begin = async |key: &str| {
+        let fields = [("prompt", "[delay=20000] later"), ("conversation", ""), ("key", key)];
+        let mut telling = browser.read_along(&csrf, &fields).await;
+        let id = telling.until("start").await["conversationId"].as_str().unwrap().to_owned();
+        (telling, id)
+    };
+    let stop = async |key: &str| browser.post("/ask/stop", &csrf, "*/*", &[("key", key)]).await;
+    let (first, kept) = begin("one").await;
+    let other = browser.read_along(&csrf, &[("prompt", "meanwhile"), ("conversation", &kept), ("key", "two")]).await;
+    assert_eq!(other.all().await.last().unwrap().0, "done");
+    stop("one").await;
+    first.all().await;
+    // Of one that is empty it is seen when it goes.
+    let (second, gone) = begin("three").await;
+    stop("three").await;
+    second.all().await;
+    until("the empty one goes", async || browser.get(&format!("/c/{gone}")).await.status == StatusCode::NOT_FOUND)
+        .await;
+    let page = browser.get(&format!("/c/{kept}")).await;
+    assert!(page.status == StatusCode::OK && page.text.contains("You said: meanwhile"), "{}", page.text);
+    assert_eq!(credits(&browser).await, json!(49));
+}
+
 async fn a_line_cut_behind_us_costs_nothing_twice(world: World) {
     let browser = world.person("ada").await;
     let csrf = browser.get("/").await.csrf();
@@ -141,5 +167,6 @@ crate::support::on_both_stores!(
     another_instance_gives_it_when_it_is_whole,
     who_leaves_finds_it_whole,
     a_stop_ends_it_with_what_was_said,
+    a_first_question_that_comes_to_nothing_takes_no_other_answer_with_it,
     a_line_cut_behind_us_costs_nothing_twice,
 );
