@@ -8,7 +8,7 @@ use axum::routing::{get, post};
 use kit::database::{Database, Migration, Migrations};
 use kit::service::Service;
 
-use crate::answers::Writings;
+use crate::answers::{Stops, Writings};
 use crate::config::{Config, Site};
 use crate::limits::MAX_FORM_BYTES;
 use crate::pages::{
@@ -28,6 +28,7 @@ pub const MIGRATIONS: Migrations = Migrations(&[
         include_str!("../migrations/0003_by_person.sqlite.sql"),
         include_str!("../migrations/0003_by_person.postgres.sql"),
     ),
+    Migration::shared(4, "stopped answers", include_str!("../migrations/0004_stopped_answers.sql")),
 ]);
 
 /// What every handler can reach.
@@ -38,6 +39,7 @@ pub(crate) struct App {
     pub(crate) auth: Auth,
     pub(crate) backend: Backend,
     pub(crate) writings: Arc<Writings>,
+    pub(crate) stops: Stops,
 }
 
 /// How handlers get it.
@@ -49,8 +51,10 @@ pub fn service(config: &Config, database: &Database) -> Service {
     let auth = Auth::new(config.auth_url.clone());
     let backend = Backend::new(config.backend_url.clone());
     let sessions = Sessions::new(database.clone(), keys.clone(), auth.clone());
-    let app = Arc::new(App { site: config.site.clone(), keys, sessions, auth, backend, writings: Arc::default() });
+    let (site, stops) = (config.site.clone(), Stops::new(database.clone()));
+    let app = Arc::new(App { site, keys, sessions, auth, backend, writings: Arc::default(), stops });
     tokio::spawn(housekeeping::run(app.clone()));
+    tokio::spawn(answers::watch_for_stops(app.clone()));
     let (auth, backend) = (app.auth.clone(), app.backend.clone());
     Service::new(router(app))
         .service_tokens(config.service_tokens.clone())

@@ -1,4 +1,5 @@
-//! What time alone resolves: sessions whose time is over go, and with them whose they were. Several instances may do it at once.
+//! What time alone resolves: sessions whose time is over go, and with them whose they were; stops that everybody has seen go, too. Several
+//! instances may do it at once.
 
 use kit::clock;
 use sea_orm::DbErr;
@@ -18,5 +19,6 @@ pub(crate) async fn run(app: Shared) {
 }
 
 async fn round(app: &App) -> Result<(), DbErr> {
-    app.sessions.sweep(clock::now()).await
+    app.sessions.sweep(clock::now()).await?;
+    app.stops.sweep(clock::now()).await
 }

@@ -5,8 +5,9 @@
 //!
 //! A page gives each question a key. The same question with the same key is the same question, sent again by a page that lost its
 //! connection or was loaded again: it reads along ([`writing`]) or is given what chat-backend keeps under that key, and pays once.
-//! A page that leaves does not end its answer; `POST /ask/stop` does.
+//! A page that leaves does not end its answer; `POST /ask/stop` does, whichever instance it reaches ([`stops`]).
 
+mod stops;
 mod telling;
 mod writing;
 
@@ -20,6 +21,7 @@ use serde::Deserialize;
 use tracing::Instrument;
 use uuid::Uuid;
 
+pub(crate) use stops::{Stops, watch as watch_for_stops};
 pub(crate) use writing::Writings;
 
 use crate::app::{App, Shared};
@@ -179,7 +181,10 @@ pub(crate) async fn stop(
     Form(form): Form<Ask>,
 ) -> Result<StatusCode, Error> {
     if let Some(key) = form.key()? {
-        app.writings.stop((person.browser(), key.to_owned()));
+        let who = (person.browser(), key.to_owned());
+        if app.writings.stop(&who) {
+            app.stops.add(&who, clock::now()).await.map_err(|error| Error::Internal(error.into()))?;
+        }
     }
     Ok(StatusCode::NO_CONTENT)
 }
