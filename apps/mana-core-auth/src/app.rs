@@ -7,7 +7,7 @@ use axum::middleware;
 use axum::response::IntoResponse;
 use http::header;
 use jsonwebtoken::jwk::JwkSet;
-use kit::auth::{Apps, KeySource, Settings, Verifier};
+use kit::auth::{KeySource, Settings, Verifier};
 use kit::cache::Cache;
 use kit::database::{self, Database, Migration, Migrations};
 use kit::service::Service;
@@ -107,8 +107,6 @@ pub(crate) struct App {
     pub(crate) keys: Keyring,
     /// What tokens say of where they come from.
     pub(crate) issued: Settings,
-    /// The apps whose tokens count at addresses for administrators.
-    pub(crate) admin_apps: Apps,
     pub(crate) tokens: Tokens,
     pub(crate) limits: Limits,
     pub(crate) rules: Rules,
@@ -167,7 +165,6 @@ pub(crate) async fn assemble(config: &Config) -> Result<(Service, Arc<App>), kit
         keys: Keyring::new(secrets.clone(), config.tokens.clone(), Arc::clone(&verifier)),
         secrets,
         issued: config.issued.clone(),
-        admin_apps: config.admin_apps.clone(),
         tokens: config.tokens.clone(),
         limits: config.limits.clone(),
         rules: config.rules.clone(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kit::Credits;
-use kit::auth::{Apps, ServiceToken, Settings as TokenSettings};
+use kit::auth::{ServiceToken, Settings as TokenSettings};
 use kit::config::{Base, Env, Error};
 use secrecy::SecretBox;
 
@@ -14,7 +14,6 @@ use crate::letters::mailer::Mail;
 use crate::oidc::provider::Provider;
 use crate::passkeys::Party;
 use crate::registration::Registration;
-use crate::sessions::DEFAULT_APP;
 use crate::settings::{self, DAY, Hashing, Limits, Tokens};
 
 /// Everything the service is configured with.
@@ -22,8 +21,6 @@ pub struct Config {
     /// What every service has.
     pub base: Base,
     pub(crate) issued: TokenSettings,
-    /// The apps whose tokens count at addresses for administrators.
-    pub(crate) admin_apps: Apps,
     pub(crate) signing_seed: SecretBox<[u8; SEED_BYTES]>,
     pub(crate) service_tokens: Vec<ServiceToken>,
     pub(crate) tokens: Tokens,
@@ -77,7 +74,6 @@ impl Config {
             registration: Registration::read(env, base.environment)?,
             base,
             issued,
-            admin_apps: admin_apps(env)?,
             party: Party::read(env, &mail.app_url)?,
             told: Told::read(env)?,
             mail,
@@ -89,32 +85,5 @@ impl Config {
             hashing: Hashing::read(env)?,
             rules,
         })
-    }
-}
-
-/// `TOKEN_APPS`; where it is not set, this service's own: whoever signed in here and named no app, or named this one. An app that people use
-/// every day is no way to what is for administrators, unless that is wanted.
-fn admin_apps(env: &Env) -> Result<Apps, Error> {
-    let own = [Some(DEFAULT_APP.to_owned()), env.optional("MANA_PROJECT")];
-    Ok(Apps::said(env)?.unwrap_or_else(|| Apps::Named(own.into_iter().flatten().collect())))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_apps_tokens_open_what_is_for_administrators_only_where_that_is_said() {
-        let count = |variables: &[(&str, &str)], app: &str| {
-            admin_apps(&Env::table(variables.iter().copied())).map(|apps| apps.count(app))
-        };
-        let project = ("MANA_PROJECT", "mana-core-auth");
-        for app in ["mana", "mana-core-auth"] {
-            assert_eq!(count(&[project], app), Ok(true), "{app}");
-        }
-        assert_eq!(count(&[project], "chat"), Ok(false));
-        assert_eq!(count(&[project, ("TOKEN_APPS", "chat")], "chat"), Ok(true));
-        assert_eq!(count(&[project, ("TOKEN_APPS", "chat")], "mana"), Ok(false));
-        assert!(count(&[("TOKEN_APPS", "chat,*")], "chat").is_err());
     }
 }

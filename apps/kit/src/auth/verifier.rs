@@ -77,19 +77,11 @@ const TOKEN_APPS: &str =
     "the apps whose tokens count here, separated by commas (its own, `chat`, and whoever else), or * for all";
 
 impl Apps {
-    /// What `TOKEN_APPS` says; `None` where it is not set.
-    pub fn said(env: &Env) -> Result<Option<Self>, config::Error> {
-        env.optional("TOKEN_APPS").map(Self::parse).transpose()
-    }
-
     /// `TOKEN_APPS`; where it is not set, the service's own, which is named as its project (`MANA_PROJECT`).
     fn read(env: &Env) -> Result<Self, config::Error> {
         let said = env.optional("TOKEN_APPS").or_else(|| env.optional("MANA_PROJECT"));
-        let missing = || config::Error::Missing { name: "TOKEN_APPS".into(), allowed: TOKEN_APPS.into() };
-        Self::parse(said.ok_or_else(missing)?)
-    }
-
-    fn parse(list: String) -> Result<Self, config::Error> {
+        let list =
+            said.ok_or_else(|| config::Error::Missing { name: "TOKEN_APPS".into(), allowed: TOKEN_APPS.into() })?;
         let names: Vec<String> = list.split(',').map(|app| app.trim().to_owned()).collect();
         if names == ["*"] {
             return Ok(Self::All);
@@ -100,8 +92,7 @@ impl Apps {
         Ok(Self::Named(names))
     }
 
-    /// Whether the tokens of an app count.
-    pub fn count(&self, app: &str) -> bool {
+    fn count(&self, app: &str) -> bool {
         match self {
             Self::All => true,
             Self::Named(names) => names.iter().any(|name| name == app),
@@ -110,8 +101,7 @@ impl Apps {
 }
 
 impl Settings {
-    /// Of the issuer itself: `TOKEN_ISSUER`, and `TOKEN_AUDIENCE` where it differs. Every app's people have their accounts there, and
-    /// each app calls it in their names.
+    /// Of the issuer itself: `TOKEN_ISSUER`, and `TOKEN_AUDIENCE` where it differs. Every app's people have their accounts there.
     pub fn of_issuer(env: &Env) -> Result<Self, config::Error> {
         let issuer = env.required("TOKEN_ISSUER", "the public URL of mana-core-auth")?;
         let audience = env.optional("TOKEN_AUDIENCE").unwrap_or_else(|| issuer.clone());

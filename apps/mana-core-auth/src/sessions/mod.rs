@@ -39,7 +39,7 @@ const MAX_USER_AGENT_CHARS: usize = 200;
 const MAX_APP_ID_BYTES: usize = 40;
 
 /// The app that a token is for, where the caller names none.
-pub(crate) const DEFAULT_APP: &str = "mana";
+const DEFAULT_APP: &str = "mana";
 
 /// What signing in gives.
 #[derive(Serialize, Deserialize, ToSchema)]
