@@ -82,6 +82,12 @@ pub const MIGRATIONS: Migrations = Migrations(&[
         include_str!("../migrations/0027_postings_that_give.sqlite.sql"),
         include_str!("../migrations/0027_postings_that_give.postgres.sql"),
     ),
+    Migration::split(
+        28,
+        "sessions_by_use",
+        include_str!("../migrations/0028_sessions_by_use.sqlite.sql"),
+        include_str!("../migrations/0028_sessions_by_use.postgres.sql"),
+    ),
 ]);
 
 /// How long others may keep the published keys without asking again.

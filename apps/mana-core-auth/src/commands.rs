@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::accounts::{roles, store, validate};
 use crate::app::MIGRATIONS;
 use crate::ledger::gifts::{self, store as codes};
+use crate::ledger::internal_routes::MAX_KEY_BYTES;
 use crate::ledger::{self, Ask, Funds, Ledger, Undo, audit};
 use crate::settings::Tokens;
 use crate::{keyring, sessions, time};
@@ -44,6 +45,9 @@ pub enum Command {
         /// Whether they were paid for; free ones are spent first.
         #[arg(long, default_value = "free", value_name = "free|paid")]
         funds: Funds,
+        /// What makes it the same grant when it is given again: with one key credits are given once. Without, each call is one of its own.
+        #[arg(long, value_parser = checked_key)]
+        key: Option<String>,
     },
     /// Undoes a grant, a gift or a charge by a posting that points to it: once, and never into the negative.
     Reverse {
@@ -139,13 +143,21 @@ impl Arguments {
     }
 }
 
+/// A key as services may give one, too.
+fn checked_key(text: &str) -> Result<String, String> {
+    if (1..=MAX_KEY_BYTES).contains(&text.len()) && !text.chars().any(char::is_control) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("must have 1 to {MAX_KEY_BYTES} bytes, no control characters"))
+}
+
 /// Runs a command.
 pub async fn run(env: &Env, command: Command) -> Result<(), Failure> {
     let database = async || database::connect(Base::read(env, "mana-core-auth")?.database_url.as_ref()).await;
     match command {
         Command::Migrate => MIGRATIONS.command(env).await,
-        Command::Grant { email, credits, reason, funds } => {
-            grant(&database().await?, &email, credits, reason, funds).await
+        Command::Grant { email, credits, reason, funds, key } => {
+            grant(&database().await?, &email, credits, reason, funds, key).await
         }
         Command::Reverse { posting, reason } => reverse(&database().await?, posting, reason).await,
         Command::GiftCode { credits, uses, days, reason, funds } => {
@@ -170,17 +182,50 @@ pub async fn run(env: &Env, command: Command) -> Result<(), Failure> {
     }
 }
 
-async fn grant(database: &Database, email: &str, amount: Credits, reason: String, funds: Funds) -> Result<(), Failure> {
+async fn grant(
+    database: &Database,
+    email: &str,
+    amount: Credits,
+    reason: String,
+    funds: Funds,
+    key: Option<String>,
+) -> Result<(), Failure> {
     if amount <= Credits::ZERO {
         return Err(config::Error::Usage(format!("--credits is {amount}: it must be more than 0")).into());
     }
     let user = account(database, email).await?;
     let actor = Some("operator".to_owned());
+    let key = key.unwrap_or_else(|| clock::new_id().to_string());
     let ask = Ask { user: user.id, amount, reason, funds, actor };
-    let key = clock::new_id().to_string();
-    let balance = Ledger::start(database.clone()).grant(ask, &key, clock::now()).await.map_err(Failure::new)?;
+    let again = same_grant(&user.email, &ask, &key);
+    let granted = Ledger::start(database.clone()).grant(ask, &key, clock::now()).await;
+    let balance = granted.map_err(|error| not_granted(error, &again))?;
     println!("{} has {balance} credits now", user.email);
     Ok(())
+}
+
+/// The command that gives the same credits, and gives them once however often it is run.
+fn same_grant(email: &str, ask: &Ask, key: &str) -> String {
+    let Ask { amount, reason, funds, .. } = ask;
+    let (email, reason, key, funds) = (quoted(email), quoted(reason), quoted(key), funds.as_str());
+    format!(
+        "mana run mana-core-auth -- grant --email {email} --credits {amount} --reason {reason} --funds {funds} --key {key}"
+    )
+}
+
+/// As a shell takes it for one word.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// What the ledger refused it has not done; of anything else it is not known.
+fn not_granted(error: ledger::Error, again: &str) -> Failure {
+    if let ledger::Error::Refused(_) = error {
+        return Failure::new(error);
+    }
+    let why = kit::chain(&error);
+    let says = "It is not known whether the credits were given; this gives them once in any case";
+    Failure::new(format!("{why}. {says}:\n  {again}"))
 }
 
 async fn reverse(database: &Database, posting: Uuid, reason: String) -> Result<(), Failure> {
@@ -281,4 +326,34 @@ async fn account(database: &Database, email: &str) -> Result<crate::entity::user
         validate::email(email).map_err(|why| config::Error::Usage(format!("--email is {email:?}: it {why}")))?;
     let user = store::by_email(&**database, &address).await.map_err(Failure::new)?;
     user.ok_or_else(|| Failure::new(format!("there is no account with the address {address}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_does_not_know_whether_credits_were_given_is_told_what_gives_them_once() {
+        let reason = "it's owed".to_owned();
+        let ask = Ask { user: Uuid::nil(), amount: Credits::from_units(12_500), reason, funds: Funds::Paid, actor: None };
+        let again = same_grant("ada@example.org", &ask, "k1");
+        assert_eq!(
+            again,
+            r"mana run mana-core-auth -- grant --email 'ada@example.org' --credits 12.5 --reason 'it'\''s owed' --funds paid --key 'k1'"
+        );
+        for unclear in [ledger::Error::Away, ledger::Error::Busy, ledger::Error::Fault] {
+            let message = not_granted(unclear, &again).to_string();
+            assert!(message.contains("not known") && message.ends_with(&again), "{message}");
+        }
+        let refused = not_granted(ledger::Refusal::Overflow.into(), &again).to_string();
+        assert_eq!(refused, "the amount is beyond what an account can hold");
+    }
+
+    #[test]
+    fn a_key_is_no_longer_than_others() {
+        assert_eq!(checked_key("k"), Ok("k".to_owned()));
+        for wrong in ["", "a\nb", &"k".repeat(201)] {
+            assert!(checked_key(wrong).is_err(), "{wrong}");
+        }
+    }
 }

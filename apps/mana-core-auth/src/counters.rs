@@ -2,11 +2,12 @@
 //!
 //! Where Redis is away this instance counts by itself: limits are then per instance, which is counted (the cache says that it is
 //! away), and nobody is locked out or let through for want of a counter. Each instance keeps what it has counted itself beside
-//! Redis, so that one that is lost between two tries gives nobody their tries anew.
+//! Redis, and the higher of the two counts: neither a Redis that is lost between two tries nor one that was emptied gives anybody
+//! their tries anew. That a count was forgotten is written down beside it, since another instance may still have its own.
 
 use std::time::Duration;
 
-use kit::cache::Cache;
+use kit::cache::{Cache, Error};
 
 /// The counters.
 #[derive(Clone)]
@@ -23,7 +24,7 @@ impl Counters {
     /// Adds one; gives the new count. It lives for `ttl` from its first count.
     pub(crate) async fn add(&self, key: &str, ttl: Duration) -> u64 {
         let here = self.local.increment(key, ttl).await.unwrap_or(1);
-        match self.shared.increment(key, ttl).await {
+        match self.with_shared(key, ttl, here).await {
             Ok(count) => count,
             Err(error) => {
                 said(&error);
@@ -32,9 +33,32 @@ impl Counters {
         }
     }
 
-    /// Forgets a count.
-    pub(crate) async fn forget(&self, key: &str) {
-        if let Err(error) = self.shared.delete(key).await {
+    /// As [`Counters::add`], for those who do nothing where instances cannot count together.
+    pub(crate) async fn add_together(&self, key: &str, ttl: Duration) -> Result<u64, Error> {
+        let here = self.local.increment(key, ttl).await.unwrap_or(1);
+        self.with_shared(key, ttl, here).await
+    }
+
+    async fn with_shared(&self, key: &str, ttl: Duration, here: u64) -> Result<u64, Error> {
+        let count = self.shared.increment(key, ttl).await?;
+        if count >= here {
+            return Ok(count);
+        }
+        if self.shared.get(&forgotten(key)).await?.is_some() {
+            // Another instance has forgotten it; what was counted here goes, too.
+            drop(self.local.delete(key).await);
+            return Ok(count);
+        }
+        Ok(here)
+    }
+
+    /// Forgets a count that lives for `ttl`.
+    pub(crate) async fn forget(&self, key: &str, ttl: Duration) {
+        let done = async {
+            self.shared.set(&forgotten(key), "1", ttl).await?;
+            self.shared.delete(key).await
+        };
+        if let Err(error) = done.await {
             said(&error);
         }
         // What was counted here is forgotten, too.
@@ -67,7 +91,12 @@ impl Counters {
     }
 }
 
-fn said(error: &kit::cache::Error) {
+/// Where it is written down that a count was forgotten.
+fn forgotten(key: &str) -> String {
+    format!("forgotten:{key}")
+}
+
+fn said(error: &Error) {
     metrics::counter!("counts_of_this_instance_alone_total").increment(1);
     tracing::debug!(%error, "the shared counters do not answer; this instance counts by itself");
 }
@@ -83,9 +112,42 @@ mod tests {
         for expected in 1..=3 {
             assert_eq!(counters.add("x", Duration::from_mins(1)).await, expected);
         }
-        counters.forget("x").await;
+        counters.forget("x", Duration::from_mins(1)).await;
         assert_eq!(counters.add("x", Duration::from_mins(1)).await, 1);
         counters.mark("y", Duration::from_mins(1)).await;
         assert!(counters.is_marked("y").await && !counters.is_marked("z").await);
+        assert!(counters.add_together("w", Duration::from_mins(1)).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_cache_that_was_emptied_gives_nobody_their_tries_anew() {
+        let shared = Cache::in_process();
+        let counters = Counters::new(shared.clone());
+        for key in ["x", "y"] {
+            for expected in 1..=3 {
+                assert_eq!(counters.add(key, Duration::from_mins(1)).await, expected);
+            }
+            shared.delete(key).await.unwrap();
+        }
+        assert_eq!(counters.add("x", Duration::from_mins(1)).await, 4);
+        assert_eq!(counters.add_together("y", Duration::from_mins(1)).await.unwrap(), 4);
+        assert!(!counters.is_first_use("x", Duration::from_mins(1)).await);
+    }
+
+    #[tokio::test]
+    async fn what_one_instance_forgets_no_other_remembers() {
+        let shared = Cache::in_process();
+        let [one, other] = [&shared, &shared].map(|shared| Counters::new(shared.clone()));
+        for instance in [&one, &other, &other] {
+            instance.add("x", Duration::from_mins(1)).await;
+        }
+        one.forget("x", Duration::from_mins(1)).await;
+        assert_eq!(other.add("x", Duration::from_mins(1)).await, 1);
+        assert_eq!(one.add("x", Duration::from_mins(1)).await, 2);
+        assert_eq!(other.add("x", Duration::from_mins(1)).await, 3);
+        // Emptied after that, both begin with what they have counted since.
+        shared.delete("x").await.unwrap();
+        shared.delete(&forgotten("x")).await.unwrap();
+        assert_eq!(other.add("x", Duration::from_mins(1)).await, 2);
     }
 }

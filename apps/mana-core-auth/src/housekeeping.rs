@@ -23,8 +23,11 @@ const ANSWERS_KEPT: Duration = Duration::from_hours(7 * 24);
 /// How long a letter is kept after its code stopped counting.
 const LETTERS_KEPT: Duration = Duration::from_hours(7 * 24);
 
-/// How long a refresh token is kept after it expired, so that its use is still recognised as such.
+/// How long a refresh token, and a session, is kept after it expired, so that its use is still recognised as such.
 const TOKENS_KEPT: Duration = Duration::from_hours(24);
+
+/// Sessions that are forgotten in one transaction: some milliseconds' worth.
+const SESSIONS_AT_ONCE: u64 = 1_000;
 
 /// How long others have, after this service was away, to resolve what they had reserved: whoever waited for it to come back
 /// repeats within a minute and a quarter. Until then nothing is given back that somebody may still want to settle.
@@ -102,5 +105,18 @@ async fn forget(app: &App) -> Result<(), DbErr> {
     letters::store::forget(&*transaction, time::earlier(now, LETTERS_KEPT)).await?;
     sessions::ended::forget(&*transaction, &app.tokens, now).await?;
     registration::store::forget(&*transaction, now.as_millisecond()).await?;
-    transaction.commit().await
+    transaction.commit().await?;
+    forget_sessions(app, time::earlier(now, app.tokens.session_ttl() + TOKENS_KEPT)).await
+}
+
+/// Those that nobody has used since then.
+async fn forget_sessions(app: &App, since: i64) -> Result<(), DbErr> {
+    loop {
+        let transaction = app.database.begin_write().await?;
+        let forgotten = sessions::store::forget_unused(&*transaction, since, SESSIONS_AT_ONCE).await?;
+        transaction.commit().await?;
+        if forgotten < SESSIONS_AT_ONCE {
+            return Ok(());
+        }
+    }
 }

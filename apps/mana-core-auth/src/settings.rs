@@ -36,6 +36,11 @@ impl Default for Tokens {
 }
 
 impl Tokens {
+    /// How long a session goes on without being used: until the last token that it gave has expired.
+    pub(crate) fn session_ttl(&self) -> Duration {
+        self.refresh_ttl.max(self.access_ttl)
+    }
+
     pub(crate) fn read(env: &Env) -> Result<Self, Error> {
         let mut it = Self::default();
         duration(env, "ACCESS_TOKEN_TTL", &mut it.access_ttl, Duration::from_secs(30), DAY)?;

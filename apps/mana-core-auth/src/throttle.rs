@@ -2,8 +2,9 @@
 //!
 //! Passwords and codes ([`Attempt`]): failures are counted for an account together with the client's address, so that a
 //! stranger cannot lock someone out; and, more widely, for the account from all addresses that never signed in to it, so that
-//! many addresses help no one. From an address that did, its owner always gets in. An attempt counts as failed from its
-//! beginning, so parallel guesses are no way around it.
+//! many addresses help no one. From an address that did, its owner always gets in; and from one where they have chosen another
+//! password by a letter ([`vouch`]), so that strangers who never stop lock nobody out for good. An attempt counts as failed from
+//! its beginning, so parallel guesses are no way around it.
 //!
 //! Requests ([`limit_requests`]): of one client address on everything that needs no token.
 
@@ -33,12 +34,16 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
+    fn of(account: &str, headers: &HeaderMap) -> Self {
+        let address = client_network(headers);
+        let pair = digest(&format!("{account}\n{address}"));
+        Self { pair: format!("login-failures:{pair}"), known: format!("login-known:{pair}") }
+    }
+
     /// Counts it, or refuses it where there were too many. `account` is whatever names it: the address, or its id.
     pub(crate) async fn begin(app: &App, account: &str, headers: &HeaderMap) -> Result<Self, Problem> {
         let limits = &app.limits;
-        let address = client_network(headers);
-        let pair = digest(&format!("{account}\n{address}"));
-        let it = Self { pair: format!("login-failures:{pair}"), known: format!("login-known:{pair}") };
+        let it = Self::of(account, headers);
         let mut refused = app.counters.add(&it.pair, limits.login_window).await > limits.login_failures;
         if !refused && !app.counters.is_marked(&it.known).await {
             let all = format!("login-failures-of:{}", digest(account));
@@ -53,9 +58,14 @@ impl Attempt {
 
     /// Forgets the failures from here, and remembers that this address is a good one.
     pub(crate) async fn succeeded(self, app: &App) {
-        app.counters.forget(&self.pair).await;
+        app.counters.forget(&self.pair, app.limits.login_window).await;
         app.counters.mark(&self.known, KNOWN_FOR).await;
     }
+}
+
+/// Remembers that the client's address is a good one for an account whose owner has shown there that they are it, otherwise than by a try.
+pub(crate) async fn vouch(app: &App, account: &str, headers: &HeaderMap) {
+    Attempt::of(account, headers).succeeded(app).await;
 }
 
 /// Around what can be called without a token: bounds the requests of one client address.

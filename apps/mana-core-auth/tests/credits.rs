@@ -133,6 +133,27 @@ async fn of_many_who_redeem_a_code_at_once_exactly_as_many_as_it_allows_get_it(s
     world.finish().await;
 }
 
+async fn a_grant_with_a_key_is_given_once_however_often_its_command_is_run(store: Store) {
+    let world = World::start(store).await;
+    let ada = world.person("ada").await;
+    let grant = async |credits: &str, key: &[&str]| {
+        let usual = ["grant", "--email", "ada@example.com", "--credits", credits, "--reason", "owed"];
+        let arguments: Vec<_> = usual.iter().chain(key).copied().collect();
+        world.auth.command(&arguments).await.map_err(|error| error.to_string())
+    };
+    let balance = async || world.get(&ada, "/api/credits/balance").await["balance"].clone();
+    for _ in 0..3 {
+        grant("9", &["--key", "invoice 17"]).await.unwrap();
+        assert_eq!(balance().await, json!(59));
+    }
+    let other = grant("10", &["--key", "invoice 17"]).await.unwrap_err();
+    assert_eq!(other, "this idempotency key was used for something else");
+    grant("1", &[]).await.unwrap();
+    grant("1", &[]).await.unwrap();
+    assert_eq!(balance().await, json!(61), "without a key each is one of its own");
+    world.finish().await;
+}
+
 async fn codes_expire_are_withdrawn_and_cannot_be_guessed_for_long(store: Store) {
     let world = World::start(store).await;
     let (admin, ada, eve) = (world.admin().await, world.person("ada").await, world.person("eve").await);
@@ -288,6 +309,7 @@ macro_rules! on_both_stores {
 on_both_stores!(
     a_gift_code_gives_its_credits_once_to_each,
     of_many_who_redeem_a_code_at_once_exactly_as_many_as_it_allows_get_it,
+    a_grant_with_a_key_is_given_once_however_often_its_command_is_run,
     codes_expire_are_withdrawn_and_cannot_be_guessed_for_long,
     only_administrators_make_codes_and_give_credits,
     free_credits_are_spent_before_paid_ones_and_go_back_to_where_they_came_from,

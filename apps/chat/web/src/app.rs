@@ -8,7 +8,7 @@ use axum::routing::{get, post};
 use kit::database::{Database, Migration, Migrations};
 use kit::service::Service;
 
-use crate::answers::Writings;
+use crate::answers::{Stops, Writings};
 use crate::config::{Config, Site};
 use crate::limits::MAX_FORM_BYTES;
 use crate::pages::{
@@ -16,11 +16,20 @@ use crate::pages::{
 };
 use crate::sessions::{Keys, Sessions};
 use crate::upstream::{Auth, Backend};
-use crate::{answers, assets, error, guard, headers};
+use crate::{answers, assets, error, guard, headers, housekeeping, internal};
 
 /// The schema, step by step.
-pub const MIGRATIONS: Migrations =
-    Migrations(&[Migration::shared(1, "sessions", include_str!("../migrations/0001_sessions.sql"))]);
+pub const MIGRATIONS: Migrations = Migrations(&[
+    Migration::shared(1, "sessions", include_str!("../migrations/0001_sessions.sql")),
+    Migration::shared(2, "whose", include_str!("../migrations/0002_whose.sql")),
+    Migration::split(
+        3,
+        "by person",
+        include_str!("../migrations/0003_by_person.sqlite.sql"),
+        include_str!("../migrations/0003_by_person.postgres.sql"),
+    ),
+    Migration::shared(4, "stopped answers", include_str!("../migrations/0004_stopped_answers.sql")),
+]);
 
 /// What every handler can reach.
 pub(crate) struct App {
@@ -30,20 +39,25 @@ pub(crate) struct App {
     pub(crate) auth: Auth,
     pub(crate) backend: Backend,
     pub(crate) writings: Arc<Writings>,
+    pub(crate) stops: Stops,
 }
 
 /// How handlers get it.
 pub(crate) type Shared = Arc<App>;
 
-/// Puts the service together.
+/// Puts the service together, and starts what runs beside it.
 pub fn service(config: &Config, database: &Database) -> Service {
     let keys = Arc::new(Keys::new(&config.session_key));
     let auth = Auth::new(config.auth_url.clone());
     let backend = Backend::new(config.backend_url.clone());
     let sessions = Sessions::new(database.clone(), keys.clone(), auth.clone());
-    let app = Arc::new(App { site: config.site.clone(), keys, sessions, auth, backend, writings: Arc::default() });
+    let (site, stops) = (config.site.clone(), Stops::new(database.clone()));
+    let app = Arc::new(App { site, keys, sessions, auth, backend, writings: Arc::default(), stops });
+    tokio::spawn(housekeeping::run(app.clone()));
+    tokio::spawn(answers::watch_for_stops(app.clone()));
     let (auth, backend) = (app.auth.clone(), app.backend.clone());
     Service::new(router(app))
+        .service_tokens(config.service_tokens.clone())
         .body_limit(MAX_FORM_BYTES)
         .database(database.clone(), MIGRATIONS, "web_sessions")
         .dependency("mana-core-auth", move || {
@@ -56,7 +70,8 @@ pub fn service(config: &Config, database: &Database) -> Service {
         })
 }
 
-/// All addresses. Outermost first: headers → the form of errors → the guard of what changes something → handlers.
+/// All addresses. Outermost first: headers → the form of errors → the guard of what changes something → handlers. Around what services
+/// call stands none of that.
 fn router(app: Shared) -> Router {
     Router::new()
         .route("/", get(chat::new))
@@ -98,6 +113,7 @@ fn router(app: Shared) -> Router {
         .layer(middleware::from_fn_with_state(app.clone(), guard::check))
         .layer(middleware::from_fn_with_state(app.clone(), error::present))
         .layer(middleware::from_fn(headers::add))
+        .merge(internal::routes())
         .with_state(app)
 }
 

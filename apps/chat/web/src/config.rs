@@ -1,8 +1,10 @@
 //! Everything that can be configured, read and checked before a socket is bound.
 //!
 //! Beside what every service gets ([`kit::config::Base`]): `MANA_CORE_AUTH_URL`, `CHAT_BACKEND_URL`, `PUBLIC_URL` (the
-//! origin browsers see; what posts must come from) and `SESSION_KEY` (32 bytes in hexadecimal).
+//! origin browsers see; what posts must come from), `SESSION_KEY` (32 bytes in hexadecimal) and `SERVICE_TOKEN` (what mana-core-auth
+//! shows when an account is deleted).
 
+use kit::auth::ServiceToken;
 use kit::config::{Base, Env, Error};
 use secrecy::SecretBox;
 use url::{Origin, Url};
@@ -18,6 +20,7 @@ pub struct Config {
     pub(crate) backend_url: Url,
     pub(crate) site: Site,
     pub(crate) session_key: SecretBox<[u8; 32]>,
+    pub(crate) service_tokens: Vec<ServiceToken>,
 }
 
 /// This site as browsers see it.
@@ -38,6 +41,7 @@ impl Config {
             backend_url: url(env, "CHAT_BACKEND_URL", "the internal URL of chat-backend")?,
             site: site(env)?,
             session_key: env.secret_bytes("SESSION_KEY")?,
+            service_tokens: ServiceToken::read(env)?,
             base,
         })
     }
@@ -67,6 +71,7 @@ mod tests {
             ("CHAT_BACKEND_URL", "http://127.0.0.1:3002"),
             ("PUBLIC_URL", public),
             ("SESSION_KEY", &key),
+            ("SERVICE_TOKEN", "a service token"),
         ]))
     }
 

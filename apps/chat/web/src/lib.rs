@@ -4,7 +4,9 @@
 //! good now) and a handler of [`pages`] or [`answers`], which calls other services through [`upstream`]. What fails is put
 //! into [`words`] and shown by [`error`].
 //!
-//! Invariants: tokens never leave the server; nothing is changed without the guard; no page runs or styles anything inline;
+//! Other services come by [`internal`] alone. What time resolves, [`housekeeping`] does.
+//!
+//! Invariants: tokens never leave the server; no browser changes anything without the guard; no page runs or styles anything inline;
 //! what a person wrote is text, and what a model wrote becomes the few elements of [`markdown`]; every page works without scripts.
 //!
 //! To add a page: a handler and a template in [`pages`], its address in [`app`]. Forms carry the field `csrf`.
@@ -16,6 +18,8 @@ mod config;
 mod error;
 mod guard;
 mod headers;
+mod housekeeping;
+mod internal;
 mod limits;
 mod markdown;
 mod pages;

@@ -11,6 +11,9 @@ pub(crate) const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 /// How long a sign-in lasts at the most. The refresh token ends it earlier when unused for a week.
 pub(crate) const SESSION_AGE: Duration = Duration::from_hours(30 * 24);
 
+/// How often what is too old is removed; so long it outlives its time at the most.
+pub(crate) const SWEEP_EVERY: Duration = Duration::from_mins(1);
+
 /// An access token is exchanged this long before it expires, so that none expires on its way.
 pub(crate) const FRESH_FOR: Duration = Duration::from_mins(1);
 
@@ -59,6 +62,13 @@ pub(crate) const WRITING_KEPT: Duration = Duration::from_mins(1);
 
 /// Answers under way or just ended, beyond which no notice is taken of stops for answers that are not known.
 pub(crate) const MAX_WRITINGS: usize = 100_000;
+
+/// How often an instance that writes answers looks for stops that have reached another one: soon enough for whoever has pressed *Stop*, and
+/// one small query for each instance.
+pub(crate) const STOP_LOOK: Duration = Duration::from_secs(1);
+
+/// Stops that such a look sees: far more than people send in [`WRITING_KEPT`].
+pub(crate) const MAX_STOPS_SEEN: u64 = 10_000;
 
 /// Characters of the key that a page gives a question: twice as long as ours.
 pub(crate) const MAX_KEY_CHARS: usize = 64;

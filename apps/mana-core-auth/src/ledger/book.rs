@@ -3,7 +3,7 @@
 //!
 //! A [`Book`] holds what was read under the locks of its users' balances, and collects what is to be written.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use kit::Credits;
 use uuid::Uuid;
@@ -100,8 +100,10 @@ pub(crate) struct Book {
     pub(crate) reservations: BTreeMap<Uuid, Reservation>,
     pub(crate) keys: HashMap<KeyId, Remembered>,
     pub(crate) gifts: HashMap<Code, Gift>,
-    /// Code and user.
-    pub(crate) redeemed: HashSet<(Uuid, Uuid)>,
+    /// Code and user, and when.
+    pub(crate) redeemed: HashMap<(Uuid, Uuid), i64>,
+    /// Whether the calls are tried once more, after a try of which nobody knows whether it was written.
+    pub(crate) repeated: bool,
     /// Postings that are to be undone.
     pub(crate) originals: HashMap<Uuid, Original>,
     /// Free credits that a user was given after a time: of what is left, as much is not older.
@@ -291,8 +293,11 @@ impl Book {
 
     fn redeem(&mut self, user: Uuid, code: &Code, now: Now, id: &mut dyn FnMut() -> Uuid) -> Result<Standing, Refusal> {
         let gift = self.gifts.get(code).ok_or(Refusal::UnknownCode)?.clone();
-        if self.redeemed.contains(&(gift.id, user)) {
-            return Err(Refusal::RedeemedBefore);
+        match self.redeemed.get(&(gift.id, user)) {
+            // By this call: it was written, and only the answer to its commit was lost.
+            Some(at) if self.repeated && *at == now.as_millisecond() => return Ok(self.open_balance(user)?.standing()),
+            Some(_) => return Err(Refusal::RedeemedBefore),
+            None => {}
         }
         if !gift.is_valid(now) {
             return Err(Refusal::UnknownCode);
@@ -306,8 +311,8 @@ impl Book {
         if let Some(gift) = self.gifts.get_mut(code) {
             gift.used += 1;
         }
-        self.redeemed.insert((gift.id, user));
         let created_at = now.as_millisecond();
+        self.redeemed.insert((gift.id, user), created_at);
         self.changes.redemptions.push(Redemption { code: gift.id, user, posting: posted.id, created_at });
         Ok(posted.standing)
     }
@@ -443,4 +448,44 @@ impl Draft<'_> {
 struct Posted {
     id: Uuid,
     standing: Standing,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Funds;
+    use super::*;
+
+    #[test]
+    fn a_code_whose_commit_went_unanswered_is_redeemed_by_the_same_call_and_no_other() {
+        let (user, code) = (Uuid::from_u128(1), "ABC234".parse::<Code>().unwrap());
+        let gift = Gift {
+            id: Uuid::from_u128(2),
+            amount: Credits::whole(5),
+            funds: Funds::Paid,
+            uses: 1,
+            used: 0,
+            expires_at: None,
+            withdrawn_at: None,
+            made_by: "operator".to_owned(),
+        };
+        let at = |second| Now::from_second(second).unwrap();
+        let redeem = |book: &mut Book, now| {
+            let call = Call::Redeem { user, code: code.clone() };
+            book.carry_out(&call, now, &mut || Uuid::from_u128(3)).map(|answer| match answer {
+                Answer::Standing(standing) => standing.balance,
+                Answer::Reserved(_) => panic!("nothing is reserved"),
+            })
+        };
+        let mut book = Book::default();
+        book.balances.insert(user, Balance::default());
+        book.gifts.insert(code.clone(), gift);
+        assert_eq!(redeem(&mut book, at(10)), Ok(Credits::whole(5)));
+        // What the next try reads, where the first one was written after all.
+        let mut read = Book { changes: Changes::default(), repeated: true, ..book };
+        assert_eq!(redeem(&mut read, at(10)), Ok(Credits::whole(5)));
+        assert!(read.changes.is_empty(), "it gives nothing twice");
+        assert_eq!(redeem(&mut read, at(11)), Err(Refusal::RedeemedBefore));
+        read.repeated = false;
+        assert_eq!(redeem(&mut read, at(10)), Err(Refusal::RedeemedBefore));
+    }
 }

@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::time;
 
 /// Longest idempotency key.
-const MAX_KEY_BYTES: usize = 200;
+pub(crate) const MAX_KEY_BYTES: usize = 200;
 
 /// Longest reason.
 const MAX_REASON_CHARS: usize = 200;

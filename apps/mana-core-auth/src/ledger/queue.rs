@@ -259,7 +259,7 @@ async fn carry_out(database: &Database, calls: &[(Call, Now)]) -> Result<Vec<Res
     loop {
         let began = Instant::now();
         // After that nobody waits for it any more; the others are not to wait behind it.
-        let transacted = timeout(PATIENCE.saturating_sub(first.elapsed()), transact(database, calls)).await;
+        let transacted = timeout(PATIENCE.saturating_sub(first.elapsed()), transact(database, calls, tried > 0)).await;
         let error = match transacted {
             Ok(Ok(outcomes)) => {
                 metrics::histogram!("ledger_batch_seconds").record(began.elapsed());
@@ -291,12 +291,17 @@ async fn carry_out(database: &Database, calls: &[(Call, Now)]) -> Result<Vec<Res
 }
 
 /// One transaction. That the commit's answer was lost does no harm: tried again, each call finds itself done.
-async fn transact(database: &Database, calls: &[(Call, Now)]) -> Result<Vec<Result<Answer, Error>>, DbErr> {
+async fn transact(
+    database: &Database,
+    calls: &[(Call, Now)],
+    repeated: bool,
+) -> Result<Vec<Result<Answer, Error>>, DbErr> {
     failpoint::here("ledger: before the transaction");
     let transaction = database.begin_write().await?;
     failpoint::here("ledger: transaction begun");
     let asked: Vec<&Call> = calls.iter().map(|(call, _)| call).collect();
     let mut book = storage::read(&transaction, &asked).await?;
+    book.repeated = repeated;
     failpoint::here("ledger: read");
     let mut ids = clock::new_id;
     let outcomes: Vec<_> =

@@ -62,12 +62,12 @@ pub(super) const LOCK_GIFTS: Both = Both {
         WHERE code IN (SELECT value FROM json_each(?1))",
 };
 
-/// Who of `$2` has redeemed which of `$1`.
+/// Who of `$2` has redeemed which of `$1`, and when.
 pub(super) const REDEEMED: Both = Both {
-    postgres: "SELECT code_id, user_id FROM gift_redemptions
+    postgres: "SELECT code_id, user_id, created_at FROM gift_redemptions
         WHERE code_id IN (SELECT CAST(value AS uuid) FROM json_array_elements_text(CAST($1 AS json)))
         AND user_id IN (SELECT CAST(value AS uuid) FROM json_array_elements_text(CAST($2 AS json)))",
-    sqlite: "SELECT code_id, user_id FROM gift_redemptions
+    sqlite: "SELECT code_id, user_id, created_at FROM gift_redemptions
         WHERE code_id IN (SELECT unhex(value) FROM json_each(?1)) AND user_id IN (SELECT unhex(value) FROM json_each(?2))",
 };
 

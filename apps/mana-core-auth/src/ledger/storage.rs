@@ -226,7 +226,8 @@ async fn read_gifts(tx: &WriteTransaction, codes: &[&str], users: &[String], boo
     }
     let ids: Vec<&String> = ids.values().collect();
     for row in query(tx, sql::REDEEMED, [text(&ids), text(&users)]).await? {
-        book.redeemed.insert((row.try_get("", "code_id")?, row.try_get("", "user_id")?));
+        let whose = (row.try_get("", "code_id")?, row.try_get("", "user_id")?);
+        book.redeemed.insert(whose, row.try_get("", "created_at")?);
     }
     Ok(())
 }

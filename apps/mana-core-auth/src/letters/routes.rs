@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use kit::auth::User;
 use kit::{FieldError, Json, Problem, ProblemBody, clock};
 use secrecy::{ExposeSecret, SecretString};
@@ -16,7 +16,7 @@ use super::{Kind, may_go, of_code, require_way, store, wrong_code};
 use crate::accounts::{self, by_token, validate};
 use crate::app::App;
 use crate::entity::user::Model;
-use crate::{password, sessions};
+use crate::{password, sessions, throttle};
 
 /// What needs no access token.
 pub(crate) fn public() -> OpenApiRouter<Arc<App>> {
@@ -120,14 +120,18 @@ struct Reset {
     new_password: SecretString,
 }
 
-/// Chooses another password with the code of a letter. All sessions end, and the address is confirmed by it. A second factor
-/// stays in force.
+/// Chooses another password with the code of a letter. All sessions end, and the address is confirmed by it. Whoever does it can sign in from
+/// where they do, however often others have failed to. A second factor stays in force.
 #[utoipa::path(post, path = "/api/auth/password/reset", tag = "account", request_body = Reset, responses(
     (status = 204),
     (status = 422, body = ProblemBody, description = "The code does not count (any more), or the password is not accepted"),
     (status = 429, body = ProblemBody, description = "Too many requests; see Retry-After"),
 ))]
-async fn reset(State(app): State<Arc<App>>, Json(input): Json<Reset>) -> Result<StatusCode, Problem> {
+async fn reset(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Json(input): Json<Reset>,
+) -> Result<StatusCode, Problem> {
     if let Some(why) = password::fault(input.new_password.expose_secret()) {
         return Err(Problem::invalid(vec![FieldError::new("newPassword", why)]));
     }
@@ -143,6 +147,7 @@ async fn reset(State(app): State<Arc<App>>, Json(input): Json<Reset>) -> Result<
     store::use_up(&*transaction, user.id, Kind::Reset, now).await?;
     sessions::store::end_all(&*transaction, user.id, now).await?;
     transaction.commit().await?;
+    throttle::vouch(&app, &user.email, &headers).await;
     metrics::counter!("passwords_reset_total").increment(1);
     Ok(StatusCode::NO_CONTENT)
 }

@@ -7,6 +7,7 @@ use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use kit::database::is_unique_violation;
 use kit::{FieldError, Json, Problem, ProblemBody, clock};
+use sea_orm::DbErr;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -24,6 +25,9 @@ use crate::sessions::{self, TokenPair};
 use crate::{ledger, password, tickets};
 
 const TICKET: &str = "provider";
+
+/// Looks for a person's account, where others make it at the same moment: one that finds it on its way, and one that finds it there.
+const LOOKS: usize = 2;
 
 /// What needs no access token.
 pub(crate) fn public() -> OpenApiRouter<Arc<App>> {
@@ -158,14 +162,26 @@ async fn finish(
     }
     let trip = Trip { redirect: &leaving.redirect, state: &state, nonce: &nonce, verifier: &verifier };
     let person = provider.person(&input.code, &trip).await.map_err(|error| told(&error))?;
-    let user = account_of(&app, person).await?;
+    let user = account_of(&app, &person).await?;
     second_factor::admit(&app, &user, &leaving.app_id, &headers).await
 }
 
-async fn account_of(app: &App, person: Person) -> Result<Model, Problem> {
+/// The account of somebody whom the provider has named. Of several first sign-ins at once, one makes it and the others find it.
+async fn account_of(app: &App, person: &Person) -> Result<Model, Problem> {
+    for _ in 0..LOOKS {
+        if let Some(user) = known_or_new(app, person).await? {
+            return Ok(user);
+        }
+        metrics::counter!("provider_sign_ins_at_once_total").increment(1);
+    }
+    Err(Problem::conflict("You are signing in several times at this moment; try again."))
+}
+
+/// `None` where another sign-in makes the same account, or has just said whose it is.
+async fn known_or_new(app: &App, person: &Person) -> Result<Option<Model>, Problem> {
     if let Some(id) = store::user_of(&*app.database, &person.issuer, &person.subject).await? {
         let user = accounts::store::by_id(&*app.database, id).await?;
-        return user.ok_or_else(|| Problem::unauthorized("This account is no longer there."));
+        return user.map(Some).ok_or_else(|| Problem::unauthorized("This account is no longer there."));
     }
     let email = person.email.as_deref().filter(|_| person.email_verified).and_then(|email| validate::email(email).ok());
     let Some(email) = email else {
@@ -188,17 +204,25 @@ async fn account_of(app: &App, person: Person) -> Result<Model, Problem> {
             let name = name.unwrap_or_else(|| email.split('@').next().unwrap_or_default().to_owned());
             let mut user = new_user(email, name, password::NONE.to_owned(), now);
             user.email_verified_at = Some(now.as_millisecond());
-            accounts::store::insert(&*transaction, &user).await?;
+            if !was_first(accounts::store::insert(&*transaction, &user).await)? {
+                return Ok(None);
+            }
             ledger::open(&transaction, user.id, app.rules.sign_up_grant, now).await?;
             user
         }
     };
-    match store::insert(&*transaction, &person.issuer, &person.subject, user.id, now.as_millisecond()).await {
-        Err(error) if is_unique_violation(&error) => {
-            return Err(Problem::conflict("You are signing in twice at this moment; try again."));
-        }
-        inserted => inserted?,
+    let known = store::insert(&*transaction, &person.issuer, &person.subject, user.id, now.as_millisecond()).await;
+    if !was_first(known)? {
+        return Ok(None);
     }
     transaction.commit().await?;
-    Ok(user)
+    Ok(Some(user))
+}
+
+/// Whether a row was written, rather than found to be there already.
+fn was_first(written: Result<(), DbErr>) -> Result<bool, DbErr> {
+    match written {
+        Err(error) if is_unique_violation(&error) => Ok(false),
+        written => written.map(|()| true),
+    }
 }

@@ -120,14 +120,15 @@ struct SessionList {
     sessions: Vec<SessionView>,
 }
 
-/// The sessions that have not ended, the last used first.
+/// The sessions that have not ended, by themselves or by anybody's wish, the last used first.
 #[utoipa::path(get, path = "/api/auth/sessions", tag = "auth", security(("accessToken" = [])), responses(
     (status = 200, body = SessionList),
     (status = 401, body = ProblemBody),
 ))]
 async fn list(State(app): State<Arc<App>>, user: User) -> Result<Json<SessionList>, Problem> {
     require_live(&app, &user).await?;
-    let sessions = store::live(&*app.database, user.claims.sub).await?.into_iter().map(|session| SessionView {
+    let since = time::earlier(clock::now(), app.tokens.session_ttl());
+    let sessions = store::live(&*app.database, user.claims.sub, since).await?.into_iter().map(|session| SessionView {
         id: session.id,
         current: session.id == user.claims.sid,
         app_id: session.app_id,

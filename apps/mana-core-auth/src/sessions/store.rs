@@ -29,11 +29,16 @@ pub(crate) async fn by_id(connection: &impl ConnectionTrait, id: Uuid) -> Result
     session::Entity::find_by_id(id).one(connection).await
 }
 
-/// A user's sessions that have not ended, the last used first.
-pub(super) async fn live(connection: &impl ConnectionTrait, user: Uuid) -> Result<Vec<session::Model>, DbErr> {
+/// A user's sessions that have not ended and were used since then, the last used first.
+pub(super) async fn live(
+    connection: &impl ConnectionTrait,
+    user: Uuid,
+    since: i64,
+) -> Result<Vec<session::Model>, DbErr> {
     session::Entity::find()
         .filter(session::Column::UserId.eq(user))
         .filter(session::Column::EndedAt.is_null())
+        .filter(session::Column::LastUsedAt.gt(since))
         .order_by_desc(session::Column::LastUsedAt)
         .limit(MAX_LISTED)
         .all(connection)
@@ -64,6 +69,24 @@ pub(super) async fn end_others(
 pub(crate) async fn forget_of(connection: &impl ConnectionTrait, user: Uuid, now: i64) -> Result<(), DbErr> {
     end_all(connection, user, now).await?;
     session::Entity::delete_many().filter(of(user)).exec(connection).await.map(|_| ())
+}
+
+/// Forgets up to `most` sessions that nobody has used since then, and with them their refresh tokens; how many those were. Their access tokens must have expired: that these
+/// sessions are over is told to no other service.
+pub(crate) async fn forget_unused(connection: &impl ConnectionTrait, since: i64, most: u64) -> Result<u64, DbErr> {
+    let unused: Vec<Uuid> = session::Entity::find()
+        .select_only()
+        .column(session::Column::Id)
+        .filter(session::Column::LastUsedAt.lt(since))
+        .limit(most)
+        .into_tuple()
+        .all(connection)
+        .await?;
+    let found = unused.len() as u64;
+    if found > 0 {
+        session::Entity::delete_many().filter(session::Column::Id.is_in(unused)).exec(connection).await?;
+    }
+    Ok(found)
 }
 
 fn of(user: Uuid) -> Condition {

@@ -1,7 +1,7 @@
 //! What strangers try, and that it neither gets them in nor keeps anybody out.
 
 use reqwest::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{Auth, Caller, PASSWORD, Store};
 
@@ -52,6 +52,30 @@ async fn many_addresses_help_no_one_and_the_owners_own_still_gets_in(store: Stor
     assert_eq!(ada.login("ada@example.com", PASSWORD).await.status, StatusCode::OK);
 }
 
+async fn strangers_who_never_stop_lock_nobody_out_who_reads_their_letters(store: Store) {
+    let auth = Auth::start_with(store, &[("LOGIN_FAILURES_PER_ACCOUNT", "8")]).await;
+    let caller = Caller::new(&auth.url);
+    caller.register("ada@example.com").await;
+    let (ada, elsewhere) = (caller.from("198.51.100.9"), caller.from("203.0.113.200"));
+    let mut index = 0;
+    let mut strangers = async || {
+        for _ in 0..9 {
+            index += 1;
+            caller.from(&format!("203.0.113.{index}")).login("ada@example.com", "wrong password").await;
+        }
+    };
+    strangers().await;
+    assert_eq!(ada.login("ada@example.com", PASSWORD).await.status, StatusCode::TOO_MANY_REQUESTS);
+    ada.post("/api/auth/password/forgot", json!({"email": "ada@example.com"})).await;
+    let code = auth.code_of_letter("Choose another password").await;
+    let reset = json!({"code": code, "newPassword": "another good password"});
+    assert_eq!(ada.post("/api/auth/password/reset", reset).await.status, StatusCode::NO_CONTENT);
+    strangers().await;
+    assert_eq!(ada.login("ada@example.com", "another good password").await.status, StatusCode::OK);
+    let refused = elsewhere.login("ada@example.com", "another good password").await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS, "the rest of the world is still kept out");
+}
+
 async fn one_address_has_a_hundred_requests_a_minute_on_whichever_instance(store: Store) {
     let auth = Auth::start(store).await;
     let beside = auth.beside().await;
@@ -86,5 +110,6 @@ crate::support::on_both_stores!(
     the_sixth_bad_login_is_throttled_alike_for_known_and_unknown,
     a_stranger_elsewhere_locks_nobody_out,
     many_addresses_help_no_one_and_the_owners_own_still_gets_in,
+    strangers_who_never_stop_lock_nobody_out_who_reads_their_letters,
     one_address_has_a_hundred_requests_a_minute_on_whichever_instance,
 );

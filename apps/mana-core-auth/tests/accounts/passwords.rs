@@ -1,9 +1,10 @@
 //! Passwords are changed, hashed anew, and accounts closed.
 
+use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use crate::support::{Auth, Caller, PASSWORD, Store, number};
+use crate::support::{Auth, Caller, PASSWORD, Store, number, until};
 
 const NEW: &str = "another good password";
 
@@ -94,7 +95,33 @@ async fn all_other_sessions_are_ended_in_one_go(store: Store) {
     assert!(caller.is_in(here.access()).await && !caller.is_in(there.access()).await);
 }
 
+/// More logins than there are threads for hashing, by far; each takes as long as several balances.
+async fn logins_can_wait_for_each_other_but_never_starve_the_rest(store: Store) {
+    const LOGINS: usize = 50;
+    let auth = Auth::start_with(store, &[("PASSWORD_PASSES", "4")]).await;
+    let caller = Caller::new(&auth.url);
+    let ada = caller.register("ada@example.com").await;
+    let before = auth.hashes();
+    let emails: Vec<_> = (0..LOGINS).map(|n| format!("nobody{n}@example.com")).collect();
+    let logins = join_all(emails.iter().map(|email| caller.login(email, PASSWORD)));
+    let balances = async {
+        until("the first login", async || (auth.hashes() > before).then_some(())).await;
+        for _ in 0..20 {
+            let balance = caller.get("/api/credits/balance", ada.access()).await;
+            assert_eq!((balance.status, &balance.body["balance"]), (StatusCode::OK, &json!(50)));
+        }
+        auth.hashes() - before
+    };
+    let (logins, hashed) = tokio::join!(logins, balances);
+    assert!(hashed < LOGINS as u64, "the balances were answered after all the logins");
+    for login in logins {
+        // Whose turn has not come in time is told to come again.
+        assert!(matches!(login.status.as_u16(), 401 | 503), "{login:?}");
+    }
+}
+
 crate::support::on_both_stores!(
+    logins_can_wait_for_each_other_but_never_starve_the_rest,
     changing_the_password_ends_every_session_but_the_new_one,
     a_thief_with_a_session_cannot_try_passwords_without_end,
     a_password_is_hashed_anew_when_parameters_have_risen,

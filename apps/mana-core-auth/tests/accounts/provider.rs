@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::process::Stdio;
 
+use futures_util::future::join_all;
 use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
 use reqwest::{Client, StatusCode, redirect};
+use sea_orm::ConnectionTrait as _;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use url::Url;
 
-use crate::support::{Answer, Auth, Caller, ISSUER, PASSWORD, Store, number, sql};
+use crate::support::{Answer, Auth, Caller, ISSUER, PASSWORD, Store, number, sql, until};
 
 const REDIRECT: &str = "http://auth.test/login/provider";
 const CLIENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
@@ -123,6 +125,40 @@ async fn who_is_new_gets_an_account_and_finds_it_again(store: Store) {
     assert_eq!(deleted.status, StatusCode::NO_CONTENT, "a session that has just begun shows who it is");
 }
 
+/// Where several can write at once (PostgreSQL), each finds no account before any of them makes it.
+async fn first_sign_ins_at_the_same_moment_end_in_one_account(store: Store) {
+    let provider = Provider::start().await;
+    let auth = provider.auth(store).await;
+    let caller = Caller::new(&auth.url);
+    let mut trips = Vec::new();
+    for _ in 0..3 {
+        let begun = begin(&caller).await;
+        let (code, state) = there_and_back(begun.text("url"), "ada").await;
+        trips.push((begun.text("ticket").to_owned(), code, state));
+    }
+    let sign_ins = join_all(trips.iter().map(|(ticket, code, state)| finish(&caller, ticket, code, state)));
+    let sign_ins = match store {
+        Store::Sqlite => sign_ins.await,
+        Store::Postgres => {
+            let gate = auth.database.begin_write().await.unwrap();
+            gate.execute_unprepared("LOCK TABLE users IN SHARE MODE").await.unwrap();
+            let opened = async {
+                let waiting = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted AND relation = 'users'::regclass
+                    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+                until("three sign-ins", async || (number(&auth, waiting).await == 3).then_some(())).await;
+                gate.commit().await.unwrap();
+            };
+            tokio::join!(sign_ins, opened).0
+        }
+    };
+    for answer in &sign_ins {
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        assert_eq!(answer.body["user"]["id"], sign_ins[0].body["user"]["id"]);
+    }
+    assert_eq!(number(&auth, "SELECT COUNT(*) FROM users").await, 1);
+    assert_eq!(auth.ledger_findings().await, Vec::<String>::new());
+}
+
 async fn an_answer_counts_once_for_the_browser_that_asked(store: Store) {
     let provider = Provider::start().await;
     let auth = provider.auth(store).await;
@@ -189,6 +225,7 @@ async fn another_implementation_verifies_our_tokens_from_metadata_alone() {
 
 crate::support::on_both_stores!(
     who_is_new_gets_an_account_and_finds_it_again,
+    first_sign_ins_at_the_same_moment_end_in_one_account,
     an_answer_counts_once_for_the_browser_that_asked,
     nobodys_account_is_taken_over_by_an_address_alone,
 );

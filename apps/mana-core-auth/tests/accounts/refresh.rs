@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use reqwest::StatusCode;
 
-use crate::support::{Auth, Caller, Store, number, sql};
+use crate::support::{Auth, Caller, PASSWORD, Store, number, sql};
 
 async fn within_the_grace_the_old_token_gives_the_same_successor_and_later_it_ends_the_session(store: Store) {
     let auth = Auth::start(store).await;
@@ -55,7 +55,31 @@ async fn neither_token_nor_successor_is_stored(store: Store) {
     assert_eq!(caller.refresh(&hash).await.status, StatusCode::UNAUTHORIZED);
 }
 
+async fn a_session_that_nobody_uses_is_over_with_its_last_token_and_goes(store: Store) {
+    let auth = Auth::start(store).await;
+    let caller = Caller::new(&auth.url);
+    let here = caller.register("ada@example.com").await;
+    caller.login("ada@example.com", PASSWORD).await;
+    let listed = async || {
+        let told = caller.get("/api/auth/sessions", here.access()).await;
+        told.body["sessions"].as_array().unwrap().len()
+    };
+    let kept = async || number(&auth, "SELECT COUNT(*) FROM sessions").await;
+    assert_eq!((listed().await, kept().await), (2, 2));
+    // The other one was used a week ago, when it began.
+    sql(&auth, "UPDATE sessions SET last_used_at = last_used_at - 604800001 WHERE app_id = 'mana'").await;
+    assert_eq!(listed().await, 1);
+    auth.keep_house().await;
+    assert_eq!(kept().await, 2, "for a day it is still known");
+    sql(&auth, "UPDATE sessions SET last_used_at = last_used_at - 86400001 WHERE app_id = 'mana'").await;
+    auth.keep_house().await;
+    assert_eq!((listed().await, kept().await), (1, 1));
+    assert_eq!(number(&auth, "SELECT COUNT(*) FROM refresh_tokens").await, 1);
+    assert_eq!(caller.refresh(here.refresh()).await.status, StatusCode::OK);
+}
+
 crate::support::on_both_stores!(
+    a_session_that_nobody_uses_is_over_with_its_last_token_and_goes,
     within_the_grace_the_old_token_gives_the_same_successor_and_later_it_ends_the_session,
     thirty_exchanges_at_once_on_two_instances_give_one_successor,
     neither_token_nor_successor_is_stored,

@@ -220,15 +220,33 @@ pub(crate) async fn change(
     Ok(Json(found.ok_or_else(no_conversation)?.into()))
 }
 
+/// When a conversation is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum DeleteIf {
+    Empty,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct DeleteQuery {
+    /// `empty`: only if nothing was said in it. In any case when absent.
+    #[serde(rename = "if")]
+    #[param(inline)]
+    only_if: Option<DeleteIf>,
+}
+
 /// `DELETE /api/conversations/{id}`
 #[utoipa::path(
     delete, path = "/api/conversations/{id}", tag = "conversations", operation_id = "deleteConversation",
     summary = "Deletes a conversation and everything said in it",
-    params(("id" = String, Path, description = "The conversation")),
+    params(("id" = String, Path, description = "The conversation"), DeleteQuery),
     responses(
         (status = 204, description = "Deleted"),
         (status = 401, description = "Not signed in", body = kit::ProblemBody),
         (status = 404, description = "No such conversation", body = kit::ProblemBody),
+        (status = 409, description = "With `if=empty`: something was said in it", body = kit::ProblemBody),
+        (status = 422, description = "The condition is not known", body = kit::ProblemBody),
     ),
     security(("token" = []))
 )]
@@ -236,10 +254,20 @@ pub(crate) async fn delete(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(id): Path<String>,
+    Query(query): Query<DeleteQuery>,
 ) -> Result<StatusCode, Problem> {
     let id = parse_id(&id)?;
-    let deleted = app.conversations.delete(caller.user, id).await?;
-    if deleted { Ok(StatusCode::NO_CONTENT) } else { Err(no_conversation()) }
+    let deleted = match query.only_if {
+        None => app.conversations.delete(caller.user, id).await?,
+        Some(DeleteIf::Empty) => app.conversations.delete_empty(caller.user, id).await?,
+    };
+    if deleted {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    match app.conversations.find(caller.user, id).await? {
+        Some(_) if query.only_if.is_some() => Err(Problem::conflict("Something was said in this conversation.")),
+        _ => Err(no_conversation()),
+    }
 }
 
 /// What is no id is no conversation.

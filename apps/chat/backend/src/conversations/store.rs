@@ -6,6 +6,7 @@ use kit::database::Database;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait,
 };
 use uuid::Uuid;
 
@@ -13,7 +14,7 @@ use super::attachments::Attachment;
 use super::cursor::Cursor;
 use super::erasure;
 use super::recorder::Recorder;
-use crate::entity::conversation;
+use crate::entity::{conversation, message};
 use crate::idempotency::Keep;
 use crate::ids::{ConversationId, MessageId};
 use crate::outbox::Instruction;
@@ -225,6 +226,25 @@ impl Store {
         let deleted = conversation::Entity::delete_many()
             .filter(conversation::Column::Id.eq(id.0))
             .filter(conversation::Column::UserId.eq(owner))
+            .exec(&*self.db)
+            .await?;
+        Ok(deleted.rows_affected == 1)
+    }
+
+    /// Removes it if nothing was said in it; false if the owner has none of this id, or something was. What is being stored at this moment is
+    /// either seen, or finds it gone: both are about the conversation's row.
+    pub(super) async fn delete_empty(&self, owner: Uuid, id: ConversationId) -> Result<bool, DbErr> {
+        let said = message::Entity::find()
+            .select_only()
+            .column(message::Column::ConversationId)
+            .filter(message::Column::ConversationId.eq(id.0))
+            .into_query();
+        let deleted = conversation::Entity::delete_many()
+            .filter(conversation::Column::Id.eq(id.0))
+            .filter(conversation::Column::UserId.eq(owner))
+            // Whatever is stored sets it; without it there is only what an older version has stored.
+            .filter(conversation::Column::ActiveLeaf.is_null())
+            .filter(conversation::Column::Id.not_in_subquery(said))
             .exec(&*self.db)
             .await?;
         Ok(deleted.rows_affected == 1)

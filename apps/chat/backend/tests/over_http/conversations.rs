@@ -1,7 +1,8 @@
 //! Conversations over HTTP: each belongs to one person, lists come in pages, and what is said continues what was said.
 
-use crate::support::{Store, World, parts};
+use crate::support::{Person, Store, World, parts};
 use reqwest::Method;
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
 async fn a_conversation_is_made_renamed_and_deleted(store: Store) {
@@ -26,6 +27,32 @@ async fn a_conversation_is_made_renamed_and_deleted(store: Store) {
     assert_eq!(world.call(&person, Method::GET, &path, None).await.status(), 404);
     assert_eq!(world.call(&person, Method::DELETE, &path, None).await.status(), 404);
     assert_eq!(world.count("messages").await, 0, "its messages go with it");
+}
+
+async fn a_conversation_in_which_something_was_said_is_not_deleted_as_an_empty_one(store: Store) {
+    let world = World::start(store).await;
+    let (ada, eve) = (world.person("ada").await, world.person("eve").await);
+    let path = async || {
+        let made = parts(world.call(&ada, Method::POST, "/api/conversations", Some(json!({}))).await).await.1;
+        format!("/api/conversations/{}", made["id"].as_str().unwrap())
+    };
+    let delete = async |person: &Person, path: &str| {
+        parts(world.call(person, Method::DELETE, &format!("{path}?if=empty"), None).await).await.0
+    };
+    let (empty, said) = (path().await, path().await);
+    let id = said.rsplit('/').next().unwrap();
+    let body = json!({ "messages": [{ "role": "user", "content": "hi" }], "conversationId": id });
+    assert_eq!(parts(world.complete(&ada, body).await).await.0, 200);
+    assert_eq!((delete(&eve, &empty).await, delete(&eve, &said).await), (404, 404));
+    assert_eq!((delete(&ada, &empty).await, delete(&ada, &said).await), (204, 409));
+    assert_eq!(delete(&ada, &empty).await, 404);
+    // As a version without branches has left it.
+    world.database.execute_unprepared("UPDATE conversations SET active_leaf = NULL").await.unwrap();
+    assert_eq!(delete(&ada, &said).await, 409);
+    assert_eq!(world.get(&ada, &said).await["messages"].as_array().unwrap().len(), 2);
+    let unknown = parts(world.call(&ada, Method::DELETE, &format!("{said}?if=old"), None).await).await;
+    assert_eq!(unknown.0, 422);
+    assert_eq!(parts(world.call(&ada, Method::DELETE, &said, None).await).await.0, 204);
 }
 
 async fn someone_elses_conversation_does_not_exist(store: Store) {
@@ -148,6 +175,7 @@ async fn models_are_listed_with_their_price_and_kept_for_an_hour(store: Store) {
 
 crate::support::on_both_stores!(
     a_conversation_is_made_renamed_and_deleted,
+    a_conversation_in_which_something_was_said_is_not_deleted_as_an_empty_one,
     someone_elses_conversation_does_not_exist,
     lists_come_in_pages_without_gaps_or_repeats,
     a_single_message_continues_and_several_replace_what_was_said,

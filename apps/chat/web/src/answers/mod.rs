@@ -1,12 +1,13 @@
 //! `POST /ask`: a question, answered as it is written for who reads streams, or whole for a browser without scripts.
 //!
 //! A question without a conversation makes one first, so that an answer that is stopped half-way has a place to be found in.
-//! If nothing comes of the question, that conversation goes again ([`Made`]).
+//! If nothing comes of the question, that conversation goes again, unless something else was said in it meanwhile ([`Made`]).
 //!
 //! A page gives each question a key. The same question with the same key is the same question, sent again by a page that lost its
 //! connection or was loaded again: it reads along ([`writing`]) or is given what chat-backend keeps under that key, and pays once.
-//! A page that leaves does not end its answer; `POST /ask/stop` does.
+//! A page that leaves does not end its answer; `POST /ask/stop` does, whichever instance it reaches ([`stops`]).
 
+mod stops;
 mod telling;
 mod writing;
 
@@ -20,6 +21,7 @@ use serde::Deserialize;
 use tracing::Instrument;
 use uuid::Uuid;
 
+pub(crate) use stops::{Stops, watch as watch_for_stops};
 pub(crate) use writing::Writings;
 
 use crate::app::{App, Shared};
@@ -179,7 +181,10 @@ pub(crate) async fn stop(
     Form(form): Form<Ask>,
 ) -> Result<StatusCode, Error> {
     if let Some(key) = form.key()? {
-        app.writings.stop((person.browser(), key.to_owned()));
+        let who = (person.browser(), key.to_owned());
+        if app.writings.stop(&who) {
+            app.stops.add(&who, clock::now()).await.map_err(|error| Error::Internal(error.into()))?;
+        }
     }
     Ok(StatusCode::NO_CONTENT)
 }
@@ -256,7 +261,8 @@ fn failed(failure: &Failure) -> Outcome {
     if failure.refusal().is_some() { Outcome::Nothing(words) } else { Outcome::Unknown(words) }
 }
 
-/// The conversation a question goes to. One that was made for it is removed again when dropped, unless told to stay.
+/// The conversation a question goes to. One that was made for it is removed again when dropped, unless told to stay. What was said in it from
+/// another page meanwhile was paid for: then it stays.
 struct Made {
     id: Uuid,
     /// Set while it is ours to remove.
@@ -296,9 +302,13 @@ impl Drop for Made {
         let Some((backend, access)) = self.remove.take().filter(|_| self.armed) else { return };
         let id = self.id;
         tokio::spawn(async move {
-            if let Err(error) = backend.delete(&access, id).await {
-                metrics::counter!("empty_conversations_left_total").increment(1);
-                tracing::warn!(%error, "a conversation in which nothing was said stays behind");
+            match backend.delete_empty(&access, id).await {
+                Ok(true) => {}
+                Ok(false) => tracing::debug!("a conversation stays: something was said in it meanwhile, from elsewhere"),
+                Err(error) => {
+                    metrics::counter!("empty_conversations_left_total").increment(1);
+                    tracing::warn!(%error, "a conversation in which nothing was said stays behind");
+                }
             }
         });
     }

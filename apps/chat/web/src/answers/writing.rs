@@ -3,7 +3,8 @@
 //! read along for [`LEFT_ALONE`].
 //!
 //! They are known to the instance that writes them. Another one asks chat-backend with the same key, and is given the answer when it
-//! is whole; so no answer is written or charged twice, wherever its reader comes back.
+//! is whole; so no answer is written or charged twice, wherever its reader comes back. A stop that reaches another one is passed on
+//! ([`super::stops`]).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +25,8 @@ pub(crate) type Who = (String, String);
 #[derive(Default)]
 pub(crate) struct Writings {
     all: Mutex<HashMap<Who, Arc<Writing>>>,
+    /// How many have not ended.
+    under_way: watch::Sender<usize>,
 }
 
 /// An answer.
@@ -82,21 +85,40 @@ impl Writings {
         }
         let writing = Arc::new(Writing::new(Some(conversation)));
         all.insert(who.clone(), writing.clone());
+        self.under_way.send_modify(|count| *count += 1);
         Begun::Mine(Pen { writing: writing.clone(), all: self.clone(), who }, writing)
     }
 
-    /// Ends one. One that is not known yet is still on its way here, and will not begin.
-    pub(super) fn stop(self: &Arc<Self>, who: Who) {
+    /// Ends one. One that is not known yet is still on its way here, and will not begin; or another instance writes it. Gives whether the
+    /// others are to be told.
+    pub(super) fn stop(self: &Arc<Self>, who: &Who) -> bool {
         let mut all = self.all();
-        if let Some(writing) = all.get(&who) {
-            return writing.stop.cancel();
+        if let Some(writing) = all.get(who) {
+            writing.stop.cancel();
+            return false;
         }
-        if all.len() < MAX_WRITINGS {
-            let writing = Arc::new(Writing::new(None));
-            writing.end(End::stopped(false));
-            all.insert(who.clone(), writing.clone());
-            tokio::spawn(self.clone().forget_later(who, writing));
+        if all.len() >= MAX_WRITINGS {
+            return false;
         }
+        let writing = Arc::new(Writing::new(None));
+        writing.end(End::stopped(false));
+        all.insert(who.clone(), writing.clone());
+        tokio::spawn(self.clone().forget_later(who.clone(), writing));
+        true
+    }
+
+    /// Ends those that are meant.
+    pub(super) fn stop_those(&self, is_meant: impl Fn(&Who) -> bool) {
+        for (who, writing) in &*self.all() {
+            if is_meant(who) {
+                writing.stop.cancel();
+            }
+        }
+    }
+
+    /// How many are being written, as that changes.
+    pub(super) fn under_way(&self) -> watch::Receiver<usize> {
+        self.under_way.subscribe()
     }
 
     async fn forget_later(self: Arc<Self>, who: Who, writing: Arc<Writing>) {
@@ -198,6 +220,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 impl Drop for Pen {
     fn drop(&mut self) {
         self.writing.end(End::Failed { words: words::broken_off(), kept: true });
+        self.all.under_way.send_modify(|count| *count -= 1);
         tokio::spawn(self.all.clone().forget_later(self.who.clone(), self.writing.clone()));
     }
 }
@@ -249,14 +272,32 @@ mod tests {
         assert!(ends(LEFT_ALONE * 3).await.is_err(), "somebody came back");
         drop(reading);
         assert!(ends(LEFT_ALONE * 2).await.is_ok());
-        writings.stop(who());
+        assert!(!writings.stop(&who()), "it is written here");
         assert!(ends(Duration::from_millis(1)).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_from_another_instance_ends_what_is_meant_and_nothing_else() {
+        let writings = Arc::<Writings>::default();
+        let under_way = writings.under_way();
+        assert_eq!(*under_way.borrow(), 0);
+        let (pen, writing) = begun(&writings);
+        let _reading = writing.read();
+        assert_eq!(*under_way.borrow(), 1);
+        let ends = || tokio::time::timeout(LEFT_ALONE, pen.to_end_early());
+        writings.stop_those(|who| who.1 == "another key");
+        assert!(ends().await.is_err());
+        writings.stop_those(|meant| *meant == who());
+        assert!(ends().await.is_ok());
+        pen.end(End::stopped(true));
+        assert_eq!(*under_way.borrow(), 0);
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_stopped_on_its_way_here_does_not_begin() {
         let writings = Arc::<Writings>::default();
-        writings.stop(who());
+        assert!(writings.stop(&who()), "another instance may write it");
+        assert!(!writings.stop(&who()), "once is enough");
         let Begun::Known(writing) = writings.begin(who(), Uuid::nil()) else { panic!("it was stopped") };
         assert!(matches!(writing.read().borrow().end, Some(End::Failed { kept: false, .. })));
         tokio::time::sleep(WRITING_KEPT + LOOK_EVERY).await;

@@ -339,7 +339,7 @@ pub(crate) async fn delete(
         return failed(&app, &visitor, &person, error).await;
     }
     if let Some(id) = Cookies::read(&headers, &app.site).session {
-        app.sessions.end(&id).await?;
+        app.sessions.end_all(&id).await?;
     }
     let cookies = AppendHeaders([(header::SET_COOKIE, cookie::end(&app.site))]);
     Ok((cookies, Redirect::to("/login?deleted")).into_response())

@@ -16,6 +16,8 @@ pub(crate) struct Model {
     pub(crate) lease_until: i64,
     pub(crate) created_at: i64,
     pub(crate) expires_at: i64,
+    /// Whose it is; unknown of one that began under an older version, until its tokens are exchanged.
+    pub(crate) user_id: Option<Uuid>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

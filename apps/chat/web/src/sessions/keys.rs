@@ -98,6 +98,7 @@ mod tests {
             lease_until: 0,
             created_at: 0,
             expires_at: 0,
+            user_id: None,
         }
     }
 

@@ -13,7 +13,9 @@ mod store;
 use jiff::Timestamp;
 use kit::Problem;
 use kit::database::Database;
+use sea_orm::DbErr;
 use secrecy::SecretString;
+use uuid::Uuid;
 
 pub(crate) use cookie::Cookies;
 pub(crate) use id::BrowserId;
@@ -49,7 +51,7 @@ pub(crate) enum SessionError {
     AuthAway,
     /// The database failed.
     #[error("the sessions cannot be read")]
-    Storage(#[from] sea_orm::DbErr),
+    Storage(#[from] DbErr),
 }
 
 /// All sessions.
@@ -65,7 +67,7 @@ impl Sessions {
         Self { store: store::Store::new(database), keys, auth }
     }
 
-    /// Begins a session; gives the id to put into the cookie. Sessions whose time is over are removed on the way.
+    /// Begins a session; gives the id to put into the cookie.
     pub(crate) async fn begin(&self, signed_in: SignedIn, now: Timestamp) -> Result<BrowserId, Problem> {
         let id = BrowserId::random();
         let row = entity::Model {
@@ -78,8 +80,8 @@ impl Sessions {
             lease_until: 0,
             created_at: now.as_millisecond(),
             expires_at: later(now, SESSION_AGE),
+            user_id: Some(signed_in.user.id),
         };
-        self.store.remove_expired(now.as_millisecond()).await?;
         self.store.insert(row).await?;
         Ok(id)
     }
@@ -95,6 +97,24 @@ impl Sessions {
             tracing::warn!(%error, "signed out here, but mana-core-auth was not told");
         }
         Ok(())
+    }
+
+    /// Forgets a browser's session and all others of the same person, whose account is deleted.
+    pub(crate) async fn end_all(&self, id: &BrowserId) -> Result<(), Problem> {
+        if let Some(user) = self.store.find(&id.hash()).await?.and_then(|row| row.user_id) {
+            self.forget(user).await?;
+        }
+        self.end(id).await
+    }
+
+    /// Forgets all sessions of a person, whose account is deleted; how many those were.
+    pub(crate) async fn forget(&self, user: Uuid) -> Result<u64, DbErr> {
+        self.store.remove_of(user).await
+    }
+
+    /// Removes the sessions whose time is over.
+    pub(crate) async fn sweep(&self, now: Timestamp) -> Result<(), DbErr> {
+        self.store.remove_expired(now.as_millisecond()).await
     }
 }
 

@@ -88,7 +88,8 @@ impl Sessions {
         match self.auth.refresh(&tokens.refresh).await {
             Ok(next) => {
                 let expires_at = next.tokens.access_expires_at.as_millisecond();
-                if self.store.replace_tokens(row, self.keys.seal(id, &next.tokens), expires_at).await? {
+                let sealed = self.keys.seal(id, &next.tokens);
+                if self.store.replace_tokens(row, sealed, expires_at, next.user.id).await? {
                     return Ok(Exchanged::Yes(next.tokens));
                 }
                 // Signed out while the exchange was on its way: mana-core-auth has ended that session too.

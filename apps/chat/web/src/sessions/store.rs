@@ -3,6 +3,7 @@
 use kit::database::Database;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ActiveModelTrait, ColumnTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter};
+use uuid::Uuid;
 
 use super::entity::{Column, Entity, Model};
 
@@ -27,6 +28,12 @@ impl Store {
 
     pub(super) async fn remove(&self, id_hash: &str) -> Result<(), DbErr> {
         Entity::delete_by_id(id_hash).exec(&*self.database).await.map(|_| ())
+    }
+
+    /// Removes all of a person; how many those were.
+    pub(super) async fn remove_of(&self, user: Uuid) -> Result<u64, DbErr> {
+        let removed = Entity::delete_many().filter(Column::UserId.eq(user)).exec(&*self.database).await?;
+        Ok(removed.rows_affected)
     }
 
     pub(super) async fn remove_expired(&self, now: i64) -> Result<(), DbErr> {
@@ -56,11 +63,18 @@ impl Store {
             .map(|_| ())
     }
 
-    /// Puts the successors of `generation`'s tokens; false when the session has ended meanwhile.
-    pub(super) async fn replace_tokens(&self, row: &Model, tokens: String, expires_at: i64) -> Result<bool, DbErr> {
+    /// Puts the successors of `generation`'s tokens, and whose they are; false when the session has ended meanwhile.
+    pub(super) async fn replace_tokens(
+        &self,
+        row: &Model,
+        tokens: String,
+        expires_at: i64,
+        user: Uuid,
+    ) -> Result<bool, DbErr> {
         let replaced = Entity::update_many()
             .col_expr(Column::Tokens, Expr::value(tokens))
             .col_expr(Column::AccessExpiresAt, Expr::value(expires_at))
+            .col_expr(Column::UserId, Expr::value(user))
             .col_expr(Column::Generation, Expr::value(row.generation + 1))
             .col_expr(Column::LeaseUntil, Expr::value(0_i64))
             .filter(Column::IdHash.eq(&row.id_hash))

@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
+use uuid::Uuid;
 
 use super::{Failure, call, json as read};
 use crate::limits::{AUTH_PATIENCE, PROVIDER_PATIENCE};
@@ -35,6 +36,7 @@ pub(crate) struct SignedIn {
 /// A person.
 #[derive(Debug, Deserialize)]
 pub(crate) struct User {
+    pub(crate) id: Uuid,
     pub(crate) name: String,
     pub(crate) email: String,
 }

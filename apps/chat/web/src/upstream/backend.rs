@@ -185,6 +185,17 @@ impl Backend {
         call(SERVICE, self.request(Method::DELETE, self.conversation(id), access)).await.map(drop)
     }
 
+    /// Deletes it if nothing was said in it; whether that was so.
+    pub(crate) async fn delete_empty(&self, access: &SecretString, id: Uuid) -> Result<bool, Failure> {
+        let mut url = self.conversation(id);
+        url.query_pairs_mut().append_pair("if", "empty");
+        match call(SERVICE, self.request(Method::DELETE, url, access)).await {
+            Ok(_) => Ok(true),
+            Err(failure) if failure.is_conflict() => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
     pub(crate) async fn models(&self, access: &SecretString) -> Result<Vec<Model>, Failure> {
         let request = self.request(Method::GET, self.address("/api/models"), access);
         json::<ModelList>(SERVICE, call(SERVICE, request).await?).await.map(|list| list.models)

@@ -95,6 +95,11 @@ impl Failure {
         self.refusal().is_some_and(|refusal| refusal.code == "idempotency_in_progress")
     }
 
+    /// Whether something else is so than what the call went by.
+    pub(crate) fn is_conflict(&self) -> bool {
+        self.refusal().is_some_and(|refusal| refusal.status == StatusCode::CONFLICT)
+    }
+
     /// Whether the token that was shown is not, or no longer, good.
     pub(crate) fn is_about_the_token(&self) -> bool {
         self.refusal().is_some_and(|refusal| refusal.status == StatusCode::UNAUTHORIZED)

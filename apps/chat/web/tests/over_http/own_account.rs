@@ -1,9 +1,10 @@
 //! The page of one's own account, letters, and the second step.
 
 use reqwest::StatusCode;
+use sea_orm::ConnectionTrait;
 use serde_json::json;
 
-use crate::support::{Browser, PASSWORD, Store, World};
+use crate::support::{Browser, PASSWORD, SERVICE_TOKEN, Store, World};
 
 async fn sign_in(world: &World, name: &str, password: &str) -> (Browser, crate::support::Answer) {
     let browser = world.browser();
@@ -117,6 +118,43 @@ async fn a_person_takes_everything_along_and_deletes_the_account(world: World) {
     assert_eq!(sign_in(&world, "ada", PASSWORD).await.1.status, StatusCode::UNAUTHORIZED);
 }
 
+/// How many sessions chat-web keeps.
+async fn kept(world: &World) -> i64 {
+    World::number(&world.database, "SELECT COUNT(*) FROM web_sessions").await
+}
+
+async fn a_deleted_account_leaves_no_session_on_any_device(world: World) {
+    let here = world.person("ada").await;
+    let (there, _) = sign_in(&world, "ada", PASSWORD).await;
+    let eve = world.person("eve").await;
+    assert_eq!(kept(&world).await, 3);
+    here.send_form("/account", "/account/delete", &[("password", PASSWORD)]).await;
+    assert_eq!(kept(&world).await, 1, "a name and an address stay nowhere");
+    assert_eq!(there.get("/").await.location().as_deref(), Some("/login?ended"));
+    assert_eq!(eve.get("/").await.status, StatusCode::OK);
+}
+
+async fn whom_another_service_says_to_forget_is_forgotten(world: World) {
+    let (ada, eve) = (world.person("ada").await, world.person("eve").await);
+    let (there, _) = sign_in(&world, "ada", PASSWORD).await;
+    let id = ada.get("/account/export").await.json()["account"]["id"].as_str().unwrap().to_owned();
+    // As an older version has left it; the next exchange of tokens says whose it is.
+    let older = "UPDATE web_sessions SET user_id = NULL, access_expires_at = 0";
+    world.database.execute_unprepared(older).await.unwrap();
+    for browser in [&ada, &there, &eve] {
+        assert_eq!(browser.get("/").await.status, StatusCode::OK);
+    }
+    assert_eq!(world.forget(&id, "nobody's token").await, StatusCode::UNAUTHORIZED);
+    assert_eq!(world.forget("nobody", SERVICE_TOKEN).await, StatusCode::NOT_FOUND);
+    assert_eq!(kept(&world).await, 3);
+    for _ in 0..2 {
+        assert_eq!(world.forget(&id, SERVICE_TOKEN).await, StatusCode::NO_CONTENT);
+        assert_eq!(kept(&world).await, 1);
+    }
+    assert_eq!(ada.get("/").await.location().as_deref(), Some("/login?ended"));
+    assert_eq!(eve.get("/").await.status, StatusCode::OK);
+}
+
 /// In a real browser, with an authenticator of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_passkey_is_made_and_signs_in_and_every_page_is_faultless() {
@@ -137,4 +175,6 @@ crate::support::on_both_stores!(
     a_code_of_an_app_is_asked_for_after_the_password,
     a_forgotten_password_is_chosen_anew_by_a_letter,
     a_person_takes_everything_along_and_deletes_the_account,
+    a_deleted_account_leaves_no_session_on_any_device,
+    whom_another_service_says_to_forget_is_forgotten,
 );

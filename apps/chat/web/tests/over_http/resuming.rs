@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::StatusCode;
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
 use crate::support::{Browser, World, html_of};
@@ -116,6 +117,54 @@ async fn a_stop_ends_it_with_what_was_said(world: World) {
     assert_eq!(credits(&browser).await, json!(49));
 }
 
+async fn a_stop_ends_it_whichever_instance_it_reaches(world: World) {
+    let browser = world.person("ada").await;
+    let csrf = browser.get("/").await.csrf();
+    let other = world.another_instance().await;
+    let fields = [("prompt", "[delay=40] [words=1000]"), ("conversation", ""), ("key", "one")];
+    let mut telling = browser.read_along(&csrf, &fields).await;
+    telling.until("delta").await;
+    let stopped = browser.at(&other.url).post("/ask/stop", &csrf, "*/*", &[("key", "one")]).await;
+    assert_eq!(stopped.status, StatusCode::NO_CONTENT);
+    let events = telling.all().await;
+    assert_eq!((&events.last().unwrap().1["code"], &events.last().unwrap().1["kept"]), (&json!("stopped"), &json!(true)));
+    assert!(!html_of(&events).contains("word999"), "{events:?}");
+    until("it is paid", async || credits(&browser).await == json!(49)).await;
+    assert_eq!(world.calls.count().cancelled, 1, "the model was stopped");
+    let stops = async || World::number(&world.database, "SELECT COUNT(*) FROM stopped_answers").await;
+    assert_eq!(stops().await, 1);
+    // Each instance looks when it begins, and every minute.
+    world.database.execute_unprepared("UPDATE stopped_answers SET stopped_at = 1").await.unwrap();
+    let _beside = world.another_instance().await;
+    until("it goes", async || stops().await == 0).await;
+}
+
+async fn a_first_question_that_comes_to_nothing_takes_no_other_answer_with_it(world: World) {
+    let browser = world.person("ada").await;
+    let csrf = browser.get("/").await.csrf();
+    let begin = async |key: &str| {
+        let fields = [("prompt", "[delay=20000] later"), ("conversation", ""), ("key", key)];
+        let mut telling = browser.read_along(&csrf, &fields).await;
+        let id = telling.until("start").await["conversationId"].as_str().unwrap().to_owned();
+        (telling, id)
+    };
+    let stop = async |key: &str| browser.post("/ask/stop", &csrf, "*/*", &[("key", key)]).await;
+    let (first, kept) = begin("one").await;
+    let other = browser.read_along(&csrf, &[("prompt", "meanwhile"), ("conversation", &kept), ("key", "two")]).await;
+    assert_eq!(other.all().await.last().unwrap().0, "done");
+    stop("one").await;
+    first.all().await;
+    // Of one that is empty it is seen when it goes.
+    let (second, gone) = begin("three").await;
+    stop("three").await;
+    second.all().await;
+    until("the empty one goes", async || browser.get(&format!("/c/{gone}")).await.status == StatusCode::NOT_FOUND)
+        .await;
+    let page = browser.get(&format!("/c/{kept}")).await;
+    assert!(page.status == StatusCode::OK && page.text.contains("You said: meanwhile"), "{}", page.text);
+    assert_eq!(credits(&browser).await, json!(49));
+}
+
 async fn a_line_cut_behind_us_costs_nothing_twice(world: World) {
     let browser = world.person("ada").await;
     let csrf = browser.get("/").await.csrf();
@@ -141,5 +190,7 @@ crate::support::on_both_stores!(
     another_instance_gives_it_when_it_is_whole,
     who_leaves_finds_it_whole,
     a_stop_ends_it_with_what_was_said,
+    a_stop_ends_it_whichever_instance_it_reaches,
+    a_first_question_that_comes_to_nothing_takes_no_other_answer_with_it,
     a_line_cut_behind_us_costs_nothing_twice,
 );

@@ -1,5 +1,7 @@
 //! Tokens stay here, and are exchanged once however many requests come at that moment.
 
+use std::time::{Duration, Instant};
+
 use futures_util::future::join_all;
 use reqwest::StatusCode;
 use sea_orm::ConnectionTrait;
@@ -54,6 +56,20 @@ async fn a_session_older_than_a_sign_in_may_last_is_over(world: World) {
     assert_eq!(browser.get("/").await.location().as_deref(), Some("/login?ended"));
 }
 
+async fn sessions_whose_time_is_over_go_by_themselves(world: World) {
+    world.person("ada").await;
+    let eve = world.person("eve").await;
+    world.database.execute_unprepared("UPDATE web_sessions SET expires_at = 1 WHERE name = 'ada'").await.unwrap();
+    // Each instance looks when it begins, and every minute.
+    let _beside = world.another_instance().await;
+    let began = Instant::now();
+    while World::number(&world.database, "SELECT COUNT(*) FROM web_sessions").await > 1 {
+        assert!(began.elapsed() < Duration::from_secs(20), "it stays");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(eve.get("/").await.status, StatusCode::OK);
+}
+
 async fn a_row_moved_to_another_cookie_opens_nothing(world: World) {
     let (ada, eve) = (world.person("ada").await, world.person("eve").await);
     let steal = "UPDATE web_sessions SET tokens = (SELECT tokens FROM web_sessions WHERE name = 'ada')";
@@ -67,5 +83,6 @@ crate::support::on_both_stores!(
     thirty_requests_at_expiry_exchange_the_tokens_once,
     a_session_that_auth_has_ended_signs_the_browser_out,
     a_session_older_than_a_sign_in_may_last_is_over,
+    sessions_whose_time_is_over_go_by_themselves,
     a_row_moved_to_another_cookie_opens_nothing,
 );

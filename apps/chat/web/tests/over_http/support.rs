@@ -15,7 +15,8 @@ use kit::database::Database;
 use kit::service::Service;
 pub(crate) use kit::testing::Store;
 use kit::testing::{Running, TestDatabase};
-use mana_core_auth::testing::{Auth, ISSUER, SERVICE_TOKEN};
+pub(crate) use mana_core_auth::testing::SERVICE_TOKEN;
+use mana_core_auth::testing::{Auth, ISSUER};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, COOKIE, HeaderMap, LOCATION, ORIGIN, SET_COOKIE};
 use reqwest::{Client, Method, RequestBuilder, StatusCode, redirect};
 use sea_orm::{ConnectionTrait, Statement};
@@ -125,6 +126,12 @@ impl World {
         wire
     }
 
+    /// Tells chat-web that somebody's account is deleted, as mana-core-auth does.
+    pub(crate) async fn forget(&self, user: &str, token: &str) -> StatusCode {
+        let url = format!("{}/api/internal/users/{user}", self.web.url);
+        Client::new().delete(url).header("x-service-token", token).send().await.unwrap().status()
+    }
+
     /// Where chat-web listens on this machine.
     pub(crate) fn port(&self) -> &str {
         self.web.url.rsplit_once(':').unwrap().1
@@ -152,6 +159,7 @@ fn web(auth: &Auth, backend: &str, origin: &str, database: &Database) -> Service
         ("CHAT_BACKEND_URL", backend),
         ("PUBLIC_URL", origin),
         ("SESSION_KEY", &key),
+        ("SERVICE_TOKEN", SERVICE_TOKEN),
     ]));
     chat_web::service(&config.unwrap(), database)
 }

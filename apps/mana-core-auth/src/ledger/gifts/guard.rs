@@ -26,7 +26,7 @@ pub(crate) async fn allow(app: &App, user: Uuid, headers: &HeaderMap) -> Result<
     let by_account = (format!("gift-tries:{user}"), BY_ACCOUNT);
     let by_address = (format!("gift-tries-from:{}", client_network(headers)), BY_ADDRESS);
     for (key, most) in [by_account, by_address] {
-        match app.cache.increment(&key, WINDOW).await {
+        match app.counters.add_together(&key, WINDOW).await {
             Ok(count) if count > most => {
                 metrics::counter!("gift_tries_throttled_total").increment(1);
                 return Err(Problem::throttled(WINDOW.as_secs()));

@@ -1,0 +1,1 @@
+CREATE INDEX web_sessions_by_person ON web_sessions (user_id);
