@@ -37,7 +37,8 @@ async fn a_test_alert_arrives_once_though_the_control_plane_was_killed_and_is_ac
     let mut ecosystem = watched(port).await;
     until("the rules are evaluated", async || ecosystem.client().await.alerting().await.expect("asked").evaluated_at)
         .await;
-    wish(&ecosystem, AlertCommand::Test).await.expect("taken");
+    let tested = wish(&ecosystem, AlertCommand::Test).await.expect("taken");
+    assert_eq!(tested.test_channels, Some(vec!["on-call".to_owned()]));
     until("it arrives", async || titles(&taken).iter().any(|title| title.contains("test")).then_some(())).await;
     let alerting = ecosystem.client().await.alerting().await.expect("asked");
     let alert = alerting.alerts.iter().find(|alert| alert.rule == "Test").expect("it fires");

@@ -18,6 +18,9 @@ pub struct Alerting {
     pub rules: Vec<RuleView>,
     /// When the rules were evaluated last, RFC 3339; absent: not yet.
     pub evaluated_at: Option<String>,
+    /// While a test goes on: the channels that it goes to. Where there is none, nobody is told.
+    #[serde(default)]
+    pub test_channels: Option<Vec<String>>,
 }
 
 /// An alert.

@@ -15,6 +15,7 @@
 //! | `offering` | what the edge should serve, and offering it |
 //! | `draining` | when an instance that gets nothing new may be stopped |
 //! | `notifying` | the outbox of what people are told |
+//! | `recipients` | which channels an alert goes to |
 //! | `rollouts` | what deliveries ask for, carried out |
 //! | `calls` | the operator's calls |
 //! | `report` | the status, and what the streams of progress are told |
@@ -30,6 +31,7 @@ mod notifying;
 mod offering;
 mod place;
 mod probing;
+mod recipients;
 mod report;
 mod resuming;
 mod rollouts;

@@ -135,6 +135,8 @@ pub(super) struct Watch {
     /// Rules that can never fire, with their reasons, and when that was looked at.
     doubts: BTreeMap<String, String>,
     doubted: Option<Instant>,
+    /// Through which channels people are told of the test that goes on.
+    test_channels: Option<Vec<String>>,
 }
 
 /// Begins; it ends with the process.
@@ -164,6 +166,7 @@ pub(super) fn start(
             pulse,
             doubts: BTreeMap::new(),
             doubted: None,
+            test_channels: None,
         };
         watch.run(&reader, subjects, inbox).await;
     });
@@ -204,6 +207,9 @@ impl Watch {
                 continue;
             }
             let tests = self.kept.test_until.is_some_and(|until| now < until);
+            if !tests {
+                self.test_channels = None;
+            }
             let book = (subjects.has_changed().unwrap_or(false) || tests != testing || self.book.rules.is_empty())
                 .then(|| book(&subjects.borrow_and_update(), tests));
             testing = tests;
@@ -326,12 +332,29 @@ impl Watch {
         }
         let key = tell.key.clone();
         let what = match answer.await {
-            Ok(Ok(())) => What::Sent { key },
+            Ok(Ok(channels)) => {
+                self.pulse.tells.count(channels.len());
+                if channels.is_empty() {
+                    let (title, audience) = (&tell.title, tell.audience.join(", "));
+                    tracing::error!(title, audience, about = ?tell.about, "no channel is for this alert: nobody is told");
+                }
+                What::Sent { key }
+            }
             // It stays outstanding, and is given once more.
             Ok(Err(problem)) => return tracing::error!(why = problem.detail, "people could not be told yet"),
             Err(_) => return,
         };
         Box::pin(self.step(what)).await;
+    }
+
+    /// Through which channels people would be told of what such a rule finds, of no service.
+    async fn channels_of(&self, rule: &Rule) -> Result<Vec<String>, String> {
+        let gone = || "the control plane is ending".to_owned();
+        let audience = self.book.policy.first_told(&rule.path, rule.severity).chain(&rule.tell).cloned().collect();
+        let (reply, answer) = oneshot::channel();
+        let call = Call::AlertChannels { audience, about: Vec::new(), reply };
+        self.mailbox.send(Message::Call(Box::new(call))).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?.map_err(|problem| format!("{}: {}", problem.title, problem.detail))
     }
 
     async fn note(&self, service: Option<String>, detail: String) {
@@ -360,6 +383,8 @@ impl Watch {
             }
             AlertCommand::Unsilence { number } => What::Unsilence { number, by },
             AlertCommand::Test => {
+                // Nobody is to wait for what cannot come.
+                self.test_channels = Some(self.channels_of(&test()).await?);
                 self.kept.test_until = Some(now + TEST_MS);
                 self.save().await;
                 return Ok(());
@@ -371,7 +396,10 @@ impl Watch {
 
     fn show(&mut self) {
         let before = self.seen.borrow().clone();
-        let alerting = alerting(&self.kept.state, &self.doubts, self.evaluated_at);
+        let alerting = Alerting {
+            test_channels: self.test_channels.clone(),
+            ..alerting(&self.kept.state, &self.doubts, self.evaluated_at)
+        };
         let is_new = std::mem::take(&mut self.incidents_new);
         let incidents = if is_new { incidents(&self.kept.incidents).into() } else { Arc::clone(&before.incidents) };
         let revision = before.revision + u64::from(is_new || alerting.quiets != before.alerting.quiets);

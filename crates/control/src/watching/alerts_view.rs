@@ -53,6 +53,7 @@ pub(super) fn alerting(state: &State, doubts: &BTreeMap<String, String>, evaluat
             })
             .collect(),
         evaluated_at: evaluated_at.map(time),
+        test_channels: None,
     }
 }
 

@@ -250,6 +250,7 @@ impl Keeper {
             if subjects.elsewhere.heartbeat.is_some() {
                 pulse.beats.put(sink);
             }
+            pulse.tells.put(sink);
             sink.put("mana_watch_series", &[], number(stats.series as u64));
             sink.put("mana_watch_series_refused_total", &[], number(refused));
             sink.put("mana_watch_samples_total", &[], number(stats.counts.taken));

@@ -196,8 +196,8 @@ impl State {
         let Some(group) = self.groups.get(&number) else { return };
         let super::text::Words { title, text, link, facts } = self.words(group, kind, severity, at);
         let key = key(group.began_at, number, group.messages);
-        let audience = audience.iter().cloned().collect();
-        let tell = Tell { key, group: number, kind, severity, audience, title, text, link, facts, at, episodes };
+        let (audience, about) = (audience.iter().cloned().collect(), group.about.iter().cloned().collect());
+        let tell = Tell { key, group: number, kind, severity, audience, title, text, link, facts, about, at, episodes };
         self.outstanding.insert((number, group.messages), tell.clone());
         while self.outstanding.len() > MAX_OUTSTANDING {
             self.outstanding.pop_first();
