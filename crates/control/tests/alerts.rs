@@ -95,3 +95,21 @@ async fn a_dead_service_pages_and_opens_an_incident_and_a_silence_needs_a_reason
     assert!(incidents[0].severity == "P1" && incidents[0].title.contains('b'), "{incidents:#?}");
     ecosystem.down().await;
 }
+
+#[tokio::test]
+async fn no_rule_that_everybody_has_lacks_what_it_reads_in_an_ecosystem_that_is_well() {
+    let mut ecosystem = Ecosystem::start().await;
+    ecosystem.up(&[Service::new("a"), Service::new("b")]).await;
+    let told = |name: &str| {
+        let rule = mana_watch::alert::builtin::rules().iter().find(|rule| rule.name == name);
+        rule.is_some_and(|rule| rule.no_data == mana_watch::alert::Absence::Told)
+    };
+    until_within(Duration::from_mins(1), "every rule finds its data", async || {
+        let rules = ecosystem.client().await.alerting().await.expect("asked").rules;
+        let blind = |state: &str| ["no-data", "unheard", "error"].contains(&state);
+        let well = rules.iter().filter(|rule| told(&rule.name)).all(|rule| !blind(&rule.state));
+        (well && !rules.is_empty()).then_some(())
+    })
+    .await;
+    ecosystem.down().await;
+}

@@ -100,9 +100,28 @@ pub fn proportional_bytes(pid: u32) -> io::Result<u64> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{pid}/smaps_rollup has no Pss line")))
 }
 
+/// How often the kernel has killed a process for want of memory since it was booted, of anybody's; `None` where it does not tell.
+///
+/// # Errors
+/// When `/proc/vmstat` cannot be read.
+pub fn kernel_kills() -> io::Result<Option<u64>> {
+    fs::read_to_string("/proc/vmstat").map(|text| kills_in(&text))
+}
+
+fn kills_in(vmstat: &str) -> Option<u64> {
+    vmstat.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn kills_of_the_kernel_are_read_where_it_tells_them() {
+        assert_eq!(kills_in("pgfault 12\noom_kill_other 3\noom_kill 4\n"), Some(4));
+        assert_eq!(kills_in("pgfault 12\n"), None);
+        kernel_kills().expect("read");
+    }
 
     #[test]
     fn the_own_process_takes_memory_and_a_share_of_a_core() {

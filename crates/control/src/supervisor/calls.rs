@@ -241,6 +241,8 @@ impl Supervisor {
         self.note(None, None, "applied", &applied.request.manifest.display().to_string());
         tracing::info!(manifest = %applied.request.manifest.display(), "applied");
         self.set_ports(&desired.plan);
+        let is_there = |service: &str| service == EDGE || desired.plan.services.iter().any(|own| own.name == service);
+        self.endings.keep(is_there);
         self.desired = Some(desired);
         self.running = true;
         self.lost = None;

@@ -422,7 +422,7 @@ impl Watch {
 }
 
 /// What came out of a rule's expression.
-fn judged(reader: &Reader, rule: &Rule, now: i64, until: Instant) -> Outcome {
+pub(super) fn judged(reader: &Reader, rule: &Rule, now: i64, until: Instant) -> Outcome {
     let stop = || Instant::now() >= until;
     let limits = Limits { stop: Some(&stop), ..Limits::default() };
     let values = match query::query(reader, &rule.expression, now, &limits) {
@@ -445,7 +445,7 @@ fn judged(reader: &Reader, rule: &Rule, now: i64, until: Instant) -> Outcome {
 }
 
 /// What is watched for: what everybody has, what the manifest says, and a test while it goes on.
-fn book(subjects: &Subjects, testing: bool) -> Book {
+pub(super) fn book(subjects: &Subjects, testing: bool) -> Book {
     let mut rules = builtin::rules().to_vec();
     rules.extend(subjects.rules.iter().cloned());
     if testing {

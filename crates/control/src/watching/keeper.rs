@@ -29,6 +29,8 @@ const SAY_EVERY: Duration = Duration::from_mins(1);
 /// What belongs to no single service.
 const OWN: &str = "mana";
 const HOST: &str = "host";
+/// What ends of instances are told by that took too much memory.
+const MEMORY: &str = "memory";
 
 /// When it was asked, how long that took, and how many turns it has missed so far.
 #[derive(Debug, Clone, Copy)]
@@ -244,6 +246,16 @@ impl Keeper {
                     sink.put("mana_instance_memory_limit_bytes", &labels, number(limit));
                 }
             }
+            for endings in &subjects.endings {
+                let labels = [("service", endings.service.as_str()), ("instance", endings.instance.as_str())];
+                for (reason, count) in &endings.by_reason {
+                    let of = [labels[0], labels[1], ("reason", *reason)];
+                    sink.put("mana_instance_exits_total", &of, f64::from(*count));
+                    if *reason == MEMORY {
+                        sink.put("mana_instance_oom_kills_total", &labels, f64::from(*count));
+                    }
+                }
+            }
             if subjects.elsewhere.remote_write.is_some() {
                 pulse.remote.put(sink);
             }
@@ -391,3 +403,6 @@ fn in_full(error: &dyn std::error::Error) -> String {
     let behind = std::iter::successors(error.source(), |error| error.source());
     behind.fold(error.to_string(), |text, error| format!("{text}: {error}"))
 }
+
+#[cfg(test)]
+mod tests;

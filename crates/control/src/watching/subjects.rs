@@ -14,6 +14,8 @@ pub(crate) struct Subjects {
     pub(crate) rules: Vec<Rule>,
     pub(crate) services: Vec<Service>,
     pub(crate) instances: Vec<Instance>,
+    /// Of each place for an instance, whether one is there or not.
+    pub(crate) endings: Vec<Endings>,
     /// What services need and nobody here runs.
     pub(crate) outside: Vec<Outside>,
     /// Who is told what was measured.
@@ -67,6 +69,16 @@ pub(crate) struct Instance {
     pub(crate) port: Option<u16>,
     pub(crate) ready: bool,
     pub(crate) restarts: u32,
+}
+
+/// How often the instances of a place ended.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Endings {
+    pub(crate) service: String,
+    /// As [`Instance::name`].
+    pub(crate) instance: String,
+    /// Every reason, those that were never among them.
+    pub(crate) by_reason: Vec<(&'static str, u32)>,
 }
 
 impl Instance {
