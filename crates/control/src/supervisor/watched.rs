@@ -143,5 +143,6 @@ fn instance(place: &Place) -> Instance {
         port,
         ready: place.routable(),
         restarts: place.life.restarts(),
+        usage: place.usage,
     }
 }

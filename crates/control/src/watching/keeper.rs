@@ -241,9 +241,14 @@ impl Keeper {
                 let labels = [("service", instance.service.as_str()), ("instance", instance.name.as_str())];
                 sink.put("mana_instance_restarts_total", &labels, f64::from(instance.restarts));
                 let service = subjects.services.iter().find(|service| service.name == instance.service);
+                let labels = [labels[0], labels[1], ("slot", instance.slot.as_str())];
                 if let Some(limit) = service.and_then(|service| service.memory_bytes) {
-                    let labels = [labels[0], labels[1], ("slot", instance.slot.as_str())];
                     sink.put("mana_instance_memory_limit_bytes", &labels, number(limit));
+                }
+                if let Some(usage) = instance.usage {
+                    sink.put("mana_instance_memory_bytes", &labels, number(usage.resident_bytes));
+                    sink.put("mana_instance_cpu_seconds_total", &labels, usage.cpu_seconds);
+                    sink.put("mana_instance_processes", &labels, f64::from(usage.processes));
                 }
             }
             for endings in &subjects.endings {

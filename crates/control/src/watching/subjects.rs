@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use mana_runtime::usage::Usage;
 use mana_watch::alert::Rule;
 
 use super::elsewhere::Elsewhere;
@@ -69,6 +70,8 @@ pub(crate) struct Instance {
     pub(crate) port: Option<u16>,
     pub(crate) ready: bool,
     pub(crate) restarts: u32,
+    /// What it takes with all that it started; `None`: not sampled yet.
+    pub(crate) usage: Option<Usage>,
 }
 
 /// How often the instances of a place ended.

@@ -14,7 +14,6 @@ pub const METRICS: [(&str, &str); 29] = [
     // The watch, of what it scrapes and probes.
     ("up", "watch, each scrape: service, instance; 1 if the target answered"),
     ("probe_success", "watch, each probe: service, via=direct|public; 1 if it answered well"),
-    ("process_resident_memory_bytes", "watch, each instance: service, instance"),
     ("node_memory_MemAvailable_bytes", "watch, the host, as node_exporter says it"),
     ("node_memory_MemTotal_bytes", "watch, the host, as node_exporter says it"),
     ("node_filesystem_avail_bytes", "watch, the host, as node_exporter says it: device, mountpoint, fstype"),
@@ -36,10 +35,8 @@ pub const METRICS: [(&str, &str); 29] = [
         "mana_instance_oom_kills_total",
         "control: service, instance; from 0 on; ended over its limit of memory, or by the kernel for want of it",
     ),
-    (
-        "mana_instance_memory_limit_bytes",
-        "control: service, instance, as at process_resident_memory_bytes; absent without a limit",
-    ),
+    ("mana_instance_memory_bytes", "control: service, instance, slot; of all its processes, as the limit is"),
+    ("mana_instance_memory_limit_bytes", "control: service, instance, slot; absent without a limit"),
     ("mana_rollout_failed", "control: service; 1 from a rollout that failed or went back until one succeeds"),
     (
         "mana_backup_good_timestamp_seconds",
@@ -59,7 +56,7 @@ pub const METRICS: [(&str, &str); 29] = [
 ];
 
 /// What is measured besides, of our own names.
-const OTHERS: [&str; 23] = [
+const OTHERS: [&str; 25] = [
     "probe_duration_seconds",
     "scrape_duration_seconds",
     "scrape_samples_scraped",
@@ -67,6 +64,8 @@ const OTHERS: [&str; 23] = [
     "scrape_series_added",
     "mana_service_info",
     "mana_instance_exits_total",
+    "mana_instance_cpu_seconds_total",
+    "mana_instance_processes",
     "mana_dependency_seconds",
     "mana_server_answer_seconds",
     "mana_database_running_seconds",

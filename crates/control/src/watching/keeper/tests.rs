@@ -36,6 +36,7 @@ fn healthy() -> Subjects {
         port: Some(1),
         ready: true,
         restarts: 0,
+        usage: None,
     };
     let endings = Endings {
         service: "chat".to_owned(),
