@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use mana_watch::exposition::{self, Clash, Format, Point, Target};
-use mana_watch::gather::{Gathering, Sink};
+use mana_watch::gather::{Found, Gathering, Sink};
 use mana_watch::host::Host;
 use mana_watch::process::{Depth, LookError, Machine, Presence, Process};
 use mana_watch::schedule::Outcome;
@@ -26,6 +26,8 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_secs(30);
 /// How often the same trouble is said.
 const SAY_EVERY: Duration = Duration::from_mins(1);
+/// How long it is believed how much room disks have: three rounds.
+const SPACE_FOR: Duration = Duration::from_secs(30);
 /// What belongs to no single service.
 const OWN: &str = "mana";
 const HOST: &str = "host";
@@ -46,6 +48,7 @@ pub(super) enum Told {
     Probed { target: String, service: String, via: &'static str, at: i64, took: Duration, answer: Result<(), String> },
     Outside { at: i64, session: Arc<Session>, reading: Reading },
     Subjects { at: i64, subjects: Subjects },
+    Space(Found),
     Gone { target: String },
 }
 
@@ -89,6 +92,8 @@ struct Keeper {
     gathered: BTreeMap<String, Gathering<SeriesId>>,
     processes: BTreeMap<String, Process>,
     host: Host,
+    /// Room on disks, and when that was told.
+    space: Option<(Instant, Found)>,
     machine: Option<Machine>,
     refused: u64,
     pulse: Arc<Pulse>,
@@ -104,6 +109,7 @@ impl Keeper {
             gathered: BTreeMap::new(),
             processes: BTreeMap::new(),
             host: Host::here(),
+            space: None,
             machine,
             refused: 0,
             pulse,
@@ -136,6 +142,7 @@ impl Keeper {
                 self.gather(&outside.target(), outside.labels(), at, |sink| outside::put(outside, &reading, sink));
             }
             Told::Subjects { at, subjects } => self.subjects(at, &subjects),
+            Told::Space(found) => self.space = Some((Instant::now(), found)),
             Told::Gone { target } => self.gone(&target),
         }
     }
@@ -211,11 +218,18 @@ impl Keeper {
 
     fn subjects(&mut self, at: i64, subjects: &Subjects) {
         let mut host = std::mem::replace(&mut self.host, Host::here());
+        let old = self.space.take_if(|(told, _)| told.elapsed() >= SPACE_FOR);
+        if old.is_some() && self.may_say("space") {
+            tracing::warn!("how much room disks have was not told for a while: it is not known");
+        }
+        let space = self.space.take();
         self.gather(HOST, Vec::new(), at, |sink| {
             host.measure(sink);
-            host.space(sink);
+            if let Some((_, found)) = &space {
+                found.put_again(sink);
+            }
         });
-        self.host = host;
+        (self.host, self.space) = (host, space);
         for instance in &subjects.instances {
             self.process(at, instance);
         }

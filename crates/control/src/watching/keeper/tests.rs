@@ -1,6 +1,7 @@
 //! What the keeper makes of a healthy ecosystem, and what the rules that everybody has make of that.
 
 use mana_watch::alert::{Event, Kind as Of, State, What};
+use mana_watch::query::{self, Answer};
 
 use super::super::alerts::{book, judged};
 use super::super::subjects::{Endings, Service};
@@ -52,6 +53,15 @@ fn healthy() -> Subjects {
     }
 }
 
+/// A disk that is half full.
+fn room() -> Found {
+    Found::by(|sink| {
+        let labels = [("device", "/dev/vda"), ("fstype", "ext4"), ("mountpoint", "/")];
+        sink.put("node_filesystem_size_bytes", &labels, 2e9);
+        sink.put("node_filesystem_avail_bytes", &labels, 1e9);
+    })
+}
+
 /// A scrape that was answered.
 fn scraped(target: &str, service: &str, at: i64, text: &str) -> Told {
     let labels = [("service", service), ("instance", target)].map(|(label, value)| (label.to_owned(), value.to_owned()));
@@ -73,6 +83,7 @@ fn blind_after_an_hour(with_edge: bool) -> Vec<String> {
     let mut step = |at: i64, what: What| state.step(&Event { at, what });
     step(begin, What::RulesChanged(Box::new(book)));
     for at in (begin..=end).step_by(ROUND_MS) {
+        keeper.take(Told::Space(room()));
         keeper.take(Told::Subjects { at, subjects: subjects.clone() });
         keeper.take(scraped("chat/blue-1", "chat", at, ""));
         if with_edge {
@@ -93,4 +104,25 @@ fn of_a_healthy_ecosystem_that_nobody_asks_no_built_in_rule_says_that_it_has_no_
     assert_eq!(blind_after_an_hour(true), Vec::<String>::new());
     // What is not measured and should be is said all the same.
     assert_eq!(blind_after_an_hour(false), ["ErrorsHigh", "ErrorsMost"]);
+}
+
+#[test]
+fn room_on_disks_that_was_told_long_ago_is_not_known_any_more() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let now = now_ms();
+    let mut keeper =
+        Keeper::new(Store::open(folder.path(), Limits::default(), now).expect("a store"), Arc::default());
+    let reader = keeper.store.reader();
+    let value = |at: i64| {
+        let answer = query::query(&reader, "node_filesystem_avail_bytes{device=\"/dev/vda\"}", at, &query::Limits::default());
+        let Ok(Answer::Vector { elements, .. }) = answer else { return None };
+        elements.first().map(|(_, value)| *value)
+    };
+    keeper.take(Told::Space(room()));
+    keeper.take(Told::Subjects { at: now, subjects: healthy() });
+    assert_eq!(value(now), Some(1e9));
+    let told = Instant::now().checked_sub(SPACE_FOR).expect("the machine runs for longer");
+    keeper.space = keeper.space.take().map(|(_, found)| (told, found));
+    keeper.take(Told::Subjects { at: now + 10_000, subjects: healthy() });
+    assert_eq!(value(now + 10_000), None);
 }
