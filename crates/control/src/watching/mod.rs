@@ -24,7 +24,7 @@ mod disks;
 pub(crate) mod elsewhere;
 mod happenings;
 mod incidents;
-mod incidents_view;
+pub(crate) mod incidents_view;
 mod keeper;
 pub(crate) mod outside;
 pub(crate) mod prometheus;
