@@ -113,3 +113,27 @@ async fn no_rule_that_everybody_has_lacks_what_it_reads_in_an_ecosystem_that_is_
     .await;
     ecosystem.down().await;
 }
+
+#[tokio::test]
+async fn where_the_channel_of_who_is_on_call_is_dead_the_next_one_is_told_at_once() {
+    let (dead, port) = (free_port(), free_port());
+    let taken = webhook(port).await;
+    let mut ecosystem = Ecosystem::start().await;
+    let channel = |name: &str, port: u16| {
+        format!(
+            "\n[notifications.{name}]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:{port}/\"\nsecret = \"${{secret.MADE}}\"\n"
+        )
+    };
+    let more = format!("{}{}", channel("on-call", dead), channel("devops-lead", port));
+    ecosystem.up(&[Service::new("a").with(&more)]).await;
+    until("the rules are evaluated", async || ecosystem.client().await.alerting().await.expect("asked").evaluated_at)
+        .await;
+    let tested = wish(&ecosystem, AlertCommand::Test).await.expect("taken");
+    assert_eq!(tested.test_channels, Some(vec!["on-call".to_owned()]));
+    // By time alone it would be after two hours.
+    until_within(Duration::from_mins(1), "the next one is told", async || {
+        titles(&taken).iter().any(|title| title.contains("a test")).then_some(())
+    })
+    .await;
+    ecosystem.down().await;
+}

@@ -189,6 +189,11 @@ async fn list(client: &Client, json: bool, context: &Context) -> Result<Exit, Fa
                 output.line(&line)?;
             }
         }
+        for group in &alerting.groups {
+            if let Some(why) = &group.undelivered {
+                output.line(&format!("group {}: its last message has come to nobody so far: {why}", group.number))?;
+            }
+        }
         for quiet in quiets {
             output.line(&quiet_line(quiet))?;
         }

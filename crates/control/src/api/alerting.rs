@@ -65,6 +65,9 @@ pub struct GroupView {
     pub audience: Vec<String>,
     /// Who looks after it.
     pub acknowledged_by: Option<String>,
+    /// Why its last message has come to nobody so far; absent: it has, or nothing is known against it.
+    #[serde(default)]
+    pub undelivered: Option<String>,
 }
 
 /// A silence or a maintenance.

@@ -18,6 +18,9 @@ use crate::notifications;
 use crate::secrets::Secrets;
 use crate::store::StoreError;
 
+/// So often a channel has to fail in a row, some ten seconds, until what it was to tell counts as told to nobody.
+const TRIES: u32 = 3;
+
 /// How a message went.
 #[derive(Debug)]
 pub(crate) struct Notified {
@@ -63,9 +66,8 @@ impl Supervisor {
             (_, alert::Severity::P2) => Severity::Error,
             (_, alert::Severity::P3) => Severity::Warning,
         };
-        let ecosystem = format!("{}/{}", plan.ecosystem, plan.environment.as_str());
         let message = Told {
-            key: format!("{ecosystem}/alert/{}", tell.key),
+            key: format!("{}{}", alert_key(plan), tell.key),
             title: tell.title.clone(),
             text: tell.text.clone(),
             severity,
@@ -78,6 +80,17 @@ impl Supervisor {
         } else {
             Err(problem(503, "it cannot be written down", "see the control plane's log"))
         }
+    }
+
+    /// Messages about alerts that came to nobody, by the keys that the alerts know, and why; only where there is somebody else who could be told.
+    pub(super) fn unheard_alerts(&self, plan: &Plan) -> Vec<(String, String)> {
+        let is_alive = |channel: &Notification| self.outbox.failing(&channel.name, TRIES).is_none();
+        if !plan.notifications.iter().any(is_alive) {
+            return Vec::new();
+        }
+        let (prefix, unheard) = (alert_key(plan), self.outbox.unheard(TRIES));
+        let of_alerts = unheard.into_iter().filter_map(|(key, why)| Some((key.strip_prefix(&prefix)?, why)));
+        of_alerts.map(|(key, why)| (key.to_owned(), why.to_owned())).collect()
     }
 
     /// All channels, and the environment that they are of.
@@ -155,6 +168,11 @@ impl Supervisor {
             let _ = mailbox.send(Message::Notified(Notified { id: delivery.id(), result })).await;
         });
     }
+}
+
+/// How the keys of messages about alerts begin.
+fn alert_key(plan: &Plan) -> String {
+    format!("{}/{}/alert/", plan.ecosystem, plan.environment.as_str())
 }
 
 pub(super) fn now_ms() -> u64 {

@@ -33,6 +33,7 @@ impl Supervisor {
             services: services.collect(),
             instances: instances.map(instance).collect(),
             endings: self.endings(plan),
+            unheard: self.unheard_alerts(plan),
             outside,
             elsewhere: elsewhere(plan, &secrets),
             public: Some(public(plan)),

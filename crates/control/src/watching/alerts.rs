@@ -135,6 +135,8 @@ pub(super) struct Watch {
     /// Rules that can never fire, with their reasons, and when that was looked at.
     doubts: BTreeMap<String, String>,
     doubted: Option<Instant>,
+    /// Messages that are known to have come to nobody.
+    unheard: BTreeSet<String>,
     /// Through which channels people are told of the test that goes on.
     test_channels: Option<Vec<String>>,
 }
@@ -166,6 +168,7 @@ pub(super) fn start(
             pulse,
             doubts: BTreeMap::new(),
             doubted: None,
+            unheard: BTreeSet::new(),
             test_channels: None,
         };
         watch.run(&reader, subjects, inbox).await;
@@ -210,6 +213,8 @@ impl Watch {
             if !tests {
                 self.test_channels = None;
             }
+            let unheard = subjects.borrow().unheard.clone();
+            self.unheard(unheard).await;
             let book = (subjects.has_changed().unwrap_or(false) || tests != testing || self.book.rules.is_empty())
                 .then(|| book(&subjects.borrow_and_update(), tests));
             testing = tests;
@@ -238,6 +243,15 @@ impl Watch {
                 self.tell_outstanding().await;
             }
             self.show();
+        }
+    }
+
+    /// Messages came to nobody: whoever would be told next is told now. Each is said once.
+    async fn unheard(&mut self, messages: Vec<(String, String)>) {
+        let before = std::mem::replace(&mut self.unheard, messages.iter().map(|(key, _)| key.clone()).collect());
+        for (key, why) in messages.into_iter().filter(|(key, _)| !before.contains(key)) {
+            tracing::error!(key, why, "an alert came to nobody");
+            self.step(What::Failed { key, why }).await;
         }
     }
 

@@ -92,6 +92,7 @@ fn group(group: &Group) -> GroupView {
         firing: group.members.len() + group.waiting.len(),
         audience: group.audience.iter().cloned().collect(),
         acknowledged_by: group.acknowledged.as_ref().map(|acknowledged| acknowledged.by.clone()),
+        undelivered: group.undelivered.clone(),
     }
 }
 

@@ -17,6 +17,8 @@ pub(crate) struct Subjects {
     pub(crate) instances: Vec<Instance>,
     /// Of each place for an instance, whether one is there or not.
     pub(crate) endings: Vec<Endings>,
+    /// Messages about alerts that none of their channels takes, by key, and why.
+    pub(crate) unheard: Vec<(String, String)>,
     /// What services need and nobody here runs.
     pub(crate) outside: Vec<Outside>,
     /// Who is told what was measured.

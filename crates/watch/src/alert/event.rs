@@ -81,7 +81,7 @@ pub enum What {
         /// Its key.
         key: String,
     },
-    /// It could not be delivered, and was given up.
+    /// It has come to nobody so far, and those who were to bring it fail: others should know. It may come yet.
     Failed {
         /// Its key.
         key: String,

@@ -223,11 +223,11 @@ impl State {
         }
     }
 
-    /// A message came to nobody: whoever would be told next is told at once.
+    /// A message came to nobody: whoever would be told next is told at once. One that was followed by another says nothing any more.
     pub(crate) fn failed(&mut self, key: &str, why: &str) {
         if let Some((number, message)) = self.end_of(key) {
             self.outstanding.remove(&(number, message));
-            if let Some(group) = self.groups.get_mut(&number) {
+            if let Some(group) = self.groups.get_mut(&number).filter(|group| group.messages == message + 1) {
                 group.undelivered = Some(why.chars().take(MAX_WHY).collect());
                 group.hurry = group.acknowledged.is_none();
             }
