@@ -1,10 +1,9 @@
 //! `mana check`.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use mana_control::client::Client;
-use mana_control::rules;
+use mana_control::rules::{self, There};
 use mana_manifest::plan::{Environment, Plan};
 use mana_manifest::{Facts, Manifest, Overrides, Problem};
 use serde::Serialize;
@@ -99,11 +98,11 @@ fn doubts(plan: &Plan) -> Vec<String> {
     }
     let there = block_on(async {
         Ok(match Client::connect(&plan.data).await {
-            Ok(client) => client.metric_names().await.unwrap_or_default(),
-            Err(_) => BTreeSet::new(),
+            Ok(client) => client.there().await.unwrap_or_default(),
+            Err(_) => There::default(),
         })
     });
-    rules::doubts(plan, &there.unwrap_or_default())
+    rules::doubts(plan, there.unwrap_or_default())
 }
 
 /// How many services there are in each environment that was checked.

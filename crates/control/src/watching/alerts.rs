@@ -28,7 +28,8 @@ use super::rounds::now_ms;
 use super::subjects::Subjects;
 use crate::api::{AlertCommand, AlertRequest, Alerting, IncidentRequest, IncidentView};
 use crate::supervisor::{Call, Message};
-use crate::{clock, paths, rules};
+use crate::rules::{self, There};
+use crate::{clock, paths};
 
 /// How often every rule is evaluated: half of the interval of scrapes, so that what is measured is judged within it.
 const EVALUATE_EVERY: Duration = Duration::from_secs(5);
@@ -154,7 +155,20 @@ pub(super) fn start(
     let data = data.to_owned();
     tokio::spawn(async move {
         let kept = read(&paths::alerts(&data));
-        let watch = Watch {
+        Watch::new(data, kept, mailbox, seen, pulse).run(&reader, subjects, inbox).await;
+    });
+    Alerts { wishes, seen: shown }
+}
+
+impl Watch {
+    fn new(
+        data: PathBuf,
+        kept: Kept,
+        mailbox: mpsc::Sender<Message>,
+        seen: watch::Sender<Arc<Seen>>,
+        pulse: Arc<Pulse>,
+    ) -> Self {
+        Self {
             data,
             kept,
             book: Book::default(),
@@ -170,13 +184,9 @@ pub(super) fn start(
             doubted: None,
             unheard: BTreeSet::new(),
             test_channels: None,
-        };
-        watch.run(&reader, subjects, inbox).await;
-    });
-    Alerts { wishes, seen: shown }
-}
+        }
+    }
 
-impl Watch {
     async fn run(
         mut self,
         reader: &OnceLock<Reader>,
@@ -231,7 +241,8 @@ impl Watch {
                 self.read_journal().await;
                 if self.doubted.is_none_or(|looked| looked.elapsed() >= DOUBT_EVERY) {
                     self.doubted = Some(Instant::now());
-                    self.doubt(reader.clone(), now).await;
+                    let services = subjects.borrow().services.iter().map(|service| service.name.clone()).collect();
+                    self.doubt(reader.clone(), services, now).await;
                 }
                 self.evaluate(reader.clone(), now).await;
                 let services = subjects.borrow().services.clone();
@@ -281,12 +292,16 @@ impl Watch {
     }
 
     /// Which of the manifest's own rules can never fire: what they read is compared with all that was measured lately.
-    async fn doubt(&mut self, reader: Reader, now: i64) {
+    async fn doubt(&mut self, reader: Reader, services: BTreeSet<String>, now: i64) {
         let own = |rule: &&Rule| builtin::rules().iter().all(|other| other.name != rule.name);
         let rules: Vec<Rule> = self.book.rules.iter().filter(own).cloned().collect();
         let found = tokio::task::spawn_blocking(move || {
-            let there = reader.label_values(NAME, &[], now - DOUBT_LOOKBACK_MS, now).unwrap_or_default();
-            let there = there.into_iter().collect();
+            let values = |label: &str| -> BTreeSet<String> {
+                let values = reader.label_values(label, &[], now - DOUBT_LOOKBACK_MS, now);
+                values.unwrap_or_default().into_iter().collect()
+            };
+            let identities = rules::IDENTITIES.iter().map(|&label| (label.to_owned(), values(label))).collect();
+            let there = There { names: values(NAME), identities, services };
             let doubt = |rule: &Rule| Some((rule.name.clone(), rules::doubt(rule, &there)?));
             rules.iter().filter_map(doubt).collect::<BTreeMap<_, _>>()
         });
@@ -311,7 +326,8 @@ impl Watch {
             }
         }
         if step.save {
-            self.save().await;
+            // People are told all the same: a full disk is what they should know of.
+            let _ = self.save().await;
         }
         for effect in step.effects {
             match effect {
@@ -400,7 +416,8 @@ impl Watch {
                 // Nobody is to wait for what cannot come.
                 self.test_channels = Some(self.channels_of(&test()).await?);
                 self.kept.test_until = Some(now + TEST_MS);
-                self.save().await;
+                // One that a restart forgets is over sooner.
+                let _ = self.save().await;
                 return Ok(());
             }
         };
@@ -420,7 +437,8 @@ impl Watch {
         self.seen.send_replace(Arc::new(Seen { alerting, incidents, revision }));
     }
 
-    pub(super) async fn save(&self) {
+    /// Writes all of it down; why not, which is in the log as well.
+    pub(super) async fn save(&self) -> Result<(), String> {
         let written = serde_json::to_vec(&self.kept).map_err(|error| error.to_string());
         let file = paths::alerts(&self.data);
         let written = match written {
@@ -429,9 +447,10 @@ impl Watch {
                 .unwrap_or_else(|error| Err(error.to_string())),
             Err(error) => Err(error),
         };
-        if let Err(error) = written {
+        if let Err(error) = &written {
             tracing::error!(error, "the alerts are not on disk: after a restart people may be told twice");
         }
+        written
     }
 }
 
@@ -522,3 +541,6 @@ fn write(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
     }
     written
 }
+
+#[cfg(test)]
+mod tests;
