@@ -97,8 +97,8 @@ fn series(store: &mut Store) -> Vec<Filled> {
         add("edge", "mana_edge_request_seconds_sum", &edge, 2.0, true);
         let own = [("service", name.as_str()), ("instance", "blue-1"), ("slot", "blue")];
         let process = format!("{name}/blue-1/process");
-        add(&process, "process_cpu_seconds_total", &own, 0.2, true);
-        add(&process, "process_resident_memory_bytes", &own, 60e6, false);
+        add("mana", "mana_instance_cpu_seconds_total", &own, 0.2, true);
+        add("mana", "mana_instance_memory_bytes", &own, 60e6, false);
         add(&process, "process_disk_read_bytes_total", &own, 1e4, true);
         add(&process, "process_disk_written_bytes_total", &own, 1e5, true);
         for via in ["direct", "public"] {

@@ -26,6 +26,7 @@ use crate::api::{
     PutBack, Restart, RolloutCommand, RolloutDetail, RolloutView, RunRequest, RunSpec, Serving, SessionView,
     SmokeReport, SmokeRequest, Status, TokenView, Uploaded,
 };
+use crate::rules::{IDENTITIES, There};
 use crate::{audit, paths};
 
 mod server;
@@ -245,11 +246,19 @@ impl Client {
         self.ask(Method::GET, &format!("/v1/query?query={text}"), &()).await
     }
 
-    /// The names of all series that are stored.
-    pub async fn metric_names(&self) -> Result<BTreeSet<String>, ClientError> {
-        let answer: serde_json::Value = self.ask(Method::GET, "/v1/label/__name__/values", &()).await?;
-        let names = answer["data"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_str);
-        Ok(names.map(str::to_owned).collect())
+    /// What rules can read: names of all series that are stored, and of whom they are.
+    pub async fn there(&self) -> Result<There, ClientError> {
+        let mut there = There { names: self.label_values("__name__").await?, ..There::default() };
+        for label in IDENTITIES {
+            there.identities.insert(label.to_owned(), self.label_values(label).await?);
+        }
+        Ok(there)
+    }
+
+    async fn label_values(&self, label: &str) -> Result<BTreeSet<String>, ClientError> {
+        let answer: serde_json::Value = self.ask(Method::GET, &format!("/v1/label/{label}/values"), &()).await?;
+        let values = answer["data"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_str);
+        Ok(values.map(str::to_owned).collect())
     }
 
     /// How everything is that is watched for.

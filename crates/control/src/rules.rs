@@ -1,15 +1,17 @@
 //! The manifest's rules and objectives, as `mana_watch` has them. What is wrong with one is said when the manifest is read, and not in the night
 //! in which it was to fire.
 
-use std::collections::BTreeSet;
+mod doubts;
+mod gates;
 
 use mana_manifest::plan::{self, Plan};
 use mana_watch::alert::slo::{Good, Slo};
-use mana_watch::alert::{Absence, DEFAULT_PATH, Role, Rule, Severity, Span, Template, builtin, can_fire};
+use mana_watch::alert::{Absence, DEFAULT_PATH, Role, Rule, Severity, Span, Template, builtin};
 use mana_watch::query;
-use mana_watch::series::{Matcher, NAME, Test};
 
-use crate::slot::Slot;
+pub(crate) use doubts::doubt;
+pub use doubts::{IDENTITIES, There, doubts};
+pub use gates::gates;
 
 /// All of them, besides those that everybody has.
 ///
@@ -42,84 +44,6 @@ pub fn rules(plan: &Plan) -> Result<Vec<Rule>, Vec<String>> {
         }
     }
     if problems.is_empty() { Ok(rules) } else { Err(problems) }
-}
-
-/// What can never fire of the manifest's own rules, with its reason: a comparison that cannot be true, or a series that nothing gives. `there` are
-/// the names of all series that are stored; empty where nothing was measured yet, and then only names of our own are known to be wrong.
-pub fn doubts(plan: &Plan, there: &BTreeSet<String>) -> Vec<String> {
-    let rules = rules(plan).unwrap_or_default();
-    let own = rules.iter().filter(|rule| plan.alerts.iter().any(|alert| alert.name == rule.name));
-    own.filter_map(|rule| Some(format!("alerts.{}: {}", rule.name, doubt(rule, there)?))).collect()
-}
-
-/// What is wrong with the gates of rollouts, each in a line: a query that is not understood, or that reads what nothing gives, so that no
-/// rollout would ever pass. `there`: as in [`doubts`].
-pub fn gates(plan: &Plan, there: &BTreeSet<String>) -> Vec<String> {
-    let gates =
-        plan.services.iter().flat_map(|service| service.rollout.gates.iter().map(move |gate| (&service.name, gate)));
-    let wrong = gates.filter_map(|(service, gate)| {
-        Some(format!("services.{service}.rollout.gates.{}: {}", gate.name, unanswerable(gate, there)?))
-    });
-    wrong.collect()
-}
-
-fn unanswerable(gate: &plan::Gate, there: &BTreeSet<String>) -> Option<String> {
-    // Any slot and time do.
-    let query = plan::fill_in(&gate.query, Slot::Green.as_str(), 60);
-    let named = match query::metrics_of(&query) {
-        Ok(reads) => needed(&reads),
-        Err(error) => return Some(error.to_string()),
-    };
-    let known = known(&named, there);
-    // Of a rule, which rule does not matter here, only what is missing is looked at.
-    let missing = can_fire(builtin::rules().first()?, &named, &known).err()?.missing;
-    let reason = |(name, meant): &(String, Option<String>)| {
-        let meant = meant.as_ref().map_or_else(String::new, |meant| format!("; is {meant} meant?"));
-        format!("it reads {name}, which nothing gives{meant}")
-    };
-    Some(missing.iter().map(reason).collect::<Vec<_>>().join(", and "))
-}
-
-/// The names without which nothing comes of an expression.
-fn needed(reads: &[query::Read]) -> BTreeSet<String> {
-    let named = reads.iter().filter(|read| !read.may_be_missing).filter_map(|read| {
-        read.matchers.iter().find_map(|matcher| match &matcher.test {
-            Test::Equal(name) if matcher.label == NAME => Some(name.clone()),
-            _ => None,
-        })
-    });
-    named.collect()
-}
-
-/// All names that are known to be given, and those of `named` that may be.
-fn known(named: &BTreeSet<String>, there: &BTreeSet<String>) -> BTreeSet<String> {
-    let given = |name: &&String| builtin::is_given(name) || (there.is_empty() && !builtin::is_ours(name));
-    let known = there.iter().cloned().chain(builtin::names().map(str::to_owned));
-    known.chain(named.iter().filter(given).cloned()).collect()
-}
-
-/// Why a rule can never fire.
-pub(crate) fn doubt(rule: &Rule, there: &BTreeSet<String>) -> Option<String> {
-    match query::never_true(&rule.expression) {
-        Ok(None) => {}
-        Ok(Some(why)) => return Some(format!("rule \"{}\" can never fire: {why}", rule.name)),
-        // Said elsewhere.
-        Err(_) => return None,
-    }
-    let reads = query::metrics_of(&rule.expression).ok()?;
-    let named = needed(&reads);
-    let known = known(&named, there);
-    // Where one series is enough, as of `a or b`, the other may be missing.
-    let exists = |matchers: &[Matcher]| {
-        matchers.iter().all(|matcher| match &matcher.test {
-            Test::Equal(name) if matcher.label == NAME => known.contains(name),
-            _ => true,
-        })
-    };
-    if query::never_fires(&rule.expression, exists).ok()?.is_empty() {
-        return None;
-    }
-    can_fire(rule, &named, &known).err().map(|why| why.to_string())
 }
 
 fn rule(alert: &plan::Alert) -> Result<Rule, String> {
@@ -177,42 +101,6 @@ mod tests {
             rules.len() > 2 && rules[1..].iter().all(|rule| rule.expression.contains("shop-backend")),
             "{rules:#?}"
         );
-    }
-
-    #[test]
-    fn a_rule_that_can_never_fire_is_named_with_its_reason() {
-        let doubts = |expression: &str, there: &[&str]| {
-            let more = format!("[alerts.odd]\nexpression = \"{expression}\"\nseverity = \"P2\"\nsummary = \"x\"\n");
-            let manifest = Manifest::parse(Path::new("/srv/shop/mana.toml"), &format!("{SHOP}{more}")).expect("TOML");
-            let plan = manifest.plan(&Overrides::default(), &Facts::assumed()).expect("a plan");
-            super::doubts(&plan, &there.iter().map(|name| (*name).to_owned()).collect()).pop()
-        };
-        let there = ["up", "jobs_waiting"];
-        for (expression, there, why) in [
-            ("jobs_waitin > 5", &there[..], Some("reads jobs_waitin, which nothing gives; is jobs_waiting meant?")),
-            ("jobs_waiting > 5", &there, None),
-            ("jobs_waitin > 5", &[], None),
-            (
-                "mana_instances_reedy < 1",
-                &[],
-                Some("reads mana_instances_reedy, which nothing gives; is mana_instances_ready meant?"),
-            ),
-            ("mana_instances_ready < 1", &[], None),
-            ("node_load1 > 5 or jobs_waitin > 5", &there, None),
-            ("absent(jobs_waitin)", &there, None),
-            ("up > 1", &[], Some("can never fire: (a value from 0 to 1) > 1 can never be true")),
-        ] {
-            let found = doubts(expression, there);
-            match why {
-                Some(why) => assert!(
-                    found
-                        .as_deref()
-                        .is_some_and(|text| text.starts_with("alerts.odd: rule \"odd\" ") && text.contains(why)),
-                    "{expression}: {found:?}"
-                ),
-                None => assert_eq!(found, None, "{expression}"),
-            }
-        }
     }
 
     #[test]

@@ -37,7 +37,8 @@ async fn a_test_alert_arrives_once_though_the_control_plane_was_killed_and_is_ac
     let mut ecosystem = watched(port).await;
     until("the rules are evaluated", async || ecosystem.client().await.alerting().await.expect("asked").evaluated_at)
         .await;
-    wish(&ecosystem, AlertCommand::Test).await.expect("taken");
+    let tested = wish(&ecosystem, AlertCommand::Test).await.expect("taken");
+    assert_eq!(tested.test_channels, Some(vec!["on-call".to_owned()]));
     until("it arrives", async || titles(&taken).iter().any(|title| title.contains("test")).then_some(())).await;
     let alerting = ecosystem.client().await.alerting().await.expect("asked");
     let alert = alerting.alerts.iter().find(|alert| alert.rule == "Test").expect("it fires");
@@ -92,5 +93,47 @@ async fn a_dead_service_pages_and_opens_an_incident_and_a_silence_needs_a_reason
     .await;
     let incidents = ecosystem.client().await.incidents().await.expect("asked");
     assert!(incidents[0].severity == "P1" && incidents[0].title.contains('b'), "{incidents:#?}");
+    ecosystem.down().await;
+}
+
+#[tokio::test]
+async fn no_rule_that_everybody_has_lacks_what_it_reads_in_an_ecosystem_that_is_well() {
+    let mut ecosystem = Ecosystem::start().await;
+    ecosystem.up(&[Service::new("a"), Service::new("b")]).await;
+    let told = |name: &str| {
+        let rule = mana_watch::alert::builtin::rules().iter().find(|rule| rule.name == name);
+        rule.is_some_and(|rule| rule.no_data == mana_watch::alert::Absence::Told)
+    };
+    until_within(Duration::from_mins(1), "every rule finds its data", async || {
+        let rules = ecosystem.client().await.alerting().await.expect("asked").rules;
+        let blind = |state: &str| ["no-data", "unheard", "error"].contains(&state);
+        let well = rules.iter().filter(|rule| told(&rule.name)).all(|rule| !blind(&rule.state));
+        (well && !rules.is_empty()).then_some(())
+    })
+    .await;
+    ecosystem.down().await;
+}
+
+#[tokio::test]
+async fn where_the_channel_of_who_is_on_call_is_dead_the_next_one_is_told_at_once() {
+    let (dead, port) = (free_port(), free_port());
+    let taken = webhook(port).await;
+    let mut ecosystem = Ecosystem::start().await;
+    let channel = |name: &str, port: u16| {
+        format!(
+            "\n[notifications.{name}]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:{port}/\"\nsecret = \"${{secret.MADE}}\"\n"
+        )
+    };
+    let more = format!("{}{}", channel("on-call", dead), channel("devops-lead", port));
+    ecosystem.up(&[Service::new("a").with(&more)]).await;
+    until("the rules are evaluated", async || ecosystem.client().await.alerting().await.expect("asked").evaluated_at)
+        .await;
+    let tested = wish(&ecosystem, AlertCommand::Test).await.expect("taken");
+    assert_eq!(tested.test_channels, Some(vec!["on-call".to_owned()]));
+    // By time alone it would be after two hours.
+    until_within(Duration::from_mins(1), "the next one is told", async || {
+        titles(&taken).iter().any(|title| title.contains("a test")).then_some(())
+    })
+    .await;
     ecosystem.down().await;
 }

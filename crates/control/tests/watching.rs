@@ -36,6 +36,14 @@ async fn what_runs_is_measured_and_what_ends_is_gone() {
     becomes(&ecosystem, "probe_success{via=\"direct\"}", &[("a", 1.0), ("b", 1.0)]).await;
     let memory = by_service(&ecosystem, "process_resident_memory_bytes").await;
     assert!(memory.len() == 3 && memory.values().all(|bytes| *bytes > 1e5), "{memory:?}");
+    until("what instances take with all that they started", async || {
+        let memory = by_service(&ecosystem, "mana_instance_memory_bytes").await;
+        let processes = by_service(&ecosystem, "mana_instance_processes").await;
+        let cpu = by_service(&ecosystem, "mana_instance_cpu_seconds_total").await;
+        let all = memory.len() == 3 && processes.len() == 3 && cpu.len() == 3;
+        (all && memory.values().all(|bytes| *bytes > 1e5) && processes.values().all(|count| *count >= 1.0)).then_some(())
+    })
+    .await;
     assert!(!by_service(&ecosystem, "node_memory_MemTotal_bytes").await.is_empty());
     // What is taken away ends at once, and not after five minutes.
     ecosystem.up(&[Service::new("a")]).await;

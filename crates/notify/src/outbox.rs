@@ -214,6 +214,33 @@ impl Outbox {
         self.channels.values().filter_map(|queue| queue.timer_ms(now_ms)).min()
     }
 
+    /// Why a channel takes nothing, if it has failed at least so often in a row.
+    pub fn failing(&self, channel: &str, tries: u32) -> Option<&str> {
+        self.channels.get(channel)?.failing(tries)
+    }
+
+    /// Messages that nobody has taken, by key, and why: each of their channels has failed at least so often in a row, or has refused this very
+    /// message so often. They are tried on; who can tell people otherwise should.
+    pub fn unheard(&self, tries: u32) -> BTreeMap<&str, &str> {
+        let mut unheard = BTreeMap::new();
+        for queue in self.channels.values() {
+            let failing = queue.failing(tries);
+            for delivery in queue.waiting.values() {
+                let refused = delivery.refused && delivery.failures >= tries;
+                let why = delivery.why.as_deref().filter(|_| refused).or(failing);
+                unheard.extend(why.map(|why| (delivery.message.key.as_str(), why)));
+            }
+        }
+        let is_stuck = |queue: &Queue, key: &str| {
+            let Some(number) = queue.known.get(key) else { return true };
+            let refused = |delivery: &Delivery| delivery.refused && delivery.failures >= tries;
+            // One that has ended was taken, or counted in another one.
+            queue.waiting.get(number).is_some_and(|delivery| refused(delivery) || queue.failing(tries).is_some())
+        };
+        unheard.retain(|key, _| self.channels.values().all(|queue| is_stuck(queue, key)));
+        unheard
+    }
+
     /// How many deliveries wait.
     pub fn waiting(&self) -> usize {
         self.channels.values().map(|queue| queue.waiting.len()).sum()
@@ -272,6 +299,12 @@ impl Outbox {
 }
 
 impl Queue {
+    /// Why nothing is taken, if that has failed at least so often in a row.
+    fn failing(&self, tries: u32) -> Option<&str> {
+        let failed = self.waiting.values().find(|delivery| !delivery.refused && delivery.failures >= tries)?;
+        failed.why.as_deref()
+    }
+
     /// The last one that cannot have been seen yet: only such a one may still change under its key.
     fn untried(&mut self) -> Option<&mut Delivery> {
         let sending = self.sending;

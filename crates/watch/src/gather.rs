@@ -211,6 +211,17 @@ impl Found {
         found
     }
 
+    /// Puts it where it is wanted as well.
+    pub fn put_again(&self, sink: &mut dyn Sink) {
+        for (labels, value) in &self.values {
+            let others: Vec<(&str, &str)> = labels.iter().filter(|(label, _)| *label != NAME).collect();
+            sink.put(labels.name(), &others, *value);
+        }
+        for unknown in &self.unknown {
+            sink.unknown(unknown.clone());
+        }
+    }
+
     /// The value with this name and exactly these labels.
     #[must_use]
     pub fn get(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {

@@ -114,7 +114,7 @@ fn cases() -> Vec<Case> {
             "MemoryHigh",
             "instance=a,service=chat",
             vec![
-                ("process_resident_memory_bytes{service=chat,instance=a}", |_| 75.0, |_| 85.0),
+                ("mana_instance_memory_bytes{service=chat,instance=a}", |_| 75.0, |_| 85.0),
                 ("mana_instance_memory_limit_bytes{service=chat,instance=a}", |_| 100.0, |_| 100.0),
             ],
         ),

@@ -23,7 +23,7 @@ Examples:
   mana alerts maintenance chat-backend --for 30m --reason 'new database'
   mana alerts test                 fires one for a minute, to see that it arrives
 
-Exit code 3 where a P1 or P2 fires that nobody silenced, so that a script may ask.";
+Exit code 3 where a P1 or P2 fires that nobody silenced, so that a script may ask; of `test`, where no channel is told.";
 
 /// Says what is wrong, and who is told of it
 #[derive(Debug, clap::Args)]
@@ -149,14 +149,26 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         };
         let testing = command == AlertCommand::Test;
         let request = AlertRequest { by: who.name()?, command };
-        client.alert(&request).await.map_err(|error| context.failure(error))?;
-        if testing {
-            context
-                .output()
-                .line("within ten seconds whoever is on call is told of a test, and in a minute of its end")?;
+        let alerting = client.alert(&request).await.map_err(|error| context.failure(error))?;
+        if !testing {
+            return Ok(Exit::Ok);
         }
-        Ok(Exit::Ok)
+        let (line, exit) = tested(&alerting.test_channels.unwrap_or_default());
+        context.output().line(&line)?;
+        Ok(exit)
     })
+}
+
+/// What is said of a test that goes to these channels.
+fn tested(channels: &[String]) -> (String, Exit) {
+    if channels.is_empty() {
+        let line = "it fires, and nobody is told: no [notifications.NAME] is called like whoever is on call, or wants \
+                    `alert` of every service; see `mana alerts` within ten seconds";
+        return (line.to_owned(), Exit::NotAsDesired);
+    }
+    let channels = channels.join(", ");
+    let line = format!("within ten seconds a test is told through {channels}, and in a minute its end");
+    (line, Exit::Ok)
 }
 
 async fn list(client: &Client, json: bool, context: &Context) -> Result<Exit, Failure> {
@@ -175,6 +187,11 @@ async fn list(client: &Client, json: bool, context: &Context) -> Result<Exit, Fa
         if !rows.is_empty() {
             for line in table::lines(&ALERTS, &rows, output.style(), output.width()) {
                 output.line(&line)?;
+            }
+        }
+        for group in &alerting.groups {
+            if let Some(why) = &group.undelivered {
+                output.line(&format!("group {}: its last message has come to nobody so far: {why}", group.number))?;
             }
         }
         for quiet in quiets {
@@ -256,6 +273,14 @@ fn condition(text: &str) -> Result<Condition, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_test_names_the_channels_that_it_goes_to_or_says_that_there_is_none() {
+        let (line, exit) = tested(&["on-call".to_owned(), "chat".to_owned()]);
+        assert!(line.contains("through on-call, chat,") && exit == Exit::Ok, "{line}");
+        let (line, exit) = tested(&[]);
+        assert!(line.contains("nobody is told") && exit == Exit::NotAsDesired, "{line}");
+    }
 
     #[test]
     fn an_instant_needs_no_seconds_and_a_zone() {

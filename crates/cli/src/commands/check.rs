@@ -1,10 +1,9 @@
 //! `mana check`.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use mana_control::client::Client;
-use mana_control::rules;
+use mana_control::rules::{self, There};
 use mana_manifest::plan::{Environment, Plan};
 use mana_manifest::{Facts, Manifest, Overrides, Problem};
 use serde::Serialize;
@@ -63,8 +62,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     let plan = manifest.as_ref().and_then(|manifest| manifest.plan(&overrides, &Facts::of_disk()).ok());
     let missing = plan.as_ref().map(ecosystem::missing).transpose()?.unwrap_or_default();
     let there = plan.as_ref().map(there).unwrap_or_default();
-    let gates = plan.as_ref().map(|plan| rules::gates(plan, &there)).unwrap_or_default();
-    let doubts = plan.as_ref().map(|plan| rules::doubts(plan, &there)).unwrap_or_default();
+    let gates = plan.as_ref().map(|plan| rules::gates(plan, &there.names)).unwrap_or_default();
+    let doubts = plan.as_ref().map(|plan| rules::doubts(plan, there)).unwrap_or_default();
     if args.json {
         let ok = !problems.any_error() && missing.is_empty() && gates.is_empty();
         let answer = Answer {
@@ -105,14 +104,14 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
 }
 
 /// What is measured where the environment runs; nothing where it does not, or nobody would look at it.
-fn there(plan: &Plan) -> BTreeSet<String> {
+fn there(plan: &Plan) -> There {
     if plan.alerts.is_empty() && plan.services.iter().all(|service| service.rollout.gates.is_empty()) {
-        return BTreeSet::new();
+        return There::default();
     }
     let there = block_on(async {
         Ok(match Client::connect(&plan.data).await {
-            Ok(client) => client.metric_names().await.unwrap_or_default(),
-            Err(_) => BTreeSet::new(),
+            Ok(client) => client.there().await.unwrap_or_default(),
+            Err(_) => There::default(),
         })
     });
     there.unwrap_or_default()

@@ -79,7 +79,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
         let (Running { client, status }, started) = start::ensure(context, &data).await?;
         note_other_version(&status, context);
         if !args.json {
-            for doubt in rules::doubts(&plan, &client.metric_names().await.unwrap_or_default()) {
+            for doubt in rules::doubts(&plan, client.there().await.unwrap_or_default()) {
                 report::note(&doubt);
             }
         }

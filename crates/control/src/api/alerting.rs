@@ -18,6 +18,9 @@ pub struct Alerting {
     pub rules: Vec<RuleView>,
     /// When the rules were evaluated last, RFC 3339; absent: not yet.
     pub evaluated_at: Option<String>,
+    /// While a test goes on: the channels that it goes to. Where there is none, nobody is told.
+    #[serde(default)]
+    pub test_channels: Option<Vec<String>>,
 }
 
 /// An alert.
@@ -62,6 +65,9 @@ pub struct GroupView {
     pub audience: Vec<String>,
     /// Who looks after it.
     pub acknowledged_by: Option<String>,
+    /// Why its last message has come to nobody so far; absent: it has, or nothing is known against it.
+    #[serde(default)]
+    pub undelivered: Option<String>,
 }
 
 /// A silence or a maintenance.

@@ -11,6 +11,9 @@ pub struct IncidentView {
     pub number: u64,
     /// One line.
     pub title: String,
+    /// Whether a person wrote that; else it is made of an alert's name and what that is about.
+    #[serde(default)]
+    pub titled: bool,
     /// `P1` to `P4`.
     pub severity: String,
     /// `investigating`, `identified`, `monitoring` or `resolved`.

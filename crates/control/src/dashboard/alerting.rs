@@ -33,7 +33,9 @@ struct Page {
     channels: Vec<Channel>,
     services: Vec<String>,
     may_write: bool,
-    /// What became of a test.
+    /// Through which channels a test is told that goes on.
+    test_channels: Option<Vec<String>>,
+    /// What became of a test of a channel.
     tested: Option<Tested>,
 }
 
@@ -90,6 +92,7 @@ async fn render(dashboard: &Dashboard, visitor: &Visitor, frame: Frame, tested: 
         channels: channels.map(|(channels, _)| channels.iter().map(Channel::of).collect()).unwrap_or_default(),
         services,
         may_write: visitor.may(Action::Deploy),
+        test_channels: alerting.test_channels.clone(),
         tested,
     })
 }

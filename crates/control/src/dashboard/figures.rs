@@ -67,7 +67,7 @@ pub(crate) fn all_latency(over: &str) -> String {
 }
 
 /// Share of the memory that an instance may use, the fullest of each service.
-const MEMORY: &str = "max by (service) (process_resident_memory_bytes / mana_instance_memory_limit_bytes)";
+const MEMORY: &str = "max by (service) (mana_instance_memory_bytes / mana_instance_memory_limit_bytes)";
 const RESTARTS: &str = "sum by (service) (increase(mana_instance_restarts_total[10m]))";
 const ROLLOUT_FAILED: &str = "max by (service) (mana_rollout_failed)";
 const REACHED: &str = "min by (service) (probe_success)";

@@ -16,6 +16,8 @@ use crate::api::{IncidentView, QuietView, ServiceState};
 
 /// Incidents that are over and still shown.
 const MOST_PAST: usize = 30;
+/// Components that a title names; further ones are counted.
+const MOST_NAMED: usize = 3;
 /// Maintenances that are shown.
 const MOST_MAINTENANCES: usize = 30;
 
@@ -257,7 +259,7 @@ fn shown_incident(incident: &IncidentView, components: Vec<String>) -> Incident 
     updates.reverse();
     Incident {
         number: incident.number,
-        title: incident.title.clone(),
+        title: if incident.titled { incident.title.clone() } else { neutral_title(&components) },
         severity: incident.severity.clone(),
         status: incident.status.clone(),
         components,
@@ -267,6 +269,16 @@ fn shown_incident(incident: &IncidentView, components: Vec<String>) -> Incident 
         impact: incident.impact.clone(),
         affected: incident.affected.clone().filter(|text| !text.starts_with("0 ")),
         updates,
+    }
+}
+
+/// What an incident is called that nobody gave a title for everybody: its own one names servers and rules.
+fn neutral_title(components: &[String]) -> String {
+    let named = components.iter().take(MOST_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match components.len().saturating_sub(MOST_NAMED) {
+        0 if named.is_empty() => "Disruption".to_owned(),
+        0 => format!("{named}: disruption"),
+        more => format!("{named} and {more} more: disruption"),
     }
 }
 
@@ -285,10 +297,16 @@ fn maintenance(quiet: &QuietView, components: Vec<String>, now: Timestamp) -> Op
 
 #[cfg(test)]
 pub(super) mod tests {
-    use mana_watch::incident::Status;
+    use mana_watch::Labels;
+    use mana_watch::alert::{AlertId, Became, Change, Kind, Severity, Value};
+    use mana_watch::incident::{Event, Incidents, Status, What};
 
     use super::*;
     use crate::api::TimelineEntry;
+    use crate::watching::incidents_view::view;
+
+    /// Where the database is that has died.
+    const SERVER: &str = "postgres@10.0.0.5:5432";
 
     pub(crate) fn now() -> Timestamp {
         "2026-03-01T12:00:00Z".parse().expect("a time")
@@ -312,15 +330,37 @@ pub(super) mod tests {
         TimelineEntry { at: "2026-03-01T11:30:00Z".into(), kind, text: text.into(), by: Some("ada".into()), status }
     }
 
+    /// An incident that has opened by itself, since a database died.
+    fn opened_by_itself() -> IncidentView {
+        let mut incidents = Incidents::default();
+        let change = Change {
+            alert: AlertId { rule: "DatabaseDown".into(), kind: Kind::Breach, labels: Labels::new([("server", SERVER)]) },
+            episode: Some(1),
+            to: Became::Firing,
+            at: 1_772_362_860_000,
+            began_at: 1_772_362_800_000,
+            severity: Severity::P1,
+            subject: SERVER.into(),
+            summary: format!("{SERVER} does not answer: whatever needs it fails"),
+            value: Value(0.0),
+            muted: None,
+            needs: Vec::new(),
+        };
+        incidents.step(&Event { at: change.at, what: What::Alert(Box::new(change)) });
+        view(incidents.get(1).expect("it has opened"))
+    }
+
     pub(crate) fn incident(
         number: u64,
         subjects: &[&str],
         resolved: bool,
         timeline: Vec<TimelineEntry>,
     ) -> IncidentView {
+        let IncidentView { title, titled, .. } = opened_by_itself();
         IncidentView {
             number,
-            title: format!("Service Down {number}"),
+            title,
+            titled,
             severity: "P1".into(),
             status: if resolved { "resolved" } else { "investigating" }.into(),
             subjects: subjects.iter().map(|subject| (*subject).to_owned()).collect(),
@@ -411,10 +451,27 @@ pub(super) mod tests {
         let numbers = |incidents: &[Incident]| incidents.iter().map(|incident| incident.number).collect::<Vec<_>>();
         assert_eq!((numbers(&made.incidents), numbers(&made.past_incidents)), (vec![3], vec![1]));
         let text = serde_json::to_string(&made).expect("JSON");
-        for hidden in ["inner", "ada", "secret cause"] {
+        for hidden in ["inner", "ada", "secret cause", SERVER, "10.0.0.5", "Database"] {
             assert!(!text.contains(hidden), "{hidden}: {text}");
         }
         assert!(text.contains("We know why") && text.contains("a new database"), "{text}");
         assert!(!made.maintenance[0].under_way);
+    }
+
+    #[test]
+    fn an_incident_that_opened_by_itself_is_called_by_its_components_and_one_of_a_person_as_they_say() {
+        assert_eq!(opened_by_itself().title, format!("Database Down - {SERVER}"), "what operators read");
+        let names = ["a", "b", "c", "d", "e"].map(str::to_owned);
+        for (components, title) in
+            [(0, "Disruption"), (1, "a: disruption"), (3, "a, b, c: disruption"), (5, "a, b, c and 2 more: disruption")]
+        {
+            assert_eq!(shown_incident(&opened_by_itself(), names[..components].to_vec()).title, title);
+        }
+        let mut incidents = Incidents::default();
+        let (by, title) = ("ada".to_owned(), "Orders are slow".to_owned());
+        let services = ["shop-web".to_owned()].into();
+        incidents.step(&Event { at: 0, what: What::Declared { by, title, severity: Severity::P3, services } });
+        let said = view(incidents.get(1).expect("it is open"));
+        assert_eq!(shown_incident(&said, vec!["shop-web".to_owned()]).title, "Orders are slow");
     }
 }

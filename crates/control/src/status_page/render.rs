@@ -250,7 +250,7 @@ mod tests {
         let read: serde_json::Value = serde_json::from_str(&json).expect("JSON");
         assert_eq!((&read["state"], &read["rendered_at"]), (&json!("outage"), &json!("2026-03-01T12:00:00Z")));
         assert_eq!(read["incidents"][0]["updates"][1]["text"], "A disk is full, <b>more</b> is on its way");
-        for said in ["Service Down 2", "A disk is full", "a new database"] {
+        for said in ["shop-backend: disruption", "A disk is full", "a new database"] {
             assert!(html.contains(said) && feed.contains(said) && json.contains(said), "{said}");
         }
         for (name, text) in [("html", &html), ("feed", &feed)] {

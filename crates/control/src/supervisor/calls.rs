@@ -49,8 +49,10 @@ pub(crate) enum Call {
     Restart { service: String, reply: Reply<Stream> },
     /// Another version of the edge is to serve.
     Edge { change: EdgeChange, reply: Reply<Stream> },
-    /// People are to be told of an alert; answered once that is on disk.
-    TellOfAlert { tell: Box<Tell>, reply: Reply<()> },
+    /// People are to be told of an alert; answered with the channels that it goes to, once that is on disk.
+    TellOfAlert { tell: Box<Tell>, reply: Reply<Vec<String>> },
+    /// Through which channels would whoever is meant be told of an alert about these?
+    AlertChannels { audience: Vec<String>, about: Vec<String>, reply: Reply<Vec<String>> },
     /// Something to write into the journal.
     Note { service: Option<String>, kind: &'static str, detail: String },
     /// Stop everything, then end.
@@ -104,6 +106,7 @@ impl fmt::Debug for Call {
             Self::Restart { .. } => "Restart",
             Self::Edge { .. } => "Edge",
             Self::TellOfAlert { .. } => "TellOfAlert",
+            Self::AlertChannels { .. } => "AlertChannels",
             Self::Note { .. } => "Note",
             Self::Down(_) => "Down",
             Self::Run { .. } => "Run",
@@ -154,6 +157,9 @@ impl Supervisor {
             Call::Restart { service, reply } => drop(reply.send(self.restart(&service))),
             Call::Edge { change, reply } => drop(reply.send(self.change_edge(change))),
             Call::TellOfAlert { tell, reply } => drop(reply.send(self.tell_of_alert(&tell))),
+            Call::AlertChannels { audience, about, reply } => {
+                drop(reply.send(self.alert_channels(&audience, &about)));
+            }
             Call::Note { service, kind, detail } => self.note(service.as_deref(), None, kind, &detail),
             Call::Down(reply) => drop(reply.send(self.down())),
             Call::Run { request, reply } => drop(reply.send(self.one_off(&request))),
@@ -237,6 +243,8 @@ impl Supervisor {
         self.note(None, None, "applied", &applied.request.manifest.display().to_string());
         tracing::info!(manifest = %applied.request.manifest.display(), "applied");
         self.set_ports(&desired.plan);
+        let is_there = |service: &str| service == EDGE || desired.plan.services.iter().any(|own| own.name == service);
+        self.endings.keep(is_there);
         self.desired = Some(desired);
         self.running = true;
         self.lost = None;

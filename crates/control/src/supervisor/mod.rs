@@ -12,9 +12,11 @@
 //! | `probing` | the tasks that ask instances how they are |
 //! | `edge_link` | the books about what the edge serves |
 //! | `edge_versions` | a new version of the edge, and the way back |
+//! | `endings` | why instances ended, and how often |
 //! | `offering` | what the edge should serve, and offering it |
 //! | `draining` | when an instance that gets nothing new may be stopped |
 //! | `notifying` | the outbox of what people are told |
+//! | `recipients` | which channels an alert goes to |
 //! | `rollouts` | what deliveries ask for, carried out |
 //! | `calls` | the operator's calls |
 //! | `report` | the status, and what the streams of progress are told |
@@ -26,10 +28,12 @@ mod doorkeeping;
 mod draining;
 mod edge_link;
 mod edge_versions;
+mod endings;
 mod notifying;
 mod offering;
 mod place;
 mod probing;
+mod recipients;
 mod report;
 mod resuming;
 mod rollouts;
@@ -51,6 +55,7 @@ use tokio::sync::mpsc;
 
 use self::draining::Drains;
 use self::edge_link::EdgeLink;
+use self::endings::{Endings, KernelKills};
 use self::place::Place;
 use self::rollouts::Rollouts;
 use crate::api::Event;
@@ -161,6 +166,8 @@ pub(crate) struct Supervisor {
     outbox: Outbox,
     progress: Progress,
     sampler: Sampler,
+    endings: Endings,
+    kernel_kills: KernelKills,
     next_sample: Time,
     next_rotation: Option<Time>,
     /// Something changed since the consequences were last worked out.
@@ -200,6 +207,8 @@ impl Supervisor {
             outbox: Outbox::default(),
             progress: Progress::default(),
             sampler: Sampler::default(),
+            endings: Endings::default(),
+            kernel_kills: KernelKills::default(),
             next_sample: Time::default(),
             next_rotation: Some(Time::default()),
             changed: true,
@@ -493,6 +502,7 @@ impl Supervisor {
             place.life = lifecycle::State::new(policy).with_past(restarts, last_exit);
             place.last_port = port;
         }
+        self.endings.begin(service, slot, ordinal);
         self.places.insert(place.key, place);
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mana_manifest::plan::Notification;
+use mana_manifest::plan::{Notification, Plan};
 use mana_notify::Message as Told;
 use mana_notify::Severity;
 use mana_notify::outbox::{Delivery, Effect, Event, Failure, Id, Outbox, What};
@@ -10,6 +10,7 @@ use mana_runtime::lifecycle::Time;
 use mana_watch::alert::{self, Tell, TellKind};
 
 use super::calls::problem;
+use super::recipients::recipients;
 use super::{Message, Supervisor};
 use crate::api::Problem;
 use crate::clock;
@@ -17,8 +18,8 @@ use crate::notifications;
 use crate::secrets::Secrets;
 use crate::store::StoreError;
 
-/// What channels call it when they want to know of alerts.
-const ALERT: &str = "alert";
+/// So often a channel has to fail in a row, some ten seconds, until what it was to tell counts as told to nobody.
+const TRIES: u32 = 3;
 
 /// How a message went.
 #[derive(Debug)]
@@ -42,30 +43,31 @@ impl Supervisor {
         channels.is_empty() || self.step_outbox(What::Queued { message, channels })
     }
 
-    /// Tells of an alert: whoever is named as a channel; where none of the names is one, all channels that want to know of alerts.
-    pub(super) fn tell_of_alert(&mut self, tell: &Tell) -> Result<(), Problem> {
-        let Some(plan) = self.desired.as_ref().map(|desired| &desired.plan) else {
-            return Err(problem(409, "nobody can be told", "the manifest that was applied last is not known"));
-        };
-        let known: Vec<_> = plan.notifications.iter().collect();
-        let subjects: Vec<&str> =
-            tell.facts.iter().filter(|(name, _)| name == "service").map(|(_, value)| value.as_str()).collect();
-        let wants = |channel: &Notification| {
-            let about = |service: &&str| channel.wants(service, ALERT);
-            if subjects.is_empty() { channel.wants("", ALERT) } else { subjects.iter().any(about) }
-        };
-        let named: Vec<_> = known.iter().filter(|channel| tell.audience.contains(&channel.name)).collect();
-        let chosen = if named.is_empty() { known.iter().filter(|channel| wants(channel)).collect() } else { named };
-        let channels: Vec<String> = chosen.into_iter().map(|channel| channel.name.clone()).collect();
+    /// Through which channels whoever is meant would be told of an alert about these; none: nobody would.
+    pub(super) fn alert_channels(&self, audience: &[String], about: &[String]) -> Result<Vec<String>, Problem> {
+        let plan = self.plan_to_tell()?;
+        let is_service = |name: &&str| plan.services.iter().any(|service| service.name == *name);
+        let services: Vec<&str> = about.iter().map(String::as_str).filter(is_service).collect();
+        Ok(recipients(&plan.notifications, audience, &services))
+    }
+
+    fn plan_to_tell(&self) -> Result<&Plan, Problem> {
+        let plan = self.desired.as_ref().map(|desired| &desired.plan);
+        plan.ok_or_else(|| problem(409, "nobody can be told", "the manifest that was applied last is not known"))
+    }
+
+    /// Tells of an alert; gives the channels that it goes to.
+    pub(super) fn tell_of_alert(&mut self, tell: &Tell) -> Result<Vec<String>, Problem> {
+        let channels = self.alert_channels(&tell.audience, &tell.about)?;
+        let plan = self.plan_to_tell()?;
         let severity = match (tell.kind, tell.severity) {
             (TellKind::Over | TellKind::Taken, _) | (_, alert::Severity::P4) => Severity::Info,
             (_, alert::Severity::P1) => Severity::Page,
             (_, alert::Severity::P2) => Severity::Error,
             (_, alert::Severity::P3) => Severity::Warning,
         };
-        let ecosystem = format!("{}/{}", plan.ecosystem, plan.environment.as_str());
         let message = Told {
-            key: format!("{ecosystem}/alert/{}", tell.key),
+            key: format!("{}{}", alert_key(plan), tell.key),
             title: tell.title.clone(),
             text: tell.text.clone(),
             severity,
@@ -73,11 +75,22 @@ impl Supervisor {
             facts: tell.facts.clone(),
             at_ms: u64::try_from(tell.at).unwrap_or(0),
         };
-        if channels.is_empty() || self.step_outbox(What::Queued { message, channels }) {
-            Ok(())
+        if channels.is_empty() || self.step_outbox(What::Queued { message, channels: channels.clone() }) {
+            Ok(channels)
         } else {
             Err(problem(503, "it cannot be written down", "see the control plane's log"))
         }
+    }
+
+    /// Messages about alerts that came to nobody, by the keys that the alerts know, and why; only where there is somebody else who could be told.
+    pub(super) fn unheard_alerts(&self, plan: &Plan) -> Vec<(String, String)> {
+        let is_alive = |channel: &Notification| self.outbox.failing(&channel.name, TRIES).is_none();
+        if !plan.notifications.iter().any(is_alive) {
+            return Vec::new();
+        }
+        let (prefix, unheard) = (alert_key(plan), self.outbox.unheard(TRIES));
+        let of_alerts = unheard.into_iter().filter_map(|(key, why)| Some((key.strip_prefix(&prefix)?, why)));
+        of_alerts.map(|(key, why)| (key.to_owned(), why.to_owned())).collect()
     }
 
     /// All channels, and the environment that they are of.
@@ -155,6 +168,11 @@ impl Supervisor {
             let _ = mailbox.send(Message::Notified(Notified { id: delivery.id(), result })).await;
         });
     }
+}
+
+/// How the keys of messages about alerts begin.
+fn alert_key(plan: &Plan) -> String {
+    format!("{}/{}/alert/", plan.ecosystem, plan.environment.as_str())
 }
 
 pub(super) fn now_ms() -> u64 {

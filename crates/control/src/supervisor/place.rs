@@ -60,6 +60,8 @@ pub(super) struct Running {
     pub(super) started_at: String,
     /// Found running and taken over.
     pub(super) adopted: bool,
+    /// It took more memory than it may, and ends for that.
+    pub(super) over_memory: bool,
     /// `None`: asked for, and not there yet.
     pub(super) handle: Option<Arc<dyn Handle>>,
     pub(super) prober: Option<Prober>,

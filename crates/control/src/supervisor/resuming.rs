@@ -150,10 +150,12 @@ impl Supervisor {
             port: row.port,
             started_at: row.started_at,
             adopted: true,
+            over_memory: false,
             handle: Some(handle),
             prober: None,
         });
         let key = place.key;
+        self.endings.begin(&place.service, place.slot, place.ordinal);
         self.places.insert(key, place);
         self.look_after(key);
         true

@@ -16,6 +16,7 @@ use mana_runtime::lifecycle::What;
 use mana_runtime::ports;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::endings::{Before, Reason};
 use super::place::{Place, Running};
 use super::probing::{self, Target};
 use super::{Message, Supervisor};
@@ -64,6 +65,7 @@ impl Supervisor {
             port: row.port,
             started_at: row.started_at,
             adopted: false,
+            over_memory: false,
             handle: None,
             prober: None,
         });
@@ -253,6 +255,7 @@ impl Supervisor {
         place.last_port = instance.port.or(place.last_port);
         let (service, stopping) = (place.service.clone(), place.life.stopping_for_good());
         let (slot, version) = (place.slot, place.version.clone());
+        let (ordinal, unfit) = (place.ordinal, place.life.stopping_to_restart());
         let reason = exit.to_string();
         let alone = self.other_edge(key).is_none();
         if service == EDGE && alone {
@@ -266,6 +269,13 @@ impl Supervisor {
         if handed_over || only_migrates {
             // It has ended because another one took over, or had nothing else to do, and is not to come back.
             self.step(key, What::Stop);
+        }
+        if !instance.migration {
+            let before =
+                Before { over_memory: instance.over_memory, asked: wanted, unfit, kernel_killed: false };
+            let kernel_killed = Reason::may_be_kernels(exit, before) && self.kernel_killed_one();
+            let why = Reason::of(exit, Before { kernel_killed, ..before });
+            self.endings.count(&service, slot, ordinal, why);
         }
         Self::complain(self.store.ended(&instance.id, Some(&reason), wanted));
         tracing::info!(service, instance = instance.id, reason, wanted, "process ended");

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mana_runtime::lifecycle::{Time, What};
-use mana_runtime::logs;
+use mana_runtime::{logs, usage};
 
 use super::{Message, Supervisor};
 use crate::reconcile::Key;
@@ -27,12 +27,26 @@ impl Supervisor {
     pub(super) fn upkeep(&mut self, now: Time) {
         if self.next_sample <= now {
             self.next_sample = now.after(SAMPLE_INTERVAL);
+            self.look_at_kernel_kills();
             self.sample();
             self.check_memory();
         }
         if self.next_rotation.is_some_and(|due| due <= now) {
             self.rotate_logs(now);
         }
+    }
+
+    fn look_at_kernel_kills(&mut self) {
+        match usage::kernel_kills() {
+            Ok(count) => self.kernel_kills.looked(count, self.clock.now()),
+            Err(error) => tracing::debug!(%error, "what the kernel kills for want of memory is not known"),
+        }
+    }
+
+    /// Whether the kernel has killed a process for want of memory that may be the one that has just ended.
+    pub(super) fn kernel_killed_one(&mut self) -> bool {
+        self.look_at_kernel_kills();
+        self.kernel_kills.claim(self.clock.now())
     }
 
     fn sample(&mut self) {
@@ -62,6 +76,8 @@ impl Supervisor {
             .places
             .values()
             .filter(|place| place.replace.is_none() && !place.retiring)
+            // One that is on its way out was said to be.
+            .filter(|place| place.instance.as_ref().is_some_and(|instance| !instance.over_memory))
             .filter_map(|place| {
                 let (limit, used) = (place.facts.memory_bytes?, place.usage?.resident_bytes);
                 (used > limit).then_some((place.key, limit, used))
@@ -70,7 +86,9 @@ impl Supervisor {
         for (key, limit, used) in over {
             let reason = format!("it took {used} bytes of memory, its limit is {limit}");
             let Some(place) = self.places.get_mut(&key) else { continue };
-            let Some(run) = place.instance.as_ref().map(|instance| instance.run) else { continue };
+            let Some(instance) = place.instance.as_mut() else { continue };
+            instance.over_memory = true;
+            let run = instance.run;
             let (service, id) = (place.service.clone(), place.id().map(str::to_owned));
             tracing::warn!(service, instance = id, limit_bytes = limit, used_bytes = used, "over its memory limit");
             if used >= limit.saturating_mul(MEMORY_EMERGENCY) || !place.life.ready() {

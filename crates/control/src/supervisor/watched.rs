@@ -13,7 +13,7 @@ use crate::status_page::{self, Component};
 use crate::watching::address::Address;
 use crate::watching::elsewhere::{Beat, Elsewhere, Receiver};
 use crate::watching::outside::{self, Found};
-use crate::watching::subjects::{Asked, Instance, Service, Subjects};
+use crate::watching::subjects::{Asked, Endings, Instance, Service, Subjects};
 
 impl Supervisor {
     pub(super) fn subjects(&self) -> Subjects {
@@ -32,11 +32,21 @@ impl Supervisor {
             rules: rules::rules(plan).unwrap_or_default(),
             services: services.collect(),
             instances: instances.map(instance).collect(),
+            endings: self.endings(plan),
+            unheard: self.unheard_alerts(plan),
             outside,
             elsewhere: elsewhere(plan, &secrets),
             public: Some(public(plan)),
             edge: self.places.values().any(|place| place.service == EDGE && place.life.ready()),
         }
+    }
+
+    fn endings(&self, plan: &Plan) -> Vec<Endings> {
+        let is_there = |service: &str| service == EDGE || plan.services.iter().any(|own| own.name == service);
+        let of = |(service, instance, by_reason): (&str, String, Vec<(&'static str, u32)>)| {
+            is_there(service).then(|| Endings { service: service.to_owned(), instance, by_reason })
+        };
+        self.endings.all().filter_map(of).collect()
     }
 
     /// Where they cannot be read, whoever has one in its address is left out.
@@ -134,5 +144,6 @@ fn instance(place: &Place) -> Instance {
         port,
         ready: place.routable(),
         restarts: place.life.restarts(),
+        usage: place.usage,
     }
 }

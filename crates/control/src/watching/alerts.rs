@@ -28,7 +28,8 @@ use super::rounds::now_ms;
 use super::subjects::Subjects;
 use crate::api::{AlertCommand, AlertRequest, Alerting, IncidentRequest, IncidentView};
 use crate::supervisor::{Call, Message};
-use crate::{clock, paths, rules};
+use crate::rules::{self, There};
+use crate::{clock, paths};
 
 /// How often every rule is evaluated: half of the interval of scrapes, so that what is measured is judged within it.
 const EVALUATE_EVERY: Duration = Duration::from_secs(5);
@@ -135,6 +136,10 @@ pub(super) struct Watch {
     /// Rules that can never fire, with their reasons, and when that was looked at.
     doubts: BTreeMap<String, String>,
     doubted: Option<Instant>,
+    /// Messages that are known to have come to nobody.
+    unheard: BTreeSet<String>,
+    /// Through which channels people are told of the test that goes on.
+    test_channels: Option<Vec<String>>,
 }
 
 /// Begins; it ends with the process.
@@ -150,7 +155,20 @@ pub(super) fn start(
     let data = data.to_owned();
     tokio::spawn(async move {
         let kept = read(&paths::alerts(&data));
-        let watch = Watch {
+        Watch::new(data, kept, mailbox, seen, pulse).run(&reader, subjects, inbox).await;
+    });
+    Alerts { wishes, seen: shown }
+}
+
+impl Watch {
+    fn new(
+        data: PathBuf,
+        kept: Kept,
+        mailbox: mpsc::Sender<Message>,
+        seen: watch::Sender<Arc<Seen>>,
+        pulse: Arc<Pulse>,
+    ) -> Self {
+        Self {
             data,
             kept,
             book: Book::default(),
@@ -164,13 +182,11 @@ pub(super) fn start(
             pulse,
             doubts: BTreeMap::new(),
             doubted: None,
-        };
-        watch.run(&reader, subjects, inbox).await;
-    });
-    Alerts { wishes, seen: shown }
-}
+            unheard: BTreeSet::new(),
+            test_channels: None,
+        }
+    }
 
-impl Watch {
     async fn run(
         mut self,
         reader: &OnceLock<Reader>,
@@ -204,6 +220,11 @@ impl Watch {
                 continue;
             }
             let tests = self.kept.test_until.is_some_and(|until| now < until);
+            if !tests {
+                self.test_channels = None;
+            }
+            let unheard = subjects.borrow().unheard.clone();
+            self.unheard(unheard).await;
             let book = (subjects.has_changed().unwrap_or(false) || tests != testing || self.book.rules.is_empty())
                 .then(|| book(&subjects.borrow_and_update(), tests));
             testing = tests;
@@ -220,7 +241,8 @@ impl Watch {
                 self.read_journal().await;
                 if self.doubted.is_none_or(|looked| looked.elapsed() >= DOUBT_EVERY) {
                     self.doubted = Some(Instant::now());
-                    self.doubt(reader.clone(), now).await;
+                    let services = subjects.borrow().services.iter().map(|service| service.name.clone()).collect();
+                    self.doubt(reader.clone(), services, now).await;
                 }
                 self.evaluate(reader.clone(), now).await;
                 let services = subjects.borrow().services.clone();
@@ -232,6 +254,15 @@ impl Watch {
                 self.tell_outstanding().await;
             }
             self.show();
+        }
+    }
+
+    /// Messages came to nobody: whoever would be told next is told now. Each is said once.
+    async fn unheard(&mut self, messages: Vec<(String, String)>) {
+        let before = std::mem::replace(&mut self.unheard, messages.iter().map(|(key, _)| key.clone()).collect());
+        for (key, why) in messages.into_iter().filter(|(key, _)| !before.contains(key)) {
+            tracing::error!(key, why, "an alert came to nobody");
+            self.step(What::Failed { key, why }).await;
         }
     }
 
@@ -261,12 +292,16 @@ impl Watch {
     }
 
     /// Which of the manifest's own rules can never fire: what they read is compared with all that was measured lately.
-    async fn doubt(&mut self, reader: Reader, now: i64) {
+    async fn doubt(&mut self, reader: Reader, services: BTreeSet<String>, now: i64) {
         let own = |rule: &&Rule| builtin::rules().iter().all(|other| other.name != rule.name);
         let rules: Vec<Rule> = self.book.rules.iter().filter(own).cloned().collect();
         let found = tokio::task::spawn_blocking(move || {
-            let there = reader.label_values(NAME, &[], now - DOUBT_LOOKBACK_MS, now).unwrap_or_default();
-            let there = there.into_iter().collect();
+            let values = |label: &str| -> BTreeSet<String> {
+                let values = reader.label_values(label, &[], now - DOUBT_LOOKBACK_MS, now);
+                values.unwrap_or_default().into_iter().collect()
+            };
+            let identities = rules::IDENTITIES.iter().map(|&label| (label.to_owned(), values(label))).collect();
+            let there = There { names: values(NAME), identities, services };
             let doubt = |rule: &Rule| Some((rule.name.clone(), rules::doubt(rule, &there)?));
             rules.iter().filter_map(doubt).collect::<BTreeMap<_, _>>()
         });
@@ -291,7 +326,8 @@ impl Watch {
             }
         }
         if step.save {
-            self.save().await;
+            // People are told all the same: a full disk is what they should know of.
+            let _ = self.save().await;
         }
         for effect in step.effects {
             match effect {
@@ -326,12 +362,29 @@ impl Watch {
         }
         let key = tell.key.clone();
         let what = match answer.await {
-            Ok(Ok(())) => What::Sent { key },
+            Ok(Ok(channels)) => {
+                self.pulse.tells.count(channels.len());
+                if channels.is_empty() {
+                    let (title, audience) = (&tell.title, tell.audience.join(", "));
+                    tracing::error!(title, audience, about = ?tell.about, "no channel is for this alert: nobody is told");
+                }
+                What::Sent { key }
+            }
             // It stays outstanding, and is given once more.
             Ok(Err(problem)) => return tracing::error!(why = problem.detail, "people could not be told yet"),
             Err(_) => return,
         };
         Box::pin(self.step(what)).await;
+    }
+
+    /// Through which channels people would be told of what such a rule finds, of no service.
+    async fn channels_of(&self, rule: &Rule) -> Result<Vec<String>, String> {
+        let gone = || "the control plane is ending".to_owned();
+        let audience = self.book.policy.first_told(&rule.path, rule.severity).chain(&rule.tell).cloned().collect();
+        let (reply, answer) = oneshot::channel();
+        let call = Call::AlertChannels { audience, about: Vec::new(), reply };
+        self.mailbox.send(Message::Call(Box::new(call))).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?.map_err(|problem| format!("{}: {}", problem.title, problem.detail))
     }
 
     async fn note(&self, service: Option<String>, detail: String) {
@@ -360,8 +413,11 @@ impl Watch {
             }
             AlertCommand::Unsilence { number } => What::Unsilence { number, by },
             AlertCommand::Test => {
+                // Nobody is to wait for what cannot come.
+                self.test_channels = Some(self.channels_of(&test()).await?);
                 self.kept.test_until = Some(now + TEST_MS);
-                self.save().await;
+                // One that a restart forgets is over sooner.
+                let _ = self.save().await;
                 return Ok(());
             }
         };
@@ -371,14 +427,18 @@ impl Watch {
 
     fn show(&mut self) {
         let before = self.seen.borrow().clone();
-        let alerting = alerting(&self.kept.state, &self.doubts, self.evaluated_at);
+        let alerting = Alerting {
+            test_channels: self.test_channels.clone(),
+            ..alerting(&self.kept.state, &self.doubts, self.evaluated_at)
+        };
         let is_new = std::mem::take(&mut self.incidents_new);
         let incidents = if is_new { incidents(&self.kept.incidents).into() } else { Arc::clone(&before.incidents) };
         let revision = before.revision + u64::from(is_new || alerting.quiets != before.alerting.quiets);
         self.seen.send_replace(Arc::new(Seen { alerting, incidents, revision }));
     }
 
-    pub(super) async fn save(&self) {
+    /// Writes all of it down; why not, which is in the log as well.
+    pub(super) async fn save(&self) -> Result<(), String> {
         let written = serde_json::to_vec(&self.kept).map_err(|error| error.to_string());
         let file = paths::alerts(&self.data);
         let written = match written {
@@ -387,14 +447,15 @@ impl Watch {
                 .unwrap_or_else(|error| Err(error.to_string())),
             Err(error) => Err(error),
         };
-        if let Err(error) = written {
+        if let Err(error) = &written {
             tracing::error!(error, "the alerts are not on disk: after a restart people may be told twice");
         }
+        written
     }
 }
 
 /// What came out of a rule's expression.
-fn judged(reader: &Reader, rule: &Rule, now: i64, until: Instant) -> Outcome {
+pub(super) fn judged(reader: &Reader, rule: &Rule, now: i64, until: Instant) -> Outcome {
     let stop = || Instant::now() >= until;
     let limits = Limits { stop: Some(&stop), ..Limits::default() };
     let values = match query::query(reader, &rule.expression, now, &limits) {
@@ -417,7 +478,7 @@ fn judged(reader: &Reader, rule: &Rule, now: i64, until: Instant) -> Outcome {
 }
 
 /// What is watched for: what everybody has, what the manifest says, and a test while it goes on.
-fn book(subjects: &Subjects, testing: bool) -> Book {
+pub(super) fn book(subjects: &Subjects, testing: bool) -> Book {
     let mut rules = builtin::rules().to_vec();
     rules.extend(subjects.rules.iter().cloned());
     if testing {
@@ -480,3 +541,6 @@ fn write(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
     }
     written
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,6 +53,7 @@ pub(super) fn alerting(state: &State, doubts: &BTreeMap<String, String>, evaluat
             })
             .collect(),
         evaluated_at: evaluated_at.map(time),
+        test_channels: None,
     }
 }
 
@@ -91,6 +92,7 @@ fn group(group: &Group) -> GroupView {
         firing: group.members.len() + group.waiting.len(),
         audience: group.audience.iter().cloned().collect(),
         acknowledged_by: group.acknowledged.as_ref().map(|acknowledged| acknowledged.by.clone()),
+        undelivered: group.undelivered.clone(),
     }
 }
 

@@ -61,8 +61,13 @@ impl Watch {
             IncidentCommand::Action { number, text } => What::Action { incident: number, by, text },
             IncidentCommand::FollowUp { number, point } => What::FollowedUp { incident: number, point, by },
         };
+        let before = self.kept.incidents.clone();
         let effects = self.take_in(&Event { at: now_ms(), what });
-        self.save().await;
+        if let Err(why) = self.save().await {
+            // What a restart would forget is not done: whoever says it again says it once.
+            self.kept.incidents = before;
+            return Err(format!("it cannot be written down: {why}"));
+        }
         let opened = effects.iter().find_map(|effect| match effect {
             Effect::Opened(number) => Some(*number),
             _ => None,
@@ -84,7 +89,8 @@ impl Watch {
                 self.take_in(&event);
             }
         }
-        self.save().await;
+        // It is read once more from where it was known to be; what was taken in stays until then.
+        let _ = self.save().await;
     }
 
     async fn remembered<T: Send + 'static>(

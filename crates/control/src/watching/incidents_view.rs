@@ -11,10 +11,11 @@ pub(super) fn incidents(incidents: &Incidents) -> Vec<IncidentView> {
     incidents.iter().rev().map(view).collect()
 }
 
-pub(super) fn view(incident: &Incident) -> IncidentView {
+pub(crate) fn view(incident: &Incident) -> IncidentView {
     IncidentView {
         number: incident.number,
         title: incident.title.clone(),
+        titled: incident.is_titled(),
         severity: incident.severity.as_str().to_owned(),
         status: incident.status().as_str().to_owned(),
         subjects: incident.subjects.iter().cloned().collect(),

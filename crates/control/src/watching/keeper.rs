@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use mana_watch::exposition::{self, Clash, Format, Point, Target};
-use mana_watch::gather::{Gathering, Sink};
+use mana_watch::gather::{Found, Gathering, Sink};
 use mana_watch::host::Host;
 use mana_watch::process::{Depth, LookError, Machine, Presence, Process};
 use mana_watch::schedule::Outcome;
@@ -26,9 +26,13 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_secs(30);
 /// How often the same trouble is said.
 const SAY_EVERY: Duration = Duration::from_mins(1);
+/// How long it is believed how much room disks have: three rounds.
+const SPACE_FOR: Duration = Duration::from_secs(30);
 /// What belongs to no single service.
 const OWN: &str = "mana";
 const HOST: &str = "host";
+/// What ends of instances are told by that took too much memory.
+const MEMORY: &str = "memory";
 
 /// When it was asked, how long that took, and how many turns it has missed so far.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +48,7 @@ pub(super) enum Told {
     Probed { target: String, service: String, via: &'static str, at: i64, took: Duration, answer: Result<(), String> },
     Outside { at: i64, session: Arc<Session>, reading: Reading },
     Subjects { at: i64, subjects: Subjects },
+    Space(Found),
     Gone { target: String },
 }
 
@@ -87,6 +92,8 @@ struct Keeper {
     gathered: BTreeMap<String, Gathering<SeriesId>>,
     processes: BTreeMap<String, Process>,
     host: Host,
+    /// Room on disks, and when that was told.
+    space: Option<(Instant, Found)>,
     machine: Option<Machine>,
     refused: u64,
     pulse: Arc<Pulse>,
@@ -102,6 +109,7 @@ impl Keeper {
             gathered: BTreeMap::new(),
             processes: BTreeMap::new(),
             host: Host::here(),
+            space: None,
             machine,
             refused: 0,
             pulse,
@@ -134,6 +142,7 @@ impl Keeper {
                 self.gather(&outside.target(), outside.labels(), at, |sink| outside::put(outside, &reading, sink));
             }
             Told::Subjects { at, subjects } => self.subjects(at, &subjects),
+            Told::Space(found) => self.space = Some((Instant::now(), found)),
             Told::Gone { target } => self.gone(&target),
         }
     }
@@ -209,11 +218,18 @@ impl Keeper {
 
     fn subjects(&mut self, at: i64, subjects: &Subjects) {
         let mut host = std::mem::replace(&mut self.host, Host::here());
+        let old = self.space.take_if(|(told, _)| told.elapsed() >= SPACE_FOR);
+        if old.is_some() && self.may_say("space") {
+            tracing::warn!("how much room disks have was not told for a while: it is not known");
+        }
+        let space = self.space.take();
         self.gather(HOST, Vec::new(), at, |sink| {
             host.measure(sink);
-            host.space(sink);
+            if let Some((_, found)) = &space {
+                found.put_again(sink);
+            }
         });
-        self.host = host;
+        (self.host, self.space) = (host, space);
         for instance in &subjects.instances {
             self.process(at, instance);
         }
@@ -239,9 +255,24 @@ impl Keeper {
                 let labels = [("service", instance.service.as_str()), ("instance", instance.name.as_str())];
                 sink.put("mana_instance_restarts_total", &labels, f64::from(instance.restarts));
                 let service = subjects.services.iter().find(|service| service.name == instance.service);
+                let labels = [labels[0], labels[1], ("slot", instance.slot.as_str())];
                 if let Some(limit) = service.and_then(|service| service.memory_bytes) {
-                    let labels = [labels[0], labels[1], ("slot", instance.slot.as_str())];
                     sink.put("mana_instance_memory_limit_bytes", &labels, number(limit));
+                }
+                if let Some(usage) = instance.usage {
+                    sink.put("mana_instance_memory_bytes", &labels, number(usage.resident_bytes));
+                    sink.put("mana_instance_cpu_seconds_total", &labels, usage.cpu_seconds);
+                    sink.put("mana_instance_processes", &labels, f64::from(usage.processes));
+                }
+            }
+            for endings in &subjects.endings {
+                let labels = [("service", endings.service.as_str()), ("instance", endings.instance.as_str())];
+                for (reason, count) in &endings.by_reason {
+                    let of = [labels[0], labels[1], ("reason", *reason)];
+                    sink.put("mana_instance_exits_total", &of, f64::from(*count));
+                    if *reason == MEMORY {
+                        sink.put("mana_instance_oom_kills_total", &labels, f64::from(*count));
+                    }
                 }
             }
             if subjects.elsewhere.remote_write.is_some() {
@@ -250,6 +281,7 @@ impl Keeper {
             if subjects.elsewhere.heartbeat.is_some() {
                 pulse.beats.put(sink);
             }
+            pulse.tells.put(sink);
             sink.put("mana_watch_series", &[], number(stats.series as u64));
             sink.put("mana_watch_series_refused_total", &[], number(refused));
             sink.put("mana_watch_samples_total", &[], number(stats.counts.taken));
@@ -390,3 +422,6 @@ fn in_full(error: &dyn std::error::Error) -> String {
     let behind = std::iter::successors(error.source(), |error| error.source());
     behind.fold(error.to_string(), |text, error| format!("{text}: {error}"))
 }
+
+#[cfg(test)]
+mod tests;

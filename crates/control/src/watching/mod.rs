@@ -6,6 +6,7 @@
 //! | `rounds` | the tasks that scrape and probe, each target at its own time |
 //! | `asking` | one scrape, one probe |
 //! | `outside` | databases, Redis and others that services need |
+//! | `disks` | how much room disks have, asked apart, since a file system may hang |
 //! | `keeper` | the thread that owns the store: it reads what was scraped, measures host and processes, and keeps all of it |
 //! | `elsewhere` | others who are told: samples, and a heartbeat |
 //! | `alerts` | rules evaluated, people told |
@@ -20,10 +21,11 @@ pub(crate) mod alerts;
 mod alerts_view;
 mod asking;
 mod counting;
+mod disks;
 pub(crate) mod elsewhere;
 mod happenings;
 mod incidents;
-mod incidents_view;
+pub(crate) mod incidents_view;
 mod keeper;
 mod one;
 pub(crate) mod outside;
@@ -81,6 +83,9 @@ pub(crate) fn start(data: &Path, mailbox: mpsc::Sender<Message>) -> Watching {
     let begun = std::thread::Builder::new()
         .name("watch".to_owned())
         .spawn(move || keeper::run(&folder, &inbox, &reader, &pulse));
+    if let Err(error) = disks::start(told.clone()) {
+        tracing::error!(%error, "how much room disks have is not measured: no thread for it");
+    }
     match begun {
         Ok(_) => drop(tokio::spawn(rounds::run(data.to_owned(), mailbox, told, known))),
         Err(error) => tracing::error!(%error, "nothing is watched: no thread for the store"),

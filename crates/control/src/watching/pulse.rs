@@ -16,6 +16,16 @@ pub(super) struct Pulse {
     judged_at: AtomicI64,
     pub(super) remote: Remote,
     pub(super) beats: Beats,
+    pub(super) tells: Tells,
+}
+
+/// What became of messages about alerts.
+#[derive(Debug, Default)]
+pub(super) struct Tells {
+    /// There was a channel for it.
+    told: AtomicU64,
+    /// There was none.
+    nobody: AtomicU64,
 }
 
 /// What became of samples that were told elsewhere.
@@ -63,6 +73,20 @@ impl Remote {
         }
         let behind = self.behind_ms.load(Ordering::Relaxed).max(0).unsigned_abs();
         sink.put("mana_watch_remote_write_behind_seconds", &[], number(behind) / 1_000.0);
+    }
+}
+
+impl Tells {
+    /// A message was given to so many channels.
+    pub(super) fn count(&self, channels: usize) {
+        let count = if channels == 0 { &self.nobody } else { &self.told };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn put(&self, sink: &mut dyn Sink) {
+        for (result, count) in [("told", &self.told), ("nobody", &self.nobody)] {
+            sink.put("mana_watch_alerts_told_total", &[("result", result)], number(count.load(Ordering::Relaxed)));
+        }
     }
 }
 

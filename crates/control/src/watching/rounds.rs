@@ -199,7 +199,7 @@ async fn ask(mailbox: &mpsc::Sender<Message>) -> Option<Subjects> {
 }
 
 /// The keeper is never waited for: a disk that hangs must not hold the control plane up.
-fn tell(told: &SyncSender<Told>, what: Told) {
+pub(super) fn tell(told: &SyncSender<Told>, what: Told) {
     match told.try_send(what) {
         Ok(()) => {}
         Err(TrySendError::Full(_)) => tracing::warn!("the store of series does not keep up; a round is left out"),

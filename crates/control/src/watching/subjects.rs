@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use mana_runtime::usage::Usage;
 use mana_watch::alert::Rule;
 
 use super::elsewhere::Elsewhere;
@@ -14,6 +15,10 @@ pub(crate) struct Subjects {
     pub(crate) rules: Vec<Rule>,
     pub(crate) services: Vec<Service>,
     pub(crate) instances: Vec<Instance>,
+    /// Of each place for an instance, whether one is there or not.
+    pub(crate) endings: Vec<Endings>,
+    /// Messages about alerts that none of their channels takes, by key, and why.
+    pub(crate) unheard: Vec<(String, String)>,
     /// What services need and nobody here runs.
     pub(crate) outside: Vec<Outside>,
     /// Who is told what was measured.
@@ -67,6 +72,18 @@ pub(crate) struct Instance {
     pub(crate) port: Option<u16>,
     pub(crate) ready: bool,
     pub(crate) restarts: u32,
+    /// What it takes with all that it started; `None`: not sampled yet.
+    pub(crate) usage: Option<Usage>,
+}
+
+/// How often the instances of a place ended.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Endings {
+    pub(crate) service: String,
+    /// As [`Instance::name`].
+    pub(crate) instance: String,
+    /// Every reason, those that were never among them.
+    pub(crate) by_reason: Vec<(&'static str, u32)>,
 }
 
 impl Instance {

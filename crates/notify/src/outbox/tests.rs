@@ -240,3 +240,42 @@ proptest! {
         prop_assert!(sent <= 2 * queued.len() + unheard, "doubles only where a death left it open");
     }
 }
+
+#[test]
+fn a_message_is_unheard_once_all_of_its_channels_have_failed_so_often_and_until_one_takes_it() {
+    const TRIES: u32 = 3;
+    let unheard = |world: &World| world.outbox.unheard(TRIES).into_keys().map(str::to_owned).collect::<Vec<_>>();
+    let mut world = World::default();
+    world.queue("a", &["dead"]);
+    world.queue("b", &["dead", "slow"]);
+    world.queue("c", &["dead", "up"]);
+    world.run(4_000, |channel| channel == "up");
+    assert_eq!(unheard(&world), Vec::<String>::new(), "it has only just begun");
+    world.run(60_000, |channel| channel == "up");
+    // Those behind the first one are not tried while that fails.
+    assert_eq!(unheard(&world), ["a", "b"]);
+    assert_eq!((world.outbox.failing("dead", TRIES), world.outbox.failing("up", TRIES)), (Some("down"), None));
+    // What comes to a channel that is known to fail is unheard from the beginning.
+    world.queue("d", &["dead"]);
+    assert_eq!(unheard(&world), ["a", "b", "d"]);
+    world.run(HOUR_MS, |channel| channel != "dead");
+    assert_eq!(unheard(&world), ["a", "d"], "one has taken it");
+    world.die();
+    assert_eq!(unheard(&world), ["a", "d"], "a restart changes nothing");
+    world.run(HOUR_MS, |_| true);
+    assert_eq!(unheard(&world), Vec::<String>::new());
+}
+
+#[test]
+fn a_message_that_its_channel_refuses_is_unheard_and_others_are_not() {
+    let mut world = World::default();
+    world.queue("bad", &["x"]);
+    for _ in 0..3 {
+        let id = world.on_its_way.remove(0).id();
+        world.step(What::Failed(id, Failure { why: "too long".to_owned(), refused: true }));
+        world.pass(millis(LONGEST_WAIT));
+    }
+    world.queue("good", &["x"]);
+    let unheard = world.outbox.unheard(3);
+    assert_eq!(unheard.into_iter().collect::<Vec<_>>(), [("bad", "too long")]);
+}

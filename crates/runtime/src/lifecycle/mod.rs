@@ -170,6 +170,11 @@ impl State {
         matches!(self.phase, Phase::Stopped | Phase::Stopping { then: Then::Stop, .. })
     }
 
+    /// Whether its process is being ended since it did not do its work.
+    pub fn stopping_to_restart(&self) -> bool {
+        matches!(self.phase, Phase::Stopping { then: Then::Restart, .. })
+    }
+
     /// Why it is in this phase, where there is something to say.
     pub fn reason(&self) -> Option<&str> {
         self.reason.as_deref()

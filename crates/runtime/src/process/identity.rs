@@ -19,6 +19,8 @@ pub(crate) struct Stat {
     pub(crate) group: u32,
     /// Processor time in user and kernel mode, in ticks.
     pub(crate) cpu_ticks: u64,
+    /// The same of its children that have ended and that it has waited for, and of theirs.
+    pub(crate) waited_ticks: u64,
     /// Start in ticks since boot.
     pub(crate) start_time_ticks: u64,
     /// Resident pages.
@@ -43,6 +45,7 @@ impl Stat {
             parent: u32::try_from(number(4)?).ok()?,
             group: u32::try_from(number(5)?).ok()?,
             cpu_ticks: number(14)?.saturating_add(number(15)?),
+            waited_ticks: number(16)?.saturating_add(number(17)?),
             start_time_ticks: number(22)?,
             resident_pages: number(24)?,
         })
@@ -120,11 +123,19 @@ mod tests {
 
     #[test]
     fn a_name_with_parentheses_and_blanks_does_not_shift_the_fields() {
-        let line = "17 (a) b (c)) S 1 17 17 0 -1 4194560 1 0 0 0 30 12 0 0 20 0 1 0 9876 1000 55 18446744073709551615";
+        let line = "17 (a) b (c)) S 1 17 17 0 -1 4194560 1 0 0 0 30 12 5 2 20 0 1 0 9876 1000 55 18446744073709551615";
         let stat = Stat::parse(line).expect("parses");
         assert_eq!(
             stat,
-            Stat { state: 'S', parent: 1, group: 17, cpu_ticks: 42, start_time_ticks: 9876, resident_pages: 55 }
+            Stat {
+                state: 'S',
+                parent: 1,
+                group: 17,
+                cpu_ticks: 42,
+                waited_ticks: 7,
+                start_time_ticks: 9876,
+                resident_pages: 55
+            }
         );
         assert!(Stat::parse("17 (x) S 1").is_none());
     }

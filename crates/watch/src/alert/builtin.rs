@@ -14,7 +14,6 @@ pub const METRICS: [(&str, &str); 29] = [
     // The watch, of what it scrapes and probes.
     ("up", "watch, each scrape: service, instance; 1 if the target answered"),
     ("probe_success", "watch, each probe: service, via=direct|public; 1 if it answered well"),
-    ("process_resident_memory_bytes", "watch, each instance: service, instance"),
     ("node_memory_MemAvailable_bytes", "watch, the host, as node_exporter says it"),
     ("node_memory_MemTotal_bytes", "watch, the host, as node_exporter says it"),
     ("node_filesystem_avail_bytes", "watch, the host, as node_exporter says it: device, mountpoint, fstype"),
@@ -32,18 +31,19 @@ pub const METRICS: [(&str, &str); 29] = [
     ("mana_instances_wanted", "control: service; instances that there should be, 0 where it is stopped on purpose"),
     ("mana_instances_ready", "control: service; instances that are ready"),
     ("mana_instance_restarts_total", "control: service, instance; from 0 on"),
-    ("mana_instance_oom_kills_total", "control: service, instance; from 0 on"),
     (
-        "mana_instance_memory_limit_bytes",
-        "control: service, instance, as at process_resident_memory_bytes; absent without a limit",
+        "mana_instance_oom_kills_total",
+        "control: service, instance; from 0 on; ended over its limit of memory, or by the kernel for want of it",
     ),
+    ("mana_instance_memory_bytes", "control: service, instance, slot; of all its processes, as the limit is"),
+    ("mana_instance_memory_limit_bytes", "control: service, instance, slot; absent without a limit"),
     ("mana_rollout_failed", "control: service; 1 from a rollout that failed or went back until one succeeds"),
     (
         "mana_backup_good_timestamp_seconds",
-        "control: database; when the last backup was made that is good, 0 without any",
+        "control, once it makes backups: database; when the last one was made that is good, 0 without any",
     ),
-    ("mana_backup_bytes", "control: database; size of the last backup"),
-    ("mana_backup_previous_bytes", "control: database; size of the good one before it"),
+    ("mana_backup_bytes", "control, once it makes backups: database; size of the last one"),
+    ("mana_backup_previous_bytes", "control, once it makes backups: database; size of the good one before it"),
     // The edge.
     ("mana_edge_requests_total", "edge: route, slot, release, class"),
     ("mana_edge_request_seconds_bucket", "edge: route, slot, release, le"),
@@ -56,13 +56,16 @@ pub const METRICS: [(&str, &str); 29] = [
 ];
 
 /// What is measured besides, of our own names.
-const OTHERS: [&str; 22] = [
+const OTHERS: [&str; 25] = [
     "probe_duration_seconds",
     "scrape_duration_seconds",
     "scrape_samples_scraped",
     "scrape_samples_post_metric_relabeling",
     "scrape_series_added",
     "mana_service_info",
+    "mana_instance_exits_total",
+    "mana_instance_cpu_seconds_total",
+    "mana_instance_processes",
     "mana_dependency_seconds",
     "mana_server_answer_seconds",
     "mana_database_running_seconds",
@@ -195,5 +198,12 @@ mod tests {
         assert!(
             rules.iter().all(|rule| rule.no_data == Absence::Shown || rule.role != Role::Fact || rule.path == "server")
         );
+    }
+
+    #[test]
+    fn nobody_is_told_that_backups_are_not_measured_as_long_as_nothing_makes_them() {
+        let of_backups = rules().iter().filter(|rule| rule.expression.contains("mana_backup_"));
+        let absences: Vec<Absence> = of_backups.map(|rule| rule.no_data).collect();
+        assert_eq!(absences, [Absence::Shown, Absence::Shown]);
     }
 }

@@ -81,7 +81,7 @@ pub enum What {
         /// Its key.
         key: String,
     },
-    /// It could not be delivered, and was given up.
+    /// It has come to nobody so far, and those who were to bring it fail: others should know. It may come yet.
     Failed {
         /// Its key.
         key: String,
@@ -184,6 +184,10 @@ pub struct Tell {
     pub link: Option<String>,
     /// Names and values, in the order to be shown.
     pub facts: Vec<(String, String)>,
+    /// What it is about, one name each: services, servers, hosts; of what is dead, whatever needs it, too, since what that brings is held
+    /// back. Empty: nothing that has a name.
+    #[serde(default)]
+    pub about: Vec<String>,
     /// When, in milliseconds since 1970.
     pub at: i64,
     /// Episodes of alerts that nobody was told of before.

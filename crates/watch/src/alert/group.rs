@@ -14,6 +14,10 @@ pub const MAX_LINES: usize = 20;
 const MAX_PASSED: usize = 1_000;
 /// How many times longer than else a group waits where its cause is about to fire: one message of the cause is worth it.
 const CAUSE_PATIENCE: u64 = 2;
+/// Names of what one group is about. Further ones are not told apart: whoever wants to hear of one of them alone does not.
+const MAX_ABOUT: usize = 1_000;
+/// The label that names a service, whatever an alert's rule calls its subject.
+const SERVICE: &str = "service";
 
 /// Alerts that people hear of together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,6 +60,9 @@ pub struct Group {
     pub acknowledged: Option<Acknowledged>,
     /// All who were told.
     pub audience: BTreeSet<String>,
+    /// What it is or was about, and what needs what is dead of that: whoever heard of a beginning hears of the end.
+    #[serde(default)]
+    pub about: BTreeSet<String>,
     /// How many messages were sent.
     pub(crate) messages: u32,
 }
@@ -139,18 +146,27 @@ impl State {
             self.last.group += 1;
             self.last.group
         });
-        let now = self.clock.now;
+        let (now, about) = (self.clock.now, self.about(id));
         if let Some(health) = self.health.get_mut(&id.rule) {
             health.brought = health.rounds;
         }
         let group = self.groups.entry(number).or_insert_with(|| Group::new(number, place.path, place.tell, at));
         group.keys.insert(place.key);
         group.waiting.insert(id.clone());
+        group.is_about(about);
         let gather = group.gather.get_or_insert_with(|| Gather { since: now, rules: BTreeSet::new() });
         gather.rules.insert(id.rule.clone());
         if let Some(alert) = self.alerts.get_mut(id) {
             alert.group = Some(number);
         }
+    }
+
+    /// What an alert is about; where that is dead, whatever needs it is told of nothing else.
+    fn about(&self, id: &AlertId) -> Vec<String> {
+        let Some(alert) = self.alerts.get(id) else { return Vec::new() };
+        let named = [alert.subject.as_str(), id.labels.get(SERVICE)].into_iter().filter(|name| !name.is_empty());
+        let held = (alert.role == Role::Cause).then(|| self.needs.followers(&alert.subject));
+        named.chain(held.into_iter().flatten()).map(str::to_owned).collect()
     }
 
     /// Whether a group that was not told yet is about something that this subject needs, or that needs it.
@@ -271,6 +287,7 @@ impl State {
             storm.waiting.extend(other.waiting);
             storm.passed.extend(other.passed);
             storm.passed_more += other.passed_more;
+            storm.is_about(other.about);
         }
         storm.passed_more += storm.passed.len().saturating_sub(MAX_PASSED);
         storm.passed.truncate(MAX_PASSED);
@@ -307,12 +324,21 @@ impl Group {
             undelivered: None,
             acknowledged: None,
             audience: BTreeSet::new(),
+            about: BTreeSet::new(),
             messages: 0,
         }
     }
 
     fn is_for(&self, path: &str, tell: &BTreeSet<String>) -> bool {
         self.path == path && self.tell == *tell
+    }
+
+    fn is_about(&mut self, names: impl IntoIterator<Item = String>) {
+        for name in names {
+            if self.about.len() < MAX_ABOUT {
+                self.about.insert(name);
+            }
+        }
     }
 
     /// Whether people were told of it.

@@ -70,7 +70,7 @@ pub use group::{Acknowledged, Group, MAX_LINES};
 pub use instance::{Alert, AlertId, Clear, Fired, Kind, Muted};
 pub use needs::Needs;
 pub use policy::{Policy, Urgencies, Urgency};
-pub use reach::{CannotFire, can_fire};
+pub use reach::{CannotFire, can_fire, meant};
 pub use rule::{Absence, DEFAULT_PATH, MAX_EXPRESSION, MAX_LIST, MAX_NAME, Problem, Role, Rule, Severity};
 pub use silence::{
     Comparison, Condition, Covers, LONGEST as LONGEST_SILENCE, MAX_CONDITIONS, MAX_REASON, MAX_SERVICES, MAX_VALUE,

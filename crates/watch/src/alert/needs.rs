@@ -47,6 +47,11 @@ impl Needs {
         self.needs(subject, cause) && !self.needs(cause, subject)
     }
 
+    /// Everything that is dead because of this one, if this is: see [`Self::follows`].
+    pub fn followers<'a>(&'a self, cause: &'a str) -> impl Iterator<Item = &'a str> {
+        self.all.keys().map(String::as_str).filter(move |subject| self.follows(subject, cause))
+    }
+
     /// Whether trouble of one can have to do with trouble of the other.
     pub fn related(&self, one: &str, other: &str) -> bool {
         !one.is_empty() && (one == other || self.needs(one, other) || self.needs(other, one))
@@ -87,6 +92,8 @@ mod tests {
             .into_iter()
             .collect();
         assert!(needs.follows("web", "postgres") && !needs.follows("postgres", "web"));
+        assert_eq!(needs.followers("auth").collect::<Vec<_>>(), ["chat", "web"]);
+        assert_eq!((needs.followers("web").count(), needs.followers("a").count()), (0, 0));
         assert!(needs.needs("a", "b") && needs.needs("b", "a") && !needs.follows("a", "b"));
         assert!(needs.related("postgres", "web") && needs.related("x", "x") && !needs.related("a", "web"));
         assert!(!needs.related("", ""));

@@ -68,6 +68,11 @@ impl Policy {
         }
     }
 
+    /// Who is told at once of what is so urgent.
+    pub fn first_told(&self, path: &str, severity: Severity) -> impl Iterator<Item = &String> {
+        self.path(path).iter().take(self.urgency(severity).at_once.max(1) as usize).flatten()
+    }
+
     /// The steps of a path; those of the default one if it does not exist.
     pub fn path(&self, name: &str) -> &[Vec<String>] {
         self.paths.get(name).or_else(|| self.paths.get(DEFAULT_PATH)).map_or(&[], Vec::as_slice)
@@ -130,6 +135,8 @@ mod tests {
         let second = ["service", "database", "server", "security"].map(|path| policy.path(path)[1][0].as_str());
         assert_eq!(second, ["devops-lead", "cto", "ceo", "legal"]);
         assert_eq!(policy.path("unknown"), policy.path("service"));
+        let told = |severity| policy.first_told("service", severity).cloned().collect::<Vec<_>>();
+        assert_eq!((told(Severity::P1).len(), told(Severity::P3)), (2, vec!["on-call".to_owned()]));
         let text = toml::to_string(&policy).unwrap();
         assert_eq!(toml::from_str::<Policy>(&text).unwrap(), policy, "{text}");
         assert_eq!(toml::from_str::<Policy>("").unwrap(), policy);

@@ -38,7 +38,8 @@ pub fn can_fire(rule: &Rule, reads: &BTreeSet<String>, known: &BTreeSet<String>)
     Err(CannotFire { rule: rule.name.clone(), never: missing.len() == reads.len(), missing })
 }
 
-fn meant(name: &str, known: &BTreeSet<String>) -> Option<String> {
+/// Which of the known names may have been meant by one that is unknown.
+pub fn meant(name: &str, known: &BTreeSet<String>) -> Option<String> {
     let likeness = known.iter().map(|known| (strsim::normalized_damerau_levenshtein(name, known), known));
     let (likeness, nearest) = likeness.max_by(|(one, _), (other, _)| one.total_cmp(other))?;
     (likeness >= ALIKE).then(|| nearest.clone())

@@ -196,8 +196,8 @@ impl State {
         let Some(group) = self.groups.get(&number) else { return };
         let super::text::Words { title, text, link, facts } = self.words(group, kind, severity, at);
         let key = key(group.began_at, number, group.messages);
-        let audience = audience.iter().cloned().collect();
-        let tell = Tell { key, group: number, kind, severity, audience, title, text, link, facts, at, episodes };
+        let (audience, about) = (audience.iter().cloned().collect(), group.about.iter().cloned().collect());
+        let tell = Tell { key, group: number, kind, severity, audience, title, text, link, facts, about, at, episodes };
         self.outstanding.insert((number, group.messages), tell.clone());
         while self.outstanding.len() > MAX_OUTSTANDING {
             self.outstanding.pop_first();
@@ -223,11 +223,11 @@ impl State {
         }
     }
 
-    /// A message came to nobody: whoever would be told next is told at once.
+    /// A message came to nobody: whoever would be told next is told at once. One that was followed by another says nothing any more.
     pub(crate) fn failed(&mut self, key: &str, why: &str) {
         if let Some((number, message)) = self.end_of(key) {
             self.outstanding.remove(&(number, message));
-            if let Some(group) = self.groups.get_mut(&number) {
+            if let Some(group) = self.groups.get_mut(&number).filter(|group| group.messages == message + 1) {
                 group.undelivered = Some(why.chars().take(MAX_WHY).collect());
                 group.hurry = group.acknowledged.is_none();
             }

@@ -1,6 +1,8 @@
 //! `/proc/self/mounts`: which file systems are real, and how much room they have, see proc_pid_mounts(5).
 
 use std::borrow::Cow;
+use std::io;
+use std::path::Path;
 
 use super::MAX_DEVICES;
 use crate::gather::{Sink, Strange, Unknown, Why};
@@ -26,11 +28,29 @@ pub struct Space {
     pub files_free: u64,
 }
 
+impl Space {
+    /// How much room there is at this place. Does not come back before its file system answers.
+    ///
+    /// # Errors
+    /// It does not tell.
+    pub fn at(place: &Path) -> io::Result<Self> {
+        let stat = rustix::fs::statvfs(place)?;
+        Ok(Self {
+            block_bytes: stat.f_frsize,
+            blocks: stat.f_blocks,
+            free: stat.f_bfree,
+            available: stat.f_bavail,
+            files: stat.f_files,
+            files_free: stat.f_ffree,
+        })
+    }
+}
+
 /// Values of the text of `/proc/self/mounts`, with `space_of` the place where each is mounted. Each device counts once, where it was mounted first.
 pub(super) fn mounts(
     text: &str,
     sink: &mut dyn Sink,
-    space_of: impl Fn(&str) -> Result<Space, rustix::io::Errno>,
+    mut space_of: impl FnMut(&str) -> io::Result<Space>,
 ) -> Result<(), Strange> {
     let mut seen: Vec<&str> = Vec::new();
     for line in text.lines() {
@@ -53,7 +73,7 @@ pub(super) fn mounts(
         match space {
             Ok(space) => room(space, &labels, sink),
             Err(error) => {
-                let why = Why::Unreadable(std::io::Error::from(error).to_string());
+                let why = Why::Unreadable(error.to_string());
                 sink.unknown(Unknown::new(format!("disk space of {device}"), point.clone(), why));
             }
         }
@@ -108,7 +128,7 @@ mod tests {
     fn real_file_systems_count_once_and_others_not_at_all() {
         let text = include_str!("../../tests/host/server/proc/self/mounts");
         let found = Found::by(|sink| {
-            mounts(text, sink, |point| if point == "/boot/efi" { Err(rustix::io::Errno::IO) } else { Ok(SPACE) })
+            mounts(text, sink, |point| if point == "/boot/efi" { Err(rustix::io::Errno::IO.into()) } else { Ok(SPACE) })
                 .expect("mounts");
         });
         let root = [("device", "/dev/nvme0n1p2"), ("fstype", "ext4"), ("mountpoint", "/")];

@@ -12,7 +12,8 @@ mod network;
 mod pressure;
 mod reading;
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 pub use cpu::Cpus;
 pub use filesystem::Space;
@@ -74,21 +75,17 @@ impl Host {
         self.clock(sink);
     }
 
-    /// Measures the space of real, local file systems. Apart from the rest, since a file system that hangs makes whoever asks it hang, too.
+    /// Measures the space of real, local file systems. Apart from the rest, since a file system that hangs makes whoever asks it hang, too:
+    /// whoever cannot wait asks by [`Self::space_by`].
     pub fn space(&mut self, sink: &mut dyn Sink) {
+        self.space_by(sink, Space::at);
+    }
+
+    /// The same, with `ask` for the space at the place where each is mounted.
+    pub fn space_by(&mut self, sink: &mut dyn Sink, mut ask: impl FnMut(&Path) -> io::Result<Space>) {
         let root = self.reader.root().to_owned();
         self.reader.read("disk space", "proc/self/mounts", sink, |text, sink| {
-            filesystem::mounts(text, sink, |point| {
-                let stat = rustix::fs::statvfs(root.join(point.trim_start_matches('/')))?;
-                Ok(Space {
-                    block_bytes: stat.f_frsize,
-                    blocks: stat.f_blocks,
-                    free: stat.f_bfree,
-                    available: stat.f_bavail,
-                    files: stat.f_files,
-                    files_free: stat.f_ffree,
-                })
-            })
+            filesystem::mounts(text, sink, |point| ask(&root.join(point.trim_start_matches('/'))))
         });
     }
 

@@ -266,6 +266,11 @@ impl Incident {
         if self.resolved_at.is_some() { Status::Resolved } else { self.stage }
     }
 
+    /// Whether a person gave it its title, for others to read; else it is called by one of its alerts, by names that are nobody's business.
+    pub fn is_titled(&self) -> bool {
+        self.headline.is_none() && !self.title.is_empty()
+    }
+
     /// How long it took from the first breach until somebody could know.
     pub fn to_detect(&self) -> Span {
         Span::between(self.began_at, self.detected_at)

@@ -333,8 +333,7 @@ impl Incident {
         }
         // Of what is equally urgent, that which needs least is the cause.
         let rank = (change.severity, change.needs.len());
-        let was_declared = self.headline.is_none() && !self.title.is_empty();
-        if !was_declared && self.headline.is_none_or(|known| rank < known) {
+        if !self.is_titled() && self.headline.is_none_or(|known| rank < known) {
             self.headline = Some(rank);
             self.title = match change.subject.as_str() {
                 "" => words(&change.alert.rule),

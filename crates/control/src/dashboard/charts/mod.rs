@@ -102,8 +102,8 @@ impl Chart {
             Self::Latency => [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)]
                 .map(|(name, quantile)| (Some(name), figures::quantile(quantile, &routes, window)))
                 .into(),
-            Self::Cpu => one(format!("sum by ({by}) (rate(process_cpu_seconds_total{only}[{window}]))")),
-            Self::Memory => one(format!("sum by ({by}) (process_resident_memory_bytes{only})")),
+            Self::Cpu => one(format!("sum by ({by}) (rate(mana_instance_cpu_seconds_total{only}[{window}]))")),
+            Self::Memory => one(format!("sum by ({by}) (mana_instance_memory_bytes{only})")),
         }
     }
 }

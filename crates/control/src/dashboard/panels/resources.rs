@@ -13,9 +13,9 @@ use super::{Table, Tabular};
 const TOP: &str = "3";
 
 const CPU: &str = "1 - avg(rate(node_cpu_seconds_total{mode=\"idle\"}[1m]))";
-const CPU_OF: &str = "sum by (service) (rate(process_cpu_seconds_total[1m]))";
+const CPU_OF: &str = "sum by (service) (rate(mana_instance_cpu_seconds_total[1m]))";
 const MEMORY: &str = "1 - node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes";
-const MEMORY_OF: &str = "sum by (service) (process_resident_memory_bytes)";
+const MEMORY_OF: &str = "sum by (service) (mana_instance_memory_bytes)";
 const MEMORY_TOTAL: &str = "max(node_memory_MemTotal_bytes)";
 /// Stacked devices (a partition and its disk) count once: the busiest stands for the host.
 const DISK_RATE: &str = "max(rate(node_disk_read_bytes_total[1m]) + rate(node_disk_written_bytes_total[1m]))";

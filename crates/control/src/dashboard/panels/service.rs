@@ -110,10 +110,10 @@ pub(super) async fn signals(dashboard: &Dashboard, name: &str) -> Signals {
     let routes = figures::routes_of(name);
     let (requests, errors) = (figures::requests(&routes, "5m"), figures::errors(&routes, "5m"));
     let [p50, p95, p99] = [0.5, 0.95, 0.99].map(|quantile| figures::quantile(quantile, &routes, "5m"));
-    let cpu = format!("sum (rate(process_cpu_seconds_total{{service=\"{name}\"}}[1m]))");
-    let memory = format!("sum (process_resident_memory_bytes{{service=\"{name}\"}})");
+    let cpu = format!("sum (rate(mana_instance_cpu_seconds_total{{service=\"{name}\"}}[1m]))");
+    let memory = format!("sum (mana_instance_memory_bytes{{service=\"{name}\"}})");
     let full = format!(
-        "max (process_resident_memory_bytes{{service=\"{name}\"}} / mana_instance_memory_limit_bytes{{service=\"{name}\"}})"
+        "max (mana_instance_memory_bytes{{service=\"{name}\"}} / mana_instance_memory_limit_bytes{{service=\"{name}\"}})"
     );
     let one = async |text: &str| measured.one(text).await.ok().flatten();
     let (requests, errors, p50, p95, p99, cpu, memory, full) = tokio::join!(

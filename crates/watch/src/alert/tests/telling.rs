@@ -110,8 +110,8 @@ fn a_message_that_comes_to_nobody_calls_the_next_ones_at_once() {
     let escalated = world.one();
     assert_eq!((escalated.kind, escalated.audience), (TellKind::Escalated, vec!["second".to_owned()]));
     assert_eq!(world.state.groups().next().unwrap().undelivered.as_deref(), Some("the webhook answers 404"));
-    // Words about messages that are not ours change nothing.
-    for key in ["", "alert-1-1-1", "deploy-7", &format!("{}0", began.key)] {
+    // Words about messages that are not ours change nothing, nor that one once more: the next step has been told since.
+    for key in ["", "alert-1-1-1", "deploy-7", &format!("{}0", began.key), &began.key] {
         world.step(What::Failed { key: key.to_owned(), why: "?".to_owned() });
     }
     world.run(MINUTE, &firing());
@@ -148,4 +148,31 @@ fn people_read_what_it_is_since_when_and_what_to_do() {
     world.run(MINUTE, &[("Slow", rows(&["chat", "auth"]))]);
     let began = world.one();
     insta::assert_snapshot!(format!("{}\n\n{}\n\n{:?}\n{:?}", began.title, began.text, began.link, began.facts));
+}
+
+#[test]
+fn a_message_says_what_it_is_about_to_its_end_and_who_needs_what_is_dead_is_meant_too() {
+    let mut world = of(Severity::P2);
+    world.run(MINUTE, &[("Slow", rows(&["chat", "auth"]))]);
+    assert_eq!(world.one().about, ["auth", "chat"]);
+    world.run(MINUTE, &[("Slow", rows(&[]))]);
+    let over = world.one();
+    assert_eq!((over.kind, over.about), (TellKind::Over, vec!["auth".to_owned(), "chat".to_owned()]));
+    let needs: Needs = [("web", ["chat"]), ("chat", ["postgres"]), ("auth", ["redis"])].into_iter().collect();
+    let dead = |role| Rule { subject: "server".to_owned(), role, ..rule("Dead") };
+    let server = || Outcome::Values(vec![(Labels::new([("server", "postgres")]), 0.0)]);
+    for (role, about) in [(Role::Cause, &["chat", "postgres", "web"][..]), (Role::Fact, &["postgres"])] {
+        let mut world = World::new(Book { needs: needs.clone(), ..book(vec![dead(role)]) });
+        world.run(MINUTE, &[("Dead", server())]);
+        assert_eq!(world.one().about, about);
+    }
+    // A service that a rule names beside its subject is one that it is about.
+    let mut world = World::of(vec![dead(Role::Symptom)]);
+    let both = Labels::new([("server", "postgres"), ("service", "chat")]);
+    world.run(MINUTE, &[("Dead", Outcome::Values(vec![(both, 0.0)]))]);
+    assert_eq!(world.one().about, ["chat", "postgres"]);
+    // That a rule has no data is about nothing that has a name.
+    let mut world = of(Severity::P2);
+    world.run(20 * MINUTE, &[("Slow", Outcome::NoData)]);
+    assert_eq!(world.take()[0].about, Vec::<String>::new());
 }
