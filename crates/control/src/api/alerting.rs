@@ -41,8 +41,11 @@ pub struct AlertView {
     pub began_at: String,
     /// Since when it fires, RFC 3339.
     pub fired_at: Option<String>,
-    /// Why nobody is told.
+    /// Why nobody is told, in words: until when and by whom, or what it follows from.
     pub muted: Option<String>,
+    /// Likewise in one: `silence`, `maintenance` or `cause`.
+    #[serde(default)]
+    pub muted_by: Option<String>,
     /// Number of the group that it is in.
     pub group: Option<u64>,
     /// What to do about it.
