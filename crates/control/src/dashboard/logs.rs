@@ -92,14 +92,20 @@ fn chosen(asked: &Asked, services: &[String]) -> Result<Vec<String>, Refused> {
 }
 
 async fn find(dashboard: &Dashboard, services: Vec<String>, search: Search, most: usize) -> Result<Found, Refused> {
+    let turn = dashboard.searches.take("searching logs").await?;
     let data = dashboard.app.data.clone();
-    let found = tokio::task::spawn_blocking(move || logs::find(&data, &services, &search, most)).await;
-    found.map_err(|error| Refused(problem(500, "the logs cannot be read", error.to_string())))
+    let found = tokio::task::spawn_blocking(move || {
+        let found = logs::find(&data, &services, &search, most);
+        drop(turn);
+        found
+    });
+    found.await.map_err(|error| Refused(problem(500, "the logs cannot be read", error.to_string())))
 }
 
-/// The last lines of a service.
+/// The last lines of a service. Few of them, from the ends of its files: there is no turn to wait for.
 pub(super) async fn last(dashboard: &Dashboard, service: &str, most: usize) -> Vec<Line> {
-    let found = find(dashboard, vec![service.to_owned()], Search::default(), most).await;
+    let (data, services) = (dashboard.app.data.clone(), vec![service.to_owned()]);
+    let found = tokio::task::spawn_blocking(move || logs::find(&data, &services, &Search::default(), most)).await;
     found.map(|found| found.lines).unwrap_or_default()
 }
 
