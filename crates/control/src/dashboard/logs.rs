@@ -13,7 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Dashboard;
 use super::pages::{Frame, NoPage, page};
 use super::panels::status;
-use crate::logs::{self, ACCESS, Asked, CONTROL, Following, Found, Level, Line, Search};
+use crate::logs::{self, ACCESS, Asked, CONTROL, Following, Found, Level, Line, New, Search};
 use crate::server::{Refused, problem};
 
 /// Lines on a page.
@@ -41,10 +41,12 @@ impl Page {
 }
 
 #[derive(Template)]
-#[template(path = "dashboard/lines.html")]
-struct Lines<'a> {
+#[template(path = "dashboard/new_lines.html")]
+struct NewLines<'a> {
     lines: &'a [Line],
     of_one: bool,
+    /// So many more were written at once.
+    left_out: usize,
 }
 
 /// `GET /logs`
@@ -141,17 +143,31 @@ async fn next(mut live: Live) -> Option<(Result<Event, Infallible>, Live)> {
         let Live { following, search, .. } = live;
         let looked = tokio::task::spawn_blocking(move || {
             let mut following = following;
-            let lines = following.look(&search);
-            (following, search, lines)
+            let new = following.look(&search);
+            (following, search, new)
         });
-        let (following, search, lines) = looked.await.ok()?;
+        let (following, search, New { lines, left_out }) = looked.await.ok()?;
         live = Live { following, search, ..live };
         if !lines.is_empty() {
-            let html = Lines { lines: &lines, of_one: live.of_one }.render().ok()?;
+            let html = NewLines { lines: &lines, of_one: live.of_one, left_out }.render().ok()?;
             // A line of an event ends where one of its data does.
             let html = html.replace(['\n', '\r'], " ");
             return Some((Ok(Event::default().event("lines").data(html)), live));
         }
         tokio::time::sleep(POLL_EVERY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_were_left_out_are_told_after_those_that_are_shown() {
+        let lines = [Line::read("a", 1, "first <b>"), Line::read("a", 1, "second")];
+        let html = |left_out| NewLines { lines: &lines, of_one: true, left_out }.render().expect("written");
+        assert!(html(0).contains("second") && !html(0).contains("more lines"));
+        let told = html(1_234);
+        assert!(told.find("second") < told.find("1234 more lines came at once"), "{told}");
     }
 }
