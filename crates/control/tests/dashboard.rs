@@ -147,6 +147,23 @@ async fn pages_are_for_those_who_may_see_them_and_say_only_what_is_known() {
     assert_eq!((posted.who.as_str(), posted.outcome.as_str()), ("ci", "done"));
     assert_eq!(curl(&press, &["-H", &deployer, "--data", "csrf="]).0, 303);
     repository.reaches(rollout, &["aborted"]).await;
+
+    // Who may no longer look is told nothing more, on pages that are open as well.
+    let heads = tempfile::tempdir().expect("a folder");
+    let mut streams = Vec::new();
+    for (name, path) in [("live", "/live?panels=health"), ("logs", "/logs/live")] {
+        let head = heads.path().join(name);
+        let mut curl = Process::new("curl");
+        curl.args(["--silent", "--no-buffer", "--max-time", "60", "--output", "/dev/null", "-H", &reader]);
+        curl.arg("--dump-header").arg(&head).arg(at(path));
+        streams.push((path, curl.spawn().expect("curl runs")));
+        until(path, async || std::fs::read_to_string(&head).ok().filter(|head| head.contains(" 200 "))).await;
+    }
+    repository.production.client().await.remove_token("eve").await.expect("taken back");
+    for (path, mut stream) in streams {
+        let ended = until(path, async || stream.try_wait().expect("asked")).await;
+        assert!(ended.success(), "{path} was ended from here: {ended}");
+    }
     repository.down().await;
 }
 

@@ -13,6 +13,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Dashboard;
 use super::pages::{Frame, NoPage, page};
 use super::panels::status;
+use crate::door;
+use crate::door::person::Person;
 use crate::logs::{self, ACCESS, Asked, CONTROL, Following, Found, Level, Line, New, Search};
 use crate::server::{Refused, problem};
 
@@ -20,6 +22,8 @@ use crate::server::{Refused, problem};
 const MOST_LINES: usize = 300;
 /// How often files are looked at for what is new.
 const POLL_EVERY: Duration = Duration::from_millis(500);
+/// Every so many looks (five seconds) it is asked whether whoever follows still may.
+const ASK_EVERY: u32 = 10;
 /// A stream ends after so many looks (an hour), and the page begins another.
 const MOST_LOOKS: u32 = 7_200;
 
@@ -112,6 +116,9 @@ pub(super) async fn last(dashboard: &Dashboard, service: &str, most: usize) -> V
 }
 
 struct Live {
+    dashboard: Dashboard,
+    /// Who follows.
+    person: Person,
     following: Following,
     search: Search,
     of_one: bool,
@@ -123,13 +130,15 @@ struct Live {
 pub(crate) async fn follow(
     State(dashboard): State<Dashboard>,
     Query(asked): Query<Asked>,
+    person: Person,
 ) -> Result<Response, Refused> {
     let turn = dashboard.stream()?;
     let search = asked.search().map_err(|why| Refused(problem(422, "this is not looked for", why)))?;
     let services = chosen(&asked, &services(&dashboard).await)?;
     let data = dashboard.app.data.clone();
     let following = Following::new(data, services);
-    let live = Live { following, search, of_one: !asked.service.is_empty(), looks: 0, _turn: turn };
+    let of_one = !asked.service.is_empty();
+    let live = Live { dashboard, person, following, search, of_one, looks: 0, _turn: turn };
     let stream = stream::unfold(live, next);
     Ok(Sse::new(stream).keep_alive(KeepAlive::default()).into_response())
 }
@@ -138,6 +147,9 @@ async fn next(mut live: Live) -> Option<(Result<Event, Infallible>, Live)> {
     loop {
         live.looks += 1;
         if live.looks > MOST_LOOKS {
+            return None;
+        }
+        if live.looks.is_multiple_of(ASK_EVERY) && !door::still_sees(&live.dashboard.app, &live.person).await {
             return None;
         }
         let Live { following, search, .. } = live;
