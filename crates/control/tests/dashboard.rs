@@ -142,7 +142,13 @@ async fn pages_are_for_those_who_may_see_them_and_say_only_what_is_known() {
     assert_eq!(curl(&at("/incidents"), &["-H", &deployer, "--data", "severity=P3&title=Slow"]).0, 303);
     assert_eq!(curl(&at("/incidents/1/post"), &["-H", &deployer, "--data", "text=We+know"]).0, 303);
     assert_eq!(curl(&at("/incidents/1/promote"), &["-H", &deployer, "--data", "text=x"]).0, 404);
+    let silence = "conditions=service%3Dshop-backend&for=1h&reason=a+new+disk";
+    assert_eq!(curl(&at("/alerts/silence"), &["-H", &deployer, "--data", silence]).0, 303);
     let audited = repository.production.client().await.audit(10).await.expect("read");
+    let silenced: Vec<_> = audited.iter().filter(|entry| entry.what == "alerts/silence").collect();
+    let said: Vec<_> = silenced.iter().map(|entry| (entry.target.as_str(), entry.outcome.as_str())).collect();
+    let target = "service=shop-backend for 1h: a new disk";
+    assert_eq!(said, [(target, "done"), (target, "asked for")], "newest first");
     let posted = audited.iter().find(|entry| entry.what == "incidents/1/post").expect("in the audit log");
     assert_eq!((posted.who.as_str(), posted.outcome.as_str()), ("ci", "done"));
     assert_eq!(curl(&press, &["-H", &deployer, "--data", "csrf="]).0, 303);
