@@ -25,21 +25,28 @@ pub fn rules(plan: &Plan) -> Result<Vec<Rule>, Vec<String>> {
             Err(why) => problems.push(format!("alerts.{}: {why}", alert.name)),
         }
     }
-    for service in &plan.services {
-        for objective in &service.objectives {
-            let slo = Slo {
-                service: service.name.clone(),
-                good: objective.within.map_or(Good::Answered, |within| Good::Within(span(within))),
-                objective: f64::from(objective.share) / 10_000.0,
-                window: span(objective.window),
-            };
-            match slo.rules() {
-                Ok(of_slo) => rules.extend(of_slo),
-                Err(why) => problems.push(format!("services.{}.slo: {why}", service.name)),
-            }
+    for slo in objectives(plan) {
+        match slo.rules() {
+            Ok(of_slo) => rules.extend(of_slo),
+            Err(why) => problems.push(format!("services.{}.slo: {why}", slo.service)),
         }
     }
     if problems.is_empty() { Ok(rules) } else { Err(problems) }
+}
+
+/// What services promise, by the manifest.
+#[must_use]
+pub fn objectives(plan: &Plan) -> Vec<Slo> {
+    let of_service = |service: &plan::Service| {
+        let slo = |objective: &plan::Objective| Slo {
+            service: service.name.clone(),
+            good: objective.within.map_or(Good::Answered, |within| Good::Within(span(within))),
+            objective: f64::from(objective.share) / 10_000.0,
+            window: span(objective.window),
+        };
+        service.objectives.iter().map(slo).collect::<Vec<_>>()
+    };
+    plan.services.iter().flat_map(of_service).collect()
 }
 
 /// What can never fire of the manifest's own rules, with its reason: a comparison that cannot be true, or a series that nothing gives. `there` are

@@ -21,12 +21,13 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::alerts_view::alerting;
+use super::budgets;
 use super::happenings::Happenings;
 use super::incidents_view::incidents;
 use super::pulse::Pulse;
 use super::rounds::now_ms;
 use super::subjects::Subjects;
-use crate::api::{AlertCommand, AlertRequest, Alerting, IncidentRequest, IncidentView};
+use crate::api::{AlertCommand, AlertRequest, Alerting, BudgetView, IncidentRequest, IncidentView};
 use crate::supervisor::{Call, Message};
 use crate::{clock, paths, rules};
 
@@ -135,6 +136,8 @@ pub(super) struct Watch {
     /// Rules that can never fire, with their reasons, and when that was looked at.
     doubts: BTreeMap<String, String>,
     doubted: Option<Instant>,
+    /// What is left of error budgets, as it was found out last.
+    budgets: watch::Receiver<Arc<[BudgetView]>>,
 }
 
 /// Begins; it ends with the process.
@@ -146,6 +149,8 @@ pub(super) fn start(
     pulse: Arc<Pulse>,
 ) -> Alerts {
     let (wishes, inbox) = mpsc::channel(WISHES);
+    let (found, budgets) = watch::channel(Arc::default());
+    tokio::spawn(budgets::run(Arc::clone(&reader), subjects.clone(), found));
     let (seen, shown) = watch::channel(Arc::default());
     let data = data.to_owned();
     tokio::spawn(async move {
@@ -164,6 +169,7 @@ pub(super) fn start(
             pulse,
             doubts: BTreeMap::new(),
             doubted: None,
+            budgets,
         };
         watch.run(&reader, subjects, inbox).await;
     });
@@ -371,7 +377,8 @@ impl Watch {
 
     fn show(&mut self) {
         let before = self.seen.borrow().clone();
-        let alerting = alerting(&self.kept.state, &self.doubts, self.evaluated_at);
+        let budgets = self.budgets.borrow().to_vec();
+        let alerting = alerting(&self.kept.state, &self.doubts, budgets, self.evaluated_at);
         let is_new = std::mem::take(&mut self.incidents_new);
         let incidents = if is_new { incidents(&self.kept.incidents).into() } else { Arc::clone(&before.incidents) };
         let revision = before.revision + u64::from(is_new || alerting.quiets != before.alerting.quiets);

@@ -4,10 +4,15 @@ use std::collections::BTreeMap;
 
 use mana_watch::alert::{Alert, Comparison, Covers, Group, Kind, Muted, Quiet, RuleState, State};
 
-use crate::api::{AlertView, Alerting, GroupView, QuietView, RuleView};
+use crate::api::{AlertView, Alerting, BudgetView, GroupView, QuietView, RuleView};
 
 /// How everything is.
-pub(super) fn alerting(state: &State, doubts: &BTreeMap<String, String>, evaluated_at: Option<i64>) -> Alerting {
+pub(super) fn alerting(
+    state: &State,
+    doubts: &BTreeMap<String, String>,
+    budgets: Vec<BudgetView>,
+    evaluated_at: Option<i64>,
+) -> Alerting {
     let mut alerts: Vec<AlertView> = state
         .alerts()
         .map(|(id, alert)| AlertView {
@@ -53,6 +58,7 @@ pub(super) fn alerting(state: &State, doubts: &BTreeMap<String, String>, evaluat
                 runbook: view.rule.runbook.clone(),
             })
             .collect(),
+        budgets,
         evaluated_at: evaluated_at.map(time),
     }
 }

@@ -9,6 +9,7 @@
 //! | `keeper` | the thread that owns the store: it reads what was scraped, measures host and processes, and keeps all of it |
 //! | `elsewhere` | others who are told: samples, and a heartbeat |
 //! | `alerts` | rules evaluated, people told |
+//! | `budgets` | what is left of the error budgets of objectives |
 //! | `incidents` | incidents written down: what happened, who was affected, what people say |
 //! | `prometheus` | the HTTP API of the stored series, in Prometheus' shapes |
 //!
@@ -18,6 +19,7 @@ pub(crate) mod address;
 pub(crate) mod alerts;
 mod alerts_view;
 mod asking;
+mod budgets;
 mod counting;
 pub(crate) mod elsewhere;
 mod happenings;

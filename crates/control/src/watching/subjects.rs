@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use mana_watch::alert::Rule;
+use mana_watch::alert::slo::Slo;
 
 use super::elsewhere::Elsewhere;
 use super::outside::Outside;
@@ -12,6 +13,8 @@ use super::outside::Outside;
 pub(crate) struct Subjects {
     /// The manifest's own rules and objectives.
     pub(crate) rules: Vec<Rule>,
+    /// What services promise.
+    pub(crate) objectives: Vec<Slo>,
     pub(crate) services: Vec<Service>,
     pub(crate) instances: Vec<Instance>,
     /// What services need and nobody here runs.

@@ -2,6 +2,7 @@
 //! same as a table.
 
 mod alerts;
+mod budgets;
 mod channels;
 mod databases;
 mod dependencies;
@@ -65,6 +66,8 @@ pub(crate) enum Part {
     Slots,
     /// Rate, errors, times, saturation.
     Signals,
+    /// Its objectives, and how much may still go wrong.
+    Budgets,
     Instances,
     Rollouts,
 }
@@ -85,12 +88,13 @@ pub(crate) struct Shown {
 }
 
 impl Part {
-    pub(crate) const ALL: [Self; 4] = [Self::Slots, Self::Signals, Self::Instances, Self::Rollouts];
+    pub(crate) const ALL: [Self; 5] = [Self::Slots, Self::Signals, Self::Budgets, Self::Instances, Self::Rollouts];
 
     fn key(self) -> &'static str {
         match self {
             Self::Slots => "slots",
             Self::Signals => "signals",
+            Self::Budgets => "budgets",
             Self::Instances => "instances",
             Self::Rollouts => "rollouts",
         }
@@ -181,6 +185,7 @@ impl Panel {
             Self::Dependencies => "External dependencies",
             Self::Service(_, Part::Slots) => "Versions",
             Self::Service(_, Part::Signals) => "Golden signals",
+            Self::Service(_, Part::Budgets) => "Error budgets",
             Self::Service(_, Part::Instances) => "Instances",
             Self::Service(_, Part::Rollouts) | Self::Rollouts => "Rollouts",
             Self::Rollout(_) => "Progress",
@@ -198,7 +203,13 @@ impl Panel {
         // What is in memory anyway is shown as it is: whoever has just changed it wants to see that.
         let in_memory = matches!(
             self,
-            Self::Alerts | Self::Groups(_) | Self::Quiets(_) | Self::Rules | Self::Incidents | Self::Incident(_)
+            Self::Alerts
+                | Self::Groups(_)
+                | Self::Quiets(_)
+                | Self::Rules
+                | Self::Incidents
+                | Self::Incident(_)
+                | Self::Service(_, Part::Budgets)
         );
         if in_memory {
             return self.look(dashboard).await;
@@ -217,6 +228,7 @@ impl Panel {
             Self::Dependencies => shown(&dependencies::look(dashboard).await),
             Self::Service(name, Part::Slots) => shown(&service::slots(dashboard, name).await),
             Self::Service(name, Part::Signals) => shown(&service::signals(dashboard, name).await),
+            Self::Service(name, Part::Budgets) => shown(&budgets::look(dashboard, name)),
             Self::Service(name, Part::Instances) => shown(&service::instances(dashboard, name).await),
             Self::Service(name, Part::Rollouts) => shown(&rollouts::look(dashboard, Some(name)).await),
             Self::Rollouts => shown(&rollouts::look(dashboard, None).await),
