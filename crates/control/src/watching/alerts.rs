@@ -268,7 +268,7 @@ impl Watch {
 
     /// Which of the manifest's own rules can never fire: what they read is compared with all that was measured lately.
     async fn doubt(&mut self, reader: Reader, now: i64) {
-        let own = |rule: &&Rule| builtin::rules().iter().all(|other| other.name != rule.name);
+        let own = |rule: &&Rule| !builtin::rules().contains(rule);
         let rules: Vec<Rule> = self.book.rules.iter().filter(own).cloned().collect();
         let found = tokio::task::spawn_blocking(move || {
             let there = reader.label_values(NAME, &[], now - DOUBT_LOOKBACK_MS, now).unwrap_or_default();
@@ -425,8 +425,7 @@ fn judged(reader: &Reader, rule: &Rule, now: i64, until: Instant) -> Outcome {
 
 /// What is watched for: what everybody has, what the manifest says, and a test while it goes on.
 fn book(subjects: &Subjects, testing: bool) -> Book {
-    let mut rules = builtin::rules().to_vec();
-    rules.extend(subjects.rules.iter().cloned());
+    let mut rules = rules::all(&subjects.rules);
     if testing {
         rules.push(test());
     }
