@@ -13,8 +13,8 @@ use mana_watch::series::Labels;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::measured::{Span, Unmeasured, now_ms};
 use super::figures::Targets;
+use super::measured::{Span, Unmeasured, now_ms};
 use super::{Dashboard, figures, panels};
 use crate::api::{IncidentView, RolloutView};
 use crate::desired::EDGE;
