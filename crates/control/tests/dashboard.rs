@@ -30,17 +30,23 @@ fn curl(url: &str, arguments: &[&str]) -> (u16, String) {
     (code.parse().expect("a number"), answer.to_owned())
 }
 
-/// A shop whose rollouts bob has to approve, with one that waits for him.
+/// A shop whose rollouts bob has to approve, with one that waits for him, a database in a file, and something that it depends on.
 async fn shop(hook: u16) -> (Repository, u64) {
     let repository = Repository::with_environments("", "", DOOR).await;
     let text = std::fs::read_to_string(repository.folder().join("mana.toml")).expect("read");
+    let books = repository.folder().join("data/books.db");
+    rusqlite::Connection::open(&books).and_then(|db| db.execute_batch("CREATE TABLE books (title TEXT)")).expect("made");
     let text = text.replace(
         "rollout = { canary = [], warm = \"1h\", requests = 1 }",
-        "env = { GREETING = \"hello\", API_TOKEN = \"written-down\" }\n\
-         rollout = { canary = [], warm = \"1h\", requests = 1, staging = false, approvers = [\"bob\"] }",
+        &format!(
+            "env = {{ GREETING = \"hello\", API_TOKEN = \"written-down\", BOOKS_URL = \"sqlite://{}\" }}\n\
+             rollout = {{ canary = [], warm = \"1h\", requests = 1, staging = false, approvers = [\"bob\"] }}",
+            books.display()
+        ),
     );
     let text = format!(
-        "{text}\n[notifications.team]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:{hook}/hook\"\nsecret = \"${{secret.HOOK}}\"\nevents = [\"page\"]\n\n[secrets]\nHOOK = {{ generate = 16 }}\n"
+        "{text}\n[notifications.team]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:{hook}/hook\"\nsecret = \"${{secret.HOOK}}\"\nevents = [\"page\"]\n\n[dependencies.model]\nurl = \"tcp://127.0.0.1:{}\"\n\n[secrets]\nHOOK = {{ generate = 16 }}\n",
+        repository.port
     );
     repository.write("mana.toml", &text);
     repository.commit("four eyes");
@@ -182,12 +188,14 @@ async fn every_page_and_button_works_in_a_browser() {
     let load = Load::with_pauses(repository.port, "/work", std::time::Duration::from_millis(50));
     let service = repository.production.service(SHOP).await;
     let log = service.instances.first().expect("an instance").log_file.clone();
-    let measured = format!("sum(rate(mana_edge_requests_total{{route=\"{SHOP}\"}}[1m])) > 0");
-    until("some requests are counted", async || {
-        let answer = repository.production.client().await.query(&measured).await.ok()?;
-        answer["data"]["result"].as_array().filter(|found| !found.is_empty()).map(|_| ())
-    })
-    .await;
+    let requests = format!("sum(rate(mana_edge_requests_total{{route=\"{SHOP}\"}}[1m])) > 0");
+    for measured in [requests.as_str(), "mana_sqlite_size_bytes{database=\"books\"}", "mana_dependency_up == 1"] {
+        until(measured, async || {
+            let answer = repository.production.client().await.query(measured).await.ok()?;
+            answer["data"]["result"].as_array().filter(|found| !found.is_empty()).map(|_| ())
+        })
+        .await;
+    }
     let ui = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ui");
     let mut node = tokio::process::Command::new("node");
     node.arg("drive-dashboard.mjs").current_dir(ui).kill_on_drop(true);
