@@ -71,6 +71,7 @@ const checks = {
         for (const path of ["/", `/services/${service}`, "/services/edge", "/rollouts", `/rollouts/${rollout}`, "/alerts", "/incidents", known, "/logs", `/requests/${request}`]) {
           await go(path);
           await settled(page);
+          if (path === "/") for (const panel of ["databases", "dependencies"]) await page.locator(`#${panel} tbody tr`).first().waitFor();
           for (const details of await page.locator("main details").all()) await details.evaluate((element) => (element.open = true));
           found.push(...(await faults(page, `${path} in ${colorScheme} at ${width} px`)));
           if (shots !== undefined) await page.screenshot({ path: `${shots}/${path.replaceAll("/", "_")}-${colorScheme}-${width}.png`, fullPage: true });
@@ -90,7 +91,9 @@ const checks = {
     assert.deepEqual(titles, ["System health", "Service status", "Response time", "Resource utilization", "Active alerts", "Database performance", "External dependencies"]);
     const said = await page.locator("main").innerText();
     assert.match(said, /rules are watched|The rules were not evaluated yet|Looked after by/i);
-    for (const words of ["No database is measured yet", "No external dependency is measured yet", service]) assert.ok(said.includes(words), words);
+    // What is measured of databases and dependencies has rows, which axe has looked at above.
+    for (const [panel, name] of [["databases", "books"], ["dependencies", "model"]]) await page.locator(`#${panel} tbody tr`, { hasText: name }).waitFor();
+    assert.ok(said.includes(service), said);
     // Each state has a shape, a word and a colour.
     const states = await page.locator(".state").evaluateAll((all) => all.map((one) => [one.className, one.querySelector("use")?.getAttribute("href"), one.textContent.trim()]));
     for (const [name, shape, word] of states) assert.ok(shape === `#s-${name.split(" ")[1]}` && word !== "", `${name} ${shape} ${word}`);
@@ -297,6 +300,13 @@ const checks = {
     await page.getByText("Test alert", { exact: true }).click();
     await page.getByRole("button", { name: "Fire a test alert" }).click();
     await page.waitForURL("**/alerts");
+    // It shows up by itself, and so does who looks after it.
+    const group = page.locator("[data-panel='groups/buttons'] li", { has: page.locator(".decision") }).last();
+    await group.locator("summary").click();
+    await group.getByLabel("Comment, for the others").fill("only a test");
+    await group.getByRole("button", { name: /^I look after group/ }).click();
+    await page.locator("[data-panel='groups/buttons'] li", { hasText: "bob looks after it" }).last().waitFor();
+    assert.deepEqual(await faults(page, "/alerts with a group"), []);
     assert.deepEqual(complaints, []);
     // What nobody would know the reason of is refused, and says so.
     const refused = await page.request.post(new URL("/alerts/silence", at).href, { form: { csrf: "", conditions: "service=a", for: "2h", reason: "" }, headers: { accept: "text/html" } });

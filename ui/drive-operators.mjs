@@ -1,7 +1,9 @@
 // Drives an operator's own page in a real browser with a passkey of its own (Chromium's virtual authenticator): makes one, logs in
-// with it, removes it, and looks with axe at each page on the way. Ends with 1 and says what was wrong.
+// with it, removes it, logs in by password and a second factor's code, and looks with axe at each page on the way, in light and dark, on a
+// desk and on a phone. Ends with 1 and says what was wrong.
 // Run by `crates/control/tests/people.rs`, which says where (URL) and who (NAME, PASSWORD, INVITATION a code) and in which browser (CHROMIUM).
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
@@ -10,7 +12,21 @@ const { URL: at, NAME: name, PASSWORD: password, INVITATION: invitation, CHROMIU
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const browser = await chromium.launch({ executablePath: executablePath ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-dev-shm-usage"] });
 
+/** What an authenticator's app shows, so many seconds ahead. */
+function code(secret, ahead = 0) {
+  const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+  const bits = [...secret.replaceAll("=", "")].map((letter) => letters.indexOf(letter).toString(2).padStart(5, "0")).join("");
+  const key = Buffer.from((bits.match(/.{8}/g) ?? []).map((byte) => Number.parseInt(byte, 2)));
+  const step = Buffer.alloc(8);
+  step.writeBigUInt64BE(BigInt(Math.floor((Date.now() / 1000 + ahead) / 30)));
+  const mac = createHmac("sha1", key).update(step).digest();
+  const number = (mac.readUInt32BE(mac[19] & 15) & 0x7fffffff) % 1_000_000;
+  return String(number).padStart(6, "0");
+}
+
 async function faults(page, what) {
+  const wider = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  if (wider > 0) return [`${what}: ${wider} px wider than the screen`];
   await page.evaluate(axe);
   const found = await page.evaluate(async () => (await globalThis.axe.run(document, { resultTypes: ["violations"] })).violations);
   return found.map(({ id, help, nodes }) => `${what}: ${id}: ${help}: ${nodes.map((node) => node.html.slice(0, 200)).join(" | ")}`);
@@ -106,6 +122,46 @@ try {
   await logIn.click();
   await page.getByRole("alert").filter({ hasText: "This passkey opens no account here" }).waitFor();
   found.push(...(await faults(page, "/login, refused")));
+
+  // By password, and then by password and code.
+  const byPassword = async (typed) => {
+    await context.clearCookies();
+    await go("/login");
+    await page.fill("#name", name);
+    await page.fill("#password", password);
+    if (typed !== undefined) await page.fill("#code", typed);
+    await page.getByRole("button", { name: "Log in", exact: true }).click();
+  };
+  await byPassword();
+  await page.waitForURL((url) => url.pathname === "/");
+  await go("/account/second-factor");
+  const secret = await page.locator("input[name=secret]").inputValue();
+  await page.fill("#code", code(secret));
+  await page.fill("#password", password);
+  await page.getByRole("button", { name: "Set it up" }).click();
+  await page.getByRole("status").filter({ hasText: "The second factor is set up" }).waitFor();
+  found.push(...(await faults(page, "recovery codes")));
+  await byPassword();
+  await page.getByRole("alert").filter({ hasText: "is not right" }).waitFor();
+  // Each code is good once: this is the next one.
+  await byPassword(code(secret, 30));
+  await page.waitForURL((url) => url.pathname === "/");
+  const cookies = await context.cookies();
+
+  for (const colorScheme of ["light", "dark"]) {
+    for (const width of [1280, 390]) {
+      const looks = await browser.newContext({ reducedMotion: "reduce", colorScheme, viewport: { width, height: 844 } });
+      const screen = await looks.newPage();
+      screen.on("pageerror", (error) => complaints.push(`${screen.url()}: ${error.message}`));
+      for (const path of ["/login", "/invite#abc", "/account", "/account/second-factor"]) {
+        if (path === "/account") await looks.addCookies(cookies);
+        await screen.goto(new URL(path, at).href);
+        assert.equal(new URL(screen.url()).pathname, path.split("#")[0]);
+        found.push(...(await faults(screen, `${path} in ${colorScheme} at ${width} px`)));
+      }
+      await looks.close();
+    }
+  }
   assert.deepEqual([...found, ...complaints], []);
 } finally {
   await browser.close();

@@ -47,7 +47,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use alerting::{AlertCommand, AlertRequest, AlertView, Alerting, GroupView, QuietView, RuleView};
+pub use alerting::{AlertCommand, AlertRequest, AlertView, Alerting, BudgetView, GroupView, QuietView, RuleView};
 pub use door::{MadeToken, NewToken, Scope, TokenView, Uploaded};
 pub use incidents::{FollowUpView, IncidentCommand, IncidentRequest, IncidentView, TimelineEntry};
 pub use people::{

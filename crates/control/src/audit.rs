@@ -10,6 +10,7 @@
 //! it was asked for before it is, and another one how it ended; that one is written when the answer is there, before it is given, and also where
 //! whoever asked has gone away meanwhile. What cannot be written down is not done.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,7 +19,9 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use serde_json::Value;
+use jiff::Timestamp;
+use mana_watch::alert::Span;
+use serde_json::{Value, json};
 
 use crate::api::AuditEntry;
 use crate::clock;
@@ -227,11 +230,14 @@ fn speaker(headers: &HeaderMap, body: &Value) -> String {
     by.or_else(said).unwrap_or("owner").to_owned()
 }
 
-/// The request, and what it says where that is JSON. Releases and forms are not looked into.
+/// The request, and what it says where that is JSON, or a form about alerts. Releases and other forms, which hold passwords, are not
+/// looked into.
 async fn with_body(request: Request) -> Result<(Request, Value), Refused> {
-    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let is_json = kind.is_some_and(|kind| kind.starts_with("application/json"));
-    if !is_json || request.uri().path().starts_with("/hooks/") {
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let (is_json, is_form) =
+        (kind.starts_with("application/json"), kind.starts_with("application/x-www-form-urlencoded"));
+    let path = request.uri().path();
+    if !(is_json && !path.starts_with("/hooks/") || is_form && path.starts_with("/alerts/")) {
         return Ok((request, Value::Null));
     }
     let (parts, body) = request.into_parts();
@@ -239,9 +245,22 @@ async fn with_body(request: Request) -> Result<(Request, Value), Refused> {
         let detail = format!("at most {MAX_REQUEST_BYTES} bytes");
         Refused(problem(413, "the request is too large", detail))
     })?;
-    // What is no JSON is for the call to refuse.
-    let json = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    Ok((Request::from_parts(parts, Body::from(body)), json))
+    let said = if is_json {
+        // What is no JSON is for the call to refuse.
+        serde_json::from_slice(&body).unwrap_or(Value::Null)
+    } else {
+        fields(&body)
+    };
+    Ok((Request::from_parts(parts, Body::from(body)), said))
+}
+
+/// A form's fields by their names, each with the list of its values.
+fn fields(body: &[u8]) -> Value {
+    let mut fields: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, value) in form_urlencoded::parse(body) {
+        fields.entry(name.into_owned()).or_default().push(value.trim().to_owned());
+    }
+    json!(fields)
 }
 
 /// What a request asks to be changed, in words. Only named fields of a body get into it.
@@ -272,6 +291,7 @@ fn change(method: &Method, path: &str, body: &Value) -> Change {
         }
         ("POST", ["v1", "alerting" | "incidents"]) => asked(body),
         ("POST", ["v1", rest @ ..]) => (rest.join("/"), texts(&["service", "name"])),
+        ("POST", ["alerts", command]) => (format!("alerts/{command}"), about(body)),
         ("POST", ["hooks", rest @ ..] | rest) => (rest.join("/"), String::new()),
         (method, rest) => (format!("{} {}", method.to_lowercase(), rest.join("/")), String::new()),
     };
@@ -281,20 +301,47 @@ fn change(method: &Method, path: &str, body: &Value) -> Change {
     Change { what, target, is_of_the_memory }
 }
 
-/// What somebody wants of alerts or of an incident: `silence`, `post`, with the number that it is about.
+/// What somebody wants of alerts or of an incident: `silence`, `post`, with what it is about.
 fn asked(body: &Value) -> (String, String) {
     let command = body.get("command").unwrap_or(&Value::Null);
-    let Some((name, about)) = command.as_object().and_then(|object| object.iter().next()) else {
+    let Some((name, said)) = command.as_object().and_then(|object| object.iter().next()) else {
         return (command.as_str().unwrap_or("alerting").to_owned(), "alerts".to_owned());
     };
-    let number = ["number", "group"].iter().find_map(|key| about.get(key).and_then(Value::as_u64));
-    (name.replace('_', " "), number.map(|number| number.to_string()).unwrap_or_default())
+    (name.replace('_', " "), about(said))
+}
+
+/// What is to be silenced, looked after or ended, for how long and why: `service=chat for 2h: a new disk`, `3: restarting it`.
+fn about(said: &Value) -> String {
+    let words = |name: &str| words(said.get(name).unwrap_or(&Value::Null));
+    let span = |name: &str| said.get(name).and_then(Value::as_u64).map(|ms| Span::from_millis(ms).to_string());
+    let from = said.get("from_ms").and_then(Value::as_i64).and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    let from = from.map_or_else(|| words("from"), |from| from.to_string());
+    let hold = span("for_ms").unwrap_or_else(|| words("for"));
+    let mut text = ["group", "number", "conditions", "services"].map(words).to_vec();
+    let times = [("from", from), ("for", hold)].into_iter().filter(|(_, value)| !value.is_empty());
+    text.extend(times.map(|(name, value)| format!("{name} {value}")));
+    text.retain(|part| !part.is_empty());
+    // The dashboard's form has a comment for each group.
+    let of_group = words(&format!("comment-{}", words("group")));
+    let why = [words("reason"), words("comment"), of_group].concat();
+    let text = text.join(" ");
+    if why.is_empty() { text } else { format!("{text}: {why}") }
+}
+
+/// A number, a text, a condition on a label, or several of them.
+fn words(value: &Value) -> String {
+    let part = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
+    match value {
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text.clone(),
+        Value::Array(all) => all.iter().map(words).filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" "),
+        Value::Object(_) => [part("label"), part("is"), part("value")].concat(),
+        Value::Null | Value::Bool(_) => String::new(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -328,6 +375,27 @@ mod tests {
         let posted = json!({"by": "ana", "command": {"post": {"number": 3, "text": "secret words"}}});
         check(post.clone(), "/api/v1/incidents", posted, "post", "3");
         check(post.clone(), "/v1/alerting", json!({"by": "ana", "command": "test"}), "test", "alerts");
+        let silence = json!({"by": "ana", "command": {"silence": {
+            "conditions": [{"label": "service", "is": "=", "value": "chat"}, {"label": "severity", "is": "=~", "value": "P3|P4"}],
+            "for_ms": 7_200_000, "reason": "a new disk",
+        }}});
+        check(post.clone(), "/v1/alerting", silence, "silence", "service=chat severity=~P3|P4 for 2h: a new disk");
+        let looked_after = json!({"command": {"acknowledge": {"group": 3, "comment": "", "for_ms": null}}});
+        check(post.clone(), "/v1/alerting", looked_after, "acknowledge", "3");
+        let planned = json!({"command": {"maintenance": {
+            "services": ["chat", "auth"], "from_ms": 0, "for_ms": 60_000, "reason": "a larger machine",
+        }}});
+        let target = "chat auth from 1970-01-01T00:00:00Z for 1m: a larger machine";
+        check(post.clone(), "/v1/alerting", planned, "maintenance", target);
+        let form = |text: &str| fields(text.as_bytes());
+        let silence = form("csrf=secret&conditions=service%3Dchat+severity%3D~P3&for=2h&reason=a+new+disk");
+        let target = "service=chat severity=~P3 for 2h: a new disk";
+        check(post.clone(), "/alerts/silence", silence, "alerts/silence", target);
+        let looked_after = form("csrf=secret&comment-2=&comment-3=+restarting+it+&group=3");
+        check(post.clone(), "/alerts/acknowledge", looked_after, "alerts/acknowledge", "3: restarting it");
+        let planned = form("services=chat&services=auth&from=&for=30m&reason=x");
+        check(post.clone(), "/alerts/maintenance", planned, "alerts/maintenance", "chat auth for 30m: x");
+        check(post.clone(), "/alerts/test", form("csrf=secret"), "alerts/test", "");
         check(post.clone(), "/account/password", Value::Null, "account/password", "");
         check(Method::DELETE, "/v1/tokens/ci", Value::Null, "revoke token", "ci");
         check(Method::DELETE, "/api/v1/silences/3", Value::Null, "delete v1/silences/3", "");

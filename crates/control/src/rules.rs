@@ -6,14 +6,14 @@ mod gates;
 
 use mana_manifest::plan::{self, Plan};
 use mana_watch::alert::slo::{Good, Slo};
-use mana_watch::alert::{Absence, DEFAULT_PATH, Role, Rule, Severity, Span, Template, builtin};
+use mana_watch::alert::{DEFAULT_PATH, Rule, Severity, Span, Template, builtin};
 use mana_watch::query;
 
 pub(crate) use doubts::doubt;
 pub use doubts::{IDENTITIES, There, doubts};
 pub use gates::gates;
 
-/// All of them, besides those that everybody has.
+/// All of them, besides those that everybody has. One that is called like such a rule takes its place: see [`all`].
 ///
 /// # Errors
 /// What is wrong with which, each in a line.
@@ -21,35 +21,54 @@ pub fn rules(plan: &Plan) -> Result<Vec<Rule>, Vec<String>> {
     let (mut rules, mut problems) = (Vec::new(), Vec::new());
     for alert in &plan.alerts {
         match rule(alert) {
-            Ok(rule) if builtin::rules().iter().any(|other| other.name == rule.name) => {
-                problems
-                    .push(format!("alerts.{}: a rule that is built in has that name; choose another one", alert.name));
-            }
             Ok(rule) => rules.push(rule),
             Err(why) => problems.push(format!("alerts.{}: {why}", alert.name)),
         }
     }
-    for service in &plan.services {
-        for objective in &service.objectives {
-            let slo = Slo {
-                service: service.name.clone(),
-                good: objective.within.map_or(Good::Answered, |within| Good::Within(span(within))),
-                objective: f64::from(objective.share) / 10_000.0,
-                window: span(objective.window),
-            };
-            match slo.rules() {
-                Ok(of_slo) => rules.extend(of_slo),
-                Err(why) => problems.push(format!("services.{}.slo: {why}", service.name)),
-            }
+    for slo in objectives(plan) {
+        match slo.rules() {
+            Ok(of_slo) => rules.extend(of_slo),
+            Err(why) => problems.push(format!("services.{}.slo: {why}", slo.service)),
         }
     }
     if problems.is_empty() { Ok(rules) } else { Err(problems) }
 }
 
+/// Those that everybody has and the manifest's, each name once: the manifest's comes in place of a built-in one.
+#[must_use]
+pub fn all(own: &[Rule]) -> Vec<Rule> {
+    let is_replaced = |rule: &&Rule| own.iter().any(|other| other.name == rule.name);
+    builtin::rules().iter().filter(|rule| !is_replaced(rule)).chain(own).cloned().collect()
+}
+
+/// What services promise, by the manifest.
+#[must_use]
+pub fn objectives(plan: &Plan) -> Vec<Slo> {
+    let of_service = |service: &plan::Service| {
+        let slo = |objective: &plan::Objective| Slo {
+            service: service.name.clone(),
+            good: objective.within.map_or(Good::Answered, |within| Good::Within(span(within))),
+            objective: f64::from(objective.share) / 10_000.0,
+            window: span(objective.window),
+        };
+        service.objectives.iter().map(slo).collect::<Vec<_>>()
+    };
+    plan.services.iter().flat_map(of_service).collect()
+}
+
 fn rule(alert: &plan::Alert) -> Result<Rule, String> {
+    let replaced = builtin::rules().iter().find(|other| other.name == alert.name);
+    if replaced.is_none() && alert.name.starts_with(|first: char| first.is_ascii_uppercase()) {
+        return Err("no rule that is built in has that name (`mana alerts rules`); one's own begin with a small letter".to_owned());
+    }
     // What it reads has to be understood; whether anybody gives it is seen once it is watched.
     query::metrics_of(&alert.expression).map_err(|error| error.to_string())?;
     let severity = Severity::ALL.into_iter().find(|severity| severity.as_str() == alert.severity);
+    // Of a rule that is built in, what the manifest has no key for or leaves out stays: what it is about, and what it means for others.
+    let kept = |list: &Vec<String>, of: fn(&Rule) -> &Vec<String>| match replaced {
+        Some(replaced) if list.is_empty() => of(replaced).clone(),
+        _ => list.clone(),
+    };
     let rule = Rule {
         name: alert.name.clone(),
         expression: alert.expression.clone(),
@@ -57,13 +76,13 @@ fn rule(alert: &plan::Alert) -> Result<Rule, String> {
         keep_firing_for: span(alert.keep_firing_for),
         severity: severity.ok_or_else(|| format!("`{}` is not one of P1 to P4", alert.severity))?,
         summary: Template::try_from(alert.summary.clone()).map_err(|error| error.to_string())?,
-        runbook: alert.runbook.clone(),
-        subject: "service".to_owned(),
-        group_by: alert.group_by.clone(),
-        role: Role::default(),
-        path: alert.path.clone().unwrap_or_else(|| DEFAULT_PATH.to_owned()),
-        tell: alert.tell.clone(),
-        no_data: Absence::default(),
+        runbook: alert.runbook.clone().or_else(|| replaced?.runbook.clone()),
+        subject: replaced.map_or("service", |rule| rule.subject.as_str()).to_owned(),
+        group_by: kept(&alert.group_by, |rule| &rule.group_by),
+        role: replaced.map(|rule| rule.role).unwrap_or_default(),
+        path: alert.path.clone().unwrap_or_else(|| replaced.map_or(DEFAULT_PATH, |rule| rule.path.as_str()).to_owned()),
+        tell: kept(&alert.tell, |rule| &rule.tell),
+        no_data: replaced.map(|rule| rule.no_data).unwrap_or_default(),
     };
     rule.check().map_err(|problem| problem.to_string())?;
     Ok(rule)
@@ -101,6 +120,27 @@ mod tests {
             rules.len() > 2 && rules[1..].iter().all(|rule| rule.expression.contains("shop-backend")),
             "{rules:#?}"
         );
+    }
+
+    #[test]
+    fn a_rule_that_is_called_like_a_built_in_one_takes_its_place() {
+        let own = of("[alerts.DatabaseDown]\nexpression = \"max by (server) (pg_up) == 0\"\nfor = \"5m\"\nseverity = \"P2\"\n\
+            summary = \"{{server}} is away\"\n")
+        .expect("rules");
+        let rules = all(&own);
+        assert_eq!(rules.len(), builtin::rules().len());
+        let named: Vec<&Rule> = rules.iter().filter(|rule| rule.name == "DatabaseDown").collect();
+        let before = builtin::rules().iter().find(|rule| rule.name == "DatabaseDown").expect("built in");
+        let [rule] = named[..] else { panic!("once: {named:#?}") };
+        assert_eq!((rule.hold, rule.severity), (Span::from_mins(5), Severity::P2));
+        // What it means for others does not change with its limits.
+        let rest = |rule: &Rule| (rule.subject.clone(), rule.role, rule.path.clone(), rule.no_data);
+        assert_eq!(rest(rule), rest(before));
+        assert_eq!(before.subject, "server");
+        let problem = of("[alerts.DatabaseDwn]\nexpression = \"pg_up == 0\"\nseverity = \"P2\"\nsummary = \"x\"\n")
+            .expect_err("misspelt")
+            .remove(0);
+        assert!(problem.starts_with("alerts.DatabaseDwn: no rule that is built in has that name"), "{problem}");
     }
 
     #[test]

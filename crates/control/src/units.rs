@@ -25,3 +25,30 @@ pub fn since(instant: &str, now: Timestamp) -> Option<Duration> {
     let instant: Timestamp = instant.parse().ok()?;
     Some(Duration::try_from(now.duration_since(instant)).unwrap_or(Duration::ZERO))
 }
+
+/// A share of which hundredths of a percent matter, cut and not rounded up to what it is not: `99.9 %`, `99.996 %`, `-40 %`.
+pub fn exact_percent(share: f64) -> String {
+    // What is short of a digit by less than a float tells is not.
+    let text = format!("{:.3}", (share * 1e5 + 1e-6).floor() / 1e3);
+    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_objective_that_was_missed_by_little_is_not_rounded_up_to_it() {
+        for (share, text) in [
+            (0.999, "99.9 %"),
+            (0.998_999, "99.899 %"),
+            (0.999_999_9, "99.999 %"),
+            (1.0, "100 %"),
+            (0.5, "50 %"),
+            (0.0, "0 %"),
+            (-0.4, "-40 %"),
+        ] {
+            assert_eq!(exact_percent(share), text, "{share}");
+        }
+    }
+}

@@ -30,17 +30,23 @@ fn curl(url: &str, arguments: &[&str]) -> (u16, String) {
     (code.parse().expect("a number"), answer.to_owned())
 }
 
-/// A shop whose rollouts bob has to approve, with one that waits for him.
+/// A shop whose rollouts bob has to approve, with one that waits for him, a database in a file, and something that it depends on.
 async fn shop(hook: u16) -> (Repository, u64) {
     let repository = Repository::with_environments("", "", DOOR).await;
     let text = std::fs::read_to_string(repository.folder().join("mana.toml")).expect("read");
+    let books = repository.folder().join("data/books.db");
+    rusqlite::Connection::open(&books).and_then(|db| db.execute_batch("CREATE TABLE books (title TEXT)")).expect("made");
     let text = text.replace(
         "rollout = { canary = [], warm = \"1h\", requests = 1 }",
-        "env = { GREETING = \"hello\", API_TOKEN = \"written-down\" }\n\
-         rollout = { canary = [], warm = \"1h\", requests = 1, staging = false, approvers = [\"bob\"] }",
+        &format!(
+            "env = {{ GREETING = \"hello\", API_TOKEN = \"written-down\", BOOKS_URL = \"sqlite://{}\" }}\n\
+             rollout = {{ canary = [], warm = \"1h\", requests = 1, staging = false, approvers = [\"bob\"] }}",
+            books.display()
+        ),
     );
     let text = format!(
-        "{text}\n[notifications.team]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:{hook}/hook\"\nsecret = \"${{secret.HOOK}}\"\nevents = [\"page\"]\n\n[secrets]\nHOOK = {{ generate = 16 }}\n"
+        "{text}\n[notifications.team]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:{hook}/hook\"\nsecret = \"${{secret.HOOK}}\"\nevents = [\"page\"]\n\n[dependencies.model]\nurl = \"tcp://127.0.0.1:{}\"\n\n[secrets]\nHOOK = {{ generate = 16 }}\n",
+        repository.port
     );
     repository.write("mana.toml", &text);
     repository.commit("four eyes");
@@ -118,7 +124,7 @@ async fn pages_are_for_those_who_may_see_them_and_say_only_what_is_known() {
             (code == 200 && text.contains(says)).then_some(text)
         })
         .await;
-        assert!(!text.contains("<form class=\"stack\""), "{path}: {text}");
+        assert!(!text.contains("<form class=\"stack\"") && !text.contains("formaction"), "{path}: {text}");
     }
     for path in ["/alerts/test", "/alerts/silence", "/alerts/channels/team/test", "/incidents", "/incidents/1/post"] {
         let form = "csrf=&severity=P1&title=x&text=x&conditions=a%3Db&for=1h&reason=x";
@@ -142,11 +148,34 @@ async fn pages_are_for_those_who_may_see_them_and_say_only_what_is_known() {
     assert_eq!(curl(&at("/incidents"), &["-H", &deployer, "--data", "severity=P3&title=Slow"]).0, 303);
     assert_eq!(curl(&at("/incidents/1/post"), &["-H", &deployer, "--data", "text=We+know"]).0, 303);
     assert_eq!(curl(&at("/incidents/1/promote"), &["-H", &deployer, "--data", "text=x"]).0, 404);
+    let silence = "conditions=service%3Dshop-backend&for=1h&reason=a+new+disk";
+    assert_eq!(curl(&at("/alerts/silence"), &["-H", &deployer, "--data", silence]).0, 303);
     let audited = repository.production.client().await.audit(10).await.expect("read");
+    let silenced: Vec<_> = audited.iter().filter(|entry| entry.what == "alerts/silence").collect();
+    let said: Vec<_> = silenced.iter().map(|entry| (entry.target.as_str(), entry.outcome.as_str())).collect();
+    let target = "service=shop-backend for 1h: a new disk";
+    assert_eq!(said, [(target, "done"), (target, "asked for")], "newest first");
     let posted = audited.iter().find(|entry| entry.what == "incidents/1/post").expect("in the audit log");
     assert_eq!((posted.who.as_str(), posted.outcome.as_str()), ("ci", "done"));
     assert_eq!(curl(&press, &["-H", &deployer, "--data", "csrf="]).0, 303);
     repository.reaches(rollout, &["aborted"]).await;
+
+    // Who may no longer look is told nothing more, on pages that are open as well.
+    let heads = tempfile::tempdir().expect("a folder");
+    let mut streams = Vec::new();
+    for (name, path) in [("live", "/live?panels=health"), ("logs", "/logs/live")] {
+        let head = heads.path().join(name);
+        let mut curl = Process::new("curl");
+        curl.args(["--silent", "--no-buffer", "--max-time", "60", "--output", "/dev/null", "-H", &reader]);
+        curl.arg("--dump-header").arg(&head).arg(at(path));
+        streams.push((path, curl.spawn().expect("curl runs")));
+        until(path, async || std::fs::read_to_string(&head).ok().filter(|head| head.contains(" 200 "))).await;
+    }
+    repository.production.client().await.remove_token("eve").await.expect("taken back");
+    for (path, mut stream) in streams {
+        let ended = until(path, async || stream.try_wait().expect("asked")).await;
+        assert!(ended.success(), "{path} was ended from here: {ended}");
+    }
     repository.down().await;
 }
 
@@ -159,12 +188,14 @@ async fn every_page_and_button_works_in_a_browser() {
     let load = Load::with_pauses(repository.port, "/work", std::time::Duration::from_millis(50));
     let service = repository.production.service(SHOP).await;
     let log = service.instances.first().expect("an instance").log_file.clone();
-    let measured = format!("sum(rate(mana_edge_requests_total{{route=\"{SHOP}\"}}[1m])) > 0");
-    until("some requests are counted", async || {
-        let answer = repository.production.client().await.query(&measured).await.ok()?;
-        answer["data"]["result"].as_array().filter(|found| !found.is_empty()).map(|_| ())
-    })
-    .await;
+    let requests = format!("sum(rate(mana_edge_requests_total{{route=\"{SHOP}\"}}[1m])) > 0");
+    for measured in [requests.as_str(), "mana_sqlite_size_bytes{database=\"books\"}", "mana_dependency_up == 1"] {
+        until(measured, async || {
+            let answer = repository.production.client().await.query(measured).await.ok()?;
+            answer["data"]["result"].as_array().filter(|found| !found.is_empty()).map(|_| ())
+        })
+        .await;
+    }
     let ui = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ui");
     let mut node = tokio::process::Command::new("node");
     node.arg("drive-dashboard.mjs").current_dir(ui).kill_on_drop(true);

@@ -62,6 +62,7 @@ fn check_map(table: &dyn TableLike, names: Names, inner: Shape, path: &str, prob
         let span = key_span(table.key(name));
         let (good, allowed) = match names {
             Names::Name => (names::is_name(name), names::NAME),
+            Names::Rule => (names::is_rule(name), names::RULE),
             Names::Variable => (names::is_variable(name), names::VARIABLE),
             Names::UrlPath => (is_url_path(name), "a path that begins with /"),
             Names::Finding => (names::is_finding(name), names::FINDING),

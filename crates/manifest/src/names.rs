@@ -12,6 +12,10 @@ const MAX_NAME_BYTES: usize = 40;
 /// What a name of a service or project looks like, for messages.
 pub(crate) const NAME: &str = "1 to 40 of a-z, 0-9 and -, beginning with a letter and not ending with -";
 
+/// What a rule looks like, for messages.
+pub(crate) const RULE: &str =
+    "1 to 40 of a-z, 0-9 and -, beginning with a letter and not ending with -, or a built-in rule's name, such as LatencyHigh";
+
 /// What a variable looks like, for messages.
 pub(crate) const VARIABLE: &str = "A-Z, 0-9 and _, not beginning with a digit";
 
@@ -41,6 +45,14 @@ pub(crate) fn is_inside(text: &str) -> bool {
 /// Whether a service or project may be called so.
 pub(crate) fn is_name(text: &str) -> bool {
     text.len() <= MAX_NAME_BYTES && text.starts_with(|first: char| first.is_ascii_lowercase()) && is_label(text)
+}
+
+/// Whether a rule may be called so: as one's own, or like those that are built in.
+pub(crate) fn is_rule(text: &str) -> bool {
+    let built_in = text.len() <= MAX_NAME_BYTES
+        && text.starts_with(|first: char| first.is_ascii_uppercase())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    is_name(text) || built_in
 }
 
 /// Whether an environment variable or secret may be called so.
@@ -164,6 +176,11 @@ mod tests {
             ("é", false),
         ] {
             assert_eq!(is_name(name), good, "{name}");
+        }
+        for (rule, good) in
+            [("queue-long", true), ("LatencyHigh", true), ("latencyHigh", false), ("Latency High", false), ("", false)]
+        {
+            assert_eq!(is_rule(rule), good, "{rule}");
         }
         for (host, good) in [
             ("a.b.example", true),

@@ -66,6 +66,7 @@ fn of(shape: Shape) -> Value {
         Shape::Map(names, inner) => {
             let (pattern, about) = match names {
                 Names::Name => ("^[a-z][a-z0-9-]*$", names::NAME),
+                Names::Rule => ("^([a-z][a-z0-9-]*|[A-Z][A-Za-z0-9]*)$", names::RULE),
                 Names::Variable => ("^[A-Z_][A-Z0-9_]*$", names::VARIABLE),
                 Names::UrlPath => ("^/", "a path that begins with /"),
                 Names::Header => ("^[a-z0-9-]+$", names::HEADER),

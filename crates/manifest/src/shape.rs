@@ -64,6 +64,8 @@ pub(crate) enum Shape {
 pub(crate) enum Names {
     /// Names of services and projects.
     Name,
+    /// Rules, one's own and those that are built in.
+    Rule,
     /// Environment variables and secrets.
     Variable,
     /// Paths of a URL.
@@ -121,8 +123,8 @@ pub(crate) const ROOT: &[Key] = &[
     ),
     key(
         "alerts",
-        Shape::Map(Names::Name, &Shape::Table(alerts::ALERT)),
-        "Rules of one's own, by any name, besides those that are built in.",
+        Shape::Map(Names::Rule, &Shape::Table(alerts::ALERT)),
+        "Rules of one's own, by any name, besides those that are built in; one that is called like such a rule takes its place.",
     ),
     key(
         "dependencies",

@@ -2,8 +2,9 @@
 
 use clap::Subcommand;
 use jiff::Timestamp;
-use mana_control::api::{AlertCommand, AlertRequest, AlertView, Alerting, QuietView, RuleView};
+use mana_control::api::{AlertCommand, AlertRequest, AlertView, Alerting, BudgetView, QuietView, RuleView};
 use mana_control::client::Client;
+use mana_control::units::exact_percent;
 use mana_watch::alert::{Condition, Span};
 
 use crate::context::{Context, block_on};
@@ -16,7 +17,7 @@ use crate::show::table::{self, Cell, Column};
 
 const EXAMPLES: &str = "\
 Examples:
-  mana alerts                      what fires, and what is about to
+  mana alerts                      what fires, what is about to, and how much may still go wrong
   mana alerts rules                every rule, and how it is
   mana alerts ack 3                somebody looks after group 3
   mana alerts silence service=chat-backend --for 2h --reason 'a new disk'
@@ -122,8 +123,19 @@ const ALERTS: [Column; 5] = [
     Column::number("GROUP", 2),
     Column::text("WHAT", 0),
 ];
+const BUDGETS: [Column; 6] = [
+    Column::text("SERVICE", 0),
+    Column::text("PROMISED", 0),
+    Column::number("TARGET", 0),
+    Column::text("IN", 1),
+    Column::number("REACHED", 1),
+    Column::text("BUDGET LEFT", 0),
+];
 const RULES: [Column; 4] =
     [Column::text("RULE", 0), Column::text("SEVERITY", 1), Column::text("STATE", 0), Column::text("WHY", 2)];
+
+/// Below this share of an error budget it is nearly spent.
+const NEARLY_SPENT: f64 = 0.25;
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     block_on(async {
@@ -179,7 +191,7 @@ async fn list(client: &Client, json: bool, context: &Context) -> Result<Exit, Fa
     } else if alerting.evaluated_at.is_none() {
         output.line("nothing was evaluated yet: the first figures are there within some seconds")?;
     } else {
-        let Alerting { alerts, quiets, rules, .. } = &alerting;
+        let Alerting { alerts, quiets, rules, budgets, .. } = &alerting;
         let rows: Vec<_> = alerts.iter().map(alert).collect();
         if rows.is_empty() {
             output.line(&format!("nothing fires; {} rules are evaluated every five seconds", rules.len()))?;
@@ -196,6 +208,13 @@ async fn list(client: &Client, json: bool, context: &Context) -> Result<Exit, Fa
         }
         for quiet in quiets {
             output.line(&quiet_line(quiet))?;
+        }
+        if !budgets.is_empty() {
+            output.line("")?;
+            let rows: Vec<_> = budgets.iter().map(budget).collect();
+            for line in table::lines(&BUDGETS, &rows, output.style(), output.width()) {
+                output.line(&line)?;
+            }
         }
     }
     let urgent = |alert: &AlertView| {
@@ -224,6 +243,26 @@ fn alert(alert: &AlertView) -> Vec<Cell> {
 fn quiet_line(quiet: &QuietView) -> String {
     let QuietView { number, covers, until, by, reason, .. } = quiet;
     format!("{number}: nobody is told of {covers} until {until} ({by}: {reason})")
+}
+
+/// An objective, what was reached, and what is left of its error budget.
+fn budget(budget: &BudgetView) -> Vec<Cell> {
+    let (tone, word) = match budget.left {
+        None => (Tone::Faint, "not known"),
+        Some(left) if left <= 0.0 => (Tone::Bad, "spent"),
+        Some(left) if left < NEARLY_SPENT => (Tone::Care, "nearly spent"),
+        Some(_) => (Tone::Good, "within"),
+    };
+    let why = budget.why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+    let left = budget.left.map(|left| format!("{} ", exact_percent(left))).unwrap_or_default();
+    vec![
+        budget.service.as_str().into(),
+        budget.about().into(),
+        exact_percent(budget.objective).into(),
+        budget.window.as_str().into(),
+        budget.reached.map(exact_percent).unwrap_or_default().into(),
+        Cell::toned(tone, format!("{left}({word}{why})")),
+    ]
 }
 
 async fn rules(client: &Client, json: bool, context: &Context) -> Result<Exit, Failure> {
@@ -280,6 +319,30 @@ mod tests {
         assert!(line.contains("through on-call, chat,") && exit == Exit::Ok, "{line}");
         let (line, exit) = tested(&[]);
         assert!(line.contains("nobody is told") && exit == Exit::NotAsDesired, "{line}");
+    }
+
+    #[test]
+    fn a_budget_says_in_a_word_how_much_is_left_or_why_that_is_not_known() {
+        let view = |left: Option<f64>| BudgetView {
+            service: "shop".into(),
+            within_ms: Some(500),
+            objective: 0.999,
+            window: "30d".into(),
+            requests: left.map(|_| 1e6),
+            bad: left.map(|_| 500.0),
+            allowed: left.map(|_| 1e3),
+            reached: left.map(|_| 0.9995),
+            left,
+            why: left.is_none().then(|| "there were no requests".to_owned()),
+        };
+        let said = |left| {
+            let rows = [budget(&view(left))];
+            table::lines(&BUDGETS, &rows, crate::show::style::Style::PLAIN, None).pop().unwrap_or_default()
+        };
+        assert!(said(Some(0.5)).contains("50 % (within)"), "{}", said(Some(0.5)));
+        assert!(said(Some(0.5)).contains("99.9 %") && said(Some(0.5)).contains("99.95 %"));
+        assert!(said(Some(0.1)).contains("10 % (nearly spent)") && said(Some(-0.5)).contains("-50 % (spent)"));
+        assert!(said(None).contains("(not known: there were no requests)"), "{}", said(None));
     }
 
     #[test]

@@ -16,6 +16,9 @@ pub struct Alerting {
     pub quiets: Vec<QuietView>,
     /// Every rule.
     pub rules: Vec<RuleView>,
+    /// What is left of each objective's error budget.
+    #[serde(default)]
+    pub budgets: Vec<BudgetView>,
     /// When the rules were evaluated last, RFC 3339; absent: not yet.
     pub evaluated_at: Option<String>,
     /// While a test goes on: the channels that it goes to. Where there is none, nobody is told.
@@ -44,8 +47,11 @@ pub struct AlertView {
     pub began_at: String,
     /// Since when it fires, RFC 3339.
     pub fired_at: Option<String>,
-    /// Why nobody is told.
+    /// Why nobody is told, in words: until when and by whom, or what it follows from.
     pub muted: Option<String>,
+    /// Likewise in one: `silence`, `maintenance` or `cause`.
+    #[serde(default)]
+    pub muted_by: Option<String>,
     /// Number of the group that it is in.
     pub group: Option<u64>,
     /// What to do about it.
@@ -91,6 +97,43 @@ pub struct QuietView {
     pub by: String,
     /// Why.
     pub reason: String,
+}
+
+/// An objective, and what is left of its error budget.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BudgetView {
+    /// Of which service.
+    pub service: String,
+    /// Requests have to be answered within this time; absent: without an error.
+    pub within_ms: Option<u64>,
+    /// Which share has to go well, from 0 to 1.
+    pub objective: f64,
+    /// Over what time, such as `30d`.
+    pub window: String,
+    /// Requests in that time. This and the following are absent where it is not known, or where there were none.
+    pub requests: Option<f64>,
+    /// Those that went wrong.
+    pub bad: Option<f64>,
+    /// So many of them may.
+    pub allowed: Option<f64>,
+    /// Which share went well.
+    pub reached: Option<f64>,
+    /// The share of the budget that is left: 1 where nothing went wrong, 0 or less where as much did as may, or more.
+    pub left: Option<f64>,
+    /// Why it is not known.
+    pub why: Option<String>,
+}
+
+impl BudgetView {
+    /// What is promised, in words.
+    #[must_use]
+    pub fn about(&self) -> String {
+        match self.within_ms {
+            None => "answered without an error".to_owned(),
+            Some(ms) if ms >= 1_000 && ms.is_multiple_of(1_000) => format!("answered within {} s", ms / 1_000),
+            Some(ms) => format!("answered within {ms} ms"),
+        }
+    }
 }
 
 /// A rule, and how it is.

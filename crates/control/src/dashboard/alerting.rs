@@ -5,17 +5,17 @@ use askama::Template;
 use axum::extract::{Path, State as Shared};
 use axum::response::{IntoResponse, Redirect, Response};
 use jiff::Timestamp;
-use mana_manifest::plan::{Notification, Target};
+use mana_manifest::plan::Notification;
 use mana_watch::alert::{Condition, Span};
 
+use super::Dashboard;
 use super::fields::Fields;
 use super::guard::Visitor;
 use super::incidents::services;
 use super::overview::soon;
 use super::pages::{Frame, NoPage, page};
-use super::panels::{Panel, Shown};
-use super::{Dashboard, units};
-use crate::api::{AlertCommand, AlertRequest, GroupView, QuietView};
+use super::panels::{Buttons, Panel, Shown};
+use crate::api::{AlertCommand, AlertRequest};
 use crate::door::person::Action;
 use crate::logs::time;
 use crate::notifications;
@@ -28,9 +28,6 @@ use crate::supervisor::Call;
 struct Page {
     frame: Frame,
     panels: Vec<(Panel, Option<Shown>)>,
-    groups: Vec<GroupView>,
-    quiets: Vec<QuietView>,
-    channels: Vec<Channel>,
     services: Vec<String>,
     may_write: bool,
     /// Through which channels a test is told that goes on.
@@ -44,61 +41,28 @@ struct Tested {
     text: String,
 }
 
-/// A channel without what is secret of it.
-struct Channel {
-    name: String,
-    kind: &'static str,
-    events: String,
-    services: String,
-}
-
-impl Page {
-    fn minute(instant: &str) -> String {
-        units::minute(instant)
-    }
-}
-
-impl Channel {
-    fn of(notification: &Notification) -> Self {
-        let or_all = |list: &[String]| if list.is_empty() { "all".to_owned() } else { list.join(", ") };
-        Self {
-            name: notification.name.clone(),
-            kind: match &notification.target {
-                Target::Webhook { .. } => "webhook",
-                Target::Slack { .. } => "slack",
-                Target::Ntfy { .. } => "ntfy",
-                Target::Email { .. } => "email",
-            },
-            events: or_all(&notification.events),
-            services: or_all(&notification.services),
-        }
-    }
-}
-
 /// `GET /alerts`
 pub(crate) async fn show(Shared(dashboard): Shared<Dashboard>, visitor: Visitor, frame: Frame) -> Response {
     render(&dashboard, &visitor, frame, None).await
 }
 
 async fn render(dashboard: &Dashboard, visitor: &Visitor, frame: Frame, tested: Option<Tested>) -> Response {
-    let panels = soon(dashboard, vec![Panel::Alerts, Panel::Rules]).await;
-    let (channels, services) = tokio::join!(channels(dashboard), services(dashboard));
-    let alerting = &dashboard.app.watching.alerts.seen().alerting;
-    page(&Page {
-        frame,
-        panels,
-        groups: alerting.groups.iter().filter(|group| group.firing > 0).cloned().collect(),
-        quiets: alerting.quiets.clone(),
-        channels: channels.map(|(channels, _)| channels.iter().map(Channel::of).collect()).unwrap_or_default(),
-        services,
-        may_write: visitor.may(Action::Deploy),
-        test_channels: alerting.test_channels.clone(),
-        tested,
-    })
+    let may_write = visitor.may(Action::Deploy);
+    let buttons = if may_write { Buttons::With } else { Buttons::Without };
+    let panels = vec![
+        Panel::Alerts,
+        Panel::Groups(buttons),
+        Panel::Rules,
+        Panel::Quiets(buttons),
+        Panel::Channels(buttons),
+    ];
+    let (panels, services) = tokio::join!(soon(dashboard, panels), services(dashboard));
+    let test_channels = dashboard.app.watching.alerts.seen().alerting.test_channels.clone();
+    page(&Page { frame, panels, services, may_write, test_channels, tested })
 }
 
 /// The manifest's channels, and the environment that they are of.
-async fn channels(dashboard: &Dashboard) -> Result<(Vec<Notification>, String), Refused> {
+pub(super) async fn channels(dashboard: &Dashboard) -> Result<(Vec<Notification>, String), Refused> {
     ask(&dashboard.app, Call::Channels).await
 }
 
@@ -126,11 +90,12 @@ fn meant(command: &str, fields: &Fields) -> Result<AlertCommand, Refused> {
     };
     let reason = || fields.text("reason").to_owned();
     Ok(match command {
-        "acknowledge" => AlertCommand::Acknowledge {
-            group: number("group")?,
-            comment: fields.text("comment").to_owned(),
-            for_ms: None,
-        },
+        "acknowledge" => {
+            let group = number("group")?;
+            // Each group of the page has a field of its own.
+            let comment = fields.text(&format!("comment-{group}")).to_owned();
+            AlertCommand::Acknowledge { group, comment, for_ms: None }
+        }
         "silence" => {
             let conditions = fields.text("conditions").split_whitespace().map(str::parse::<Condition>);
             let conditions = conditions.collect::<Result<Vec<_>, _>>().map_err(|error| unsaid(error.to_string()))?;

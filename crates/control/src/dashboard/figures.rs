@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use super::measured::{Measured, Unmeasured};
 use super::state::State;
 use super::units;
-use crate::api::{ServiceState, ServiceStatus};
+use crate::api::{BudgetView, ServiceState, ServiceStatus};
 
-/// The reference's target of the p95 of each service.
+/// The reference's target of the p95 of each service, where nothing else was promised.
 pub(crate) const P95_TARGET_S: f64 = 0.5;
+/// So many times its target is critical.
+const FAR_OVER: f64 = 4.0;
 /// Shares of requests that end in an error.
 const ERRORS_WARNING: f64 = 0.01;
 const ERRORS_CRITICAL: f64 = 0.05;
@@ -72,9 +74,34 @@ const RESTARTS: &str = "sum by (service) (increase(mana_instance_restarts_total[
 const ROLLOUT_FAILED: &str = "max by (service) (mana_rollout_failed)";
 const REACHED: &str = "min by (service) (probe_success)";
 
+/// The p95 that each service should keep to: within what its objective of latency says, else [`P95_TARGET_S`].
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Targets(BTreeMap<String, f64>);
+
+impl Targets {
+    pub(crate) fn of(budgets: &[BudgetView]) -> Self {
+        let promised = budgets.iter().filter_map(|budget| {
+            let within = std::time::Duration::from_millis(budget.within_ms?);
+            Some((budget.service.clone(), within.as_secs_f64()))
+        });
+        Self(promised.collect())
+    }
+
+    /// In seconds.
+    pub(crate) fn p95(&self, service: &str) -> f64 {
+        self.0.get(service).copied().unwrap_or(P95_TARGET_S)
+    }
+
+    /// The one of all services, if it is one.
+    pub(crate) fn common(&self) -> Option<f64> {
+        self.0.is_empty().then_some(P95_TARGET_S)
+    }
+}
+
 /// What is known of how the services are, by name.
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
+    pub(crate) targets: Targets,
     pub(crate) errors: BTreeMap<String, f64>,
     pub(crate) p95: BTreeMap<String, f64>,
     pub(crate) memory: BTreeMap<String, f64>,
@@ -91,6 +118,7 @@ impl Figures {
         let (errors, p95, memory, restarts, rollout_failed, reached) =
             tokio::join!(by(&errors), by(&p95), by(MEMORY), by(RESTARTS), by(ROLLOUT_FAILED), by(REACHED));
         Ok(Self {
+            targets: measured.targets(),
             errors: errors?,
             p95: p95?,
             memory: memory?,
@@ -124,7 +152,8 @@ impl Figures {
             say(State::at(share, ERRORS_WARNING, ERRORS_CRITICAL), format!("errors: {}", units::percent(share)));
         }
         if let Some(p95) = of(&self.p95) {
-            say(State::at(p95, P95_TARGET_S, 4.0 * P95_TARGET_S), format!("slow: p95 {}", units::seconds(p95)));
+            let target = self.targets.p95(&service.name);
+            say(latency_state(p95, target), format!("slow: p95 {}", units::seconds(p95)));
         }
         if let Some(share) = of(&self.memory) {
             say(State::at(share, FULL_WARNING, FULL_CRITICAL), format!("high memory: {}", units::percent(share)));
@@ -154,8 +183,8 @@ pub(crate) fn errors_state(share: f64) -> State {
     State::at(share, ERRORS_WARNING, ERRORS_CRITICAL)
 }
 
-pub(crate) fn latency_state(seconds: f64) -> State {
-    State::at(seconds, P95_TARGET_S, 4.0 * P95_TARGET_S)
+pub(crate) fn latency_state(seconds: f64, target: f64) -> State {
+    State::at(seconds, target, FAR_OVER * target)
 }
 
 #[cfg(test)]
@@ -206,6 +235,29 @@ mod tests {
         assert_eq!((state, reasons.as_slice()), (State::Warning, &["1 of 2 instances ready".to_owned()][..]));
         assert_eq!(figures("errors", 1.0).judge(&service("a", ServiceState::Stopped)).0, State::Unknown);
         assert_eq!(figures("errors", 1.0).judge(&service("b", ServiceState::Up)).0, State::Healthy, "another's");
+    }
+
+    #[test]
+    fn a_service_is_held_against_what_it_promised() {
+        let budget = |service: &str, within_ms: Option<u64>| BudgetView {
+            service: service.into(),
+            within_ms,
+            objective: 0.99,
+            window: "30d".into(),
+            requests: None,
+            bad: None,
+            allowed: None,
+            reached: None,
+            left: None,
+            why: None,
+        };
+        let targets = Targets::of(&[budget("a", None), budget("a", Some(2_000)), budget("b", None)]);
+        assert_eq!([targets.p95("a"), targets.p95("b"), targets.p95("c")], [2.0, P95_TARGET_S, P95_TARGET_S]);
+        assert_eq!((targets.common(), Targets::default().common()), (None, Some(P95_TARGET_S)));
+        let p95: BTreeMap<String, f64> = ["a", "b"].map(|name| (name.to_owned(), 0.9)).into();
+        let figures = Figures { p95, targets, ..Figures::default() };
+        let state = |name: &str| figures.judge(&service(name, ServiceState::Up)).0;
+        assert_eq!((state("a"), state("b")), (State::Healthy, State::Warning));
     }
 
     #[test]

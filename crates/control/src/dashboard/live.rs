@@ -15,11 +15,13 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Dashboard;
 use super::panels::{Panel, Shown};
 use crate::clock;
+use crate::door;
+use crate::door::person::Person;
 use crate::server::Refused;
 
 /// How often panels are looked at.
 const LOOK_EVERY: Duration = INTERVAL;
-/// A stream ends after this time, and the page begins another: who has lost the right to look does not go on for ever.
+/// A stream ends after so many looks (an hour), and the page begins another: what a connection holds is let go of.
 const LONGEST: u32 = 360;
 
 /// Panels of one page.
@@ -37,6 +39,8 @@ pub(crate) struct Asked {
 
 struct Stream {
     dashboard: Dashboard,
+    /// Who looks.
+    person: Person,
     /// With what each was like when it was told last.
     panels: Vec<(Panel, Option<u64>)>,
     looks: u32,
@@ -47,11 +51,12 @@ struct Stream {
 pub(crate) async fn stream(
     State(dashboard): State<Dashboard>,
     Query(asked): Query<Asked>,
+    person: Person,
 ) -> Result<Response, Refused> {
     let turn = dashboard.stream()?;
     let named = asked.panels.split(',').filter_map(Panel::by_key).take(MOST_PANELS);
     let panels = named.map(|panel| (panel, None)).collect();
-    let stream = stream::unfold(Stream { dashboard, panels, looks: 0, _turn: turn }, next);
+    let stream = stream::unfold(Stream { dashboard, person, panels, looks: 0, _turn: turn }, next);
     Ok(Sse::new(stream).keep_alive(KeepAlive::default()).into_response())
 }
 
@@ -61,6 +66,10 @@ async fn next(mut stream: Stream) -> Option<(Result<Event, Infallible>, Stream)>
     }
     if stream.looks > 0 {
         tokio::time::sleep(LOOK_EVERY).await;
+        // Who has lost the right to look is told nothing more.
+        if !door::still_sees(&stream.dashboard.app, &stream.person).await {
+            return None;
+        }
     }
     stream.looks += 1;
     let mut new = Vec::new();

@@ -13,13 +13,17 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Dashboard;
 use super::pages::{Frame, NoPage, page};
 use super::panels::status;
-use crate::logs::{self, ACCESS, Asked, CONTROL, Following, Found, Level, Line, Search};
+use crate::door;
+use crate::door::person::Person;
+use crate::logs::{self, ACCESS, Asked, CONTROL, Following, Found, Level, Line, New, Search};
 use crate::server::{Refused, problem};
 
 /// Lines on a page.
 const MOST_LINES: usize = 300;
 /// How often files are looked at for what is new.
 const POLL_EVERY: Duration = Duration::from_millis(500);
+/// Every so many looks (five seconds) it is asked whether whoever follows still may.
+const ASK_EVERY: u32 = 10;
 /// A stream ends after so many looks (an hour), and the page begins another.
 const MOST_LOOKS: u32 = 7_200;
 
@@ -41,10 +45,12 @@ impl Page {
 }
 
 #[derive(Template)]
-#[template(path = "dashboard/lines.html")]
-struct Lines<'a> {
+#[template(path = "dashboard/new_lines.html")]
+struct NewLines<'a> {
     lines: &'a [Line],
     of_one: bool,
+    /// So many more were written at once.
+    left_out: usize,
 }
 
 /// `GET /logs`
@@ -92,18 +98,27 @@ fn chosen(asked: &Asked, services: &[String]) -> Result<Vec<String>, Refused> {
 }
 
 async fn find(dashboard: &Dashboard, services: Vec<String>, search: Search, most: usize) -> Result<Found, Refused> {
+    let turn = dashboard.searches.take("searching logs").await?;
     let data = dashboard.app.data.clone();
-    let found = tokio::task::spawn_blocking(move || logs::find(&data, &services, &search, most)).await;
-    found.map_err(|error| Refused(problem(500, "the logs cannot be read", error.to_string())))
+    let found = tokio::task::spawn_blocking(move || {
+        let found = logs::find(&data, &services, &search, most);
+        drop(turn);
+        found
+    });
+    found.await.map_err(|error| Refused(problem(500, "the logs cannot be read", error.to_string())))
 }
 
-/// The last lines of a service.
+/// The last lines of a service. Few of them, from the ends of its files: there is no turn to wait for.
 pub(super) async fn last(dashboard: &Dashboard, service: &str, most: usize) -> Vec<Line> {
-    let found = find(dashboard, vec![service.to_owned()], Search::default(), most).await;
+    let (data, services) = (dashboard.app.data.clone(), vec![service.to_owned()]);
+    let found = tokio::task::spawn_blocking(move || logs::find(&data, &services, &Search::default(), most)).await;
     found.map(|found| found.lines).unwrap_or_default()
 }
 
 struct Live {
+    dashboard: Dashboard,
+    /// Who follows.
+    person: Person,
     following: Following,
     search: Search,
     of_one: bool,
@@ -115,13 +130,15 @@ struct Live {
 pub(crate) async fn follow(
     State(dashboard): State<Dashboard>,
     Query(asked): Query<Asked>,
+    person: Person,
 ) -> Result<Response, Refused> {
     let turn = dashboard.stream()?;
     let search = asked.search().map_err(|why| Refused(problem(422, "this is not looked for", why)))?;
     let services = chosen(&asked, &services(&dashboard).await)?;
     let data = dashboard.app.data.clone();
     let following = Following::new(data, services);
-    let live = Live { following, search, of_one: !asked.service.is_empty(), looks: 0, _turn: turn };
+    let of_one = !asked.service.is_empty();
+    let live = Live { dashboard, person, following, search, of_one, looks: 0, _turn: turn };
     let stream = stream::unfold(live, next);
     Ok(Sse::new(stream).keep_alive(KeepAlive::default()).into_response())
 }
@@ -132,20 +149,37 @@ async fn next(mut live: Live) -> Option<(Result<Event, Infallible>, Live)> {
         if live.looks > MOST_LOOKS {
             return None;
         }
+        if live.looks.is_multiple_of(ASK_EVERY) && !door::still_sees(&live.dashboard.app, &live.person).await {
+            return None;
+        }
         let Live { following, search, .. } = live;
         let looked = tokio::task::spawn_blocking(move || {
             let mut following = following;
-            let lines = following.look(&search);
-            (following, search, lines)
+            let new = following.look(&search);
+            (following, search, new)
         });
-        let (following, search, lines) = looked.await.ok()?;
+        let (following, search, New { lines, left_out }) = looked.await.ok()?;
         live = Live { following, search, ..live };
         if !lines.is_empty() {
-            let html = Lines { lines: &lines, of_one: live.of_one }.render().ok()?;
+            let html = NewLines { lines: &lines, of_one: live.of_one, left_out }.render().ok()?;
             // A line of an event ends where one of its data does.
             let html = html.replace(['\n', '\r'], " ");
             return Some((Ok(Event::default().event("lines").data(html)), live));
         }
         tokio::time::sleep(POLL_EVERY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_were_left_out_are_told_after_those_that_are_shown() {
+        let lines = [Line::read("a", 1, "first <b>"), Line::read("a", 1, "second")];
+        let html = |left_out| NewLines { lines: &lines, of_one: true, left_out }.render().expect("written");
+        assert!(html(0).contains("second") && !html(0).contains("more lines"));
+        let told = html(1_234);
+        assert!(told.find("second") < told.find("1234 more lines came at once"), "{told}");
     }
 }

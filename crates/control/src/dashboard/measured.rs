@@ -8,6 +8,7 @@ use mana_watch::query::{self, Answer, Limits, QueryError};
 use mana_watch::series::{Labels, Series};
 use tokio::sync::Semaphore;
 
+use super::figures::Targets;
 use super::keep::Keep;
 use crate::clock;
 use crate::watching::Watching;
@@ -69,6 +70,11 @@ impl Measured {
             days: Arc::new(Keep::new(MOST_DAYS, KEEP_DAY_MS)),
             ranges: Arc::new(Keep::new(MOST_RANGES, KEEP_MS)),
         }
+    }
+
+    /// What services promised of their times to answer.
+    pub(crate) fn targets(&self) -> Targets {
+        Targets::of(&self.watching.alerts.seen().alerting.budgets)
     }
 
     /// The values of this moment, finite ones only.

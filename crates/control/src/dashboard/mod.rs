@@ -43,11 +43,13 @@ mod services;
 mod state;
 mod table;
 mod theme;
+mod turns;
 mod units;
 
 pub(crate) use units::minute;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::middleware;
@@ -58,10 +60,15 @@ use crate::server::{App, Refused, problem};
 use keep::Keep;
 use measured::Measured;
 use panels::{Panel, Shown};
+use turns::Turns;
 
 /// Pages that are kept up to date at once: each asks for its panels at the interval of scraping. Others still load, and say that
 /// they stand still.
 const STREAMS: usize = 64;
+/// Searches of logs at once: each holds up to 32 MiB of a file.
+const SEARCHES: usize = 3;
+/// Others wait so long for one to end, which is longer than a search goes on for.
+const SEARCH_PATIENCE: Duration = Duration::from_secs(5);
 /// Panels that are kept: those of some dozens of pages.
 const MOST_PANELS: usize = 256;
 /// A panel is not rendered more often.
@@ -74,6 +81,7 @@ pub(crate) struct Dashboard {
     measured: Measured,
     panels: Arc<Keep<Panel, Shown>>,
     streams: Arc<Semaphore>,
+    searches: Turns,
 }
 
 impl Dashboard {
@@ -92,6 +100,7 @@ pub(crate) fn router(app: &App) -> Router<App> {
         measured: Measured::new(app.watching.clone()),
         panels: Arc::new(Keep::new(MOST_PANELS, PANEL_MS)),
         streams: Arc::new(Semaphore::new(STREAMS)),
+        searches: Turns::new(SEARCHES, SEARCH_PATIENCE),
     };
     let guarded = Router::new()
         .route("/", get(overview::show))

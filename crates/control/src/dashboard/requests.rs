@@ -81,9 +81,14 @@ pub(crate) async fn show(
     if !requests::is_id(&id) {
         return Err(Refused(problem(404, "there is no such request", "this is no id of one".to_owned())).into());
     }
+    let turn = dashboard.searches.take("searching logs").await?;
     let (data, sought) = (dashboard.app.data.clone(), id.clone());
-    let found = tokio::task::spawn_blocking(move || requests::find(&data, &sought)).await;
-    let found = found.map_err(|error| Refused(problem(500, "the logs cannot be read", error.to_string())))?;
+    let found = tokio::task::spawn_blocking(move || {
+        let found = requests::find(&data, &sought);
+        drop(turn);
+        found
+    });
+    let found = found.await.map_err(|error| Refused(problem(500, "the logs cannot be read", error.to_string())))?;
     let Request { others, lines, spans, goes_on } = found;
     let (hops, whole_ms) = hops(&lines);
     let (steps, steps_ms) = steps(&spans);

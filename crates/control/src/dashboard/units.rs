@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-pub(crate) use crate::units::{duration, since};
+pub(crate) use crate::units::{duration, exact_percent, since};
 
 /// Digits by what they are worth: `1,234`, `12.3`, `0.42`.
 pub(crate) fn number(value: f64) -> String {

@@ -209,6 +209,26 @@ async fn by_token(app: &App, row: TokenRow) -> Result<Person, Refused> {
     Person::by_token(row.view, clock::timestamp()).filter(|_| !kept_out).ok_or_else(stranger)
 }
 
+/// Whether somebody who was let in a while ago would still be, to look: a stream goes on for longer than a request. What cannot be found
+/// out counts as no.
+pub(crate) async fn still_sees(app: &App, person: &Person) -> bool {
+    let now = match person.session() {
+        None => {
+            let name = person.name.clone();
+            match remember(app, move |store| store.token_by_name(&name)).await {
+                Ok(Some(row)) => by_token(app, row).await.ok(),
+                _ => None,
+            }
+        }
+        Some(session) => {
+            let (sought, at) = (session.row.sha256.clone(), clock::timestamp().as_second());
+            let row = remember(app, move |store| store.session_by_hash(&sought, at)).await.ok().flatten();
+            row.map(|row| person.with(row))
+        }
+    };
+    now.is_some_and(|person| person.may(Action::See))
+}
+
 /// Who is logged in with these cookies.
 async fn logged_in(app: &App, headers: &HeaderMap) -> Result<Option<Person>, Refused> {
     if !headers.contains_key(header::COOKIE) {

@@ -88,6 +88,12 @@ impl Person {
         Self { name: row.operator.clone(), way: Way::Session(Box::new(Session { row, form_token })) }
     }
 
+    /// The same, as their session is by now.
+    pub(crate) fn with(&self, row: SessionRow) -> Self {
+        let form_token = self.session().map(|session| session.form_token.clone()).unwrap_or_default();
+        Self { name: row.operator.clone(), way: Way::Session(Box::new(Session { row, form_token })) }
+    }
+
     /// Whether they may do this.
     pub(crate) fn may(&self, action: Action) -> bool {
         match &self.way {

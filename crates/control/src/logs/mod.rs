@@ -9,11 +9,11 @@ mod search;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use mana_runtime::logs::{Follow, tail};
+pub use mana_runtime::logs::{Follow, ROTATED_AWAY, tail};
 
 use crate::paths;
 pub use line::{Level, Line};
-pub(crate) use reading::Following;
+pub(crate) use reading::{Following, New};
 pub use reading::{Found, find};
 pub(crate) use search::time;
 pub use search::{Asked, Search};

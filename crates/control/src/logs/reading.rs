@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use mana_runtime::logs::{Follow, tail};
+use mana_runtime::logs::{Follow, ROTATED_AWAY, tail};
 
 use super::line::Line;
 use super::search::Search;
@@ -18,7 +18,7 @@ const MOST_PASSED: usize = 50_000;
 const ENOUGH: usize = 400;
 /// A search that takes longer gives what it has found until then.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// New lines that one look gives at most: a flood is shown by its beginning, and counted.
+/// New lines of a file that one look gives at most: a flood is shown by its beginning, and counted.
 const MOST_NEW: usize = 200;
 
 /// What was found.
@@ -101,6 +101,15 @@ fn files(data: &Path, service: &str) -> Vec<(u16, PathBuf)> {
     found.into_iter().map(|path| (ordinal(&path).unwrap_or(1), path)).collect()
 }
 
+/// What came since the last look.
+#[derive(Debug, Default)]
+pub(crate) struct New {
+    /// Oldest first.
+    pub(crate) lines: Vec<Line>,
+    /// So many more came that fit.
+    pub(crate) left_out: usize,
+}
+
 /// What is appended to some services' logs.
 pub(crate) struct Following {
     data: PathBuf,
@@ -115,29 +124,34 @@ impl Following {
     }
 
     /// What came since the last look. Files that are new since are read from their beginning.
-    pub(crate) fn look(&mut self, search: &Search) -> Vec<Line> {
-        let mut lines = Vec::new();
-        let fit = |service: &str, instance: u16, new: &[String]| -> Vec<Line> {
-            let read = new.iter().map(|text| Line::read(service, instance, text));
-            read.filter(|line| search.fits(line)).take(MOST_NEW).collect()
-        };
+    pub(crate) fn look(&mut self, search: &Search) -> New {
         for service in &self.services {
             for (instance, path) in files(&self.data, service) {
                 if self.followed.contains_key(&path) {
                     continue;
                 }
-                // One that cannot be read now is tried again at the next look.
-                let Ok((new, follow)) = Follow::open(&path, if self.first { 0 } else { MOST_NEW }) else { continue };
-                lines.extend(fit(service, instance, &new));
+                let follow = if self.first {
+                    // One that cannot be read now is tried again at the next look.
+                    let Ok((_, follow)) = Follow::open(&path, 0) else { continue };
+                    follow
+                } else {
+                    Follow::from_beginning(&path)
+                };
                 self.followed.insert(path, (service.clone(), instance, follow));
             }
         }
         self.first = false;
+        let mut new = New::default();
         for (service, instance, follow) in self.followed.values_mut() {
-            lines.extend(fit(service, *instance, &follow.poll().unwrap_or_default()));
+            let read = follow.poll().unwrap_or_default();
+            let lines = read.iter().map(|text| Line::read(service, *instance, text));
+            // That something is missing is told whatever is looked for.
+            let mut fitting = lines.filter(|line| search.fits(line) || line.text == ROTATED_AWAY);
+            new.lines.extend(fitting.by_ref().take(MOST_NEW));
+            new.left_out += fitting.count();
         }
-        lines.sort_by_key(|line| line.at);
-        lines
+        new.lines.sort_by_key(|line| line.at);
+        new
     }
 }
 
@@ -188,12 +202,46 @@ mod tests {
         append(&folder.join("1-a.log"), &record(1, "INFO", "before"));
         let mut following = Following::new(data.path().to_owned(), vec!["a".to_owned()]);
         let warnings = Asked { level: "warn".into(), ..Asked::default() }.search().expect("understood");
-        assert!(following.look(&warnings).is_empty());
+        assert!(following.look(&warnings).lines.is_empty());
         append(&folder.join("1-a.log"), &record(2, "INFO", "fine"));
         append(&folder.join("1-a.log"), &record(3, "WARN", "careful"));
-        assert_eq!(messages(&following.look(&warnings)), ["careful"]);
+        assert_eq!(messages(&following.look(&warnings).lines), ["careful"]);
         append(&folder.join("2-a.log"), &record(4, "WARN", "of a new instance"));
-        assert_eq!(messages(&following.look(&warnings)), ["of a new instance"]);
-        assert!(following.look(&warnings).is_empty());
+        assert_eq!(messages(&following.look(&warnings).lines), ["of a new instance"]);
+        assert!(following.look(&warnings).lines.is_empty());
+    }
+
+    #[test]
+    fn a_flood_is_followed_by_its_beginning_and_the_rest_is_counted() {
+        let data = tempfile::tempdir().expect("a folder");
+        let folder = crate::paths::logs(data.path());
+        std::fs::create_dir_all(&folder).expect("made");
+        append(&folder.join("1-a.log"), &record(1, "INFO", "before"));
+        let mut following = Following::new(data.path().to_owned(), vec!["a".to_owned()]);
+        following.look(&Search::default());
+        let flood: Vec<String> = (0..MOST_NEW + 50).map(|_| record(2, "WARN", "again")).collect();
+        append(&folder.join("1-a.log"), &flood.join("\n"));
+        append(&folder.join("1-a.log"), &record(3, "INFO", "fine"));
+        let warnings = Asked { level: "warn".into(), ..Asked::default() }.search().expect("understood");
+        let new = following.look(&warnings);
+        assert_eq!((new.lines.len(), new.left_out), (MOST_NEW, 50));
+        // Of a file that is new, likewise.
+        append(&folder.join("2-a.log"), &flood.join("\n"));
+        let new = following.look(&warnings);
+        assert_eq!((new.lines.len(), new.left_out), (MOST_NEW, 50));
+        let new = following.look(&warnings);
+        assert_eq!((new.lines.len(), new.left_out), (0, 0));
+    }
+
+    #[test]
+    fn that_lines_were_gone_before_they_were_read_is_told_whatever_is_looked_for() {
+        let data = tempfile::tempdir().expect("a folder");
+        let folder = crate::paths::logs(data.path());
+        std::fs::create_dir_all(&folder).expect("made");
+        let mut following = Following::new(data.path().to_owned(), vec!["a".to_owned()]);
+        following.look(&Search::default());
+        append(&folder.join("1-a.log"), ROTATED_AWAY);
+        let errors = Asked { level: "error".into(), ..Asked::default() }.search().expect("understood");
+        assert_eq!(messages(&following.look(&errors).lines), [ROTATED_AWAY]);
     }
 }

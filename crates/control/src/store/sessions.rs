@@ -81,16 +81,21 @@ impl Store {
 
     /// The session that this lets into, if it has not ended.
     pub(crate) fn session(&mut self, id: &str, now: i64) -> Result<Option<SessionRow>, StoreError> {
-        let query =
-            format!("SELECT {COLUMNS} FROM sessions JOIN operators ON name = operator WHERE sha256 = ?1 AND {ALIVE}");
-        let found = self.db.query_row(&query, params![hash(id), now, IDLE_S], session).optional();
-        let found = found.map_err(sqlite("reading a session"))?;
+        let found = self.session_by_hash(&hash(id), now)?;
         if let Some(session) = found.as_ref().filter(|session| now - session.seen_at >= SEEN_EVERY_S) {
             self.write("writing down that a session is used", Sync::Normal, |db| {
                 db.execute("UPDATE sessions SET seen_at = ?2 WHERE sha256 = ?1", params![session.sha256, now])
             })?;
         }
         Ok(found)
+    }
+
+    /// The session of this hash, if it has not ended: whoever only looks does not use it.
+    pub(crate) fn session_by_hash(&self, sha256: &str, now: i64) -> Result<Option<SessionRow>, StoreError> {
+        let query =
+            format!("SELECT {COLUMNS} FROM sessions JOIN operators ON name = operator WHERE sha256 = ?1 AND {ALIVE}");
+        let found = self.db.query_row(&query, params![sha256, now, IDLE_S], session).optional();
+        found.map_err(sqlite("reading a session"))
     }
 
     /// The sessions of an operator, the one used last first.
@@ -162,6 +167,16 @@ mod tests {
             assert!(store.session("two", at).expect("read").is_some());
         }
         assert_eq!(store.session("two", NOW + AGE_S).expect("read"), None, "however much it is used");
+    }
+
+    #[test]
+    fn looking_whether_a_session_is_alive_does_not_keep_it_so() {
+        let mut store = with_ada();
+        store.begin_session(&new("one"), NOW).expect("written");
+        assert!(store.session_by_hash(&hash("one"), NOW + IDLE_S - 1).expect("read").is_some());
+        assert_eq!(store.session_by_hash(&hash("one"), NOW + IDLE_S).expect("read"), None);
+        store.set_disabled("ada", true).expect("written");
+        assert_eq!(store.session_by_hash(&hash("one"), NOW).expect("read"), None);
     }
 
     #[test]

@@ -30,6 +30,7 @@ impl Supervisor {
         Subjects {
             // They were looked at when the manifest was applied; one that is not understood any more is not watched.
             rules: rules::rules(plan).unwrap_or_default(),
+            objectives: rules::objectives(plan),
             services: services.collect(),
             instances: instances.map(instance).collect(),
             endings: self.endings(plan),

@@ -21,12 +21,13 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::alerts_view::alerting;
+use super::budgets;
 use super::happenings::Happenings;
 use super::incidents_view::incidents;
 use super::pulse::Pulse;
 use super::rounds::now_ms;
 use super::subjects::Subjects;
-use crate::api::{AlertCommand, AlertRequest, Alerting, IncidentRequest, IncidentView};
+use crate::api::{AlertCommand, AlertRequest, Alerting, BudgetView, IncidentRequest, IncidentView};
 use crate::supervisor::{Call, Message};
 use crate::rules::{self, There};
 use crate::{clock, paths};
@@ -140,6 +141,8 @@ pub(super) struct Watch {
     unheard: BTreeSet<String>,
     /// Through which channels people are told of the test that goes on.
     test_channels: Option<Vec<String>>,
+    /// What is left of error budgets, as it was found out last.
+    budgets: watch::Receiver<Arc<[BudgetView]>>,
 }
 
 /// Begins; it ends with the process.
@@ -151,11 +154,13 @@ pub(super) fn start(
     pulse: Arc<Pulse>,
 ) -> Alerts {
     let (wishes, inbox) = mpsc::channel(WISHES);
+    let (found, budgets) = watch::channel(Arc::default());
+    tokio::spawn(budgets::run(Arc::clone(&reader), subjects.clone(), found));
     let (seen, shown) = watch::channel(Arc::default());
     let data = data.to_owned();
     tokio::spawn(async move {
         let kept = read(&paths::alerts(&data));
-        Watch::new(data, kept, mailbox, seen, pulse).run(&reader, subjects, inbox).await;
+        Watch::new(data, kept, mailbox, seen, pulse, budgets).run(&reader, subjects, inbox).await;
     });
     Alerts { wishes, seen: shown }
 }
@@ -167,6 +172,7 @@ impl Watch {
         mailbox: mpsc::Sender<Message>,
         seen: watch::Sender<Arc<Seen>>,
         pulse: Arc<Pulse>,
+        budgets: watch::Receiver<Arc<[BudgetView]>>,
     ) -> Self {
         Self {
             data,
@@ -184,6 +190,7 @@ impl Watch {
             doubted: None,
             unheard: BTreeSet::new(),
             test_channels: None,
+            budgets,
         }
     }
 
@@ -293,7 +300,7 @@ impl Watch {
 
     /// Which of the manifest's own rules can never fire: what they read is compared with all that was measured lately.
     async fn doubt(&mut self, reader: Reader, services: BTreeSet<String>, now: i64) {
-        let own = |rule: &&Rule| builtin::rules().iter().all(|other| other.name != rule.name);
+        let own = |rule: &&Rule| !builtin::rules().contains(rule);
         let rules: Vec<Rule> = self.book.rules.iter().filter(own).cloned().collect();
         let found = tokio::task::spawn_blocking(move || {
             let values = |label: &str| -> BTreeSet<String> {
@@ -427,9 +434,10 @@ impl Watch {
 
     fn show(&mut self) {
         let before = self.seen.borrow().clone();
+        let budgets = self.budgets.borrow().to_vec();
         let alerting = Alerting {
             test_channels: self.test_channels.clone(),
-            ..alerting(&self.kept.state, &self.doubts, self.evaluated_at)
+            ..alerting(&self.kept.state, &self.doubts, budgets, self.evaluated_at)
         };
         let is_new = std::mem::take(&mut self.incidents_new);
         let incidents = if is_new { incidents(&self.kept.incidents).into() } else { Arc::clone(&before.incidents) };
@@ -479,8 +487,7 @@ pub(super) fn judged(reader: &Reader, rule: &Rule, now: i64, until: Instant) -> 
 
 /// What is watched for: what everybody has, what the manifest says, and a test while it goes on.
 pub(super) fn book(subjects: &Subjects, testing: bool) -> Book {
-    let mut rules = builtin::rules().to_vec();
-    rules.extend(subjects.rules.iter().cloned());
+    let mut rules = rules::all(&subjects.rules);
     if testing {
         rules.push(test());
     }

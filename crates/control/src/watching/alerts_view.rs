@@ -4,10 +4,15 @@ use std::collections::BTreeMap;
 
 use mana_watch::alert::{Alert, Comparison, Covers, Group, Kind, Muted, Quiet, RuleState, State};
 
-use crate::api::{AlertView, Alerting, GroupView, QuietView, RuleView};
+use crate::api::{AlertView, Alerting, BudgetView, GroupView, QuietView, RuleView};
 
 /// How everything is.
-pub(super) fn alerting(state: &State, doubts: &BTreeMap<String, String>, evaluated_at: Option<i64>) -> Alerting {
+pub(super) fn alerting(
+    state: &State,
+    doubts: &BTreeMap<String, String>,
+    budgets: Vec<BudgetView>,
+    evaluated_at: Option<i64>,
+) -> Alerting {
     let mut alerts: Vec<AlertView> = state
         .alerts()
         .map(|(id, alert)| AlertView {
@@ -25,7 +30,8 @@ pub(super) fn alerting(state: &State, doubts: &BTreeMap<String, String>, evaluat
             state: state_of(alert).to_owned(),
             began_at: time(alert.began_at),
             fired_at: alert.fired.map(|fired| time(fired.at)),
-            muted: alert.muted.as_ref().map(muted),
+            muted: alert.muted.as_ref().map(|why| muted(why, |number| state.quiets().find(|quiet| quiet.number == number))),
+            muted_by: alert.muted.as_ref().map(|why| muted_by(why).to_owned()),
             group: alert.group,
             runbook: state.rules().find(|view| view.rule.name == id.rule).and_then(|view| view.rule.runbook.clone()),
         })
@@ -52,6 +58,7 @@ pub(super) fn alerting(state: &State, doubts: &BTreeMap<String, String>, evaluat
                 runbook: view.rule.runbook.clone(),
             })
             .collect(),
+        budgets,
         evaluated_at: evaluated_at.map(time),
         test_channels: None,
     }
@@ -76,12 +83,27 @@ const fn rule_state(state: RuleState) -> &'static str {
     }
 }
 
-fn muted(muted: &Muted) -> String {
+/// Why nobody is told, as far as it is known: a silence that has just ended is a number only.
+fn muted<'a>(muted: &Muted, quiet: impl Fn(u64) -> Option<&'a Quiet>) -> String {
+    let until = |what: &str, kind: &str, number: u64| match quiet(number) {
+        Some(Quiet { until, by, reason, .. }) => {
+            format!("{what} until {} by {by} ({kind} {number}): {reason}", time(*until))
+        }
+        None => format!("{kind} {number}"),
+    };
     match muted {
-        Muted::Silenced { number } => format!("silence {number}"),
-        Muted::Maintained { number } => format!("maintenance {number}"),
+        Muted::Silenced { number } => until("silenced", "silence", *number),
+        Muted::Maintained { number } => until("in maintenance", "maintenance", *number),
         Muted::Inhibited { by, subject } if subject.is_empty() => format!("because of {}", by.rule),
         Muted::Inhibited { by, subject } => format!("because of {} of {subject}", by.rule),
+    }
+}
+
+const fn muted_by(muted: &Muted) -> &'static str {
+    match muted {
+        Muted::Silenced { .. } => "silence",
+        Muted::Maintained { .. } => "maintenance",
+        Muted::Inhibited { .. } => "cause",
     }
 }
 
@@ -130,4 +152,22 @@ fn quiet(quiet: &Quiet) -> QuietView {
 
 pub(super) fn time(ms: i64) -> String {
     jiff::Timestamp::from_millisecond(ms).map_or_else(|_| "?".to_owned(), |time| format!("{time:.0}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use mana_watch::alert::Selector;
+
+    use super::*;
+
+    #[test]
+    fn a_silenced_alert_says_until_when_by_whom_and_why() {
+        let conditions = vec!["service=shop".parse().expect("a condition")];
+        let covers = Covers::Alerts(Selector::new(conditions).expect("a selector"));
+        let quiet = Quiet { number: 3, covers, from: 0, until: 3_600_000, by: "ana".into(), reason: "new disk".into() };
+        let of = |number: u64| (number == 3).then_some(&quiet);
+        let silenced = Muted::Silenced { number: 3 };
+        assert_eq!(muted(&silenced, of), "silenced until 1970-01-01T01:00:00Z by ana (silence 3): new disk");
+        assert_eq!(muted(&Muted::Maintained { number: 4 }, of), "maintenance 4", "it has just ended");
+    }
 }

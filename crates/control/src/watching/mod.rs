@@ -10,6 +10,7 @@
 //! | `keeper` | the thread that owns the store: it reads what was scraped, measures host and processes, and keeps all of it |
 //! | `elsewhere` | others who are told: samples, and a heartbeat |
 //! | `alerts` | rules evaluated, people told |
+//! | `budgets` | what is left of the error budgets of objectives |
 //! | `incidents` | incidents written down: what happened, who was affected, what people say |
 //! | `one` | one value of what is stored, for whoever decides by it |
 //! | `prometheus` | the HTTP API of the stored series, in Prometheus' shapes |
@@ -20,6 +21,7 @@ pub(crate) mod address;
 pub(crate) mod alerts;
 mod alerts_view;
 mod asking;
+mod budgets;
 mod counting;
 mod disks;
 pub(crate) mod elsewhere;

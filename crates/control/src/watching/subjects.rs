@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use mana_runtime::usage::Usage;
 use mana_watch::alert::Rule;
+use mana_watch::alert::slo::Slo;
 
 use super::elsewhere::Elsewhere;
 use super::outside::Outside;
@@ -13,6 +14,8 @@ use super::outside::Outside;
 pub(crate) struct Subjects {
     /// The manifest's own rules and objectives.
     pub(crate) rules: Vec<Rule>,
+    /// What services promise.
+    pub(crate) objectives: Vec<Slo>,
     pub(crate) services: Vec<Service>,
     pub(crate) instances: Vec<Instance>,
     /// Of each place for an instance, whether one is there or not.

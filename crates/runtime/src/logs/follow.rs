@@ -20,6 +20,8 @@ use super::{MAX_LINE_BYTES, rotated, text};
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Read at once at most, so that a rotation never waits long for the lock.
 const MAX_READ_BYTES: u64 = 256 * 1024;
+/// The line that stands for those that were gone before they could be read.
+pub const ROTATED_AWAY: &str = "[lines were rotated away before they could be read here]";
 
 /// Reads what is appended to a log, over rotations.
 #[derive(Debug)]
@@ -36,12 +38,18 @@ pub struct Follow {
 }
 
 impl Follow {
+    /// Will read a log from its beginning, piece by piece. It need not exist yet.
+    #[must_use]
+    pub fn from_beginning(path: &Path) -> Self {
+        Self { path: path.to_owned(), file: None, offset: 0, newest: None, partial: Vec::new() }
+    }
+
     /// Opens the log; answers its last `lines` lines first. It need not exist yet.
     ///
     /// # Errors
     /// When it exists and cannot be read.
     pub fn open(path: &Path, lines: usize) -> io::Result<(Vec<String>, Self)> {
-        let mut follow = Self { path: path.to_owned(), file: None, offset: 0, newest: None, partial: Vec::new() };
+        let mut follow = Self::from_beginning(path);
         let Some(mut log) = open(path)? else { return Ok((Vec::new(), follow)) };
         flock(&log, FlockOperation::LockShared)?;
         let last = last_lines(&mut log, path, lines)?;
@@ -129,7 +137,8 @@ impl Follow {
         // Where the bytes of the oldest fresh file began, in the coordinates of our offset.
         let mut begin = if start > 0 { start.saturating_sub(taken) } else { 0 };
         if gap {
-            bytes.extend(b"[lines were rotated away before they could be read here]\n");
+            bytes.extend(ROTATED_AWAY.as_bytes());
+            bytes.push(b'\n');
             self.offset = begin;
         }
         for (path, size) in fresh.iter().zip(sizes) {
@@ -266,13 +275,29 @@ mod tests {
             let (_, mut follow) = Follow::open(&path, 0).expect("open");
             write(2_000, 20_000);
             let first = follow.poll().expect("poll");
-            assert!(first[0].starts_with("[lines were rotated away"), "{}", first[0]);
+            assert!(first[0].starts_with(ROTATED_AWAY), "{}", first[0]);
             let mut last = first.last().cloned();
             while let Some(line) = follow.poll().expect("poll").pop() {
                 last = Some(line);
             }
             assert_eq!(last.as_deref(), Some("line 19999"));
         }
+    }
+
+    #[test]
+    fn a_log_that_is_new_is_read_from_its_beginning_piece_by_piece() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("a.log");
+        let mut follow = Follow::from_beginning(&path);
+        assert!(follow.poll().expect("poll").is_empty(), "it is not there yet");
+        let all: Vec<String> = (0..40_000).map(|line| format!("line {line}")).collect();
+        fs::write(&path, all.join("\n") + "\n").expect("write");
+        let mut got = follow.poll().expect("poll");
+        assert!(!got.is_empty() && got.len() < all.len(), "{} at once", got.len());
+        for _ in 0..10 {
+            got.extend(follow.poll().expect("poll"));
+        }
+        assert_eq!(got, all);
     }
 
     #[test]

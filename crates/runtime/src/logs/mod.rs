@@ -16,7 +16,7 @@ mod tail;
 
 use std::path::{Path, PathBuf};
 
-pub use follow::Follow;
+pub use follow::{Follow, ROTATED_AWAY};
 pub use rotate::{How, KEEP_FILES, Limits, MAX_BYTES, RotateError, Rotated, rotate};
 pub use tail::tail;
 

@@ -4,8 +4,12 @@ use super::row::{Row, number, strange, text};
 use super::text::plain_text;
 use crate::gather::{Sink, Strange, Unknown, Why};
 
-/// Most statements that are measured on their own: those that took most time.
-pub const MAX_STATEMENTS: usize = 20;
+/// Statements that are measured on their own since all their runs took most time.
+const MOST_OF_ALL: usize = 20;
+/// Likewise, since one run of them takes longest: on average, or took longest once. A rare one is among the former for neither.
+const LONGEST: usize = 10;
+/// Most statements that are measured on their own.
+pub const MAX_STATEMENTS: usize = MOST_OF_ALL + 2 * LONGEST;
 
 /// Where statements are counted, for [`counting`]. Whoever may not read a server's settings is not told whether the extension is loaded.
 pub const COUNTING: &str = "select
@@ -125,19 +129,28 @@ impl Statement {
 /// What whoever asks begins each of its own statements with, so that they are not among those that are told of.
 pub const MARK: &str = "/* mana-watch */ ";
 
-/// What to ask for the statements that took most time, for [`statements`]. Those that begin with [`MARK`] are not among them.
+/// What to ask for the statements that took most time, in all or in one run, for [`statements`]; those of most time first. Those that begin with
+/// [`MARK`] are not among them.
 #[must_use]
 pub fn statements_sql(schema: &str) -> String {
     let schema = schema.replace('"', "\"\"");
     format!(
-        "select d.datname::text, s.queryid::text, sum(s.calls)::text, (sum(s.total_exec_time) / 1000)::text,
-       (max(s.max_exec_time) / 1000)::text, sum(s.rows)::text, sum(s.shared_blks_hit)::text, sum(s.shared_blks_read)::text,
-       left(min(s.query), 4000)
-from \"{schema}\".pg_stat_statements s join pg_database d on d.oid = s.dbid
-where s.queryid is not null and s.calls > 0 and left(s.query, 16) <> '/* mana-watch */'
-group by d.datname, s.queryid
-order by sum(s.total_exec_time) desc
-limit {MAX_STATEMENTS}"
+        "with counted as (
+  select d.datname::text as place, s.queryid::text as id, sum(s.calls) as runs, sum(s.total_exec_time) / 1000 as took,
+         max(s.max_exec_time) / 1000 as longest, sum(s.rows) as given, sum(s.shared_blks_hit) as hit,
+         sum(s.shared_blks_read) as missed, left(min(s.query), 4000) as statement
+  from \"{schema}\".pg_stat_statements s join pg_database d on d.oid = s.dbid
+  where s.queryid is not null and s.calls > 0 and left(s.query, 16) <> '/* mana-watch */'
+  group by d.datname, s.queryid
+), ranked as (
+  select *, row_number() over (order by took desc) as of_all, row_number() over (order by took / runs::float8 desc) as of_mean,
+         row_number() over (order by longest desc) as of_longest
+  from counted
+)
+select place, id, runs::text, took::text, longest::text, given::text, hit::text, missed::text, statement
+from ranked
+where of_all <= {MOST_OF_ALL} or of_mean <= {LONGEST} or of_longest <= {LONGEST}
+order by took desc"
     )
 }
 
@@ -233,7 +246,10 @@ mod tests {
             assert_eq!(value, Some(f64::from(u8::from(schema.is_some()))), "{told:?}");
         }
         assert!(counting(&[]).is_err() && counting(&[row(&["public", "true", "null", "shop"])]).is_err());
-        assert!(statements_sql("a\"b").contains("from \"a\"\"b\".pg_stat_statements s"));
+        let sql = statements_sql("a\"b");
+        assert!(sql.contains("from \"a\"\"b\".pg_stat_statements s"));
+        // What is rare and slow is asked for besides what takes most time in all.
+        assert!(sql.contains("of_all <= 20 or of_mean <= 10 or of_longest <= 10"), "{sql}");
     }
 
     #[test]

@@ -52,7 +52,8 @@ impl Wanted {
     /// Those of these.
     pub(super) fn of(&self, source: &Source, mut lines: Vec<String>) -> Vec<String> {
         if let Some(search) = &self.0 {
-            lines.retain(|line| search.fits(&Line::read(&source.service, 1, line)));
+            // That something is missing is told whatever is looked for.
+            lines.retain(|line| line == logs::ROTATED_AWAY || search.fits(&Line::read(&source.service, 1, line)));
         }
         lines
     }

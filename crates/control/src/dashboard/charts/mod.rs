@@ -13,6 +13,7 @@ use mana_watch::series::Labels;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::figures::Targets;
 use super::measured::{Span, Unmeasured, now_ms};
 use super::{Dashboard, figures, panels};
 use crate::api::{IncidentView, RolloutView};
@@ -85,8 +86,10 @@ impl Chart {
         matches!(self, Self::P95 | Self::Requests | Self::Errors)
     }
 
-    fn target(self) -> Option<f64> {
-        matches!(self, Self::P95 | Self::Latency).then_some(figures::P95_TARGET_S)
+    /// What is drawn across: the service's target, or that of all where it is one.
+    fn target(self, service: Option<&str>, targets: &Targets) -> Option<f64> {
+        let of_p95 = matches!(self, Self::P95 | Self::Latency);
+        of_p95.then(|| service.map_or_else(|| targets.common(), |name| Some(targets.p95(name)))).flatten()
     }
 
     /// What is asked, each with the name of its series where it gives only one.
@@ -138,7 +141,7 @@ pub(crate) async fn data(
     }
     let mut answer = now.json();
     answer["unit"] = json!(chart.unit());
-    answer["target"] = json!(chart.target());
+    answer["target"] = json!(chart.target(service, &dashboard.measured.targets()));
     let Value::Array(mut all) = marks(&rollouts.unwrap_or_default(), span) else { return Err(bad(String::new())) };
     all.extend(incidents(&dashboard.app.watching.alerts.seen().incidents, service, span));
     answer["marks"] = Value::Array(all);

@@ -23,18 +23,12 @@ impl Panel {
             State::Critical => "Critical",
             _ => "Warning",
         };
-        alert.state().mark(format!("{} {word}", alert.severity))
+        let muted = alert.muted.as_ref().map(|muted| format!(", {}", muted.word)).unwrap_or_default();
+        alert.state().mark(format!("{} {word}{muted}", alert.severity))
     }
 
     fn minute(alert: &Alert) -> String {
         units::minute(&alert.since)
-    }
-
-    /// Said where nothing of that kind is.
-    fn no_critical(&self) -> Option<Mark> {
-        let alerts = self.alerts.as_ref()?;
-        let critical = alerts.active.iter().any(|alert| alert.state() == State::Critical);
-        (!critical).then(|| State::Healthy.mark("No critical alerts"))
     }
 }
 
@@ -44,9 +38,9 @@ pub(super) fn look(dashboard: &Dashboard) -> Panel {
 
 impl Tabular for Panel {
     fn table(&self) -> Table {
-        let mut table = Table::new(&["severity", "rule", "subject", "summary", "since", "acknowledged_by"]);
-        for alert in self.alerts.iter().flat_map(|alerts| &alerts.active) {
-            let Alert { severity, rule, subject, summary, since, acknowledged_by } = alert;
+        let mut table = Table::new(&["severity", "rule", "subject", "summary", "since", "acknowledged_by", "muted"]);
+        for alert in self.alerts.iter().flat_map(|alerts| alerts.active.iter().chain(&alerts.muted)) {
+            let Alert { severity, rule, subject, summary, since, acknowledged_by, muted } = alert;
             table.row([
                 json!(severity),
                 json!(rule),
@@ -54,6 +48,7 @@ impl Tabular for Panel {
                 json!(summary),
                 json!(since),
                 json!(acknowledged_by),
+                json!(muted.as_ref().map(|muted| &muted.why)),
             ]);
         }
         table

@@ -96,7 +96,7 @@ fn errors_tile(value: Option<f64>) -> Tile {
 fn latency_tile(value: Option<f64>) -> Tile {
     let mark = value.map_or_else(
         || State::Unknown.mark("No requests"),
-        |seconds| match figures::latency_state(seconds) {
+        |seconds| match figures::latency_state(seconds, figures::P95_TARGET_S) {
             State::Healthy => State::Healthy.mark("Fast"),
             State::Critical => State::Critical.mark("Too slow"),
             state => state.mark("Slow"),

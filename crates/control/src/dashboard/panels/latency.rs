@@ -6,7 +6,7 @@ use askama::Template;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::super::figures::{self, P95_TARGET_S};
+use super::super::figures::{self, Targets};
 use super::super::measured::Unmeasured;
 use super::super::state::{Mark, State};
 use super::super::{Dashboard, units};
@@ -20,7 +20,6 @@ const GROUP: usize = 5;
 #[template(path = "dashboard/panels/latency.html")]
 pub(super) struct Latency {
     rows: Vec<Row>,
-    target: String,
     unmeasured: Option<String>,
 }
 
@@ -28,6 +27,8 @@ struct Row {
     service: String,
     now: Option<f64>,
     day: Option<f64>,
+    /// In seconds.
+    target: f64,
     mark: Mark,
 }
 
@@ -38,6 +39,10 @@ impl Row {
 
     fn day_text(&self) -> Option<String> {
         self.day.map(units::seconds)
+    }
+
+    fn target_text(&self) -> String {
+        units::seconds(self.target)
     }
 }
 
@@ -56,25 +61,26 @@ pub(super) async fn look(dashboard: &Dashboard) -> Latency {
     let unmeasured =
         now.as_ref().err().or(answers.iter().find_map(|day| day.as_ref().err())).map(Unmeasured::to_string);
     let day = answers.into_iter().flatten().flatten().collect();
-    let rows = rows(&now.unwrap_or_default(), &day);
-    Latency { rows, target: units::seconds(P95_TARGET_S), unmeasured }
+    let rows = rows(&now.unwrap_or_default(), &day, &measured.targets());
+    Latency { rows, unmeasured }
 }
 
 /// Slowest first.
-fn rows(now: &BTreeMap<String, f64>, day: &BTreeMap<String, f64>) -> Vec<Row> {
+fn rows(now: &BTreeMap<String, f64>, day: &BTreeMap<String, f64>, targets: &Targets) -> Vec<Row> {
     let names: BTreeSet<&String> = now.keys().chain(day.keys()).collect();
     let mut rows: Vec<Row> = names
         .into_iter()
         .map(|name| {
             let (now, day) = (now.get(name).copied(), day.get(name).copied());
+            let target = targets.p95(name);
             let mark = day.or(now).map_or_else(
                 || State::Unknown.mark("Not measured"),
-                |seconds| match figures::latency_state(seconds) {
+                |seconds| match figures::latency_state(seconds, target) {
                     State::Healthy => State::Healthy.mark("Within"),
                     state => state.mark("Over"),
                 },
             );
-            Row { service: name.clone(), now, day, mark }
+            Row { service: name.clone(), now, day, target, mark }
         })
         .collect();
     rows.sort_by(|a, b| b.day.unwrap_or_default().total_cmp(&a.day.unwrap_or_default()));
@@ -87,7 +93,7 @@ impl Tabular for Latency {
         let known = |value: Option<f64>| value.map_or(Value::Null, |value| json!(value));
         for row in &self.rows {
             let (now, day) = (known(row.now), known(row.day));
-            table.row([json!(row.service), now, day, json!(P95_TARGET_S), json!(row.mark.state.name())]);
+            table.row([json!(row.service), now, day, json!(row.target), json!(row.mark.state.name())]);
         }
         table
     }
@@ -100,7 +106,7 @@ mod tests {
     #[test]
     fn the_slowest_of_the_day_comes_first_and_is_held_against_the_target() {
         let of = |pairs: &[(&str, f64)]| pairs.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
-        let rows = rows(&of(&[("a", 0.1)]), &of(&[("a", 0.2), ("b", 0.7)]));
+        let rows = rows(&of(&[("a", 0.1)]), &of(&[("a", 0.2), ("b", 0.7)]), &Targets::default());
         let told: Vec<_> = rows.iter().map(|row| (row.service.as_str(), row.now, row.mark.state)).collect();
         assert_eq!(told, [("b", None, State::Warning), ("a", Some(0.1), State::Healthy)]);
     }

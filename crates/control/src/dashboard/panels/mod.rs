@@ -2,11 +2,15 @@
 //! same as a table.
 
 mod alerts;
+mod budgets;
+mod channels;
 mod databases;
 mod dependencies;
+mod groups;
 mod health;
 mod incidents;
 mod latency;
+mod quiets;
 mod resources;
 mod rollout;
 mod rollouts;
@@ -39,6 +43,12 @@ pub(crate) enum Panel {
     Service(String, Part),
     /// Every rule that is watched.
     Rules,
+    /// What people were told of together, and who looks after it.
+    Groups(Buttons),
+    /// Silences and maintenance.
+    Quiets(Buttons),
+    /// Where people are told.
+    Channels(Buttons),
     /// All incidents, newest first.
     Incidents,
     /// One of them.
@@ -56,8 +66,18 @@ pub(crate) enum Part {
     Slots,
     /// Rate, errors, times, saturation.
     Signals,
+    /// Its objectives, and how much may still go wrong.
+    Budgets,
     Instances,
     Rollouts,
+}
+
+/// Whether a panel is made for those who may press its buttons. They belong to the page's form `change`, which holds the token of
+/// whoever looks: the panel is the same for all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Buttons {
+    With,
+    Without,
 }
 
 /// A panel at a moment.
@@ -68,14 +88,24 @@ pub(crate) struct Shown {
 }
 
 impl Part {
-    pub(crate) const ALL: [Self; 4] = [Self::Slots, Self::Signals, Self::Instances, Self::Rollouts];
+    pub(crate) const ALL: [Self; 5] = [Self::Slots, Self::Signals, Self::Budgets, Self::Instances, Self::Rollouts];
 
     fn key(self) -> &'static str {
         match self {
             Self::Slots => "slots",
             Self::Signals => "signals",
+            Self::Budgets => "budgets",
             Self::Instances => "instances",
             Self::Rollouts => "rollouts",
+        }
+    }
+}
+
+impl Buttons {
+    fn key(self) -> &'static str {
+        match self {
+            Self::With => "/buttons",
+            Self::Without => "",
         }
     }
 }
@@ -93,7 +123,17 @@ impl Panel {
     ];
 
     /// Those of other pages that there is one of.
-    const OTHERS: [Self; 3] = [Self::Rules, Self::Incidents, Self::Rollouts];
+    const OTHERS: [Self; 9] = [
+        Self::Rules,
+        Self::Incidents,
+        Self::Rollouts,
+        Self::Groups(Buttons::With),
+        Self::Groups(Buttons::Without),
+        Self::Quiets(Buttons::With),
+        Self::Quiets(Buttons::Without),
+        Self::Channels(Buttons::With),
+        Self::Channels(Buttons::Without),
+    ];
 
     /// In addresses: `health`, `service/NAME/signals`, `rollout/7`.
     pub(crate) fn key(&self) -> String {
@@ -107,6 +147,9 @@ impl Panel {
             Self::Dependencies => "dependencies".to_owned(),
             Self::Service(name, part) => format!("service/{name}/{}", part.key()),
             Self::Rules => "rules".to_owned(),
+            Self::Groups(buttons) => format!("groups{}", buttons.key()),
+            Self::Quiets(buttons) => format!("quiets{}", buttons.key()),
+            Self::Channels(buttons) => format!("channels{}", buttons.key()),
             Self::Incidents => "incidents".to_owned(),
             Self::Incident(number) => format!("incident/{number}"),
             Self::Rollouts => "rollouts".to_owned(),
@@ -142,10 +185,14 @@ impl Panel {
             Self::Dependencies => "External dependencies",
             Self::Service(_, Part::Slots) => "Versions",
             Self::Service(_, Part::Signals) => "Golden signals",
+            Self::Service(_, Part::Budgets) => "Error budgets",
             Self::Service(_, Part::Instances) => "Instances",
             Self::Service(_, Part::Rollouts) | Self::Rollouts => "Rollouts",
             Self::Rollout(_) => "Progress",
             Self::Rules => "Rules",
+            Self::Groups(_) => "Who looks after it",
+            Self::Quiets(_) => "Silences and maintenance",
+            Self::Channels(_) => "Channels",
             Self::Incidents => "Incidents",
             Self::Incident(_) => "What is known",
         }
@@ -154,7 +201,17 @@ impl Panel {
     /// As it is now, or was a moment ago.
     pub(crate) async fn show(&self, dashboard: &Dashboard) -> Shown {
         // What is in memory anyway is shown as it is: whoever has just changed it wants to see that.
-        if matches!(self, Self::Alerts | Self::Rules | Self::Incidents | Self::Incident(_)) {
+        let in_memory = matches!(
+            self,
+            Self::Alerts
+                | Self::Groups(_)
+                | Self::Quiets(_)
+                | Self::Rules
+                | Self::Incidents
+                | Self::Incident(_)
+                | Self::Service(_, Part::Budgets)
+        );
+        if in_memory {
             return self.look(dashboard).await;
         }
         dashboard.panels.get(self.clone(), now_ms(), Box::pin(self.look(dashboard))).await
@@ -171,11 +228,15 @@ impl Panel {
             Self::Dependencies => shown(&dependencies::look(dashboard).await),
             Self::Service(name, Part::Slots) => shown(&service::slots(dashboard, name).await),
             Self::Service(name, Part::Signals) => shown(&service::signals(dashboard, name).await),
+            Self::Service(name, Part::Budgets) => shown(&budgets::look(dashboard, name)),
             Self::Service(name, Part::Instances) => shown(&service::instances(dashboard, name).await),
             Self::Service(name, Part::Rollouts) => shown(&rollouts::look(dashboard, Some(name)).await),
             Self::Rollouts => shown(&rollouts::look(dashboard, None).await),
             Self::Rollout(number) => shown(&rollout::look(dashboard, *number).await),
             Self::Rules => shown(&rules::look(dashboard)),
+            Self::Groups(buttons) => shown(&groups::look(dashboard, *buttons)),
+            Self::Quiets(buttons) => shown(&quiets::look(dashboard, *buttons)),
+            Self::Channels(buttons) => shown(&channels::look(dashboard, *buttons).await),
             Self::Incidents => shown(&incidents::look(dashboard)),
             Self::Incident(number) => shown(&incidents::one(dashboard, *number)),
         }

@@ -126,13 +126,14 @@ pub(super) async fn signals(dashboard: &Dashboard, name: &str) -> Signals {
         one(&memory),
         one(&full)
     );
+    let target = measured.targets().p95(name);
     let nothing = || State::Unknown.mark("No requests");
     let time = |name, key, value: Option<f64>, counts: bool| Signal {
         name,
         key,
         value,
         text: value.map(units::seconds),
-        mark: value.map_or_else(nothing, |seconds| match figures::latency_state(seconds) {
+        mark: value.map_or_else(nothing, |seconds| match figures::latency_state(seconds, target) {
             _ if !counts => State::Healthy.mark("Measured"),
             State::Healthy => State::Healthy.mark("Within target"),
             state => state.mark("Over target"),
