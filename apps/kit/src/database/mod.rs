@@ -48,6 +48,9 @@ const BUSY_RETRY: Duration = Duration::from_millis(10);
 /// Longest time that PostgreSQL gives one statement.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What a connection keeps of SQLite's file. The kernel keeps the file anyway, once for all of them.
+const PAGE_CACHE_KIB: u32 = 512;
+
 /// Unused connections are closed after this.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(5);
 
@@ -89,6 +92,7 @@ pub async fn connect(url: Option<&SecretString>) -> Result<Database, crate::Fail
                 .busy_timeout(BUSY_TIMEOUT)
                 .pragma("journal_mode", "WAL")
                 .pragma("synchronous", "FULL")
+                .pragma("cache_size", format!("-{PAGE_CACHE_KIB}"))
         });
         make_wal(options.clone()).await;
     } else {
