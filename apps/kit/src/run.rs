@@ -15,10 +15,6 @@ const WORKER_THREADS: usize = 2;
 /// Threads for blocking work (password hashing, files). A bound, since each may hold a hash's memory.
 const BLOCKING_THREADS: usize = 16;
 
-/// Every service's: after a burst it gives back what glibc's arenas would keep.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Why a service's process ends without success.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
