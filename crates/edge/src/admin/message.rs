@@ -133,7 +133,7 @@ pub struct Purged {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Window {
     /// Its begin, in milliseconds since 1970, by the clock as it was when the edge started: a clock that is set makes no window longer
-    /// or shorter. Earlier than asked for by up to 5 s, for long windows a twentieth; later, where that is not remembered any more.
+    /// or shorter. Earlier than asked for by up to 5 s, beyond ten minutes a seventh of the window; later, where that is not remembered any more.
     pub from_ms: u64,
     /// Its end: now.
     pub to_ms: u64,
