@@ -31,9 +31,11 @@ fn of(alerting: &Alerting, buttons: Buttons) -> Groups {
 
 impl Tabular for Groups {
     fn table(&self) -> Table {
-        let mut table = Table::new(&["group", "firing", "since", "told", "acknowledged_by"]);
-        for GroupView { number, began_at, firing, audience, acknowledged_by } in &self.groups {
-            table.row([json!(number), json!(firing), json!(began_at), json!(audience.join(" ")), json!(acknowledged_by)]);
+        let mut table = Table::new(&["group", "firing", "since", "told", "acknowledged_by", "undelivered"]);
+        for GroupView { number, began_at, firing, audience, acknowledged_by, undelivered } in &self.groups {
+            let told = json!(audience.join(" "));
+            let row = [json!(number), json!(firing), json!(began_at), told, json!(acknowledged_by), json!(undelivered)];
+            table.row(row);
         }
         table
     }
@@ -51,6 +53,7 @@ mod tests {
             firing,
             audience: vec!["on-call".into()],
             acknowledged_by: by.map(str::to_owned),
+            undelivered: (number == 2).then(|| "the mail server is away".to_owned()),
         };
         let groups = vec![group(1, 0, None), group(2, 3, None), group(3, 1, Some("ana"))];
         let alerting = Alerting { groups, ..Alerting::default() };
@@ -60,6 +63,7 @@ mod tests {
         assert_eq!((with.matches("formaction").count(), without.matches("formaction").count()), (1, 0));
         for html in [with, without] {
             assert!(!html.contains("Group 1") && html.contains("Group 2") && html.contains("ana looks after it"));
+            assert_eq!(html.matches("about it came to nobody: the mail server is away").count(), 1, "{html}");
         }
     }
 }
