@@ -335,7 +335,8 @@ mod tests {
     #[test]
     fn who_does_not_know_whether_credits_were_given_is_told_what_gives_them_once() {
         let reason = "it's owed".to_owned();
-        let ask = Ask { user: Uuid::nil(), amount: Credits::from_units(12_500), reason, funds: Funds::Paid, actor: None };
+        let ask =
+            Ask { user: Uuid::nil(), amount: Credits::from_units(12_500), reason, funds: Funds::Paid, actor: None };
         let again = same_grant("ada@example.org", &ask, "k1");
         assert_eq!(
             again,

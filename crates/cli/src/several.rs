@@ -98,7 +98,11 @@ mod tests {
             if service == "b" { second() } else { Ok(Exit::Ok) }
         };
         let ended = block_on(async {
-            if all { each(&services, &context, act, str::to_owned).await } else { in_order(&services, act, str::to_owned).await }
+            if all {
+                each(&services, &context, act, str::to_owned).await
+            } else {
+                in_order(&services, act, str::to_owned).await
+            }
         });
         (tried.into_inner(), ended.map_err(|failure| failure.exit()))
     }

@@ -59,7 +59,10 @@ pub fn objectives(plan: &Plan) -> Vec<Slo> {
 fn rule(alert: &plan::Alert) -> Result<Rule, String> {
     let replaced = builtin::rules().iter().find(|other| other.name == alert.name);
     if replaced.is_none() && alert.name.starts_with(|first: char| first.is_ascii_uppercase()) {
-        return Err("no rule that is built in has that name (`mana alerts rules`); one's own begin with a small letter".to_owned());
+        return Err(
+            "no rule that is built in has that name (`mana alerts rules`); one's own begin with a small letter"
+                .to_owned(),
+        );
     }
     // What it reads has to be understood; whether anybody gives it is seen once it is watched.
     query::metrics_of(&alert.expression).map_err(|error| error.to_string())?;
@@ -124,8 +127,10 @@ mod tests {
 
     #[test]
     fn a_rule_that_is_called_like_a_built_in_one_takes_its_place() {
-        let own = of("[alerts.DatabaseDown]\nexpression = \"max by (server) (pg_up) == 0\"\nfor = \"5m\"\nseverity = \"P2\"\n\
-            summary = \"{{server}} is away\"\n")
+        let own = of(
+            "[alerts.DatabaseDown]\nexpression = \"max by (server) (pg_up) == 0\"\nfor = \"5m\"\nseverity = \"P2\"\n\
+            summary = \"{{server}} is away\"\n",
+        )
         .expect("rules");
         let rules = all(&own);
         assert_eq!(rules.len(), builtin::rules().len());
@@ -154,11 +159,7 @@ mod tests {
         };
         let there = ["up", "jobs_waiting"];
         for (query, there, why) in [
-            (
-                "max(jobs_waitin)",
-                &there[..],
-                Some("it reads jobs_waitin, which nothing gives; is jobs_waiting meant?"),
-            ),
+            ("max(jobs_waitin)", &there[..], Some("it reads jobs_waitin, which nothing gives; is jobs_waiting meant?")),
             (r#"max(rate(jobs_waiting{slot="$slot"}[$window]))"#, &there, None),
             ("max(jobs_waitin)", &[], None),
             ("max(mana_instances_reedy)", &[], Some("is mana_instances_ready meant?")),

@@ -35,7 +35,9 @@ async fn shop(hook: u16) -> (Repository, u64) {
     let repository = Repository::with_environments("", "", DOOR).await;
     let text = std::fs::read_to_string(repository.folder().join("mana.toml")).expect("read");
     let books = repository.folder().join("data/books.db");
-    rusqlite::Connection::open(&books).and_then(|db| db.execute_batch("CREATE TABLE books (title TEXT)")).expect("made");
+    rusqlite::Connection::open(&books)
+        .and_then(|db| db.execute_batch("CREATE TABLE books (title TEXT)"))
+        .expect("made");
     let text = text.replace(
         "rollout = { canary = [], warm = \"1h\", requests = 1 }",
         &format!(

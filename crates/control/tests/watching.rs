@@ -41,7 +41,8 @@ async fn what_runs_is_measured_and_what_ends_is_gone() {
         let processes = by_service(&ecosystem, "mana_instance_processes").await;
         let cpu = by_service(&ecosystem, "mana_instance_cpu_seconds_total").await;
         let all = memory.len() == 3 && processes.len() == 3 && cpu.len() == 3;
-        (all && memory.values().all(|bytes| *bytes > 1e5) && processes.values().all(|count| *count >= 1.0)).then_some(())
+        (all && memory.values().all(|bytes| *bytes > 1e5) && processes.values().all(|count| *count >= 1.0))
+            .then_some(())
     })
     .await;
     assert!(!by_service(&ecosystem, "node_memory_MemTotal_bytes").await.is_empty());

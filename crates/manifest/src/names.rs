@@ -13,8 +13,7 @@ const MAX_NAME_BYTES: usize = 40;
 pub(crate) const NAME: &str = "1 to 40 of a-z, 0-9 and -, beginning with a letter and not ending with -";
 
 /// What a rule looks like, for messages.
-pub(crate) const RULE: &str =
-    "1 to 40 of a-z, 0-9 and -, beginning with a letter and not ending with -, or a built-in rule's name, such as LatencyHigh";
+pub(crate) const RULE: &str = "1 to 40 of a-z, 0-9 and -, beginning with a letter and not ending with -, or a built-in rule's name, such as LatencyHigh";
 
 /// What a variable looks like, for messages.
 pub(crate) const VARIABLE: &str = "A-Z, 0-9 and _, not beginning with a digit";

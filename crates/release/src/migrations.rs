@@ -76,10 +76,8 @@ mod tests {
         git(top, &["add", "--all"]).await;
         git(top, &["commit", "-q", "-m", "one"]).await;
         git(top, &["tag", "v1"]).await;
-        let expected = of_artefact(
-            &artefact::list(&folder, &["migrations".to_owned()]).expect("listed"),
-            Path::new("migrations"),
-        );
+        let expected =
+            of_artefact(&artefact::list(&folder, &["migrations".to_owned()]).expect("listed"), Path::new("migrations"));
         assert_eq!(expected.len(), 2);
         assert_eq!(paths(&folder, Some("v1")).await, expected);
 

@@ -41,8 +41,8 @@ use crate::conversations::{
 };
 use crate::delivery::{Client, Event, Lead};
 use crate::failure::Failure;
-use crate::idempotency::{Claim, Execution, Keep, Key};
 use crate::held::Held;
+use crate::idempotency::{Claim, Execution, Keep, Key};
 use crate::ids::{ConversationId, MessageId};
 use crate::outbox::{Action, Instruction};
 use crate::speech::{Ask, CANCELLED, Said};

@@ -214,7 +214,9 @@ impl Outbox {
                 Err(LedgerError::GivenBack(reason)) if instruction.action == Action::Settle => {
                     self.anew(&row, &instruction, &reason).await?;
                 }
-                Err(LedgerError::Refused(reason) | LedgerError::GivenBack(reason)) => self.refused(&row, &instruction, &reason).await?,
+                Err(LedgerError::Refused(reason) | LedgerError::GivenBack(reason)) => {
+                    self.refused(&row, &instruction, &reason).await?
+                }
                 Err(error) => self.postpone(&row, &error).await?,
             }
         }

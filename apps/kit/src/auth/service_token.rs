@@ -136,7 +136,9 @@ mod tests {
         let (_, said) = manifest.split_once("SERVICE_TOKEN_SCOPES = \"").unwrap();
         let scopes = said.split('"').next().unwrap().split(' ');
         let token = ServiceToken::new("service", "t".to_owned().into()).limited_to(scopes);
-        for open in ["credits/balance", "credits/reserve", "credits/settle", "credits/release", "accounts", "sessions/ended"] {
+        for open in
+            ["credits/balance", "credits/reserve", "credits/settle", "credits/release", "accounts", "sessions/ended"]
+        {
             assert!(token.opens(&format!("/api/internal/{open}")), "{open}");
         }
         assert!(!token.opens("/api/internal/credits/grant"));

@@ -256,7 +256,8 @@ mod tests {
         assert_eq!(read(&[("MANA_PROJECT", "chat"), ("TOKEN_APPS", "chat, photos")]), named(&["chat", "photos"]));
         assert_eq!(read(&[("TOKEN_APPS", "*")]), Ok(Apps::All));
         let issuer = |apps: &str| {
-            let env = Env::table([("TOKEN_ISSUER", "http://auth.test"), ("MANA_PROJECT", "auth"), ("TOKEN_APPS", apps)]);
+            let env =
+                Env::table([("TOKEN_ISSUER", "http://auth.test"), ("MANA_PROJECT", "auth"), ("TOKEN_APPS", apps)]);
             Settings::of_issuer(&env).map(|settings| settings.apps)
         };
         assert_eq!(issuer(""), Ok(Apps::All), "everybody's account is there");

@@ -128,11 +128,17 @@ mod tests {
         let limited = "HTTP/1.1 429 Too Many Requests\r\nretry-after: 7\r\ncontent-length: 43\r\nconnection: close\r\n\r\n\
                        {\"title\":\"Too many requests\",\"status\":429 }";
         let Err(ClientError::NotNow { problem, after }) = asked(limited).await else { panic!("it may be asked again") };
-        assert_eq!((problem.title.as_str(), problem.status, after), ("Too many requests", 429, Some(Duration::from_secs(7))));
+        assert_eq!(
+            (problem.title.as_str(), problem.status, after),
+            ("Too many requests", 429, Some(Duration::from_secs(7)))
+        );
         let proxy = "HTTP/1.1 502 Bad Gateway\r\ncontent-length: 6\r\nconnection: close\r\n\r\n<html>";
-        let Err(ClientError::NotNow { problem, after: None }) = asked(proxy).await else { panic!("it may be asked again") };
+        let Err(ClientError::NotNow { problem, after: None }) = asked(proxy).await else {
+            panic!("it may be asked again")
+        };
         assert_eq!((problem.title.as_str(), problem.status), ("502 Bad Gateway", 502));
-        let refused = "HTTP/1.1 409 Conflict\r\ncontent-length: 27\r\nconnection: close\r\n\r\n{\"title\":\"no\",\"status\":409}";
+        let refused =
+            "HTTP/1.1 409 Conflict\r\ncontent-length: 27\r\nconnection: close\r\n\r\n{\"title\":\"no\",\"status\":409}";
         assert!(matches!(asked(refused).await, Err(ClientError::Refused(problem)) if problem.status == 409));
     }
 }

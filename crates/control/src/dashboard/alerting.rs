@@ -49,13 +49,8 @@ pub(crate) async fn show(Shared(dashboard): Shared<Dashboard>, visitor: Visitor,
 async fn render(dashboard: &Dashboard, visitor: &Visitor, frame: Frame, tested: Option<Tested>) -> Response {
     let may_write = visitor.may(Action::Deploy);
     let buttons = if may_write { Buttons::With } else { Buttons::Without };
-    let panels = vec![
-        Panel::Alerts,
-        Panel::Groups(buttons),
-        Panel::Rules,
-        Panel::Quiets(buttons),
-        Panel::Channels(buttons),
-    ];
+    let panels =
+        vec![Panel::Alerts, Panel::Groups(buttons), Panel::Rules, Panel::Quiets(buttons), Panel::Channels(buttons)];
     let (panels, services) = tokio::join!(soon(dashboard, panels), services(dashboard));
     let test_channels = dashboard.app.watching.alerts.seen().alerting.test_channels.clone();
     page(&Page { frame, panels, services, may_write, test_channels, tested })

@@ -157,7 +157,8 @@ mod tests {
         let identities = if names.is_empty() {
             BTreeMap::new()
         } else {
-            [(SERVICE.to_owned(), set(&["chat-backend", "lately-gone"])), (INSTANCE.to_owned(), set(&["blue-1"]))].into()
+            [(SERVICE.to_owned(), set(&["chat-backend", "lately-gone"])), (INSTANCE.to_owned(), set(&["blue-1"]))]
+                .into()
         };
         doubts(&plan, There { names: set(names), identities, services: BTreeSet::new() }).pop()
     }
@@ -166,7 +167,9 @@ mod tests {
         let found = doubts_of(expression, names);
         match why {
             Some(why) => assert!(
-                found.as_deref().is_some_and(|text| text.starts_with("alerts.odd: rule \"odd\" ") && text.contains(why)),
+                found
+                    .as_deref()
+                    .is_some_and(|text| text.starts_with("alerts.odd: rule \"odd\" ") && text.contains(why)),
                 "{expression}: {found:?}"
             ),
             None => assert_eq!(found, None, "{expression}"),

@@ -334,7 +334,11 @@ pub(super) mod tests {
     fn opened_by_itself() -> IncidentView {
         let mut incidents = Incidents::default();
         let change = Change {
-            alert: AlertId { rule: "DatabaseDown".into(), kind: Kind::Breach, labels: Labels::new([("server", SERVER)]) },
+            alert: AlertId {
+                rule: "DatabaseDown".into(),
+                kind: Kind::Breach,
+                labels: Labels::new([("server", SERVER)]),
+            },
             episode: Some(1),
             to: Became::Firing,
             at: 1_772_362_860_000,

@@ -271,8 +271,7 @@ impl Supervisor {
             self.step(key, What::Stop);
         }
         if !instance.migration {
-            let before =
-                Before { over_memory: instance.over_memory, asked: wanted, unfit, kernel_killed: false };
+            let before = Before { over_memory: instance.over_memory, asked: wanted, unfit, kernel_killed: false };
             let kernel_killed = Reason::may_be_kernels(exit, before) && self.kernel_killed_one();
             let why = Reason::of(exit, Before { kernel_killed, ..before });
             self.endings.count(&service, slot, ordinal, why);

@@ -28,8 +28,8 @@ use super::pulse::Pulse;
 use super::rounds::now_ms;
 use super::subjects::Subjects;
 use crate::api::{AlertCommand, AlertRequest, Alerting, BudgetView, IncidentRequest, IncidentView};
-use crate::supervisor::{Call, Message};
 use crate::rules::{self, There};
+use crate::supervisor::{Call, Message};
 use crate::{clock, paths};
 
 /// How often every rule is evaluated: half of the interval of scrapes, so that what is measured is judged within it.

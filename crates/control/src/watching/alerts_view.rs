@@ -30,7 +30,10 @@ pub(super) fn alerting(
             state: state_of(alert).to_owned(),
             began_at: time(alert.began_at),
             fired_at: alert.fired.map(|fired| time(fired.at)),
-            muted: alert.muted.as_ref().map(|why| muted(why, |number| state.quiets().find(|quiet| quiet.number == number))),
+            muted: alert
+                .muted
+                .as_ref()
+                .map(|why| muted(why, |number| state.quiets().find(|quiet| quiet.number == number))),
             muted_by: alert.muted.as_ref().map(|why| muted_by(why).to_owned()),
             group: alert.group,
             runbook: state.rules().find(|view| view.rule.name == id.rule).and_then(|view| view.rule.runbook.clone()),

@@ -109,15 +109,7 @@ mod tests {
     struct Nothing;
 
     impl Source for Nothing {
-        fn each(
-            &self,
-            _: &[Matcher],
-            _: i64,
-            _: i64,
-            _: i64,
-            _: Keep,
-            _: &mut Each<'_>,
-        ) -> Result<(), SourceError> {
+        fn each(&self, _: &[Matcher], _: i64, _: i64, _: i64, _: Keep, _: &mut Each<'_>) -> Result<(), SourceError> {
             Ok(())
         }
     }

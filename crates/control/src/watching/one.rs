@@ -32,8 +32,7 @@ impl Watching {
     pub(crate) async fn names(&self) -> BTreeSet<String> {
         let Some(reader) = self.reader().cloned() else { return BTreeSet::new() };
         let now = now_ms();
-        let names =
-            tokio::task::spawn_blocking(move || reader.label_values(NAME, &[], now - DOUBT_LOOKBACK_MS, now));
+        let names = tokio::task::spawn_blocking(move || reader.label_values(NAME, &[], now - DOUBT_LOOKBACK_MS, now));
         names.await.ok().and_then(Result::ok).into_iter().flatten().collect()
     }
 }

@@ -46,7 +46,12 @@ impl SeriesLimit {
         let mut values = given.iter().filter(|series| series.name == self.name).filter_map(|series| series.value);
         let value = values.next().filter(|value| value.is_finite());
         let Some(value) = value.filter(|_| self.is_usable()) else {
-            findings.push(Finding { figure: format!("gate {}, measured", self.name), value: 0.0, limit: 1.0, met: false });
+            findings.push(Finding {
+                figure: format!("gate {}, measured", self.name),
+                value: 0.0,
+                limit: 1.0,
+                met: false,
+            });
             return Kept::Unknown;
         };
         let most = self.max.map(|max| ("", max, value <= max));

@@ -55,13 +55,7 @@ impl State {
     }
 
     /// Judges a reading of the window that opened then, and keeps it in the place of the last look at the same window.
-    pub(super) fn judge(
-        &mut self,
-        step: usize,
-        opened: Elapsed,
-        reading: Reading,
-        series: Vec<Series>,
-    ) -> Verdict {
+    pub(super) fn judge(&mut self, step: usize, opened: Elapsed, reading: Reading, series: Vec<Series>) -> Verdict {
         let judgement = gate::judge_all(&self.plan.gate, &reading, &series);
         let mut verdict = judgement.verdict;
         // The judge says so as well. Twice, because nothing else lets a bad release through.

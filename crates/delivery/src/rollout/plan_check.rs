@@ -64,8 +64,12 @@ impl Plan {
         }
         let approvers = self.approval.as_ref().map_or(0, |approval| approval.approvers.len());
         let gates = self.gate.series.len();
-        let lists =
-            [("checks", self.checks.len()), ("canary steps", self.canary.len()), ("approvers", approvers), ("gates", gates)];
+        let lists = [
+            ("checks", self.checks.len()),
+            ("canary steps", self.canary.len()),
+            ("approvers", approvers),
+            ("gates", gates),
+        ];
         if let Some((what, count)) = lists.into_iter().find(|(_, count)| *count > MOST_IN_A_LIST) {
             return Err(PlanError::TooMany { what, count });
         }

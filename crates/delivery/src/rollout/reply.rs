@@ -53,7 +53,9 @@ pub enum Refusal {
         approvers: String,
     },
     /// See the message.
-    #[error("{by} started this rollout, or stands behind the push that did, and the manifest wants a second person: ask somebody else to approve it")]
+    #[error(
+        "{by} started this rollout, or stands behind the push that did, and the manifest wants a second person: ask somebody else to approve it"
+    )]
     OwnRollout {
         /// Who tried.
         by: Operator,

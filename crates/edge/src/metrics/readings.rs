@@ -125,9 +125,8 @@ impl Readings {
     /// Forgets the oldest generations by which nothing is judged.
     fn forget(&mut self, now_ms: u64) {
         let leased = &self.leased;
-        self.judged.retain(|route, judged| {
-            leased.contains_key(route) || now_ms.saturating_sub(judged.at_ms) < UNASKED_MS
-        });
+        self.judged
+            .retain(|route, judged| leased.contains_key(route) || now_ms.saturating_sub(judged.at_ms) < UNASKED_MS);
         let judged = &self.judged;
         let is_free = |reading: &Reading| judged.values().all(|judged| judged.generation != reading.generation);
         let mut excess = self.generations.iter().filter(|reading| is_free(reading)).count().saturating_sub(GENERATIONS);
@@ -180,7 +179,8 @@ mod tests {
         if green.is_some() {
             route["lease"] = serde_json::json!({"slot": "green", "ms": 60_000});
         }
-        serde_json::from_value(serde_json::json!({"generation": generation, "listeners": [], "routes": [route]})).unwrap()
+        serde_json::from_value(serde_json::json!({"generation": generation, "listeners": [], "routes": [route]}))
+            .unwrap()
     }
 
     fn window(readings: &mut Readings, since: Since, now_ms: u64, cells: &Cells) -> Option<Window> {

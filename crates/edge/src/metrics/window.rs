@@ -88,9 +88,8 @@ impl Reading {
     pub(super) fn since(&self, from: &Self, about: &About<'_>) -> Window {
         let nothing = Kept::default();
         let slots = self.totals.iter().filter(|(key, _)| about.route.is_none_or(|route| &*key.route == route));
-        let slots = slots.map(|(key, kept)| {
-            kept.since(from.totals.get(key).map_or(&nothing, |then| &**then), key, about.slow)
-        });
+        let slots =
+            slots.map(|(key, kept)| kept.since(from.totals.get(key).map_or(&nothing, |then| &**then), key, about.slow));
         Window { from_ms: from.at_ms, to_ms: self.at_ms, generation: self.generation, slots: slots.collect() }
     }
 }

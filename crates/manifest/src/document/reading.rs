@@ -4,8 +4,8 @@ use toml_edit::{Item, TableLike, Value};
 
 use super::{
     AcceptedTable, AccessTable, AcmeTable, AlertTable, BuildTable, CertificateTable, CorsTable, DependencyTable,
-    Document, EnvironmentTable, GateTable, HeartbeatTable, NotificationTable, ReleasesTable, RemoteWriteTable, RolloutTable,
-    SecretTable, ServiceKeys, ServiceTable, SloTable, SmokeTable, Spanned, StatusTable, Text, WatchTable,
+    Document, EnvironmentTable, GateTable, HeartbeatTable, NotificationTable, ReleasesTable, RemoteWriteTable,
+    RolloutTable, SecretTable, ServiceKeys, ServiceTable, SloTable, SmokeTable, Spanned, StatusTable, Text, WatchTable,
 };
 use crate::conform::port_range;
 use crate::plan::{Environment, Kind};

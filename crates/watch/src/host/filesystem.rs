@@ -128,8 +128,12 @@ mod tests {
     fn real_file_systems_count_once_and_others_not_at_all() {
         let text = include_str!("../../tests/host/server/proc/self/mounts");
         let found = Found::by(|sink| {
-            mounts(text, sink, |point| if point == "/boot/efi" { Err(rustix::io::Errno::IO.into()) } else { Ok(SPACE) })
-                .expect("mounts");
+            mounts(
+                text,
+                sink,
+                |point| if point == "/boot/efi" { Err(rustix::io::Errno::IO.into()) } else { Ok(SPACE) },
+            )
+            .expect("mounts");
         });
         let root = [("device", "/dev/nvme0n1p2"), ("fstype", "ext4"), ("mountpoint", "/")];
         let data = [("device", "/dev/sda1"), ("fstype", "xfs"), ("mountpoint", "/srv/my data\\x")];

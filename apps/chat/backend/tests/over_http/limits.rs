@@ -180,7 +180,10 @@ async fn who_has_the_model_say_nothing_pays_for_it_and_suspends_it_for_nobody(st
     let body = json!({ "messages": [{ "role": "user", "content": "[words=0]" }], "stream": true });
     let chunks = Events::of(world.call(&ada, Method::POST, PATH, Some(body)).await).collect().await;
     let first = &chunks[0].1["choices"][0];
-    assert_eq!((&first["delta"]["role"], &chunks[1].1["choices"][0]["finish_reason"]), (&json!("assistant"), &json!("stop")));
+    assert_eq!(
+        (&first["delta"]["role"], &chunks[1].1["choices"][0]["finish_reason"]),
+        (&json!("assistant"), &json!("stop"))
+    );
     assert_eq!((chunks.len(), world.ledger_balance(&ada).await, world.count("messages").await), (3, 45, 10));
     assert_eq!(world.ask(&ada, "hi").await.status(), 200);
 }

@@ -304,7 +304,9 @@ impl Drop for Made {
         tokio::spawn(async move {
             match backend.delete_empty(&access, id).await {
                 Ok(true) => {}
-                Ok(false) => tracing::debug!("a conversation stays: something was said in it meanwhile, from elsewhere"),
+                Ok(false) => {
+                    tracing::debug!("a conversation stays: something was said in it meanwhile, from elsewhere")
+                }
                 Err(error) => {
                     metrics::counter!("empty_conversations_left_total").increment(1);
                     tracing::warn!(%error, "a conversation in which nothing was said stays behind");

@@ -127,7 +127,10 @@ async fn a_stop_ends_it_whichever_instance_it_reaches(world: World) {
     let stopped = browser.at(&other.url).post("/ask/stop", &csrf, "*/*", &[("key", "one")]).await;
     assert_eq!(stopped.status, StatusCode::NO_CONTENT);
     let events = telling.all().await;
-    assert_eq!((&events.last().unwrap().1["code"], &events.last().unwrap().1["kept"]), (&json!("stopped"), &json!(true)));
+    assert_eq!(
+        (&events.last().unwrap().1["code"], &events.last().unwrap().1["kept"]),
+        (&json!("stopped"), &json!(true))
+    );
     assert!(!html_of(&events).contains("word999"), "{events:?}");
     until("it is paid", async || credits(&browser).await == json!(49)).await;
     assert_eq!(world.calls.count().cancelled, 1, "the model was stopped");

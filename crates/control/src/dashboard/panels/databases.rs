@@ -255,7 +255,8 @@ fn judge(connections: Option<f64>, most: Option<f64>, slow: Option<f64>, hits: O
 fn slow_ones(slow: Result<Values, Unmeasured>, texts: Result<Values, Unmeasured>) -> Vec<Slow> {
     let (Ok(slow), Ok(texts)) = (slow, texts) else { return Vec::new() };
     let text = |of: &Labels| {
-        let same = |labels: &Labels| ["server", "datname", "queryid"].iter().all(|name| labels.get(name) == of.get(name));
+        let same =
+            |labels: &Labels| ["server", "datname", "queryid"].iter().all(|name| labels.get(name) == of.get(name));
         let known = texts.iter().find(|(labels, _)| same(labels));
         known.map_or_else(|| format!("query {}", of.get("queryid")), |(labels, _)| labels.get("query").to_owned())
     };
@@ -408,7 +409,9 @@ mod tests {
         };
         let mut slow: Vec<_> = asked(&slow_now())
             .iter()
-            .map(|(labels, took)| (labels.get("server").to_owned(), labels.get("queryid").to_owned(), (took * 10.0).round()))
+            .map(|(labels, took)| {
+                (labels.get("server").to_owned(), labels.get("queryid").to_owned(), (took * 10.0).round())
+            })
             .collect();
         slow.sort_by(|a, b| a.1.cmp(&b.1));
         let expected = [("a", "now", 5.0), ("b", "rare", 30.0)];
@@ -450,7 +453,8 @@ mod tests {
 
     #[test]
     fn every_question_is_one_that_the_store_understands() {
-        let fixed = [CONNECTIONS, MOST, MEAN, HITS, SIZE, WHOLE, TEXTS, COUNTING, RUNNING, POOLS_SEEN].map(str::to_owned);
+        let fixed =
+            [CONNECTIONS, MOST, MEAN, HITS, SIZE, WHOLE, TEXTS, COUNTING, RUNNING, POOLS_SEEN].map(str::to_owned);
         for text in fixed.into_iter().chain([slow_now(), slow_count()]) {
             let answer = query::query(&Statements::default(), &text, 0, &Limits::default());
             assert!(answer.is_ok(), "{text}: {answer:?}");

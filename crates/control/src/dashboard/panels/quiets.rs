@@ -31,15 +31,7 @@ impl Tabular for Quiets {
     fn table(&self) -> Table {
         let mut table = Table::new(&["number", "kind", "covers", "from", "until", "reason", "by"]);
         for QuietView { number, kind, covers, from, until, reason, by, .. } in &self.seen.alerting.quiets {
-            table.row([
-                json!(number),
-                json!(kind),
-                json!(covers),
-                json!(from),
-                json!(until),
-                json!(reason),
-                json!(by),
-            ]);
+            table.row([json!(number), json!(kind), json!(covers), json!(from), json!(until), json!(reason), json!(by)]);
         }
         table
     }

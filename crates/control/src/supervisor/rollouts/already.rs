@@ -16,8 +16,7 @@ impl Supervisor {
     pub(super) fn already(&self, service: &str, plan: &Plan, supersede: bool) -> Result<Option<RolloutId>, Problem> {
         let serves = self.serves_this(service, plan);
         let lane = self.rollouts.lanes.get(service);
-        let (active, waiting) =
-            (lane.and_then(|lane| lane.active()), lane.and_then(|lane| lane.waiting().last()));
+        let (active, waiting) = (lane.and_then(|lane| lane.active()), lane.and_then(|lane| lane.waiting().last()));
         let Some(newest) = waiting.or(active) else {
             return if serves { self.brought(service, plan) } else { Ok(None) };
         };
@@ -54,9 +53,9 @@ impl Supervisor {
     /// The last rollout that brought this and got through.
     fn brought(&self, service: &str, plan: &Plan) -> Result<Option<RolloutId>, Problem> {
         let rows = self.store.rollouts(Some(service)).map_err(|error| internal(&error))?;
-        let brought = rows.iter().find(|row| {
-            row.ended.as_deref() == Some(Stage::Done.name()) && row.plan.version == plan.version
-        });
+        let brought = rows
+            .iter()
+            .find(|row| row.ended.as_deref() == Some(Stage::Done.name()) && row.plan.version == plan.version);
         Ok(brought.map(|row| row.id))
     }
 }

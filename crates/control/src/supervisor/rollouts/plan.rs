@@ -87,8 +87,7 @@ pub(super) fn is_the_same(one: &Plan, other: &Plan) -> bool {
 
 /// A release that has served here before comes back without what it has passed.
 pub(super) fn back(service: &Service, release: &Release, by: &Operator) -> Plan {
-    let target =
-        Target { version: release.version.clone(), release: Some(release.clone()), ..Target::default() };
+    let target = Target { version: release.version.clone(), release: Some(release.clone()), ..Target::default() };
     Plan { canary: Vec::new(), stages: BTreeSet::new(), approval: None, backwards: true, ..plan(service, target, by) }
 }
 

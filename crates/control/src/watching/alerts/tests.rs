@@ -9,7 +9,8 @@ async fn what_people_say_of_incidents_is_done_once_it_is_on_disk_and_else_they_h
     // Whose disk takes nothing.
     std::fs::write(&data, "").expect("a file");
     let ((mailbox, _inbox), (seen, _shown)) = (mpsc::channel(1), watch::channel(Arc::default()));
-    let mut watch = Watch::new(data.clone(), Kept::default(), mailbox, seen, Arc::default(), watch::channel(Arc::default()).1);
+    let mut watch =
+        Watch::new(data.clone(), Kept::default(), mailbox, seen, Arc::default(), watch::channel(Arc::default()).1);
     let wish = |command| IncidentRequest { by: "ada".to_owned(), command };
     let open = || {
         let title = "Orders are slow".to_owned();

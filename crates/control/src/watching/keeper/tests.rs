@@ -64,7 +64,8 @@ fn room() -> Found {
 
 /// A scrape that was answered.
 fn scraped(target: &str, service: &str, at: i64, text: &str) -> Told {
-    let labels = [("service", service), ("instance", target)].map(|(label, value)| (label.to_owned(), value.to_owned()));
+    let labels =
+        [("service", service), ("instance", target)].map(|(label, value)| (label.to_owned(), value.to_owned()));
     let turn = Turned { at, took: Duration::from_millis(3), missed: 0 };
     let answer = Ok(Given::Exposition(Format::Text, text.as_bytes().to_vec()));
     Told::Scraped { target: target.to_owned(), labels: labels.to_vec(), turn, answer, ready: true }
@@ -110,11 +111,11 @@ fn of_a_healthy_ecosystem_that_nobody_asks_no_built_in_rule_says_that_it_has_no_
 fn room_on_disks_that_was_told_long_ago_is_not_known_any_more() {
     let folder = tempfile::tempdir().expect("a folder");
     let now = now_ms();
-    let mut keeper =
-        Keeper::new(Store::open(folder.path(), Limits::default(), now).expect("a store"), Arc::default());
+    let mut keeper = Keeper::new(Store::open(folder.path(), Limits::default(), now).expect("a store"), Arc::default());
     let reader = keeper.store.reader();
     let value = |at: i64| {
-        let answer = query::query(&reader, "node_filesystem_avail_bytes{device=\"/dev/vda\"}", at, &query::Limits::default());
+        let answer =
+            query::query(&reader, "node_filesystem_avail_bytes{device=\"/dev/vda\"}", at, &query::Limits::default());
         let Ok(Answer::Vector { elements, .. }) = answer else { return None };
         elements.first().map(|(_, value)| *value)
     };

@@ -36,7 +36,8 @@ fn a_value_keeps_its_limits_or_fails_and_the_figure_stands_beside_its_limit() {
     ] {
         let judgement = judged(max, min, Some(value));
         assert_eq!(judgement.verdict, verdict, "{value} against {max:?}, {min:?}");
-        let own: Vec<_> = judgement.findings.iter().filter(|finding| finding.figure.starts_with("gate queue")).collect();
+        let own: Vec<_> =
+            judgement.findings.iter().filter(|finding| finding.figure.starts_with("gate queue")).collect();
         assert_eq!(own.len(), usize::from(max.is_some()) + usize::from(min.is_some()));
         assert!(own.iter().all(|finding| (finding.value - value).abs() < f64::EPSILON));
         assert_eq!(own.iter().all(|finding| finding.met), verdict == Verdict::Pass);
@@ -45,7 +46,8 @@ fn a_value_keeps_its_limits_or_fails_and_the_figure_stands_beside_its_limit() {
 
 #[test]
 fn what_is_not_known_never_passes() {
-    let unknown = [judged(Some(5.0), None, None), judged(Some(5.0), None, Some(f64::NAN)), judged(None, None, Some(1.0))];
+    let unknown =
+        [judged(Some(5.0), None, None), judged(Some(5.0), None, Some(f64::NAN)), judged(None, None, Some(1.0))];
     let unasked = judge_all(&policy(Some(5.0), None), &reading(0), &[]);
     for judgement in unknown.into_iter().chain([unasked, judged(Some(f64::INFINITY), None, Some(1.0))]) {
         assert_eq!(judgement.verdict, Verdict::NoData);

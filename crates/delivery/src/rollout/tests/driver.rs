@@ -60,7 +60,9 @@ impl World {
                     Outcome::Failed { reason: "the lease has run out".into() }
                 }
             }
-            Effect::Measure { since, window } => Outcome::Measured { reading: self.measure(*since, *window), series: self.series.clone() },
+            Effect::Measure { since, window } => {
+                Outcome::Measured { reading: self.measure(*since, *window), series: self.series.clone() }
+            }
         }
     }
 

@@ -85,7 +85,11 @@ fn ends(command: &Command, may_end: &[Stage]) {
             let end = world.finish();
             assert!(may_end.contains(&end), "{command:?} at {entries}, {death:?}: {end}, by {stage}");
             let done = end == Stage::Done;
-            assert_eq!(world.edge.green, Some(if done { 100 } else { 0 }), "{command:?} at {entries}, {death:?}: {end}");
+            assert_eq!(
+                world.edge.green,
+                Some(if done { 100 } else { 0 }),
+                "{command:?} at {entries}, {death:?}: {end}"
+            );
             assert_eq!(world.slots[usize::from(!done)], None, "{command:?} at {entries}, {death:?}: {end}");
             world.is_what_the_journal_says();
         }
