@@ -18,7 +18,7 @@ const EXAMPLES: &str = "\
 Examples:
   mana deploy chat-backend         what is checked out
   mana deploy chat-backend v1.6.0  that release, or one of that tag
-  mana deploy chat                 all services of a project, in turn; one that waits or fails keeps those after it
+  mana deploy chat                 all services of a project, until one waits or fails
   mana deploy edge                 the edge as it is installed, also where it was rolled back
   mana deploy chat-backend --pause-at cutting-over
   mana deploy chat-backend --wait --json    to the very end, as JSON
