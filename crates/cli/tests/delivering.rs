@@ -92,7 +92,10 @@ command = "./make.sh"
     /// A commit with a tag, and a migration of its own.
     fn commit(&self, version: &str) {
         self.repository.write("source", version);
-        self.repository.write(&format!("migrations/{version}.sql"), "CREATE TABLE more (id INTEGER);\n");
+        let migrations = std::fs::read_dir(self.repository.path().join("migrations")).expect("a folder").count();
+        let number = migrations + 1;
+        let file = format!("migrations/{number:04}_{}.sql", version.replace('.', "_"));
+        self.repository.write(&file, &format!("CREATE TABLE more_{number} (id INTEGER);\n"));
         self.repository.commit(version);
         self.repository.git(&["tag", version]);
     }
@@ -185,7 +188,7 @@ fn a_project_goes_out_is_switched_and_comes_back() {
 
     shop.commit("v1.6.0");
     let (out, _) = shop.check(&["diff", BACKEND, "v1.6.0"], 0);
-    assert!(out.contains("migration migrations/v1.6.0.sql") && !out.contains("v1.5.2.sql"), "{out}");
+    assert!(out.contains("_v1_6_0.sql") && !out.contains("_v1_5_2.sql"), "{out}");
     shop.check(&["deploy", "shop", "v1.6.0", "--supersede"], 0);
     both("v1.6.0");
 
