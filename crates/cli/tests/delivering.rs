@@ -46,6 +46,7 @@ shop = {{ about = "A shop" }}
 [services.{BACKEND}]
 command = "out/backend"
 port = {one}
+database = "shop"
 migrate = []
 rollout = {{ {backend} }}
 

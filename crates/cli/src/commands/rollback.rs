@@ -16,7 +16,7 @@ const EXAMPLES: &str = "\
 Examples:
   mana rollback chat-backend         the version before serves again
   mana rollback chat-backend v1.5.2  one that has served here before
-  mana rollback chat                 a project's services, last one first; each, whatever becomes of the others
+  mana rollback chat                 all services of a project, last one first
   mana rollback edge                 the edge's own version before
 
 While the old version is warm this is one change of weights; afterwards it is started first. Data is never rolled back. It ends the \
