@@ -20,7 +20,7 @@ const EXAMPLES: &str = "\
 Examples:
   mana switch chat-backend blue     all requests go to blue, green stays ready
   mana switch chat-backend green    and back
-  mana switch chat blue             all services of a project, last one first; each, whatever becomes of the others
+  mana switch chat blue             all services of a project, last one first
 
 For the time in which both versions are ready, after a cutover. `mana rollback` works always.";
 
