@@ -61,5 +61,8 @@ async fn a_chat_request_is_one_story_over_the_edge_and_all_services() {
     let down = ecosystem.mana(["down"]);
     assert!(down.status.success(), "{}", text(&down));
     let (_, again) = told(&ecosystem, root["trace_id"].as_str().expect("an id"));
-    assert_eq!(again.len(), spans.len());
+    // By now there may be more of it: its conversation was named aside.
+    for span in &spans {
+        assert!(again.contains(span), "{span:#?} in {again:#?}");
+    }
 }
