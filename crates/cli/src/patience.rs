@@ -13,7 +13,7 @@ use crate::failure::Failure;
 const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(5);
 /// What an answer may ask for: limits of the operators' door are by the minute.
-const LONGEST_ASKED: Duration = Duration::from_secs(60);
+const LONGEST_ASKED: Duration = Duration::from_mins(1);
 /// Without any answer. A control plane that is replaced is back within seconds; after a minute a canary that nobody watches goes back.
 const BOUND: Duration = Duration::from_mins(2);
 /// Between two looks at something that goes on, on this machine.

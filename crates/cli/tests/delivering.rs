@@ -79,8 +79,8 @@ command = "./make.sh"
         shop.repository.script("make.sh", &make);
         shop.repository.script("check.sh", &format!("while [ -e {} ]; do sleep 0.05; done", shop.hold().display()));
         shop.repository.commit("a project");
-        let made = Command::new("./make.sh").current_dir(shop.repository.path()).status().expect("it runs");
-        assert!(made.success());
+        let status = Command::new("./make.sh").current_dir(shop.repository.path()).status().expect("it runs");
+        assert!(status.success());
         shop.check(&["up"], 0);
         shop
     }

@@ -99,7 +99,7 @@ async fn a_gate_of_ones_own_sends_a_release_back_and_one_that_nothing_could_pass
     let look = view.look.expect("figures");
     assert_eq!((look.series[0].name.as_str(), look.series[0].value), ("odd", Some(1.0)));
     ecosystem.write(&[shop(&rollout("mana_instances_reedy"))]);
-    let refused = ecosystem.apply_as_is().await.err().expect("nothing gives it");
+    let refused = ecosystem.apply_as_is().await.expect_err("nothing gives it");
     let refused = format!("{refused:?}");
     assert!(refused.contains("is mana_instances_ready meant?"), "{refused}");
     ecosystem.down().await;

@@ -215,7 +215,7 @@ impl Outbox {
                     self.anew(&row, &instruction, &reason).await?;
                 }
                 Err(LedgerError::Refused(reason) | LedgerError::GivenBack(reason)) => {
-                    self.refused(&row, &instruction, &reason).await?
+                    self.refused(&row, &instruction, &reason).await?;
                 }
                 Err(error) => self.postpone(&row, &error).await?,
             }

@@ -305,7 +305,7 @@ impl Drop for Made {
             match backend.delete_empty(&access, id).await {
                 Ok(true) => {}
                 Ok(false) => {
-                    tracing::debug!("a conversation stays: something was said in it meanwhile, from elsewhere")
+                    tracing::debug!("a conversation stays: something was said in it meanwhile, from elsewhere");
                 }
                 Err(error) => {
                     metrics::counter!("empty_conversations_left_total").increment(1);

@@ -1,5 +1,6 @@
 //! What is asked for and there already: that which serves, or is under way.
 
+use mana_delivery::rollout::lane::Lane;
 use mana_delivery::rollout::{Plan, Release, RolloutId, Stage};
 
 use super::effects::recorded;
@@ -16,7 +17,7 @@ impl Supervisor {
     pub(super) fn already(&self, service: &str, plan: &Plan, supersede: bool) -> Result<Option<RolloutId>, Problem> {
         let serves = self.serves_this(service, plan);
         let lane = self.rollouts.lanes.get(service);
-        let (active, waiting) = (lane.and_then(|lane| lane.active()), lane.and_then(|lane| lane.waiting().last()));
+        let (active, waiting) = (lane.and_then(Lane::active), lane.and_then(|lane| lane.waiting().last()));
         let Some(newest) = waiting.or(active) else {
             return if serves { self.brought(service, plan) } else { Ok(None) };
         };
@@ -32,8 +33,8 @@ impl Supervisor {
     /// Whether what serves is this release, and would be no other version if it were deployed anew.
     fn serves_this(&self, service: &str, plan: &Plan) -> bool {
         let Some((slot, live)) = self.live(service) else { return false };
-        let plain = plan.overrides.is_empty() && plan.pause_at.is_empty();
-        if !plain || live.version != plan.version || !self.is_of(service, &live, plan) || self.is_down(service, slot) {
+        let is_plain = plan.overrides.is_empty() && plan.pause_at.is_empty();
+        if !is_plain || live.version != plan.version || !self.is_of(service, &live, plan) || self.is_down(service, slot) {
             return false;
         }
         let Some(desired) = &self.desired else { return false };

@@ -126,7 +126,9 @@ async fn checks(
                     Outcome::Failed { reason: format!("{} ({})", check.end, check.log.display()) }
                 };
                 // There are as many as checks, and the reader lives as long.
-                let _ = open.get(&check.name).map(|n| ended.send((*n, outcome)));
+                if let Some(n) = open.get(&check.name) {
+                    let _ = ended.send((*n, outcome));
+                }
             },
         );
         let checked = checked.await.map_err(|error| error.in_full());
