@@ -1,5 +1,4 @@
 //! Databases and caches that are spoken to by TLS, and whom a service trusts.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::process::Command;
 use std::time::Duration;
