@@ -132,7 +132,7 @@ def pages(plots):
     edge, system_results = read("edge"), read("system")
     parts = [
         "# Benchmarks",
-        "Written by `make bench`; do not edit. Rows of one section are of one run. The machine is small and shared, so the ratios between rows of one table mean more than the numbers.",
+        "Written by `make bench`; do not edit. Rows of one section are of one run, but for parts that were measured anew alone (`--only`). The machine is small and shared, so the ratios between rows of one table mean more than the numbers.",
     ]
     if edge:
         parts += [machine(edge), edge_report.section(edge, plots, bars, COLOURS)]
