@@ -5,6 +5,7 @@ import statistics
 METHOD = """\
 `benches/ai/run.py`, release build. The model is `ai-echo`, which answers at once; one client (`benches/load`) for all, rounds interleaved, each beginning with another one, medians. LiteLLM has one worker and no database; Portkey's gateway keeps nothing either. Clients, model and
 everything in between share the machine; with 1,000 streams that is 50,000 tokens a second, each of which passes four programs. *Token*: an access token is verified and the model called (`apps/chat/backend/examples/gateway.rs`); *reserve and settle*: credits held at the ledger before, charged after; *messages stored*: as the web app does it, question and answer in the database. The last two go through the edge; every commit is durable."""
+OURS = ("chat-backend", "mana-core-auth", "chat-web")
 STORES = {"sqlite": "SQLite", "postgres": "PostgreSQL and Redis"}
 
 
@@ -48,7 +49,7 @@ def section(results):
             added = [rate["messages stored"][key] - rate["direct"][key] for key in ("p50_seconds", "p99_seconds")]
             row(f"{name}: what the platform adds to a call at 200 requests/s, messages stored: p50, p99", ", ".join(map(ms, added)), "< 2 ms, < 5 ms")
             row(f"{name}: a contended account, 64 parallel: debits/s (messages stored)", f"{parts['beside']['many']['messages stored']['requests_per_second']:,.0f}", "≥ 500, exact")
-            memory = {service: size for service, size in parts["beside"]["memory_bytes"].items() if service in ("chat-backend", "mana-core-auth", "chat-web")}
+            memory = {service: size for service, size in parts["beside"]["memory_bytes"].items() if service in OURS}
             row(f"{name}: memory of the services after it (PSS)", ", ".join(f"{service} {size / 1e6:.0f} MB" for service, size in memory.items()), "each < 40 MB")
         if "streams" in parts:
             for step in parts["streams"]["ladder"]:
@@ -63,4 +64,6 @@ def section(results):
             row(f"{name}: balances read without the ledger, over {mixed['minutes']:g} minutes", f"{reads.get('cache', 0) / max(1, sum(reads.values())):.1%} of {sum(reads.values()):,}", "≥ 90 %")
             slopes = ", ".join(f"{service} {slope / 1e6:+.2f} MB" for service, slope in mixed["bytes_a_minute"].items())
             row(f"{name}: memory a minute in the second half of it", slopes, "flat")
+            sizes = ", ".join(f"{service} {size / 1e6:.0f} MB" for service, size in mixed["last_bytes"].items() if service in OURS)
+            row(f"{name}: memory of the services at its end (PSS)", sizes, "each < 40 MB")
     return "\n".join(lines)

@@ -107,7 +107,7 @@ def ratios(results, workloads):
     return ", ".join(said)
 
 
-def readme_table(edge, system):
+def readme_table(edge, system, delivery, calls):
     rows = []
     if edge:
         for what, workloads in README_RATIOS.items():
@@ -124,6 +124,16 @@ def readme_table(edge, system):
             ("everything together, idle", f"{sum(system['pss_idle_kib'].values()) / 1024:.0f} MiB"),
             ("a service killed with `kill -9` answers again after", f"{statistics.median(repairs):.2f} s"),
         ]
+    if rounds := (delivery or {}).get("rounds"):
+        loads = rounds["loads"].values()
+        hit, requests = sum(load["failed"] + load["delayed"] for load in loads), sum(load["requests"] for load in loads)
+        rows.append((f"requests that failed or took over a second through {rounds['rounds']} rollouts and {rounds['rounds']} rollbacks under load", f"{hit:,} of {requests:,}"))
+    if switches := (delivery or {}).get("switches"):
+        rows.append(("`mana switch` until no new request reaches the other version, p99 of 100", f"{delivery_report.p99(switches['times_s']) * 1e3:.0f} ms"))
+    if beside := (calls or {}).get("sqlite", {}).get("beside"):
+        rate = beside["rate"]
+        added = [rate["messages stored"][key] - rate["direct"][key] for key in ("p50_seconds", "p99_seconds")]
+        rows.append(("a chat request beside the model's own time (token, credits held and charged, both messages stored durably), 200/s, p50, p99", f"{added[0] * 1e3:.1f} ms, {added[1] * 1e3:.1f} ms"))
     return "\n".join(["| | measured |", "|---|---|", *(f"| {what} | {said} |" for what, said in rows)])
 
 
@@ -132,15 +142,16 @@ def pages(plots):
     edge, system_results = read("edge"), read("system")
     parts = [
         "# Benchmarks",
-        "Written by `make bench`; do not edit. Rows of one section are of one run. The machine is small and shared, so the ratios between rows of one table mean more than the numbers.",
+        "Written by `make bench`; do not edit. Rows of one section are of one run, but for parts that were measured anew alone (`--only`). The machine is small and shared, so the ratios between rows of one table mean more than the numbers.",
     ]
     if edge:
         parts += [machine(edge), edge_report.section(edge, plots, bars, COLOURS)]
     if system_results:
         parts.append(system(system_results, plots))
-    if delivery := read("delivery"):
+    delivery, calls = read("delivery"), read("ai")
+    if delivery:
         parts.append(delivery_report.section(delivery))
-    if calls := read("ai"):
+    if calls:
         parts.append(ai_report.section(calls))
     if watch := read("watch"):
         parts.append(watch_report.section(watch))
@@ -148,7 +159,7 @@ def pages(plots):
     begin, end = README_MARKS
     if begin not in readme or end not in readme:
         sys.exit(f"README.md has no {begin} … {end}")
-    table = readme_table(edge, system_results)
+    table = readme_table(edge, system_results, delivery, calls)
     readme = re.sub(f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: f"{begin}\n{table}\n{end}", readme, flags=re.DOTALL)
     return {ROOT / "docs/BENCHMARKS.md": "\n\n".join(parts) + "\n", ROOT / "README.md": readme}
 

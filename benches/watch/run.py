@@ -167,7 +167,9 @@ def queries(folder):
     """Each asked over HTTP at its own door: mana through its edge and with a token, Prometheus directly."""
     folder = pathlib.Path(folder)
     (folder / "prometheus").mkdir(parents=True)
-    (folder / "mana" / "data").mkdir(parents=True)
+    (folder / "mana").mkdir()
+    # As mana would make it: for its user alone.
+    (folder / "mana/data").mkdir(mode=0o700)
     samples = filled(folder)
     end = int(time.time()) // 60 * 60 - 120
     with prometheus(folder / "prometheus", "global: {}\n", "--storage.tsdb.retention.time=200d") as (_, port, data), Ecosystem(folder / "mana", ["one"]) as ecosystem:
