@@ -340,9 +340,25 @@ fn parsed<A: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<A, ClientErro
     serde_json::from_slice(bytes).map_err(|error| ClientError::Answer { what: format!("{what}: {error}") })
 }
 
+/// How Prometheus' API says what is wrong; queries are answered in its shapes.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Unanswered {
+    error_type: String,
+    error: String,
+}
+
 fn refused(status: hyper::StatusCode, bytes: &[u8]) -> ClientError {
-    match serde_json::from_slice::<Problem>(bytes) {
-        Ok(problem) => ClientError::Refused(problem),
+    if let Ok(problem) = serde_json::from_slice::<Problem>(bytes) {
+        return ClientError::Refused(problem);
+    }
+    match serde_json::from_slice::<Unanswered>(bytes) {
+        Ok(Unanswered { error_type, error }) => ClientError::Refused(Problem {
+            title: format!("the query has no answer ({error_type})"),
+            status: status.as_u16(),
+            detail: error,
+            problems: Vec::new(),
+        }),
         Err(_) => ClientError::Answer { what: format!("status {status} without a problem document") },
     }
 }
@@ -436,5 +452,21 @@ impl Events {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_query_is_told_as_it_was_answered() {
+        let answer = br#"{"status":"error","errorType":"unavailable","error":"the stored series are being read"}"#;
+        let said = refused(hyper::StatusCode::SERVICE_UNAVAILABLE, answer);
+        let ClientError::Refused(problem) = said else { panic!("{said}") };
+        assert_eq!((problem.status, problem.detail.as_str()), (503, "the stored series are being read"));
+        assert_eq!(problem.title, "the query has no answer (unavailable)");
+        let said = refused(hyper::StatusCode::BAD_GATEWAY, b"<html>");
+        assert!(matches!(&said, ClientError::Answer { what } if what.contains("502")), "{said}");
     }
 }

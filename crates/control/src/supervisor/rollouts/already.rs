@@ -34,7 +34,8 @@ impl Supervisor {
     fn serves_this(&self, service: &str, plan: &Plan) -> bool {
         let Some((slot, live)) = self.live(service) else { return false };
         let is_plain = plan.overrides.is_empty() && plan.pause_at.is_empty();
-        if !is_plain || live.version != plan.version || !self.is_of(service, &live, plan) || self.is_down(service, slot) {
+        if !is_plain || live.version != plan.version || !self.is_of(service, &live, plan) || self.is_down(service, slot)
+        {
             return false;
         }
         let Some(desired) = &self.desired else { return false };
