@@ -3,23 +3,22 @@
 //! The state is on disk (`alerts.json`, replaced as a whole) before anybody is told. Where the disk refuses, people are told all the
 //! same: a full disk is what they should know of, and each message has its key.
 
+mod book;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use mana_watch::alert::{
-    self, Absence, Book, Effect, Event, Needs, Outcome, Policy, Rule, Severity, Span, State, Tell, Template, What,
-    builtin,
-};
+use mana_watch::alert::{self, Book, Effect, Event, Rule, State, Tell, What, builtin};
 use mana_watch::incident::{self, Incidents};
-use mana_watch::query::{self, Answer, Limits};
-use mana_watch::series::{Matcher, NAME};
+use mana_watch::series::NAME;
 use mana_watch::store::Reader;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::book::test;
 use super::alerts_view::alerting;
 use super::budgets;
 use super::happenings::Happenings;
@@ -32,21 +31,19 @@ use crate::rules::{self, There};
 use crate::supervisor::{Call, Message};
 use crate::{clock, paths};
 
+pub(super) use self::book::{book, judged};
+
 /// How often every rule is evaluated: half of the interval of scrapes, so that what is measured is judged within it.
 const EVALUATE_EVERY: Duration = Duration::from_secs(5);
 /// How often the time is told.
 const TICK: Duration = Duration::from_secs(1);
 /// Longest time for all rules together.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// How far back a series counts as there.
-const THERE_MS: i64 = 300_000;
 /// How often it is looked which rules can never fire, and how far back: what was measured within a day may come again.
 const DOUBT_EVERY: Duration = Duration::from_mins(1);
 pub(super) const DOUBT_LOOKBACK_MS: i64 = 24 * 3_600_000;
 /// How long a test fires.
 const TEST_MS: i64 = 60_000;
-/// What a test is called.
-const TEST: &str = "Test";
 /// Wishes that wait.
 const WISHES: usize = 32;
 /// Before people are told once more of what the control plane could not take.
@@ -459,62 +456,6 @@ impl Watch {
             tracing::error!(error, "the alerts are not on disk: after a restart people may be told twice");
         }
         written
-    }
-}
-
-/// What came out of a rule's expression.
-pub(super) fn judged(reader: &Reader, rule: &Rule, now: i64, until: Instant) -> Outcome {
-    let stop = || Instant::now() >= until;
-    let limits = Limits { stop: Some(&stop), ..Limits::default() };
-    let values = match query::query(reader, &rule.expression, now, &limits) {
-        Ok(Answer::Vector { elements, .. }) => elements,
-        // A condition without labels: true or not.
-        Ok(Answer::Scalar { value, .. }) if value != 0.0 => vec![(mana_watch::Labels::default(), value)],
-        Ok(_) => Vec::new(),
-        Err(error) => return Outcome::Error(error.to_string()),
-    };
-    if !values.is_empty() {
-        return Outcome::Values(values);
-    }
-    let there =
-        |matchers: &[Matcher]| reader.series(matchers, now - THERE_MS, now).is_ok_and(|series| !series.is_empty());
-    match query::never_fires(&rule.expression, there) {
-        Ok(missing) if missing.is_empty() => Outcome::Values(values),
-        Ok(_) => Outcome::NoData,
-        Err(error) => Outcome::Error(error.to_string()),
-    }
-}
-
-/// What is watched for: what everybody has, what the manifest says, and a test while it goes on.
-pub(super) fn book(subjects: &Subjects, testing: bool) -> Book {
-    let mut rules = rules::all(&subjects.rules);
-    if testing {
-        rules.push(test());
-    }
-    let needs: BTreeMap<String, BTreeSet<String>> = subjects
-        .services
-        .iter()
-        .map(|service| (service.name.clone(), service.needs.iter().cloned().collect()))
-        .collect();
-    Book { rules, policy: Policy::default(), needs: Needs::new(needs) }
-}
-
-fn test() -> Rule {
-    Rule {
-        name: TEST.to_owned(),
-        expression: "vector(1)".to_owned(),
-        hold: Span::ZERO,
-        keep_firing_for: Span::ZERO,
-        severity: Severity::P3,
-        summary: Template::try_from("a test: somebody asked for this alert, and nothing is wrong".to_owned())
-            .expect("a text without variables"),
-        runbook: None,
-        subject: "service".to_owned(),
-        group_by: Vec::new(),
-        role: alert::Role::default(),
-        path: alert::DEFAULT_PATH.to_owned(),
-        tell: Vec::new(),
-        no_data: Absence::default(),
     }
 }
 

@@ -177,18 +177,7 @@ mod tests {
     }
 
     fn service(name: &str) -> Service {
-        Service {
-            name: name.into(),
-            project: String::new(),
-            kind: "backend",
-            needs: Vec::new(),
-            wanted: 1,
-            ready: 1,
-            memory_bytes: None,
-            rollout_failed: false,
-            direct: None,
-            public: None,
-        }
+        Service { name: name.into(), kind: "backend", wanted: 1, ready: 1, ..Service::default() }
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub(crate) struct Subjects {
 }
 
 /// A service of the manifest.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Service {
     pub(crate) name: String,
     pub(crate) project: String,

@@ -1,3 +1,5 @@
+use mana_watch::alert::Severity;
+
 use crate::api::IncidentCommand;
 
 use super::*;

@@ -16,18 +16,8 @@ const QUIET_EDGE: &str = "# TYPE mana_edge_requests_total counter\n\
     mana_edge_requests_total{route=\"chat\",slot=\"\",release=\"\",class=\"5xx\"} 0\n";
 
 fn healthy() -> Subjects {
-    let service = Service {
-        name: "chat".to_owned(),
-        project: "chat".to_owned(),
-        kind: "backend",
-        needs: Vec::new(),
-        wanted: 1,
-        ready: 1,
-        memory_bytes: None,
-        rollout_failed: false,
-        direct: None,
-        public: None,
-    };
+    let (name, project) = ("chat".to_owned(), "chat".to_owned());
+    let service = Service { name, project, kind: "backend", wanted: 1, ready: 1, ..Service::default() };
     let instance = Instance {
         service: "chat".to_owned(),
         name: "blue-1".to_owned(),

@@ -1,0 +1,74 @@
+//! What is watched for, and what came out of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use mana_watch::alert::{self, Absence, Book, Needs, Outcome, Policy, Rule, Severity, Span, Template};
+use mana_watch::query::{self, Answer, Limits};
+use mana_watch::series::Matcher;
+use mana_watch::store::Reader;
+
+use crate::rules;
+use crate::watching::subjects::Subjects;
+
+/// How far back a series counts as there.
+const THERE_MS: i64 = 300_000;
+/// What a test is called.
+const TEST: &str = "Test";
+
+/// What came out of a rule's expression.
+pub(in crate::watching) fn judged(reader: &Reader, rule: &Rule, now: i64, until: Instant) -> Outcome {
+    let stop = || Instant::now() >= until;
+    let limits = Limits { stop: Some(&stop), ..Limits::default() };
+    let values = match query::query(reader, &rule.expression, now, &limits) {
+        Ok(Answer::Vector { elements, .. }) => elements,
+        // A condition without labels: true or not.
+        Ok(Answer::Scalar { value, .. }) if value != 0.0 => vec![(mana_watch::Labels::default(), value)],
+        Ok(_) => Vec::new(),
+        Err(error) => return Outcome::Error(error.to_string()),
+    };
+    if !values.is_empty() {
+        return Outcome::Values(values);
+    }
+    let there =
+        |matchers: &[Matcher]| reader.series(matchers, now - THERE_MS, now).is_ok_and(|series| !series.is_empty());
+    match query::never_fires(&rule.expression, there) {
+        Ok(missing) if missing.is_empty() => Outcome::Values(values),
+        Ok(_) => Outcome::NoData,
+        Err(error) => Outcome::Error(error.to_string()),
+    }
+}
+
+/// What is watched for: what everybody has, what the manifest says, and a test while it goes on.
+pub(in crate::watching) fn book(subjects: &Subjects, testing: bool) -> Book {
+    let mut rules = rules::all(&subjects.rules);
+    if testing {
+        rules.push(test());
+    }
+    let needs: BTreeMap<String, BTreeSet<String>> = subjects
+        .services
+        .iter()
+        .map(|service| (service.name.clone(), service.needs.iter().cloned().collect()))
+        .collect();
+    Book { rules, policy: Policy::default(), needs: Needs::new(needs) }
+}
+
+/// Fires while somebody wants to see that an alert arrives.
+pub(super) fn test() -> Rule {
+    Rule {
+        name: TEST.to_owned(),
+        expression: "vector(1)".to_owned(),
+        hold: Span::ZERO,
+        keep_firing_for: Span::ZERO,
+        severity: Severity::P3,
+        summary: Template::try_from("a test: somebody asked for this alert, and nothing is wrong".to_owned())
+            .expect("a text without variables"),
+        runbook: None,
+        subject: "service".to_owned(),
+        group_by: Vec::new(),
+        role: alert::Role::default(),
+        path: alert::DEFAULT_PATH.to_owned(),
+        tell: Vec::new(),
+        no_data: Absence::default(),
+    }
+}
