@@ -111,7 +111,7 @@ pub enum Error {
         reason: String,
     },
     /// The answer is longer than we take, whoever asked for so much.
-    #[error("the answer of {provider} is longer than {limit} bytes")]
+    #[error("the answer of {provider}, or one piece of it, is longer than {limit} bytes")]
     TooLong {
         /// Which provider.
         provider: String,
@@ -199,6 +199,11 @@ impl Error {
     /// Whether another provider may do better: all but what is wrong with the call itself.
     pub fn is_ours_alone(&self) -> bool {
         matches!(self, Self::Refused { status: 400 | 413 | 422, .. } | Self::TooLong { .. })
+    }
+
+    /// Whether a limit of ours ended the answer. Whoever asks for much reaches one at will.
+    pub fn is_limit(&self) -> bool {
+        matches!(self, Self::TimedOut { phase: Phase::Total, .. } | Self::TooLong { .. })
     }
 
     /// Whether it speaks against the provider's health. Nothing does that a caller brings about by what they ask for: it would

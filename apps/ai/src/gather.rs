@@ -48,6 +48,14 @@ impl Gathered {
         }
     }
 
+    /// How many choices something was said of.
+    pub fn begun(&self) -> usize {
+        let is_first = |choice: &Value| crate::openai::index(choice) == 0;
+        let first = !self.text.is_empty() || self.others.iter().any(|choice| is_first(choice) && says(choice));
+        let further = self.others.iter().filter(|choice| !is_first(choice) && says(choice)).count();
+        usize::from(first) + further
+    }
+
     /// The choices as a plain answer has them, if there is more to them than the text. `finish` is the first one's.
     pub fn choices(&self, finish: &str) -> Option<Vec<Value>> {
         if self.others.is_empty() {
@@ -66,6 +74,12 @@ impl Gathered {
         }
         Some(choices)
     }
+}
+
+/// Whether a message holds anything but its role.
+fn says(choice: &Value) -> bool {
+    let fields = choice["message"].as_object();
+    fields.into_iter().flatten().any(|(name, value)| name != "role" && !value.is_null() && value.as_str() != Some(""))
 }
 
 /// Adds a piece to what is there: texts grow, lists by the `index` of their entries.
@@ -128,5 +142,25 @@ mod tests {
         ]);
         assert_eq!(json!(gathered.choices("tool_calls")), want);
         assert_eq!(Gathered { text: "only".into(), others: vec![] }.choices("stop"), None);
+    }
+
+    #[test]
+    fn a_choice_has_begun_with_its_first_word() {
+        let check = |pieces: Value, want: usize| {
+            let mut gathered = Gathered::default();
+            gathered.push(&Delta::Choices(pieces.as_array().unwrap().clone()));
+            assert_eq!(gathered.begun(), want, "{pieces}");
+        };
+        let piece = |index: u32, delta: Value| json!({ "index": index, "delta": delta });
+        check(json!([]), 0);
+        check(json!([piece(0, json!({ "role": "assistant", "content": "" }))]), 0);
+        check(json!([piece(0, json!({ "content": "a" })), piece(1, json!({ "role": "assistant" }))]), 1);
+        check(json!([piece(1, json!({ "content": "b" }))]), 1);
+        check(json!([piece(0, json!({ "content": "a" })), piece(1, json!({ "content": "b" }))]), 2);
+        check(json!([piece(0, json!({ "tool_calls": [{ "index": 0, "id": "c" }] }))]), 1);
+        let mut text = Gathered { text: "a".into(), others: vec![] };
+        assert_eq!(text.begun(), 1);
+        text.push(&Delta::Choices(vec![piece(1, json!({ "content": "b" }))]));
+        assert_eq!(text.begun(), 2);
     }
 }

@@ -232,8 +232,6 @@ async fn what_makes_no_sense_is_a_bad_answer() {
     )
     .await;
     check("a page of HTML", vec![Send(json(6, "<html>"))], "", "model_bad_answer").await;
-    let endless = format!("data: {}", "x".repeat(70_000));
-    check("an event without end", vec![Send(open(&endless)), Stall], "", "model_bad_answer").await;
     let error = plain(vec![Send(json(5, "{\"a\":"))]).await.unwrap_err();
     assert_eq!(error.code(), "model_bad_answer", "{error}");
 }
@@ -262,4 +260,12 @@ async fn who_lies_about_lengths_is_not_believed() {
     assert_eq!(error.code(), "model_bad_answer", "shorter than it is: {error}");
     let error = plain(vec![Send(json(4 << 20, &"x".repeat(2 << 20)))]).await.unwrap_err();
     assert_eq!(error.code(), "model_answer_too_long", "more than anybody wants: {error}");
+}
+
+#[tokio::test]
+async fn what_is_longer_than_we_take_ends_at_a_limit() {
+    let endless = format!("data: {}", "x".repeat(70_000));
+    check("an event without end", vec![Send(open(&endless)), Stall], "", "model_answer_too_long").await;
+    let after_a_word = vec![Send(open(A)), Send(endless.into_bytes()), Stall];
+    check("an event without end, after a word", after_a_word, "grüß ", "model_answer_too_long").await;
 }

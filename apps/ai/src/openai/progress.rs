@@ -76,7 +76,7 @@ impl Progress {
         Error::BadAnswer { provider: self.provider.clone(), reason }
     }
 
-    fn too_long(&self, limit: usize) -> Error {
+    pub(super) fn too_long(&self, limit: usize) -> Error {
         Error::TooLong { provider: self.provider.clone(), limit }
     }
 

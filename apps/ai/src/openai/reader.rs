@@ -9,6 +9,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::progress::Progress;
+use crate::limits::MAX_EVENT_BYTES;
 use crate::provider::{Delta, Deltas};
 use crate::sse::Decoder;
 use crate::timeouts::Timeouts;
@@ -97,7 +98,7 @@ impl Reader {
             Some(Err(error)) => return Err(self.progress.broken(super::client::network_reason(&error))),
             Some(Ok(bytes)) => bytes,
         };
-        let events = self.decoder.push(&bytes).map_err(|_| self.progress.bad("one event is too long".into()))?;
+        let events = self.decoder.push(&bytes).map_err(|_| self.progress.too_long(MAX_EVENT_BYTES))?;
         for event in events {
             match self.progress.event(&event) {
                 Ok(None) => {}

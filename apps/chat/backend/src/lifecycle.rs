@@ -5,14 +5,18 @@
 //!
 //! Who pays for what, when something goes wrong (nothing else in the service decides this):
 //! - The ledger's reserve admits or refuses, nothing else. No answer from the ledger: no model call.
-//! - The model fails, or its stream breaks: nothing is stored, the reservation is released. Before the first piece it was
-//!   asked again and its fallbacks were asked, as far as configured; all of that is one call.
+//! - The model fails, or its stream breaks or stalls: nothing is stored, the reservation is released. Before the first piece
+//!   it was asked again and its fallbacks were asked, as far as configured; all of that is one call. What came of a broken
+//!   stream is no answer, and the provider's fault: it costs nothing.
+//! - A limit of ours ends the stream (its whole time, its length) after the client was given text: that is an answer with
+//!   `finish` = `length`, stored and charged. Whoever asks for much reaches such a limit at will.
 //! - What an answer costs is the price of the model that gave it, at most what was held back. By tokens: those that the
 //!   provider counted, else an estimate of what was said and delivered (`ai::price`); the rest is given back.
 //! - The model says nothing and why it ended: that is an answer, stored and charged like any other.
 //! - The client leaves before it was given any text: the model call is cancelled, the reservation released.
 //! - The client leaves after it was given text: the model call is cancelled; the text it was given is stored, with
-//!   `finish` = `cancelled`, and charged: a started answer costs what a whole one does. (A plain answer is given whole,
+//!   `finish` = `cancelled`, and charged: a started answer costs what a whole one does, and of several choices each that has
+//!   begun. (A plain answer is given whole,
 //!   so for it only the rule above applies; once the model has answered it is stored and charged, and the person finds
 //!   it in the conversation.)
 //! - The conversation is deleted meanwhile: what was said is not stored. If the client was given any of it, it is charged as
@@ -45,7 +49,7 @@ use crate::held::Held;
 use crate::idempotency::{Claim, Execution, Keep, Key};
 use crate::ids::{ConversationId, MessageId};
 use crate::outbox::{Action, Instruction};
-use crate::speech::{Ask, CANCELLED, Said};
+use crate::speech::{Ask, Said};
 use crate::time::now_ms;
 use crate::validate::{self, Input, Valid};
 
@@ -323,7 +327,7 @@ fn exchange(
         usage: said.usage,
         created_at: call.created_at,
     };
-    let amount = charge(&question, &said.offer, &answered, held.instruction.amount);
+    let amount = charge(&question, (&said.offer, said.begun), &answered, held.instruction.amount);
     // What a person deletes is told to nobody: the answer to give again goes with its conversation.
     let keep = execution.map(|execution| Keep { execution, answer: json_text(&answered) });
     let exchange = Exchange {
@@ -350,12 +354,18 @@ fn exchange(
 }
 
 /// The price of the model that answered; a fallback's is never more than that of the model that was asked.
-fn charge(question: &Question, offer: &ai::Offer, answered: &Answered, held: Credits) -> Credits {
+fn charge(
+    question: &Question,
+    (offer, begun): (&ai::Offer, Option<usize>),
+    answered: &Answered,
+    held: Credits,
+) -> Credits {
     let told = stored_text(answered).chars().count();
     let estimated = || ai::price::estimate(ai::price::read_chars(&question.request), told);
     let usage = answered.usage.unwrap_or_else(estimated);
-    // Whoever left paid for the one answer that had begun.
-    let choices = if answered.finish == CANCELLED { 1 } else { question.choices };
+    // Of what was cut short, what had begun.
+    let begun = begun.and_then(|begun| u32::try_from(begun).ok());
+    let choices = begun.map_or(question.choices, |begun| begun.clamp(1, question.choices));
     let cost = offer.price.charge(usage, choices, held);
     if matches!(offer.price, ai::Price::Tokens { .. }) && cost == held {
         metrics::counter!("chat_price_capped_total").increment(1);

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use ai::router::Admission;
-use ai::{Delta, Ending, Gathered, Offer, Request};
+use ai::{Delta, Ending, Finish, Gathered, Offer, Request};
 use futures_util::StreamExt;
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ use crate::ids::MessageId;
 use crate::telemetry::ModelCall;
 
 /// How an answer ended that its reader did not wait for.
-pub(crate) const CANCELLED: &str = "cancelled";
+const CANCELLED: &str = "cancelled";
 
 /// What the model said, as far as it counts.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub(crate) struct Said {
     pub(crate) choices: Option<Vec<Value>>,
     pub(crate) finish: &'static str,
     pub(crate) usage: Option<ai::Usage>,
+    /// Of an answer that was cut short: how many choices had begun.
+    pub(crate) begun: Option<usize>,
     /// Who said it.
     pub(crate) offer: Offer,
 }
@@ -60,7 +62,8 @@ impl Ask<'_> {
             answer = self.app.router.complete(admission, self.who(), self.request) => {
                 let (answer, offer) = answer.map_err(Failure::Model)?;
                 let Ending { finish, usage } = answer.ending;
-                Ok(Said { text: answer.content, choices: answer.choices, finish: finish.as_str(), usage, offer })
+                let (text, choices) = (answer.content, answer.choices);
+                Ok(Said { text, choices, finish: finish.as_str(), usage, begun: None, offer })
             }
             Gone = self.client.gone() => Err(Failure::ClientGone),
         }
@@ -84,6 +87,11 @@ impl Ask<'_> {
             let piece = match delta {
                 Some(Ok(Delta::End(ending))) => return heard.end(self.client, ending, offer),
                 Some(Ok(piece)) => piece,
+                Some(Err(error)) if error.is_limit() => {
+                    tracing::info!(%error, "an answer ends at a limit");
+                    metrics::counter!("chat_answers_limited_total", "code" => error.code()).increment(1);
+                    return heard.limited(self.client, offer);
+                }
                 Some(Err(error)) => return Err(Failure::Model(error)),
                 None => {
                     let provider = offer.provider.name().to_owned();
@@ -137,22 +145,47 @@ impl Heard {
         if self.delivered_pieces == 0 {
             return Err(Failure::ClientGone);
         }
-        Ok(said(self.delivered, CANCELLED, None, offer))
+        Ok(cut_short(self.delivered, CANCELLED, offer))
+    }
+
+    /// A limit of ours ended it: what was sent is the answer, as if the model had been allowed no more.
+    fn limited(mut self, client: &Client, offer: Offer) -> Result<Said, Failure> {
+        if self.is_left_over(client) {
+            return self.cut(client, offer);
+        }
+        self.settle(usize::MAX);
+        Ok(cut_short(self.delivered, Finish::Length.as_str(), offer))
     }
 
     /// The model has said all.
     fn end(mut self, client: &Client, ending: Ending, offer: Offer) -> Result<Said, Failure> {
-        self.settle(client.delivered());
-        if client.is_gone() && (!self.pending.is_empty() || self.delivered_pieces == 0) {
+        if self.is_left_over(client) {
             // As if it had left before the end: it was not given all of it.
             return self.cut(client, offer);
         }
         self.settle(usize::MAX);
-        Ok(said(self.delivered, ending.finish.as_str(), ending.usage, offer))
+        Ok(said(self.delivered, ending.finish.as_str(), ending.usage, None, offer))
+    }
+
+    /// Whether the client has left without all that was sent.
+    fn is_left_over(&mut self, client: &Client) -> bool {
+        self.settle(client.delivered());
+        client.is_gone() && (!self.pending.is_empty() || self.delivered_pieces == 0)
     }
 }
 
-fn said(gathered: Gathered, finish: &'static str, usage: Option<ai::Usage>, offer: Offer) -> Said {
+fn cut_short(gathered: Gathered, finish: &'static str, offer: Offer) -> Said {
+    let begun = gathered.begun();
+    said(gathered, finish, None, Some(begun), offer)
+}
+
+fn said(
+    gathered: Gathered,
+    finish: &'static str,
+    usage: Option<ai::Usage>,
+    begun: Option<usize>,
+    offer: Offer,
+) -> Said {
     let choices = gathered.choices(finish);
-    Said { text: gathered.text, choices, finish, usage, offer }
+    Said { text: gathered.text, choices, finish, usage, begun, offer }
 }

@@ -3,6 +3,7 @@
 //! | metric | labels | what |
 //! |---|---|---|
 //! | `chat_answers_total` | `outcome` | answers by how they ended: `ok`, `cancelled`, or the failure's code |
+//! | `chat_answers_limited_total` | `code` | answers that a limit of ours ended, by what it would have been as a failure |
 //! | `chat_answer_seconds` | | the whole lifecycle, successful answers only |
 //! | `chat_added_seconds` | `part` (`before`, `after`) | what the platform adds: until the model is asked, and after its last word; successful answers only |
 //! | `chat_limited_total` | `limit` (`requests`, `credits`) | calls beyond a budget of a person or a key |

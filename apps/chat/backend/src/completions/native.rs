@@ -86,6 +86,10 @@ pub(crate) struct CompletionAnswer {
     message_id: MessageId,
     /// Who answered.
     model: String,
+    /// Why it ended: `stop`; `length` where it reached a limit, so that there is more to say; `content_filter`; `cancelled`
+    /// where its reader left before the end and asked for it again.
+    #[schema(example = "stop")]
+    finish: String,
 }
 
 impl From<Answered> for CompletionAnswer {
@@ -96,6 +100,7 @@ impl From<Answered> for CompletionAnswer {
             conversation_id: answered.conversation,
             message_id: answered.message,
             model: answered.model,
+            finish: answered.finish,
         }
     }
 }

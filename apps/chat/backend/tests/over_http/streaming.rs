@@ -69,6 +69,34 @@ async fn a_stream_that_breaks_ends_with_an_error_and_costs_nothing(store: Store)
     assert_eq!(world.count("outbox").await, 0);
 }
 
+/// Longer than anybody is answered: nobody gets that for nothing.
+async fn an_answer_that_outlasts_its_time_is_kept_as_far_as_it_went_and_charged(store: Store) {
+    let limits = [("AI_TIMEOUT_TOTAL_MS", "3000"), ("AI_BREAKER_FAILURES", "1")];
+    let world = World::start_with(store, &limits).await;
+    let person = world.person("ada").await;
+    let says = "[delay=200] [words=1000]";
+    let body = json!({ "model": "echo", "n": 2, "messages": [{ "role": "user", "content": says }], "stream": true });
+    let native = async { Events::of(world.ask_streaming(&person, says).await).collect().await };
+    let openai = async {
+        Events::of(world.call(&person, Method::POST, "/v1/chat/completions", Some(body)).await).collect().await
+    };
+    let (native, openai) = tokio::join!(native, openai);
+    let (name, done) = native.last().unwrap();
+    assert_eq!((name.as_str(), &done["finish"]), ("done", &json!("length")), "{done}");
+    let deltas: String = native.iter().filter(|e| e.0 == "delta").map(|e| e.1["content"].as_str().unwrap()).collect();
+    assert!(deltas.starts_with("word1 word2") && !deltas.contains("word1000"), "{deltas}");
+    assert_eq!(done["message"], json!(deltas), "all of it was given");
+    let stored = world.get(&person, &format!("/api/conversations/{}", done["conversationId"].as_str().unwrap())).await;
+    let answer = &stored["messages"][1];
+    assert_eq!((&answer["content"], &answer["finish"]), (&json!(deltas), &json!("length")));
+
+    assert_eq!(openai.last().unwrap().1, json!("[DONE]"));
+    assert_eq!(openai[openai.len() - 2].1["choices"][0]["finish_reason"], "length");
+    until("both are settled", async || world.count("outbox").await == 0).await;
+    assert_eq!(world.ledger_balance(&person).await, 47, "one answer and two");
+    assert_eq!(world.ask(&person, "hi").await.status(), 200, "it suspends the model for nobody");
+}
+
 async fn a_conversation_deleted_under_a_stream_stays_deleted_and_what_was_given_is_charged(store: Store) {
     let world = World::start(store).await;
     let person = world.person("ada").await;
@@ -113,6 +141,24 @@ async fn who_leaves_after_some_words_pays_for_them_and_finds_them(store: Store) 
     until("it is charged", async || world.ledger_balance(&person).await == 49).await;
 }
 
+async fn who_leaves_pays_for_each_choice_that_had_begun(store: Store) {
+    let world = World::start(store).await;
+    let person = world.person("ada").await;
+    let body = json!({
+        "model": "echo", "n": 3, "stream": true,
+        "messages": [{ "role": "user", "content": "[delay=30] [words=1000]" }],
+    });
+    let mut events = Events::of(world.call(&person, Method::POST, "/v1/chat/completions", Some(body)).await);
+    // The role, then a first and a second word of each.
+    for _ in 0..7 {
+        events.next().await.unwrap();
+    }
+    drop(events);
+    until("the exchange is stored", async || world.count("messages").await == 2).await;
+    until("it is settled", async || world.count("outbox").await == 0).await;
+    assert_eq!(world.ledger_balance(&person).await, 47, "all three");
+}
+
 async fn who_leaves_before_the_first_word_pays_nothing(store: Store) {
     let world = World::start(store).await;
     let person = world.person("ada").await;
@@ -135,7 +181,9 @@ crate::support::on_both_stores!(
     words_come_as_they_are_written,
     what_fails_before_the_first_word_is_an_ordinary_error,
     a_stream_that_breaks_ends_with_an_error_and_costs_nothing,
+    an_answer_that_outlasts_its_time_is_kept_as_far_as_it_went_and_charged,
     a_conversation_deleted_under_a_stream_stays_deleted_and_what_was_given_is_charged,
     who_leaves_after_some_words_pays_for_them_and_finds_them,
+    who_leaves_pays_for_each_choice_that_had_begun,
     who_leaves_before_the_first_word_pays_nothing,
 );
