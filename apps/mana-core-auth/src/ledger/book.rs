@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::calls::{Answer, Ask, Call, KeyId, Remembered};
 use super::gifts::{Code, Gift};
 use super::postings::{self, Account, Kind, Parts};
-use super::undo::Original;
+use super::undo::{Original, Undone};
 use super::{Now, Refusal, Reserved, Standing};
 use crate::time;
 
@@ -359,6 +359,11 @@ impl Book {
         let left = self.open_balance(user)?.parts;
         let original = self.originals.get(&posting).filter(|original| original.user == user);
         let original = original.ok_or(Refusal::UnknownPosting)?;
+        let undone = Undone { at: now.as_millisecond(), reason: reason.to_owned(), actor: Some(actor.to_owned()) };
+        // By this call: it was written, and only the answer to its commit was lost.
+        if self.repeated && original.undone.as_ref() == Some(&undone) {
+            return Ok(self.open_balance(user)?.standing());
+        }
         let (kind, then) = (original.opposite(left)?, original.created_at);
         match kind {
             Kind::GiveBack(parts) => {
@@ -371,7 +376,7 @@ impl Book {
         let draft = Draft { reason, actor: Some(actor), reverses: Some(posting), ..Draft::new(kind) };
         let posted = self.post(user, draft, now, id)?;
         if let Some(original) = self.originals.get_mut(&posting) {
-            original.reversed = true;
+            original.undone = Some(undone);
         }
         Ok(posted.standing)
     }
@@ -487,5 +492,40 @@ mod tests {
         assert_eq!(redeem(&mut read, at(11)), Err(Refusal::RedeemedBefore));
         read.repeated = false;
         assert_eq!(redeem(&mut read, at(10)), Err(Refusal::RedeemedBefore));
+    }
+
+    #[test]
+    fn what_was_undone_by_a_commit_that_went_unanswered_was_undone_by_the_same_call_and_no_other() {
+        let (user, posting) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let paid = Parts { free: Credits::ZERO, paid: Credits::whole(5) };
+        let at = |second| Now::from_second(second).unwrap();
+        let reverse = |book: &mut Book, actor: &str, now| {
+            let call = Call::Reverse { user, posting, reason: "a mistake".to_owned(), actor: actor.to_owned() };
+            book.carry_out(&call, now, &mut || Uuid::from_u128(3)).map(|answer| match answer {
+                Answer::Standing(standing) => standing.balance,
+                Answer::Reserved(_) => panic!("nothing is reserved"),
+            })
+        };
+        let mut book = Book::default();
+        book.balances.insert(user, Balance { parts: paid, ..Balance::default() });
+        let original = Original {
+            user,
+            kind: "grant".to_owned(),
+            created_at: 0,
+            gave: paid,
+            spent: Credits::ZERO,
+            held: Parts::default(),
+            undone: None,
+        };
+        book.originals.insert(posting, original);
+        assert_eq!(reverse(&mut book, "admin 1", at(10)), Ok(Credits::ZERO));
+        // What the next try reads, where the first one was written after all.
+        let mut read = Book { changes: Changes::default(), repeated: true, ..book };
+        assert_eq!(reverse(&mut read, "admin 1", at(10)), Ok(Credits::ZERO));
+        assert!(read.changes.is_empty(), "nothing is undone twice");
+        assert_eq!(reverse(&mut read, "admin 2", at(10)), Err(Refusal::ReversedBefore));
+        assert_eq!(reverse(&mut read, "admin 1", at(11)), Err(Refusal::ReversedBefore));
+        read.repeated = false;
+        assert_eq!(reverse(&mut read, "admin 1", at(10)), Err(Refusal::ReversedBefore));
     }
 }

@@ -120,8 +120,8 @@ macro_rules! originals {
         CAST(COALESCE((SELECT SUM(e.amount) FROM entries e WHERE e.posting_id = p.id AND e.account = 'paid'), 0) AS BIGINT) AS paid,
         CAST(COALESCE((SELECT SUM(e.amount) FROM entries e WHERE e.posting_id = p.id AND e.account = 'spent'), 0) AS BIGINT) AS spent,
         COALESCE(r.amount, 0) AS held, COALESCE(r.paid, 0) AS held_paid,
-        (SELECT COUNT(*) FROM postings o WHERE o.reverses = p.id) AS reversals
-        FROM postings p LEFT JOIN reservations r ON r.id = p.reservation_id"
+        o.created_at AS undone_at, o.reason AS undone_reason, o.actor AS undone_by
+        FROM postings p LEFT JOIN reservations r ON r.id = p.reservation_id LEFT JOIN postings o ON o.reverses = p.id"
     };
 }
 

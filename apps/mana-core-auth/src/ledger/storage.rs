@@ -18,7 +18,7 @@ use super::book::{Balance, Book, Reservation, State};
 use super::calls::{Call, KeyId, Remembered};
 use super::gifts::{Code, Gift};
 use super::postings::{Kind, Parts};
-use super::undo::Original;
+use super::undo::{Original, Undone};
 use super::{Funds, Now, sql};
 use crate::entity::{balance, entry, idempotency_key, posting};
 
@@ -107,11 +107,16 @@ async fn read_originals(tx: &WriteTransaction, calls: &[&Call], book: &mut Book)
             gave: Parts { free: credits(&row, "free")?, paid: credits(&row, "paid")? },
             spent: credits(&row, "spent")?,
             held: Parts { free: held, paid: credits(&row, "held_paid")? },
-            reversed: row.try_get::<i64>("", "reversals")? > 0,
+            undone: read_undone(&row)?,
         };
         book.originals.insert(row.try_get("", "id")?, original);
     }
     Ok(())
+}
+
+fn read_undone(row: &QueryResult) -> Result<Option<Undone>, DbErr> {
+    let Some(at) = row.try_get::<Option<i64>>("", "undone_at")? else { return Ok(None) };
+    Ok(Some(Undone { at, reason: row.try_get("", "undone_reason")?, actor: row.try_get("", "undone_by")? }))
 }
 
 #[derive(Serialize)]

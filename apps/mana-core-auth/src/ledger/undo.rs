@@ -20,14 +20,23 @@ pub(crate) struct Original {
     /// What it spent, and of which reservation.
     pub(crate) spent: Credits,
     pub(crate) held: Parts,
-    /// Whether it was undone before.
-    pub(crate) reversed: bool,
+    /// What has undone it.
+    pub(crate) undone: Option<Undone>,
+}
+
+/// A posting that undid another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Undone {
+    /// Milliseconds since 1970.
+    pub(crate) at: i64,
+    pub(crate) reason: String,
+    pub(crate) actor: Option<String>,
 }
 
 impl Original {
     /// What undoes it, for an account that has this much left.
     pub(super) fn opposite(&self, left: Parts) -> Result<Kind, Refusal> {
-        if self.reversed {
+        if self.undone.is_some() {
             return Err(Refusal::ReversedBefore);
         }
         let has_none = || Refusal::NotReversible { kind: self.kind.clone() };
@@ -58,7 +67,7 @@ mod tests {
             gave: parts(5, 0),
             spent: Credits::whole(4),
             held: parts(3, 2),
-            reversed: false,
+            undone: None,
         };
         assert_eq!(original("grant").opposite(parts(5, 0)), Ok(Kind::TakeBack(parts(5, 0))));
         assert_eq!(
@@ -67,10 +76,8 @@ mod tests {
             "paid credits are not taken for free ones"
         );
         assert_eq!(original("settle").opposite(parts(0, 0)), Ok(Kind::GiveBack(parts(3, 1))));
-        assert_eq!(
-            Original { reversed: true, ..original("grant") }.opposite(parts(9, 9)),
-            Err(Refusal::ReversedBefore)
-        );
+        let undone = Some(Undone { at: 1, reason: "why".to_owned(), actor: None });
+        assert_eq!(Original { undone, ..original("grant") }.opposite(parts(9, 9)), Err(Refusal::ReversedBefore));
         let nothing = Original { spent: Credits::ZERO, ..original("settle") };
         for other in [
             nothing,
