@@ -38,6 +38,10 @@ pub(crate) const PROVIDER_PATIENCE: Duration = Duration::from_secs(1);
 /// How long chat-backend may take for one call that asks no model.
 pub(crate) const BACKEND_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a page whose question came to nothing waits to be told whether its conversation is gone: less than it waits for the
+/// end of an answer that has not begun.
+pub(crate) const REMOVAL_PATIENCE: Duration = Duration::from_secs(2);
+
 /// How long the first word may take; above what chat-backend itself allows its models.
 pub(crate) const FIRST_WORD_PATIENCE: Duration = Duration::from_secs(110);
 

@@ -18,6 +18,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use kit::clock;
 use secrecy::SecretString;
 use serde::Deserialize;
+use tokio::task::JoinHandle;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -26,7 +27,7 @@ pub(crate) use writing::Writings;
 
 use crate::app::{App, Shared};
 use crate::error::Error;
-use crate::limits::{IN_PROGRESS_PAUSE, IN_PROGRESS_TRIES, MAX_KEY_CHARS};
+use crate::limits::{IN_PROGRESS_PAUSE, IN_PROGRESS_TRIES, MAX_KEY_CHARS, REMOVAL_PATIENCE};
 use crate::pages::chat::{self, Unanswered};
 use crate::person::Person;
 use crate::upstream::{Attachment, Backend, Failure, Place, Question, Said, Stream};
@@ -147,23 +148,23 @@ async fn streaming(app: Shared, person: Person, form: Ask, given: Option<Uuid>) 
     let key = form.key()?.map_or_else(|| clock::new_id().to_string(), str::to_owned);
     let who = (person.browser(), key);
     if let Some(writing) = app.writings.find(&who) {
-        return Ok(telling::respond(&writing));
+        return Ok(telling::respond(&writing, given));
     }
     let attachments = form.attachments()?;
     let made = Made::unless(given, &app, &person).await?;
     let (pen, writing) = match app.writings.begin(who, made.id) {
         Begun::Mine(pen, writing) => (pen, writing),
         // The same question came twice at once.
-        Begun::Known(writing) => return Ok(telling::respond(&writing)),
+        Begun::Known(writing) => return Ok(telling::respond(&writing, given)),
     };
-    let response = telling::respond(&writing);
+    let response = telling::respond(&writing, given);
     // From here on words may have been delivered, and what was delivered is stored.
     let made = made.stay_when_dropped();
     let work = async move {
         let text = form.text();
         let question = form.question(&text, made.id, &attachments);
         let outcome = answer(&app, &person, &question, &pen).await;
-        outcome.told(pen, made);
+        outcome.told(pen, made).await;
     };
     let work = work.instrument(tracing::Span::current());
     // It goes on being part of this request: its logs and its calls onward carry the request's id.
@@ -202,13 +203,13 @@ enum Outcome {
 
 impl Outcome {
     /// Tells it. A conversation made for this question alone goes, where nothing was kept in it.
-    fn told(self, pen: Pen, made: Made) {
+    async fn told(self, pen: Pen, made: Made) {
         match self {
             Self::Done(end) => pen.end(end),
-            Self::Nothing(words) => pen.end(End::Failed { words, kept: !made.discard() }),
+            Self::Nothing(words) => pen.end(End::Failed { words, kept: made.stays().await }),
             Self::Unknown(words) => pen.lose(End::Failed { words, kept: true }),
             Self::Early(true) => pen.end(End::stopped(true)),
-            Self::Early(false) => pen.end(End::stopped(!made.discard())),
+            Self::Early(false) => pen.end(End::stopped(made.stays().await)),
         }
     }
 }
@@ -266,18 +267,18 @@ fn failed(failure: &Failure) -> Outcome {
 struct Made {
     id: Uuid,
     /// Set while it is ours to remove.
-    remove: Option<(Backend, SecretString)>,
+    ours: Option<(Backend, SecretString)>,
     armed: bool,
 }
 
 impl Made {
     async fn unless(given: Option<Uuid>, app: &App, person: &Person) -> Result<Self, Error> {
         if let Some(id) = given {
-            return Ok(Self { id, remove: None, armed: false });
+            return Ok(Self { id, ours: None, armed: false });
         }
         let backend = &app.backend;
         let id = person.call(app, |access| async move { backend.create(&access).await }).await?;
-        Ok(Self { id, remove: Some((app.backend.clone(), person.session.access.clone())), armed: true })
+        Ok(Self { id, ours: Some((app.backend.clone(), person.session.access.clone())), armed: true })
     }
 
     fn keep(mut self) -> Uuid {
@@ -290,28 +291,37 @@ impl Made {
         self
     }
 
-    /// Removes it if it was made here; says whether it was.
-    fn discard(mut self) -> bool {
-        self.armed = true;
-        self.remove.is_some()
+    /// Removes it if it was made here; says whether it is still there. One of which that is not known in time counts as there.
+    async fn stays(mut self) -> bool {
+        let Some(removing) = self.remove() else { return true };
+        !matches!(tokio::time::timeout(REMOVAL_PATIENCE, removing).await, Ok(Ok(true)))
+    }
+
+    /// Removes it aside, if it was made here and nothing was said in it; gives whether it is gone.
+    fn remove(&mut self) -> Option<JoinHandle<bool>> {
+        let (backend, access) = self.ours.take()?;
+        let id = self.id;
+        Some(tokio::spawn(async move {
+            match backend.delete_empty(&access, id).await {
+                Ok(true) => true,
+                Ok(false) => {
+                    tracing::debug!("a conversation stays: something was said in it meanwhile, from elsewhere");
+                    false
+                }
+                Err(error) => {
+                    metrics::counter!("empty_conversations_left_total").increment(1);
+                    tracing::warn!(%error, "a conversation in which nothing was said stays behind");
+                    false
+                }
+            }
+        }))
     }
 }
 
 impl Drop for Made {
     fn drop(&mut self) {
-        let Some((backend, access)) = self.remove.take().filter(|_| self.armed) else { return };
-        let id = self.id;
-        tokio::spawn(async move {
-            match backend.delete_empty(&access, id).await {
-                Ok(true) => {}
-                Ok(false) => {
-                    tracing::debug!("a conversation stays: something was said in it meanwhile, from elsewhere");
-                }
-                Err(error) => {
-                    metrics::counter!("empty_conversations_left_total").increment(1);
-                    tracing::warn!(%error, "a conversation in which nothing was said stays behind");
-                }
-            }
-        });
+        if self.armed {
+            drop(self.remove());
+        }
     }
 }

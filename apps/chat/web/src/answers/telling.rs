@@ -13,6 +13,7 @@ use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::writing::{End, Progress, Writing};
 use crate::limits::FRAME;
@@ -21,10 +22,12 @@ use crate::markdown::{Growing, Patch};
 /// How often a silent stream says that it is alive, so that nothing between us and the browser closes it as idle.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// The answer as it is written, from its beginning.
-pub(super) fn respond(writing: &Arc<Writing>) -> Response {
+/// The answer as it is written, from its beginning. `given` is the conversation that the page asks in: one that was there before
+/// outlasts an answer that was stopped before it began.
+pub(super) fn respond(writing: &Arc<Writing>, given: Option<Uuid>) -> Response {
     let start = writing.conversation.map(|id| event("start", &json!({ "conversationId": id })));
-    let reading = Reading { progress: writing.read(), text: Growing::default(), next_frame: Instant::now() };
+    let stays = writing.conversation.is_none() && given.is_some();
+    let reading = Reading { progress: writing.read(), text: Growing::default(), next_frame: Instant::now(), stays };
     let rest = stream::unfold(Some(reading), |reading| async move { Some(reading?.next().await) });
     let events = stream::iter(start).chain(rest.flat_map(stream::iter)).map(Ok::<_, Infallible>);
     let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
@@ -38,6 +41,8 @@ struct Reading {
     progress: watch::Receiver<Progress>,
     text: Growing,
     next_frame: Instant,
+    /// Whether its conversation stays, however it ends.
+    stays: bool,
 }
 
 impl Reading {
@@ -55,7 +60,7 @@ impl Reading {
             let delta = if end.is_some() { self.text.whole() } else { self.text.patch() };
             let mut events: Vec<_> = delta.map(|patch| drawn(&patch)).into_iter().collect();
             if let Some(end) = end {
-                events.push(ended(&end));
+                events.push(ended(&end, self.stays));
                 return (events, None);
             }
             if !events.is_empty() {
@@ -70,11 +75,11 @@ fn drawn(patch: &Patch) -> Event {
     event("delta", &json!({ "keep": patch.keep, "html": patch.html }))
 }
 
-fn ended(end: &End) -> Event {
+fn ended(end: &End, stays: bool) -> Event {
     match end {
         End::Done { credits, model } => event("done", &json!({ "credits": credits, "model": model })),
         End::Failed { words, kept } => {
-            event("error", &json!({ "code": words.code, "message": words.text, "kept": kept }))
+            event("error", &json!({ "code": words.code, "message": words.text, "kept": *kept || stays }))
         }
     }
 }

@@ -70,7 +70,7 @@ async fn a_question_that_fails_can_be_sent_again_and_cost_nothing(world: World) 
 
     let broken = browser.ask(&[("prompt", "one two three four"), ("model", "echo-abort"), ("conversation", "")]).await;
     assert_eq!(broken.failure()["kept"], false);
-    // What was made for these questions alone goes in the background.
+    // What was made for the first one goes in the background.
     for _ in 0..500 {
         if browser.get("/").await.text.contains("Your conversations appear here") {
             assert_eq!(browser.get("/credits").await.json(), json!({ "credits": 50 }));

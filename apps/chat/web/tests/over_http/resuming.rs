@@ -107,14 +107,23 @@ async fn a_stop_ends_it_with_what_was_said(world: World) {
     let id = telling.until("start").await["conversationId"].as_str().unwrap().to_owned();
     browser.post("/ask/stop", &csrf, "*/*", &[("key", "two")]).await;
     assert_eq!(telling.all().await.last().unwrap().1["kept"], false);
-    until("its conversation goes", async || browser.get(&format!("/c/{id}")).await.status == StatusCode::NOT_FOUND)
-        .await;
+    assert_eq!(browser.get(&format!("/c/{id}")).await.status, StatusCode::NOT_FOUND);
 
     // The stop was faster.
     browser.post("/ask/stop", &csrf, "*/*", &[("key", "three")]).await;
     let events = browser.read_along(&csrf, &[("prompt", SLOW), ("key", "three")]).await.all().await;
     assert_eq!((events.len(), &events[0].1["code"]), (1, &json!("stopped")), "{events:?}");
+    assert_eq!(events[0].1["kept"], false, "none was made for it");
     assert_eq!(credits(&browser).await, json!(49));
+
+    // Also in a conversation that was there before, which stays.
+    let asked = browser.ask(&[("prompt", "hello"), ("conversation", "")]).await;
+    let there = asked.events()[0].1["conversationId"].as_str().unwrap().to_owned();
+    browser.post("/ask/stop", &csrf, "*/*", &[("key", "four")]).await;
+    let fields = [("prompt", SLOW), ("conversation", there.as_str()), ("key", "four")];
+    let events = browser.read_along(&csrf, &fields).await.all().await;
+    assert_eq!((&events[0].1["code"], &events[0].1["kept"]), (&json!("stopped"), &json!(true)), "{events:?}");
+    assert_eq!(browser.get(&format!("/c/{there}")).await.status, StatusCode::OK);
 }
 
 async fn a_stop_ends_it_whichever_instance_it_reaches(world: World) {
@@ -156,13 +165,12 @@ async fn a_first_question_that_comes_to_nothing_takes_no_other_answer_with_it(wo
     let other = browser.read_along(&csrf, &[("prompt", "meanwhile"), ("conversation", &kept), ("key", "two")]).await;
     assert_eq!(other.all().await.last().unwrap().0, "done");
     stop("one").await;
-    first.all().await;
-    // Of one that is empty it is seen when it goes.
+    assert_eq!(first.all().await.last().unwrap().1["kept"], true, "it is there, and the page stays with it");
     let (second, gone) = begin("three").await;
     stop("three").await;
-    second.all().await;
-    until("the empty one goes", async || browser.get(&format!("/c/{gone}")).await.status == StatusCode::NOT_FOUND)
-        .await;
+    assert_eq!(second.all().await.last().unwrap().1["kept"], false);
+    let page = browser.get(&format!("/c/{gone}")).await;
+    assert_eq!(page.status, StatusCode::NOT_FOUND, "it is gone when the page is told");
     let page = browser.get(&format!("/c/{kept}")).await;
     assert!(page.status == StatusCode::OK && page.text.contains("You said: meanwhile"), "{}", page.text);
     assert_eq!(credits(&browser).await, json!(49));
