@@ -46,4 +46,4 @@ bench: build ## Measures against peers and writes docs/BENCHMARKS.md
 
 clean: ## Removes what was built (not the data in .mana)
 	cargo clean
-	rm -rf ui/dist ui/node_modules apps/chat/backend/tests/clients/{node_modules,.venv} apps/mana-core-auth/tests/clients/node_modules
+	rm -rf ui/dist ui/node_modules apps/chat/backend/tests/clients/{node_modules,.venv} apps/mana-core-auth/tests/clients/{node_modules,.venv}

@@ -64,6 +64,17 @@ impl From<&Model> for UserView {
     }
 }
 
+/// Who is signed in, also by the names that OpenID Connect has for it: this is the userinfo endpoint of its metadata.
+#[derive(Serialize, ToSchema)]
+struct Me {
+    #[serde(flatten)]
+    user: UserView,
+    /// As `id`.
+    sub: Uuid,
+    /// As `emailVerified`.
+    email_verified: bool,
+}
+
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Login {
@@ -114,9 +125,10 @@ async fn rehash(app: &App, user: &mut Model, password: SecretString) -> Result<(
 
 /// Who is signed in.
 #[utoipa::path(get, path = "/api/auth/me", tag = "auth", security(("accessToken" = [])), responses(
-    (status = 200, body = UserView),
+    (status = 200, body = Me),
     (status = 401, body = ProblemBody),
 ))]
-async fn me(State(app): State<Arc<App>>, user: User) -> Result<Json<UserView>, Problem> {
-    Ok(Json(UserView::from(&by_token(&app, &user).await?)))
+async fn me(State(app): State<Arc<App>>, user: User) -> Result<Json<Me>, Problem> {
+    let user = UserView::from(&by_token(&app, &user).await?);
+    Ok(Json(Me { sub: user.id, email_verified: user.email_verified, user }))
 }

@@ -212,15 +212,33 @@ async fn a_provider_that_is_away_is_said() {
     assert_eq!(Caller::new(&none.url).get("/api/auth/login/provider", "").await.status, StatusCode::NOT_FOUND);
 }
 
-#[tokio::test]
-async fn another_implementation_verifies_our_tokens_from_metadata_alone() {
-    kit::testing::install_clients(CLIENTS);
+/// What others' implementations make of us, with a token of somebody.
+async fn agrees(program: &str, script: &str) {
     let auth = Auth::start(Store::Sqlite).await;
     let ada = Caller::new(&auth.url).register("ada@example.com").await;
-    let mut command = Command::new("node");
-    let output = command.args(["verify.mjs", &auth.url, ISSUER, ada.access()]).current_dir(CLIENTS).output();
+    let user = ada.body["user"]["id"].as_str().unwrap();
+    let mut command = Command::new(program);
+    let output = command.args([script, &auth.url, ISSUER, ada.access(), user]).current_dir(CLIENTS).output();
     let output = output.await.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test]
+async fn jose_verifies_our_tokens_from_metadata_alone() {
+    kit::testing::install_clients(CLIENTS);
+    agrees("node", "verify.mjs").await;
+}
+
+#[tokio::test]
+async fn openid_client_finds_out_about_us_and_who_is_signed_in() {
+    kit::testing::install_clients(CLIENTS);
+    agrees("node", "discover.mjs").await;
+}
+
+#[tokio::test]
+async fn authlib_verifies_our_tokens_from_metadata_alone() {
+    let python = kit::testing::install_python_clients(CLIENTS);
+    agrees(python.to_str().unwrap(), "authlib_client.py").await;
 }
 
 crate::support::on_both_stores!(
