@@ -6,13 +6,9 @@
 import json
 import sys
 import urllib.request
-import warnings
 
-# Authlib's own module for tokens will be a package of its own one day; it says so at each import.
-warnings.simplefilter("ignore")
-
-from authlib.jose import JsonWebKey, JsonWebToken  # noqa: E402
-from authlib.jose.errors import JoseError  # noqa: E402
+from authlib.jose import JsonWebKey, JsonWebToken
+from authlib.jose.errors import JoseError
 
 base, issuer, token, user = sys.argv[1:]
 
