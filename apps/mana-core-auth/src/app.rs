@@ -88,6 +88,11 @@ pub const MIGRATIONS: Migrations = Migrations(&[
         include_str!("../migrations/0028_sessions_by_use.sqlite.sql"),
         include_str!("../migrations/0028_sessions_by_use.postgres.sql"),
     ),
+    Migration::shared(
+        29,
+        "registrations_without_letter",
+        include_str!("../migrations/0029_registrations_without_letter.sql"),
+    ),
 ]);
 
 /// How long others may keep the published keys without asking again.

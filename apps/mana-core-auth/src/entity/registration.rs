@@ -16,6 +16,7 @@ pub(crate) struct Model {
     pub(crate) sent_at: Option<i64>,
     pub(crate) attempts: i64,
     pub(crate) next_try_at: i64,
+    pub(crate) asked_from: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -25,7 +25,10 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::secrets::{Purpose, Secrets};
 
-const HOUR: Duration = Duration::from_hours(1);
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// Over which time letters to an address are counted. No code is too old sooner, so whoever is sent no letter has one that is good.
+pub(crate) const WINDOW: Duration = Duration::from_hours(1);
 
 /// Bytes of the tag in a code: 128 bits, which nobody guesses.
 const TAG_CHARS: usize = 22;
@@ -61,7 +64,7 @@ impl Kind {
     pub(crate) fn life(self) -> Duration {
         match self {
             Self::Verify => Duration::from_hours(72),
-            Self::Reset => Duration::from_mins(30),
+            Self::Reset => Duration::from_hours(1),
             Self::Register | Self::Taken => Duration::from_hours(24),
         }
     }
@@ -87,7 +90,7 @@ impl Kind {
             Self::Reset => (
                 "reset",
                 "Somebody, hopefully you, wants to choose another password for your account.\nTo do so, open",
-                "30 minutes",
+                "an hour",
                 "If that was not you, ignore this letter: nothing has changed.",
             ),
             Self::Register => (
@@ -123,11 +126,16 @@ pub(crate) fn of_code(secrets: &Secrets, kind: Kind, given: &str) -> Option<Uuid
     aws_lc_rs::constant_time::verify_slices_are_equal(expected.as_bytes(), given.as_bytes()).is_ok().then_some(id)
 }
 
-/// Whether another letter of a kind may go to an address; counts it. Whoever asked is told the same either way.
-pub(crate) async fn may_go(app: &App, email: &str, kind: Kind) -> bool {
+/// Whether another letter of a kind may go to an address that was sent so many in the last [`WINDOW`]. Whoever asked is told the same
+/// either way.
+///
+/// Letters that were written decide, not questions: strangers who go on asking keep nobody's next letter back. Only what comes at the
+/// same moment is counted, and only while there is room: so that a count is full, as many letters were written.
+pub(crate) async fn may_go(app: &App, email: &str, kind: Kind, recent: u64) -> bool {
+    let most = app.limits.letters_per_hour;
     let receiver = hex::encode(&Sha256::digest(email)[..16]);
     let key = format!("letters:{}:{receiver}", kind.as_str());
-    let may = app.counters.add(&key, HOUR).await <= app.limits.letters_per_hour;
+    let may = recent < most && app.counters.add(&key, MINUTE).await <= most;
     if !may {
         metrics::counter!("letters_withheld_total", "kind" => kind.as_str()).increment(1);
     }
@@ -152,6 +160,13 @@ mod tests {
     use secrecy::SecretBox;
 
     use super::*;
+
+    #[test]
+    fn whoever_is_sent_no_letter_has_one_that_is_good() {
+        for kind in [Kind::Verify, Kind::Reset, Kind::Register, Kind::Taken] {
+            assert!(kind.life() >= WINDOW, "{kind:?}");
+        }
+    }
 
     #[test]
     fn a_code_names_its_letter_and_counts_for_its_kind_only() {

@@ -12,11 +12,11 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Kind, may_go, of_code, require_way, store, wrong_code};
+use super::{Kind, WINDOW, may_go, of_code, require_way, store, wrong_code};
 use crate::accounts::{self, by_token, validate};
 use crate::app::App;
 use crate::entity::user::Model;
-use crate::{password, sessions, throttle};
+use crate::{password, sessions, throttle, time};
 
 /// What needs no access token.
 pub(crate) fn public() -> OpenApiRouter<Arc<App>> {
@@ -29,8 +29,10 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 
 /// Writes a letter unless its receiver has had many; whoever asked is told the same either way.
 async fn write(app: &App, user: &Model, kind: Kind) -> Result<(), Problem> {
-    if may_go(app, &user.email, kind).await {
-        store::write(&*app.database, user, kind, clock::now()).await?;
+    let (now, most) = (clock::now(), app.limits.letters_per_hour);
+    let recent = store::recent(&*app.database, user.id, kind, time::earlier(now, WINDOW), most).await?;
+    if may_go(app, &user.email, kind, recent).await {
+        store::write(&*app.database, user, kind, now).await?;
         app.letter_written.notify_one();
     }
     Ok(())

@@ -35,6 +35,23 @@ pub(crate) async fn write(
     Entity::insert(row).exec_without_returning(connection).await.map(|_| ())
 }
 
+/// How many letters of a kind a user was written since then whose codes were not used; `most` where there are more.
+pub(super) async fn recent(
+    connection: &impl ConnectionTrait,
+    user: Uuid,
+    kind: Kind,
+    since: i64,
+    most: u64,
+) -> Result<u64, DbErr> {
+    let letters = Entity::find()
+        .filter(Column::UserId.eq(user))
+        .filter(Column::Kind.eq(kind.as_str()))
+        .filter(Column::UsedAt.is_null())
+        .filter(Column::CreatedAt.gt(since))
+        .limit(most);
+    Ok(letters.all(connection).await?.len() as u64)
+}
+
 /// Letters that are due, the oldest first.
 pub(super) async fn due(
     connection: &impl ConnectionTrait,

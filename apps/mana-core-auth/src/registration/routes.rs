@@ -20,12 +20,14 @@ use super::{Registration, store};
 use crate::accounts::owner::wrong_password;
 use crate::accounts::{self, new_user, validate};
 use crate::app::App;
-use crate::entity::user;
+use crate::entity::{registration, user};
 use crate::ledger;
 use crate::letters::{self, Kind};
 use crate::password::{self, Verdict};
+use crate::secrets::Purpose;
 use crate::sessions::{self, TokenPair};
-use crate::throttle::Attempt;
+use crate::throttle::{Attempt, client_network};
+use crate::time;
 
 /// What needs no access token.
 pub(crate) fn public() -> OpenApiRouter<Arc<App>> {
@@ -57,7 +59,7 @@ struct LetterSent {
 }
 
 /// Makes an account with its sign-up credits. Where the service is set to confirm addresses first, the answer is the same for every address, taken or not: 202,
-/// and a letter tells how to go on. Else it signs in at once.
+/// and a letter tells how to go on; where an address was sent several in the last hour, one of those. Else it signs in at once.
 #[utoipa::path(post, path = "/api/auth/register", tag = "auth", request_body = NewAccount, responses(
     (status = 201, body = TokenPair),
     (status = 202, body = LetterSent, description = "A letter is on its way to the address"),
@@ -74,9 +76,14 @@ async fn register(
     if app.registration == Registration::Confirmed {
         letters::require_way(&app)?;
         let asked = read(&app, input).await?;
-        if letters::may_go(&app, &asked.email, Kind::Register).await {
-            store::write(&*app.database, asked, clock::now()).await?;
+        let (now, most) = (clock::now(), app.limits.letters_per_hour);
+        let recent = store::recent(&*app.database, &asked.email, time::earlier(now, letters::WINDOW), most).await?;
+        if letters::may_go(&app, &asked.email, Kind::Register, recent).await {
+            store::write(&*app.database, asked, now).await?;
             app.letter_written.notify_one();
+        } else {
+            let from = asked_from(&app, &asked.email, &headers);
+            store::write_without_letter(&app.database, asked, from, now).await?;
         }
         metrics::counter!("registrations_asked_total").increment(1);
         let told = LetterSent { expires_in: Kind::Register.life().as_secs() };
@@ -117,14 +124,35 @@ async fn confirm(
     let id = letters::of_code(&app.secrets, Kind::Register, input.code.expose_secret()).ok_or_else(wrong_code)?;
     let asked = store::open(&*app.database, id, now.as_millisecond()).await?.ok_or_else(wrong_code)?;
     let attempt = Attempt::begin(&app, &format!("registration {id}"), &headers).await?;
-    if app.passwords.verify(input.password, Some(&asked.password_hash)).await? == Verdict::Wrong {
-        return Err(wrong_password());
-    }
+    let asked = chosen(&app, asked, input.password, &headers).await?.ok_or_else(wrong_password)?;
     attempt.succeeded(&app).await;
     let asked =
         store::Asked { email: asked.email, name: asked.name, password_hash: asked.password_hash, app_id: asked.app_id };
     let pair = begin(&app, asked, Some(id), false, &headers, now).await?;
     Ok((StatusCode::CREATED, Json(pair)))
+}
+
+/// Whose password it is: that of the letter's registration, or of another one of its address, which has no letter of its own since strangers had used
+/// them up. The letter shows that the address is theirs, and the password which of the two was asked for by them.
+async fn chosen(
+    app: &App,
+    asked: registration::Model,
+    password: SecretString,
+    headers: &HeaderMap,
+) -> Result<Option<registration::Model>, Problem> {
+    if app.passwords.verify(password.clone(), Some(&asked.password_hash)).await? != Verdict::Wrong {
+        return Ok(Some(asked));
+    }
+    let (from, now) = (asked_from(app, &asked.email, headers), clock::now().as_millisecond());
+    let Some(other) = store::without_letter(&*app.database, &asked.email, &from, now).await? else { return Ok(None) };
+    let verdict = app.passwords.verify(password, Some(&other.password_hash)).await?;
+    Ok((verdict != Verdict::Wrong).then_some(other))
+}
+
+/// Who asks for an account with an address, as it is kept.
+fn asked_from(app: &App, email: &str, headers: &HeaderMap) -> String {
+    let network = client_network(headers);
+    app.secrets.tag(Purpose::Letters, format!("asked from {network} for {email}").as_bytes())
 }
 
 /// Makes an account for a service, and signs it in: for smoke tests, and for accounts that come from elsewhere. Nobody is written to.

@@ -58,7 +58,7 @@ async fn a_code_is_too_old_after_its_time(store: Store) {
     caller.register("ada@example.com").await;
     caller.post("/api/auth/password/forgot", json!({"email": "ada@example.com"})).await;
     let code = code(&auth, "Choose another password").await;
-    sql(&auth, "UPDATE letters SET expires_at = expires_at - 1800000").await;
+    sql(&auth, "UPDATE letters SET expires_at = expires_at - 3600000").await;
     let answer = caller.post("/api/auth/password/reset", json!({"code": code, "newPassword": NEW})).await;
     assert_eq!(answer.body["errors"][0]["field"], "code");
 }
@@ -71,8 +71,8 @@ async fn nobody_is_flooded_and_no_code_is_stored(store: Store) {
         let sent = caller.post_as(ada.access(), "/api/auth/verify-email/send", json!({})).await;
         assert_eq!(sent.status, StatusCode::ACCEPTED);
     }
-    assert_eq!(number(&auth, "SELECT COUNT(*) FROM letters").await, 6, "the one of registering, and five more");
-    until("six letters", async || (auth.letters().await.len() == 6).then_some(())).await;
+    assert_eq!(number(&auth, "SELECT COUNT(*) FROM letters").await, 5, "the one of registering, and four more");
+    until("five letters", async || (auth.letters().await.len() == 5).then_some(())).await;
     let code = code(&auth, "Confirm").await;
     let rows = "SELECT COUNT(*) FROM letters WHERE CAST(id AS TEXT) LIKE '%CODE%' OR email LIKE '%CODE%'";
     assert_eq!(number(&auth, &rows.replace("CODE", &code)).await, 0);

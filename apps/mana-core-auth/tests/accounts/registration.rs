@@ -153,7 +153,31 @@ async fn nobody_is_flooded_by_registrations(store: Store) {
         assert_eq!(ask(&caller, "ada@example.com", PASSWORD).await.status, StatusCode::ACCEPTED);
     }
     assert_eq!(letters_to(&auth, "ada@example.com", "Finish", 5).await.len(), 5);
-    assert_eq!(number(&auth, "SELECT COUNT(*) FROM registrations").await, 5);
+    assert_eq!(number(&auth, "SELECT COUNT(*) FROM registrations").await, 6, "and the last one without a letter");
+}
+
+/// The thief asks, from wherever they are, until no more letters go to the address.
+async fn strangers_who_use_up_the_letters_keep_nobody_out(store: Store) {
+    let auth = Auth::start_with(store, CONFIRMED).await;
+    let caller = Caller::new(&auth.url);
+    let (thief, owner) = (caller.from("203.0.113.7"), caller.from("198.51.100.9"));
+    let (email, theirs) = ("ada@example.com", "the thief's password");
+    for _ in 0..7 {
+        assert_eq!(ask(&thief, email, theirs).await.status, StatusCode::ACCEPTED);
+    }
+    let withheld = ask(&owner, email, PASSWORD).await;
+    assert_eq!((withheld.status, &withheld.body), (StatusCode::ACCEPTED, &ask(&thief, email, theirs).await.body));
+    let letters = letters_to(&auth, email, "Finish", 5).await;
+    assert_eq!(number(&auth, "SELECT COUNT(*) FROM registrations WHERE asked_from IS NOT NULL").await, 2, "one of each");
+
+    let code = code_of(&letters[2]);
+    assert_eq!(confirm(&thief, code, PASSWORD).await.code(), (403, "wrong_password"), "it was asked for elsewhere");
+    assert_eq!(confirm(&owner, code, "a guess of it").await.code(), (403, "wrong_password"));
+    let made = confirm(&owner, code, PASSWORD).await;
+    assert_eq!((made.status, &made.body["user"]["emailVerified"]), (StatusCode::CREATED, &json!(true)), "{made:?}");
+    assert_eq!(caller.login(email, theirs).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(number(&auth, "SELECT COUNT(*) FROM registrations").await, 0);
+    assert_eq!(auth.letters().await.len(), 5, "and nobody is flooded for it");
 }
 
 async fn at_once_is_the_same_work_for_a_taken_address(store: Store) {
@@ -199,5 +223,6 @@ crate::support::on_both_stores!(
     a_registration_lives_a_day_and_guesses_of_its_password_are_counted,
     two_at_once_with_one_code_make_one_account,
     nobody_is_flooded_by_registrations,
+    strangers_who_use_up_the_letters_keep_nobody_out,
     at_once_is_the_same_work_for_a_taken_address,
 );

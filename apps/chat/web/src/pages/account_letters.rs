@@ -74,7 +74,7 @@ const FORGOT: Kind = Kind {
     action: "/forgot",
     button: "Send me a letter",
     asks: Asks::Email,
-    done: "If this address has an account, a letter is on its way. It is good for 30 minutes.",
+    done: "If this address has an account, a letter is on its way. It is good for an hour.",
 };
 
 const RESET: Kind = Kind {
