@@ -168,7 +168,11 @@ async fn strangers_who_use_up_the_letters_keep_nobody_out(store: Store) {
     let withheld = ask(&owner, email, PASSWORD).await;
     assert_eq!((withheld.status, &withheld.body), (StatusCode::ACCEPTED, &ask(&thief, email, theirs).await.body));
     let letters = letters_to(&auth, email, "Finish", 5).await;
-    assert_eq!(number(&auth, "SELECT COUNT(*) FROM registrations WHERE asked_from IS NOT NULL").await, 2, "one of each");
+    assert_eq!(
+        number(&auth, "SELECT COUNT(*) FROM registrations WHERE asked_from IS NOT NULL").await,
+        2,
+        "one of each"
+    );
 
     let code = code_of(&letters[2]);
     assert_eq!(confirm(&thief, code, PASSWORD).await.code(), (403, "wrong_password"), "it was asked for elsewhere");

@@ -10,9 +10,9 @@ use kit::config::Env;
 use kit::service::Service;
 use kit::testing::Running;
 use reqwest::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::{Auth, Caller, ISSUER, SERVICE_TOKEN, Store};
+use crate::support::{Auth, Caller, ISSUER, PASSWORD, SERVICE_TOKEN, Store};
 
 /// A service with something that is for one role.
 async fn desk(auth: &Auth) -> Running {
@@ -67,4 +67,56 @@ async fn a_role_opens_what_asks_for_it_and_no_other(store: Store) {
     assert!(role("--add", "admin").await.is_err(), "that is what `make-admin` is for");
 }
 
-crate::support::on_both_stores!(a_role_opens_what_asks_for_it_and_no_other);
+/// Every address that is for administrators, with a call that is understood.
+fn for_administrators() -> Vec<(Method, &'static str, Option<Value>)> {
+    let nobody = "00000000-0000-0000-0000-000000000000";
+    vec![
+        (
+            Method::POST,
+            "/api/admin/credits/grant",
+            Some(json!({"userId": nobody, "amount": 1, "reason": "r", "idempotencyKey": "k"})),
+        ),
+        (
+            Method::POST,
+            "/api/admin/credits/reverse",
+            Some(json!({"userId": nobody, "postingId": nobody, "reason": "r"})),
+        ),
+        (Method::GET, "/api/admin/credits/transactions?userId=00000000-0000-0000-0000-000000000000", None),
+        (Method::POST, "/api/admin/gift-codes", Some(json!({"amount": 1, "reason": "r"}))),
+        (Method::GET, "/api/admin/gift-codes", None),
+        (Method::DELETE, "/api/admin/gift-codes/00000000-0000-0000-0000-000000000000", None),
+    ]
+}
+
+async fn who_is_no_administrator_any_more_administers_nothing_from_then_on(store: Store) {
+    let auth = Auth::start(store).await;
+    let caller = Caller::new(&auth.url);
+    let document = caller.get("/api/openapi.json", "").await.body;
+    let paths = document["paths"].as_object().unwrap().iter().filter(|(path, _)| path.starts_with("/api/admin/"));
+    let methods = ["get", "post", "put", "patch", "delete"];
+    let there = paths.flat_map(|(_, of)| methods.iter().filter(|method| of.get(**method).is_some())).count();
+    assert_eq!(for_administrators().len(), there, "each is tried");
+
+    for (email, command, refused) in [
+        ("ada@example.com", &["set-role", "--email", "ada@example.com", "--role", "user"][..], StatusCode::FORBIDDEN),
+        ("bob@example.com", &["disable", "--email", "bob@example.com"][..], StatusCode::UNAUTHORIZED),
+    ] {
+        caller.register(email).await;
+        auth.make_admin(email).await;
+        // Says that it is an administrator's for as long as it lives.
+        let token = caller.login(email, PASSWORD).await.access().to_owned();
+        for (method, path, body) in for_administrators() {
+            let answer = caller.send(method, path, &token, body).await;
+            assert!(![401, 403, 422].contains(&answer.status.as_u16()), "{path}: {answer:?}");
+        }
+        auth.command(command).await.unwrap();
+        for (method, path, body) in for_administrators() {
+            assert_eq!(caller.send(method, path, &token, body).await.status, refused, "{path} after {command:?}");
+        }
+    }
+}
+
+crate::support::on_both_stores!(
+    a_role_opens_what_asks_for_it_and_no_other,
+    who_is_no_administrator_any_more_administers_nothing_from_then_on,
+);
