@@ -62,6 +62,7 @@ impl Error {
                 Words::new(StatusCode::UNAUTHORIZED, "signed_out", "You are signed out. Sign in to go on.")
             }
             Self::Told(words) => words.clone(),
+            Self::Internal(problem) if problem.status == StatusCode::SERVICE_UNAVAILABLE => words::away(problem.code),
             Self::Internal(problem) => Words::new(
                 problem.status,
                 problem.code,
@@ -107,7 +108,7 @@ pub(crate) async fn present(State(app): State<Shared>, request: Request, next: N
     let words =
         told.unwrap_or_else(|| Words::new(status, "refused", "This cannot be understood. Go back and try again."));
     let signed_out = words.code == "signed_out";
-    match wants {
+    let mut response = match wants {
         Wants::Page if signed_out => with_cookie_removed(Redirect::to("/login?ended").into_response(), &app),
         Wants::Page => pages::error(&words, theme),
         Wants::Fragment if signed_out => {
@@ -116,7 +117,11 @@ pub(crate) async fn present(State(app): State<Shared>, request: Request, next: N
             response
         }
         Wants::Fragment | Wants::Data => problem(&words),
+    };
+    if words.status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
+    response
 }
 
 fn with_cookie_removed(mut response: Response, app: &Shared) -> Response {

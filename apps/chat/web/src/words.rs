@@ -39,6 +39,12 @@ pub(crate) fn auth_away() -> Words {
     Words::new(StatusCode::SERVICE_UNAVAILABLE, "auth_away", text)
 }
 
+/// The words for what this service itself needs and cannot reach, such as its database.
+pub(crate) fn away(code: &str) -> Words {
+    let text = "This site cannot look up what it needs at the moment. You stay signed in; try again shortly.";
+    Words::new(StatusCode::SERVICE_UNAVAILABLE, code, text)
+}
+
 /// The words for an answer that its reader ended.
 pub(crate) fn stopped() -> Words {
     Words::new(StatusCode::CONFLICT, "stopped", "This answer was stopped.")

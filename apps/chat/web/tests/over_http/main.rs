@@ -7,6 +7,7 @@ mod chat;
 mod credits;
 mod documented;
 mod keeping;
+mod outages;
 mod own_account;
 mod pages;
 mod resuming;

@@ -76,13 +76,22 @@ impl World {
         Self::beside(Auth::start_with(store, &settings).await, store, &[]).await
     }
 
+    /// As [`World::start`], where chat-web's own database is this one.
+    pub(crate) async fn start_at(ours: TestDatabase) -> Self {
+        let auth = Auth::start_with(Store::Sqlite, &[("APP_URL", ORIGIN_OF_THE_SITE)]).await;
+        Self::on(auth, Store::Sqlite, ours, &[]).await
+    }
+
     async fn beside(auth: Auth, store: Store, variables: &[(&str, &str)]) -> Self {
+        Self::on(auth, store, TestDatabase::create(store).await, variables).await
+    }
+
+    async fn on(auth: Auth, store: Store, ours: TestDatabase, variables: &[(&str, &str)]) -> Self {
         let (routes, _, calls) = ai::echo::service(Settings::default());
         let echo = Running::start(Service::new(routes).into_router()).await;
         let theirs = TestDatabase::create(store).await;
         let backend = backend(&auth, &echo, &theirs, variables).await;
         let wire = Wire::to(&backend.url).await;
-        let ours = TestDatabase::create(store).await;
         let database = ours.connect().await;
         MIGRATIONS.run(&database).await.unwrap();
         let web = web(&auth, &wire.url, ORIGIN_OF_THE_SITE, &database);
