@@ -10,6 +10,7 @@
 
 pub(crate) mod folder;
 pub(crate) mod mailer;
+pub(crate) mod outgoing;
 pub(crate) mod post;
 pub(crate) mod routes;
 pub(crate) mod store;

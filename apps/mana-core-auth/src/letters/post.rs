@@ -7,9 +7,9 @@ use kit::clock;
 use sea_orm::DbErr;
 use uuid::Uuid;
 
-use super::{Kind, code, store};
+use super::{Kind, code, outgoing, store};
 use crate::app::App;
-use crate::entity::letter::Model;
+use crate::entity::letter::{Entity, Model};
 use crate::{registration, time};
 
 /// How often it looks by itself; a new letter of this instance is sent at once.
@@ -69,13 +69,13 @@ pub(crate) async fn hand_over(app: &App, id: Uuid, to: &str, kind: Kind, text: S
 
 async fn send(app: &App, letter: &Model) -> Result<(), DbErr> {
     let next = time::later(clock::now(), pause(letter.attempts));
-    if !store::take(&*app.database, letter, next).await? {
+    if !outgoing::take::<Entity>(&*app.database, letter.id, letter.attempts, next).await? {
         return Ok(());
     }
     let Some(kind) = Kind::parse(&letter.kind) else { return Ok(()) };
     let text = kind.text(&app.mail.app_url, &code(&app.secrets, kind, letter.id));
     if hand_over(app, letter.id, &letter.email, kind, text, letter.attempts).await {
-        store::sent(&*app.database, letter.id, clock::now().as_millisecond()).await?;
+        outgoing::sent::<Entity>(&*app.database, letter.id, clock::now().as_millisecond()).await?;
     }
     Ok(())
 }

@@ -3,12 +3,10 @@
 use jiff::Timestamp;
 use kit::clock;
 use sea_orm::sea_query::Expr;
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-};
+use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 use uuid::Uuid;
 
-use super::Kind;
+use super::{Kind, outgoing};
 use crate::entity::letter::{ActiveModel, Column, Entity, Model};
 use crate::entity::user;
 use crate::time;
@@ -59,32 +57,7 @@ pub(super) async fn due(
     attempts: i64,
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
-    Entity::find()
-        .filter(Column::SentAt.is_null())
-        .filter(Column::UsedAt.is_null())
-        .filter(Column::Attempts.lt(attempts))
-        .filter(Column::NextTryAt.lte(now))
-        .filter(Column::ExpiresAt.gt(now))
-        .order_by_asc(Column::NextTryAt)
-        .limit(limit)
-        .all(connection)
-        .await
-}
-
-/// Takes a letter to send it; false where another instance was faster. The next try is then not before `next`.
-pub(super) async fn take(connection: &impl ConnectionTrait, letter: &Model, next: i64) -> Result<bool, DbErr> {
-    let update = Entity::update_many()
-        .col_expr(Column::Attempts, Expr::value(letter.attempts + 1))
-        .col_expr(Column::NextTryAt, Expr::value(next))
-        .filter(Column::Id.eq(letter.id))
-        .filter(Column::SentAt.is_null())
-        .filter(Column::Attempts.eq(letter.attempts));
-    Ok(update.exec(connection).await?.rows_affected == 1)
-}
-
-pub(super) async fn sent(connection: &impl ConnectionTrait, id: Uuid, now: i64) -> Result<(), DbErr> {
-    let update = Entity::update_many().col_expr(Column::SentAt, Expr::value(now)).filter(Column::Id.eq(id));
-    update.exec(connection).await.map(|_| ())
+    outgoing::due::<Entity>(now, attempts, limit).filter(Column::UsedAt.is_null()).all(connection).await
 }
 
 /// Uses a letter's code: once, in its time. Gives the letter.

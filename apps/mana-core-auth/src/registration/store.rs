@@ -3,7 +3,6 @@
 use jiff::Timestamp;
 use kit::clock;
 use kit::database::Database;
-use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
@@ -111,38 +110,4 @@ pub(super) async fn forget_of(connection: &impl ConnectionTrait, email: &str) ->
 /// Forgets what nobody has confirmed in its time.
 pub(crate) async fn forget(connection: &impl ConnectionTrait, now: i64) -> Result<(), DbErr> {
     Entity::delete_many().filter(Column::ExpiresAt.lt(now)).exec(connection).await.map(|_| ())
-}
-
-/// Those whose letter is due, the oldest first.
-pub(super) async fn due(
-    connection: &impl ConnectionTrait,
-    now: i64,
-    attempts: i64,
-    limit: u64,
-) -> Result<Vec<Model>, DbErr> {
-    Entity::find()
-        .filter(Column::SentAt.is_null())
-        .filter(Column::Attempts.lt(attempts))
-        .filter(Column::NextTryAt.lte(now))
-        .filter(Column::ExpiresAt.gt(now))
-        .order_by_asc(Column::NextTryAt)
-        .limit(limit)
-        .all(connection)
-        .await
-}
-
-/// Takes one to send its letter; false where another instance was faster. The next try is then not before `next`.
-pub(super) async fn take_letter(connection: &impl ConnectionTrait, asked: &Model, next: i64) -> Result<bool, DbErr> {
-    let update = Entity::update_many()
-        .col_expr(Column::Attempts, Expr::value(asked.attempts + 1))
-        .col_expr(Column::NextTryAt, Expr::value(next))
-        .filter(Column::Id.eq(asked.id))
-        .filter(Column::SentAt.is_null())
-        .filter(Column::Attempts.eq(asked.attempts));
-    Ok(update.exec(connection).await?.rows_affected == 1)
-}
-
-pub(super) async fn sent(connection: &impl ConnectionTrait, id: Uuid, now: i64) -> Result<(), DbErr> {
-    let update = Entity::update_many().col_expr(Column::SentAt, Expr::value(now)).filter(Column::Id.eq(id));
-    update.exec(connection).await.map(|_| ())
 }
