@@ -150,7 +150,7 @@ impl Heard {
 
     /// A limit of ours ended it: what was sent is the answer, as if the model had been allowed no more.
     fn limited(mut self, client: &Client, offer: Offer) -> Result<Said, Failure> {
-        if self.is_left_over(client) {
+        if self.left_early(client) {
             return self.cut(client, offer);
         }
         self.settle(usize::MAX);
@@ -159,7 +159,7 @@ impl Heard {
 
     /// The model has said all.
     fn end(mut self, client: &Client, ending: Ending, offer: Offer) -> Result<Said, Failure> {
-        if self.is_left_over(client) {
+        if self.left_early(client) {
             // As if it had left before the end: it was not given all of it.
             return self.cut(client, offer);
         }
@@ -168,7 +168,7 @@ impl Heard {
     }
 
     /// Whether the client has left without all that was sent.
-    fn is_left_over(&mut self, client: &Client) -> bool {
+    fn left_early(&mut self, client: &Client) -> bool {
         self.settle(client.delivered());
         client.is_gone() && (!self.pending.is_empty() || self.delivered_pieces == 0)
     }

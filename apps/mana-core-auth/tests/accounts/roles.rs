@@ -94,7 +94,7 @@ async fn who_is_no_administrator_any_more_administers_nothing_from_then_on(store
     let document = caller.get("/api/openapi.json", "").await.body;
     let paths = document["paths"].as_object().unwrap().iter().filter(|(path, _)| path.starts_with("/api/admin/"));
     let methods = ["get", "post", "put", "patch", "delete"];
-    let there = paths.flat_map(|(_, of)| methods.iter().filter(|method| of.get(**method).is_some())).count();
+    let there = paths.flat_map(|(_, of)| methods.iter().filter(move |method| of.get(**method).is_some())).count();
     assert_eq!(for_administrators().len(), there, "each is tried");
 
     for (email, command, refused) in [

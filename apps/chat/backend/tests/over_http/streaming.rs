@@ -74,7 +74,7 @@ async fn an_answer_that_outlasts_its_time_is_kept_as_far_as_it_went_and_charged(
     let limits = [("AI_TIMEOUT_TOTAL_MS", "3000"), ("AI_BREAKER_FAILURES", "1")];
     let world = World::start_with(store, &limits).await;
     let person = world.person("ada").await;
-    let says = "[delay=200] [words=1000]";
+    let says = "[delay=100] [words=1000]";
     let body = json!({ "model": "echo", "n": 2, "messages": [{ "role": "user", "content": says }], "stream": true });
     let native = async { Events::of(world.ask_streaming(&person, says).await).collect().await };
     let openai = async {
