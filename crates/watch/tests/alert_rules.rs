@@ -1,12 +1,9 @@
 //! The rules that everybody has, evaluated: each fires on what it is about, and on nothing else.
 
-mod memory;
-
 use mana_watch::alert::slo::{Good, Slo};
 use mana_watch::alert::{Span, builtin};
 use mana_watch::query::{Answer, Expression, Limits, metrics_of, query};
-use mana_watch::{Labels, Sample, Series};
-use memory::Memory;
+use mana_watch::{Labels, Memory, Sample, Series};
 
 const NOW: i64 = 1_764_246_840_000;
 const STEP: i64 = 60_000;
