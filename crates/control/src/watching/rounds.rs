@@ -24,7 +24,6 @@ const SUBJECTS: &str = "subjects";
 const EDGE: &str = "edge";
 /// How long at most until the time is looked at again: a clock may be set.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-
 /// How old the connection of a probe becomes: a client that comes anew finds another certificate, another address behind a name.
 const RENEWED_EVERY: Duration = Duration::from_mins(1);
 
