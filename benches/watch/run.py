@@ -31,6 +31,8 @@ BREACHES = 5
 QUERY_ROUNDS = 15
 PAINTS = 5
 KILLS = 200
+# What the control plane says as long as it opens the store.
+OPENING = "the stored series are not open yet"
 QUERIES = {
     "p95, 10 services, 24 h, each minute": ("histogram_quantile(0.95, sum by (service, le) (rate(http_request_duration_seconds_bucket[5m])))", 24 * 3600, 60),
     "p95, 1 service, 90 d, each 4 h": ('histogram_quantile(0.95, sum by (service, le) (rate(http_request_duration_seconds_bucket{service="service-0"}[4h])))', 90 * 24 * 3600, 4 * 3600),
@@ -49,18 +51,28 @@ class Ecosystem:
             parts.append(f'[services.{name}]\nkind = "backend"\nproject = "bench"\ncommand = "{command}"\nhost = "{name}"\nport = {free_port()}\n')
         (self.folder / "mana.toml").write_text("".join(parts) + more)
 
-    def mana(self, *arguments):
+    def run(self, *arguments):
         command = [BINARIES / "mana", "--manifest", self.folder / "mana.toml", "--data", self.folder / "data", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True)
+        return subprocess.run(command, capture_output=True, text=True)
+
+    @staticmethod
+    def good(done):
         if done.returncode != 0:
-            raise SystemExit(f"mana {' '.join(arguments)}: {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+            raise SystemExit(f"{' '.join(map(str, done.args))}: {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
         return done.stdout
+
+    def mana(self, *arguments):
+        return self.good(self.run(*arguments))
 
     def status(self):
         return json.loads(self.mana("status", "--json"))
 
     def query(self, expression):
-        result = json.loads(self.mana("query", expression, "--json"))["data"]["result"]
+        """The value; None where there is none, or the store is being opened: `wait` bounds both."""
+        done = self.run("query", expression, "--json")
+        if done.returncode != 0 and OPENING in done.stderr:
+            return None
+        result = json.loads(self.good(done))["data"]["result"]
         return float(result[0]["value"][1]) if result else None
 
     def token(self):
@@ -246,11 +258,13 @@ def paint(folder):
     with tempfile.TemporaryDirectory(prefix="mana-bench-", dir="/dev/shm") as made:
         subprocess.run([BINARIES / "examples/year", made], check=True, capture_output=True)
         shutil.copytree(pathlib.Path(made) / "series", ecosystem.folder / "data/series", dirs_exist_ok=True)
+    began = time.monotonic()
     with ecosystem:
-        variables = {**os.environ, "URL": f"http://ops.localhost:{ecosystem.edge}/", "TOKEN": ecosystem.token(), "ROUNDS": str(PAINTS)}
         wait("the store is read", lambda: ecosystem.query("mana_watch_series"), 60)
+        opened = time.monotonic() - began
+        variables = {**os.environ, "URL": f"http://ops.localhost:{ecosystem.edge}/", "TOKEN": ecosystem.token(), "ROUNDS": str(PAINTS)}
         out = subprocess.run(["node", "paint.mjs"], cwd=ROOT / "ui", env=variables, check=True, capture_output=True, text=True).stdout
-        return {"rounds": [json.loads(line) for line in out.splitlines()], "control_bytes": pss(ecosystem.status()["control_pid"])}
+        return {"rounds": [json.loads(line) for line in out.splitlines()], "control_bytes": pss(ecosystem.status()["control_pid"]), "opened_s": opened}
 
 
 def stored():

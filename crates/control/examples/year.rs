@@ -2,7 +2,7 @@
 //! at and timed with as much as it will ever have: `year DATA_FOLDER`, with no control plane running on it.
 //!
 //! A sample an hour for the year, one a minute for the last thirty days, one each ten seconds for the last two: what a store that was
-//! filled all along has left of it.
+//! filled all along has left of it. It is kept up all along, too: windows become blocks, and blocks coarser ones, when their time has come.
 
 use std::path::PathBuf;
 
@@ -13,8 +13,8 @@ use mana_watch::store::{Kind, Limits, SeriesId, Store};
 const SERVICES: usize = 50;
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
-/// Rounds between two times of upkeep.
-const UPKEEP_EVERY: usize = 256;
+/// Between two times of upkeep: less than what the store takes for a clock that jumped.
+const UPKEEP_EVERY_MS: i64 = 20 * 60_000;
 
 struct Filled {
     id: SeriesId,
@@ -34,26 +34,28 @@ fn main() {
     let mut all = series(&mut store);
     println!("{} series", all.len());
     let spans = [(begin, HOUR_MS), (now - 30 * DAY_MS, 60_000), (now - 2 * DAY_MS, 10_000), (now, 10_000)];
-    let (mut chance, mut rounds, mut samples) = (1_u64, 0, 0_usize);
+    let (mut chance, mut kept_up, mut samples) = (1_u64, begin, 0_usize);
     for pair in spans.windows(2) {
         let ((from, step), (to, _)) = (pair[0], pair[1]);
         let mut at = from;
         while at < to {
+            while kept_up + UPKEEP_EVERY_MS <= at {
+                kept_up += UPKEEP_EVERY_MS;
+                while store.maintain(kept_up).expect("upkeep") {}
+            }
             let round: Vec<(SeriesId, f64)> =
                 all.iter_mut().map(|one| (one.id, next(one, step, &mut chance))).collect();
             samples += round.len();
             let appended = store.append(&round, at);
-            assert!(appended.unwritten.is_none(), "{appended:?}");
-            rounds += 1;
-            if rounds % UPKEEP_EVERY == 0 {
-                while store.maintain(at).expect("upkeep") {}
-            }
+            assert!(appended.unwritten.is_none() && appended.taken == all.len(), "{appended:?}");
             at += step;
         }
         println!("{samples} samples");
     }
     while store.maintain(now).expect("upkeep") {}
-    println!("{:?}", store.stats());
+    let stats = store.stats();
+    println!("{stats:?}");
+    assert_eq!(stats.counts.given_up, 0, "all of the year is there");
 }
 
 fn next(one: &mut Filled, step: i64, chance: &mut u64) -> f64 {

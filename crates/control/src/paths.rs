@@ -122,6 +122,11 @@ pub fn spans(data: &Path) -> PathBuf {
     logs(data).join("1-spans.log")
 }
 
+/// What services say beyond their share of [`spans`].
+pub fn more_spans(data: &Path) -> PathBuf {
+    logs(data).join("2-spans.log")
+}
+
 /// The port at which spans are received: the next control plane takes the same, since instances know it.
 pub(crate) fn spans_port(data: &Path) -> PathBuf {
     data.join("spans.port")

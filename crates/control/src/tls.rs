@@ -10,8 +10,8 @@ use rustls_platform_verifier::Verifier;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 use tokio_rustls::client;
-use tokio_rustls::rustls::client::WebPkiServerVerifier;
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use tokio_rustls::rustls::client::{Resumption, WebPkiServerVerifier};
 use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -46,20 +46,46 @@ pub(crate) fn connector(trusted: &Trusted) -> Result<TlsConnector, String> {
             if *any_name { Arc::new(AnyName(verifier)) } else { verifier }
         }
     };
+    Ok(Arc::new(config(provider, verifier)?).into())
+}
+
+/// Speaks HTTP/1 with whom a client on this machine would: whoever has a certificate for its name from an authority that this machine
+/// trusts, or from one of this file. Looks at the certificate each time.
+pub(crate) fn as_a_client(own: Option<&Path>) -> Result<TlsConnector, String> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let own = own.map_or_else(|| Ok(Vec::new()), certificates)?;
+    let verifier = Verifier::new_with_extra_roots(own, Arc::clone(&provider));
+    let verifier = verifier.map_err(|error| format!("this machine trusts no authority: {error}"))?;
+    let mut config = config(provider, Arc::new(verifier))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.resumption = Resumption::disabled();
+    Ok(Arc::new(config).into())
+}
+
+fn config(provider: Arc<CryptoProvider>, verifier: Arc<dyn ServerCertVerifier>) -> Result<ClientConfig, String> {
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let config = config.map_err(|error| error.to_string())?.dangerous().with_custom_certificate_verifier(verifier);
-    Ok(Arc::new(config.with_no_client_auth()).into())
+    Ok(config.with_no_client_auth())
 }
 
 /// Those of a file, read each time that somebody connects, so that a new one is known.
 fn authorities(file: &Path) -> Result<Arc<RootCertStore>, String> {
-    let failed = |why: String| format!("the authorities in {} cannot be read: {why}", file.display());
     let mut store = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| failed(error.to_string()))? {
-        let certificate = certificate.map_err(|error| failed(error.to_string()))?;
-        store.add(certificate).map_err(|error| failed(error.to_string()))?;
+    for certificate in certificates(file)? {
+        store.add(certificate).map_err(|error| unread(file, &error.to_string()))?;
     }
-    if store.is_empty() { Err(failed("there is none".to_owned())) } else { Ok(Arc::new(store)) }
+    Ok(Arc::new(store))
+}
+
+/// One at least.
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let all = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let all = all.map_err(|error| unread(file, &error.to_string()))?;
+    if all.is_empty() { Err(unread(file, "there is none")) } else { Ok(all) }
+}
+
+fn unread(file: &Path, why: &str) -> String {
+    format!("the authorities in {} cannot be read: {why}", file.display())
 }
 
 pub(crate) fn name(host: &str) -> Result<ServerName<'static>, String> {

@@ -117,4 +117,4 @@ pub use error::Error;
 pub use options::{AccessLog, Options};
 pub use run::{Edge, run};
 pub use table::{Problem, Table};
-pub use tls::local::{LocalError, local_authority};
+pub use tls::local::{LocalError, local_authority, local_certificate};

@@ -36,6 +36,21 @@ fn the_good_one_is_good() {
 }
 
 #[test]
+fn a_guard_is_no_longer_than_the_edge_remembers() {
+    for (rollout, is_too_long) in [
+        ("warm = \"72h\", guard = \"25h\"", true),
+        ("warm = \"72h\", guard = \"24h\"", false),
+        // It ends with `warm`.
+        ("warm = \"1h\", guard = \"25h\"", false),
+    ] {
+        let service = "command = \"bin/x\"\nport = 4001\n";
+        let found = problems(&with(&format!("\n[services.x-backend]\n{service}rollout = {{ {rollout} }}\n"))).to_string();
+        assert_eq!(found.contains("guard is longer than a day"), is_too_long, "{rollout}: {found}");
+        assert!(is_too_long || found.is_empty(), "{rollout}: {found}");
+    }
+}
+
+#[test]
 fn every_wrong_one_says_where_what_and_what_instead() {
     let service = |lines: &str| with(&format!("\n[services.x-web]\n{lines}\n"));
     let ok = "command = \"bin/x\"\nport = 4001\n";

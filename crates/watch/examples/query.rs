@@ -1,17 +1,13 @@
 //! How long the dashboard's queries take: time on a processor. `cargo run --release -p mana-watch --example query` prints the figures over series in
 //! memory, with `-- SERIES_FOLDER` those over a store that the example `beside` has filled.
 
-#[path = "../tests/memory/mod.rs"]
-mod memory;
-
 use std::path::Path;
 use std::time::Duration;
 
 use mana_watch::query::{Limits, query_range};
 use mana_watch::series::Keep;
 use mana_watch::store::Store;
-use mana_watch::{Labels, Matcher, Sample, Series, Source};
-use memory::Memory;
+use mana_watch::{Labels, Matcher, Memory, Sample, Series, Source};
 
 const DAY_MS: i64 = 86_400_000;
 /// For one figure.

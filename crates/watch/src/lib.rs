@@ -6,6 +6,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | `series` | the words that all share |
+//! | `memory` | series in memory, for tests and examples |
 //! | `schedule` | whose turn it is to be looked at |
 //! | `exposition`, `host`, `process`, `postgres`, `redis` | what is measured, from texts, files and rows |
 //! | `store` | where it is kept |
@@ -20,6 +21,7 @@ pub mod exposition;
 pub mod gather;
 pub mod host;
 pub mod incident;
+mod memory;
 pub mod postgres;
 pub mod process;
 pub mod query;
@@ -31,4 +33,5 @@ pub mod series;
 pub mod store;
 pub mod trace;
 
+pub use memory::Memory;
 pub use series::{Labels, Matcher, Sample, Series, Source};

@@ -1,7 +1,7 @@
 //! Who is looked at when: (targets, time) → whose turn it is. No I/O, no clock of its own.
 //!
 //! Each target has its own place within the interval, which follows from its name: it is the same after a restart, and all together are
-//! spread evenly. A target whose turn is not over is left out, and what it missed is counted: it holds up nobody else, and is never asked
+//! spread evenly. Places are [`STEP_MS`] apart, so that whoever looks wakes once for several of many. A target whose turn is not over is left out, and what it missed is counted: it holds up nobody else, and is never asked
 //! twice at once. Whoever takes a turn says when it is [`done`](Schedule::done), after [`TIMEOUT`] at the latest.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +16,8 @@ pub const INTERVAL: Duration = Duration::from_secs(10);
 pub const TIMEOUT: Duration = Duration::from_secs(8);
 /// Most targets; a machine of a small team has some dozens.
 pub const MAX_TARGETS: usize = 2_000;
+/// Places are this far apart: of two hundred targets that are looked at every ten seconds, four have their turn together.
+const STEP_MS: i64 = 200;
 /// A turn that is this late still counts as in time: even steps between samples take less room, and no one sees the difference.
 const IN_TIME_MS: i64 = 100;
 
@@ -26,6 +28,8 @@ pub struct Schedule {
     targets: BTreeMap<String, Target>,
     /// When each target that is not being looked at is due next.
     waiting: BTreeSet<(i64, String)>,
+    /// The latest time that a turn was planned by. While the clock does not go back behind it, no turn is further away than its interval.
+    planned_by: i64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -78,7 +82,7 @@ impl Schedule {
     #[must_use]
     pub fn new(interval: Duration) -> Self {
         let interval_ms = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX).max(1);
-        Self { interval_ms, targets: BTreeMap::new(), waiting: BTreeSet::new() }
+        Self { interval_ms, targets: BTreeMap::new(), waiting: BTreeSet::new(), planned_by: i64::MIN }
     }
 
     /// Looks at a target from `now` (milliseconds since 1970) on. One that is known stays as it is.
@@ -97,13 +101,17 @@ impl Schedule {
         let interval_ms = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX / 2).max(1);
         if let Some(known) = self.targets.get_mut(target) {
             known.unwanted = false;
-            known.interval_ms = interval_ms;
+            if std::mem::replace(&mut known.interval_ms, interval_ms) != interval_ms {
+                // Its next turn may be further away than an interval is from here on.
+                self.planned_by = i64::MAX;
+            }
             return Ok(());
         }
         if self.targets.len() == MAX_TARGETS {
             return Err(TooMany { target: target.to_owned() });
         }
         self.targets.insert(target.to_owned(), Target { interval_ms, running: None, unwanted: false, missed: 0 });
+        self.planned_by = self.planned_by.max(now);
         self.waiting.insert((self.next(target, now - 1), target.to_owned()));
         Ok(())
     }
@@ -145,7 +153,9 @@ impl Schedule {
             self.targets.remove(target);
             return;
         }
-        let next = self.next(target, now.max(round));
+        let after = now.max(round);
+        let next = self.next(target, after);
+        self.planned_by = self.planned_by.max(after);
         if let Some(known) = self.targets.get_mut(target) {
             known.running = None;
             known.missed += ((next - round) / known.interval_ms - 1).max(0).unsigned_abs();
@@ -169,6 +179,7 @@ impl Schedule {
     fn next(&self, target: &str, after: i64) -> i64 {
         let interval_ms = self.interval_of(target);
         let place = i64::try_from(spread(target) % interval_ms.unsigned_abs()).unwrap_or(0);
+        let place = place - place % STEP_MS;
         after - (after - place).rem_euclid(interval_ms) + interval_ms
     }
 
@@ -178,6 +189,10 @@ impl Schedule {
 
     /// A round that is further away than an interval was planned by a clock that is no more.
     fn follow_a_clock_that_was_set_back(&mut self, now: i64) {
+        // Looking at every target on each turn would cost more than all else here.
+        if std::mem::replace(&mut self.planned_by, now) <= now {
+            return;
+        }
         if self.waiting.iter().any(|(round, target)| *round > now + self.interval_of(target)) {
             let waiting = std::mem::take(&mut self.waiting);
             self.waiting =
@@ -278,6 +293,17 @@ mod tests {
             .collect();
         assert_eq!(each_second.iter().sum::<usize>(), 500);
         assert!(each_second.iter().all(|count| (25..=80).contains(count)), "{each_second:?}");
+    }
+
+    #[test]
+    fn many_targets_have_their_turns_at_a_few_moments() {
+        let mut schedule = Schedule::new(INTERVAL);
+        for number in 0..500 {
+            schedule.add(&format!("shop-{number}"), T0).expect("room");
+        }
+        let moments: BTreeSet<i64> = schedule.waiting.iter().map(|(moment, _)| *moment).collect();
+        assert!((40..=50).contains(&moments.len()), "{moments:?}");
+        assert!(moments.iter().all(|moment| moment % STEP_MS == 0), "{moments:?}");
     }
 
     #[test]

@@ -1,12 +1,9 @@
 //! The rules that everybody has, evaluated: each fires on what it is about, and on nothing else.
 
-mod memory;
-
 use mana_watch::alert::slo::{Good, Slo};
 use mana_watch::alert::{Span, builtin};
-use mana_watch::query::{Answer, Limits, metrics_of, query};
-use mana_watch::{Labels, Sample, Series};
-use memory::Memory;
+use mana_watch::query::{Answer, Expression, Limits, metrics_of, query};
+use mana_watch::{Labels, Memory, Sample, Series};
 
 const NOW: i64 = 1_764_246_840_000;
 const STEP: i64 = 60_000;
@@ -26,12 +23,23 @@ fn series(text: &str, value: impl Fn(f64) -> f64) -> Series {
 
 /// What an expression gives: its labels without a name, and values.
 fn evaluate(expression: &str, all: Vec<Series>) -> Vec<(String, f64)> {
-    let answer = query(&Memory(all), expression, NOW, &Limits::default())
-        .unwrap_or_else(|error| panic!("{expression}: {error}"));
+    let source = Memory(all);
+    let answer =
+        query(&source, expression, NOW, &Limits::default()).unwrap_or_else(|error| panic!("{expression}: {error}"));
     let Answer::Vector { elements, .. } = answer else { panic!("{expression} gives no vector") };
     let text =
         |labels: &Labels| labels.iter().map(|(label, value)| format!("{label}={value}")).collect::<Vec<_>>().join(",");
-    elements.iter().map(|(labels, value)| (text(labels), *value)).collect()
+    let all: Vec<(String, f64)> = elements.iter().map(|(labels, value)| (text(labels), *value)).collect();
+    // What was read once is asked again and again.
+    let ready = Expression::read(expression).unwrap_or_else(|error| panic!("{expression}: {error}"));
+    for _ in 0..2 {
+        let Ok(Answer::Vector { elements, .. }) = ready.at(&source, NOW, &Limits::default()) else {
+            panic!("{expression} gives no vector")
+        };
+        let again: Vec<(String, f64)> = elements.iter().map(|(labels, value)| (text(labels), *value)).collect();
+        assert_eq!(again, all, "{expression}");
+    }
+    all
 }
 
 /// A series, what it is when all is well, and when it is not, by the minutes that are left.

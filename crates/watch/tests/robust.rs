@@ -1,15 +1,11 @@
 //! Whatever is asked, over whatever data: an answer or an error that says why, within the limits, and the same one for a time alone as within a range.
 
-#[path = "memory/mod.rs"]
-mod memory;
-
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use mana_watch::Labels;
 use mana_watch::query::{Answer, Limits, QueryError, metrics_of, query, query_range};
 use mana_watch::series::STALE_BITS;
-use memory::Memory;
+use mana_watch::{Labels, Memory};
 use proptest::prelude::*;
 
 const WORDS: &[&str] = &[

@@ -264,20 +264,6 @@ mod tests {
 
     #[test]
     fn every_question_is_one_that_the_store_understands() {
-        struct Nothing;
-        impl mana_watch::series::Source for Nothing {
-            fn each(
-                &self,
-                _: &[mana_watch::series::Matcher],
-                _: i64,
-                _: i64,
-                _: i64,
-                _: mana_watch::series::Keep,
-                _: &mut mana_watch::series::Each<'_>,
-            ) -> Result<(), mana_watch::series::SourceError> {
-                Ok(())
-            }
-        }
         let only = routes_of("chat-backend");
         let asked = [
             requests(&only, "5m"),
@@ -292,7 +278,12 @@ mod tests {
             REACHED.to_owned(),
         ];
         for text in asked {
-            let answer = mana_watch::query::query(&Nothing, &text, 0, &mana_watch::query::Limits::default());
+            let answer = mana_watch::query::query(
+                &mana_watch::Memory::default(),
+                &text,
+                0,
+                &mana_watch::query::Limits::default(),
+            );
             assert!(answer.is_ok(), "{text}: {answer:?}");
         }
     }

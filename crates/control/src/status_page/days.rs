@@ -113,6 +113,17 @@ pub(crate) fn dates(today: Date) -> Vec<Date> {
     dates
 }
 
+/// The days whose probes are to be counted, the newest first: all since they were counted last, which may have gone on since; of one who has
+/// just begun, the last two, and all that are shown where nothing is known.
+pub(crate) fn to_count(counted: Option<Date>, is_nothing_known: bool, today: Date) -> Vec<Date> {
+    let oldest = match counted {
+        Some(day) => day.min(today),
+        None if is_nothing_known => Date::MIN,
+        None => today.yesterday().unwrap_or(today),
+    };
+    dates(today).into_iter().rev().take_while(|date| *date >= oldest).collect()
+}
+
 /// Share of all the time that is known.
 pub(crate) fn uptime(days: &[(Date, Day)]) -> Option<f64> {
     let sum = |of: fn(&Day) -> u32| days.iter().map(|(_, day)| u64::from(of(day))).sum::<u64>();
@@ -154,6 +165,21 @@ mod tests {
         assert_eq!(days.of("a", today)[89].1, Day { good_s: 300, measured_s: 400 });
         days.keep_since(date(2026, 3, 2));
         assert!(days.is_empty());
+    }
+
+    #[test]
+    fn at_midnight_the_day_that_has_ended_is_counted_to_its_end_and_the_new_one_begins() {
+        let today = date(2026, 3, 1);
+        let yesterday = date(2026, 2, 28);
+        assert_eq!(to_count(Some(today), false, today), [today]);
+        assert_eq!(to_count(Some(yesterday), false, today), [today, yesterday]);
+        assert_eq!(to_count(Some(date(2026, 2, 26)), false, today).len(), 4, "the machine slept");
+        assert_eq!(to_count(Some(date(2026, 3, 4)), false, today), [today], "the clock was set back");
+        assert_eq!(to_count(None, false, today), [today, yesterday]);
+        assert_eq!(to_count(None, true, today).len(), DAYS);
+        // What is shown moves on with the days.
+        assert_eq!(dates(today).last(), Some(&today));
+        assert_eq!(dates(date(2026, 3, 2)).first(), Some(&date(2025, 12, 3)));
     }
 
     #[test]

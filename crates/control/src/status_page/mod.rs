@@ -33,7 +33,7 @@ use crate::watching::Watching;
 use crate::{clock, paths};
 pub(crate) use content::Component;
 use content::{Facts, content};
-use days::{DAYS, Day, Days};
+use days::{Day, Days};
 use publish::Pace;
 
 /// How often the page is written even where nothing but the time is new.
@@ -137,19 +137,14 @@ impl Writer {
         tokio::time::timeout(ANSWER_WITHIN, answer).await.ok()?.ok()?.ok()?
     }
 
-    /// Counts the probes of today, of yesterday where it has just ended, and the first time of all days that are shown.
+    /// Counts the probes of today, of days that have ended since, and the first time of all days that are shown.
     async fn count(&mut self, reader: Reader, components: &[Component], now: Timestamp) {
         let today = Offset::UTC.to_datetime(now).date();
         if self.counted.is_some_and(|(at, day)| day == today && at.elapsed() < COUNT_EVERY) {
             return;
         }
         let is_first = self.days.is_empty() && self.counted.is_none();
-        let back = match self.counted {
-            None if is_first => DAYS,
-            Some((_, day)) if day == today => 1,
-            _ => 2,
-        };
-        let dates: Vec<Date> = days::dates(today).into_iter().rev().take(back).collect();
+        let dates = days::to_count(self.counted.map(|(_, day)| day), is_first, today);
         let patience = if is_first { PATIENCE_FIRST } else { PATIENCE };
         let components: Vec<Component> = components.to_vec();
         let found = tokio::task::spawn_blocking(move || {

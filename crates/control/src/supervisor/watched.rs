@@ -13,7 +13,7 @@ use crate::status_page::{self, Component};
 use crate::watching::address::Address;
 use crate::watching::elsewhere::{Beat, Elsewhere, Receiver};
 use crate::watching::outside::{self, Found};
-use crate::watching::subjects::{Asked, Endings, Instance, Service, Subjects};
+use crate::watching::subjects::{Asked, ByName, Endings, Instance, Service, Subjects};
 
 impl Supervisor {
     pub(super) fn subjects(&self) -> Subjects {
@@ -83,7 +83,7 @@ impl Supervisor {
             Run::Command(command) => {
                 let (address, path) = (command.internal, command.ready.clone());
                 let host = address.ip().to_string();
-                (Some(Asked { address, tls: false, host, path }), command.live.clone())
+                (Some(Asked { address, tls: false, host, path, by_name: None }), command.live.clone())
             }
             Run::Static { .. } => (None, "/".to_owned()),
         };
@@ -100,7 +100,7 @@ impl Supervisor {
             memory_bytes: service.limits.memory_bytes,
             rollout_failed: self.last_rollout_failed(&service.name),
             direct: direct.filter(|_| wanted > 0),
-            public: host.map(|host| Asked { address, tls, host: host.clone(), path }),
+            public: host.map(|host| Asked { address, tls, host: host.clone(), path, by_name: by_name(host, plan) }),
         }
     }
 
@@ -131,6 +131,31 @@ fn public(plan: &Plan) -> (std::net::SocketAddr, bool) {
     plan.tls.as_ref().map_or((plan.listen, false), |tls| (tls.listen, true))
 }
 
+/// How everybody else comes to a host, where anybody does.
+fn by_name(host: &str, plan: &Plan) -> Option<ByName> {
+    let tls = plan.public_scheme == "https";
+    let port = plan.public_port.unwrap_or(if tls { 443 } else { 80 });
+    is_everybodys(host).then_some(ByName { tls, port })
+}
+
+/// Whether a host's name may lead somewhere on the internet: not one that is kept from it (RFC 2606, 6761, 6762, 8375, 9476), nor an address.
+fn is_everybodys(host: &str) -> bool {
+    const NOBODYS: [&str; 10] = [
+        "localhost",
+        "test",
+        "internal",
+        "local",
+        "home.arpa",
+        "example",
+        "invalid",
+        "example.com",
+        "example.net",
+        "example.org",
+    ];
+    let is_below = |name: &str| host.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    host.contains('.') && host.parse::<std::net::IpAddr>().is_err() && !NOBODYS.into_iter().any(is_below)
+}
+
 fn instance(place: &Place) -> Instance {
     let instance = place.instance.as_ref();
     let identity = instance.and_then(|instance| instance.handle.as_ref()).map(|handle| handle.identity());
@@ -146,5 +171,29 @@ fn instance(place: &Place) -> Instance {
         ready: place.routable(),
         restarts: place.life.restarts(),
         usage: place.usage,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_kept_from_the_internet_are_asked_at_our_own_edge_alone() {
+        for host in [
+            "chat.localhost",
+            "localhost",
+            "chat.example.com",
+            "bench.example",
+            "shop.test",
+            "nas.local",
+            "192.0.2.1",
+            "box",
+        ] {
+            assert!(!is_everybodys(host), "{host}");
+        }
+        for host in ["chat.manacore.app", "localhost.dev", "mylocal.org", "testexample.com"] {
+            assert!(is_everybodys(host), "{host}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use mana_runtime::logs::rotated;
 use mana_watch::trace::Span;
 use memchr::memmem::Finder;
 
-use super::keep::FILES;
+use super::keep::{MORE, SHARED, Size};
 use crate::paths;
 
 /// Spans of a request that are shown.
@@ -22,16 +22,34 @@ const READ_BYTES: usize = 64 * 1024;
 
 /// The spans of these traces, and those that name these requests.
 pub(crate) fn find(data: &Path, ids: &BTreeSet<String>) -> Vec<Span> {
-    find_in(&paths::spans(data), ids)
+    let (shared, more) = (paths::spans(data), paths::more_spans(data));
+    find_in(&[(shared.as_path(), SHARED), (more.as_path(), MORE)], ids)
 }
 
-pub(super) fn find_in(path: &Path, ids: &BTreeSet<String>) -> Vec<Span> {
+/// In rows of files.
+pub(super) fn find_in(rows: &[(&Path, Size)], ids: &BTreeSet<String>) -> Vec<Span> {
     let until = Instant::now() + PATIENCE;
     let finders: Vec<Finder<'_>> = ids.iter().map(|id| Finder::new(id.as_bytes())).collect();
     let mut spans = Vec::new();
+    for (path, size) in rows {
+        find_in_row(path, size.files, ids, &finders, until, &mut spans);
+    }
+    spans.truncate(MOST_SPANS);
+    spans
+}
+
+fn find_in_row(
+    path: &Path,
+    files: usize,
+    ids: &BTreeSet<String>,
+    finders: &[Finder<'_>],
+    until: Instant,
+    spans: &mut Vec<Span>,
+) {
+    let begin = spans.len();
     // The newest first: opened before the others, it stays what it is even if it is put aside meanwhile. It may then be read
     // twice, which nobody sees: a span stands once in a tree.
-    for number in 0..FILES {
+    for number in 0..files {
         let path = if number == 0 { path.to_owned() } else { rotated(path, number) };
         let before = spans.len();
         let file = match File::open(&path) {
@@ -44,16 +62,14 @@ pub(super) fn find_in(path: &Path, ids: &BTreeSet<String>) -> Vec<Span> {
                 break;
             }
         };
-        if let Err(error) = read(file, ids, &finders, until, &mut spans) {
+        if let Err(error) = read(file, ids, finders, until, spans) {
             tracing::warn!(%error, path = %path.display(), "spans cannot be read");
         }
         // A request is over in minutes: its spans are in one file, or in two that follow each other.
-        if spans.len() >= MOST_SPANS || Instant::now() >= until || (before > 0 && spans.len() == before) {
+        if spans.len() >= MOST_SPANS || Instant::now() >= until || (before > begin && spans.len() == before) {
             break;
         }
     }
-    spans.truncate(MOST_SPANS);
-    spans
 }
 
 fn read(

@@ -15,7 +15,6 @@ use tower::limit::ConcurrencyLimitLayer;
 
 use super::Traces;
 use super::keep::{Batch, Outcome};
-use crate::paths;
 
 /// Largest body: ten times what exporters send at once.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
@@ -30,7 +29,7 @@ struct Receiver {
 
 /// Receives until the process ends.
 pub(crate) async fn serve(listener: TcpListener, traces: Traces, data: &std::path::Path) -> std::io::Result<()> {
-    let keeper = super::keep::start(paths::spans(data))?;
+    let keeper = super::keep::start(data)?;
     let router = Router::new()
         .route("/v1/traces", post(take))
         .layer(DefaultBodyLimit::max(MOST_BYTES))

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use mana_watch::alert::{self, Book, Effect, Event, Rule, State, Tell, What, builtin};
+use mana_watch::alert::{self, Book, Effect, Event, Rule, State, Step, Tell, What, builtin};
 use mana_watch::incident::{self, Incidents};
 use mana_watch::series::NAME;
 use mana_watch::store::Reader;
@@ -31,12 +31,15 @@ use crate::rules::{self, There};
 use crate::supervisor::{Call, Message};
 use crate::{clock, paths};
 
-pub(super) use self::book::{book, judged};
+pub(super) use self::book::{Ready, book, judged};
 
-/// How often every rule is evaluated: half of the interval of scrapes, so that what is measured is judged within it.
-const EVALUATE_EVERY: Duration = Duration::from_secs(5);
 /// How often the time is told.
 const TICK: Duration = Duration::from_secs(1);
+/// How many of these lie between two evaluations of every rule: half of the interval of scrapes, so that what is measured is judged within it.
+const EVALUATE_TICKS: u64 = 5;
+/// And of rules whose breach fires at once. From the breach to the message it takes a scrape (ten seconds at most), this, and the moment that
+/// a group gathers (six seconds): less than two intervals.
+const PROMPT_TICKS: u64 = 2;
 /// Longest time for all rules together.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// How often it is looked which rules can never fire, and how far back: what was measured within a day may come again.
@@ -115,10 +118,33 @@ pub(super) struct Kept {
     pub(super) journal: Option<i64>,
 }
 
+/// Which rules are evaluated in a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Nobody,
+    /// Those whose breach fires at once.
+    Prompt,
+    All,
+}
+
+fn turn(ticks: u64) -> Turn {
+    if ticks.is_multiple_of(EVALUATE_TICKS) {
+        Turn::All
+    } else if ticks.is_multiple_of(PROMPT_TICKS) {
+        Turn::Prompt
+    } else {
+        Turn::Nobody
+    }
+}
+
 pub(super) struct Watch {
     pub(super) data: PathBuf,
     pub(super) kept: Kept,
     book: Book,
+    /// Its rules, to be evaluated.
+    ready: Arc<[Ready]>,
+    /// How often samples had been taken when rules were last evaluated.
+    judged_rounds: u64,
     pub(super) mailbox: mpsc::Sender<Message>,
     seen: watch::Sender<Arc<Seen>>,
     evaluated_at: Option<i64>,
@@ -175,6 +201,8 @@ impl Watch {
             data,
             kept,
             book: Book::default(),
+            ready: Arc::default(),
+            judged_rounds: 0,
             mailbox,
             seen,
             evaluated_at: None,
@@ -199,12 +227,15 @@ impl Watch {
     ) {
         let (mut told, mut testing) = (Instant::now(), false);
         self.tell_outstanding().await;
-        let mut evaluated = Instant::now();
+        let mut ticks = 0;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
-                _ = tick.tick() => {}
+            let turn = tokio::select! {
+                _ = tick.tick() => {
+                    ticks += 1;
+                    turn(ticks)
+                }
                 Some((asked, reply)) = inbox.recv() => {
                     self.refused = None;
                     let done = match asked {
@@ -216,8 +247,9 @@ impl Watch {
                     self.show();
                     // They may have gone away.
                     let _ = reply.send(done);
+                    Turn::Nobody
                 }
-            }
+            };
             let now = now_ms();
             // Nothing is judged before it is known what there is.
             if subjects.borrow().services.is_empty() {
@@ -234,23 +266,14 @@ impl Watch {
             testing = tests;
             if let Some(book) = book.filter(|book| *book != self.book) {
                 self.book = book.clone();
+                self.ready = book.rules.iter().map(Ready::of).collect();
                 self.doubted = None;
                 self.step(What::RulesChanged(Box::new(book))).await;
             }
-            if evaluated.elapsed() >= EVALUATE_EVERY
+            if turn != Turn::Nobody
                 && let Some(reader) = reader.get().cloned()
             {
-                evaluated = Instant::now();
-                // What happened comes before what it led to.
-                self.read_journal().await;
-                if self.doubted.is_none_or(|looked| looked.elapsed() >= DOUBT_EVERY) {
-                    self.doubted = Some(Instant::now());
-                    let services = subjects.borrow().services.iter().map(|service| service.name.clone()).collect();
-                    self.doubt(reader.clone(), services, now).await;
-                }
-                self.evaluate(reader.clone(), now).await;
-                let services = subjects.borrow().services.clone();
-                self.count_failed(reader, services, now).await;
+                self.have_turn(turn, reader, &subjects, now).await;
             }
             self.step(What::Tick).await;
             if told.elapsed() >= RETRY {
@@ -259,6 +282,28 @@ impl Watch {
             }
             self.show();
         }
+    }
+
+    /// Some of the rules are evaluated, and now and then what else needs what is stored.
+    async fn have_turn(&mut self, turn: Turn, reader: Reader, subjects: &watch::Receiver<Subjects>, now: i64) {
+        let rounds = self.pulse.rounds();
+        let has_news = std::mem::replace(&mut self.judged_rounds, rounds) != rounds;
+        if turn == Turn::Prompt {
+            if has_news {
+                self.evaluate(reader, turn, now).await;
+            }
+            return;
+        }
+        // What happened comes before what it led to.
+        self.read_journal().await;
+        self.evaluate(reader.clone(), turn, now).await;
+        if self.doubted.is_none_or(|looked| looked.elapsed() >= DOUBT_EVERY) {
+            self.doubted = Some(Instant::now());
+            let services = subjects.borrow().services.iter().map(|service| service.name.clone()).collect();
+            self.doubt(reader.clone(), services, now).await;
+        }
+        let services = subjects.borrow().services.clone();
+        self.count_failed(reader, services, now).await;
     }
 
     /// Messages came to nobody: whoever would be told next is told now. Each is said once.
@@ -277,19 +322,22 @@ impl Watch {
         }
     }
 
-    async fn evaluate(&mut self, reader: Reader, now: i64) {
-        let rules = self.book.rules.clone();
+    async fn evaluate(&mut self, reader: Reader, turn: Turn, now: i64) {
+        let rules = Arc::clone(&self.ready);
         let outcomes = tokio::task::spawn_blocking(move || {
             let until = Instant::now() + PATIENCE;
-            rules.iter().map(|rule| (rule.name.clone(), judged(&reader, rule, now, until))).collect::<Vec<_>>()
+            let due = rules.iter().filter(|rule| turn == Turn::All || rule.prompt);
+            due.map(|rule| (rule.rule.clone(), judged(&reader, rule, now, until))).collect::<Vec<_>>()
         });
         match outcomes.await {
             Ok(outcomes) => {
                 for (rule, outcome) in outcomes {
                     self.step(What::Evaluated { rule, outcome }).await;
                 }
-                self.evaluated_at = Some(now);
-                self.pulse.judged(now_ms());
+                if turn == Turn::All {
+                    self.evaluated_at = Some(now);
+                    self.pulse.judged(now_ms());
+                }
             }
             Err(error) => tracing::error!(%error, "the rules could not be evaluated"),
         }
@@ -299,6 +347,10 @@ impl Watch {
     async fn doubt(&mut self, reader: Reader, services: BTreeSet<String>, now: i64) {
         let own = |rule: &&Rule| !builtin::rules().contains(rule);
         let rules: Vec<Rule> = self.book.rules.iter().filter(own).cloned().collect();
+        if rules.is_empty() {
+            // All names of a day are not looked for where nobody asks for one.
+            return self.doubts.clear();
+        }
         let found = tokio::task::spawn_blocking(move || {
             let values = |label: &str| -> BTreeSet<String> {
                 let values = reader.label_values(label, &[], now - DOUBT_LOOKBACK_MS, now);
@@ -317,8 +369,31 @@ impl Watch {
     }
 
     async fn step(&mut self, what: What) {
-        let event = Event { at: now_ms(), what };
-        let step = self.kept.state.step(&event);
+        let step = self.take(what);
+        if step.save {
+            // People are told all the same: a full disk is what they should know of.
+            let _ = self.save().await;
+        }
+        self.carry_out(step.effects).await;
+    }
+
+    /// What a person wishes is done once it is on disk, and else not at all: what a restart would forget is not what they were answered.
+    async fn step_or_refuse(&mut self, what: What) -> Result<(), String> {
+        let before = (self.kept.state.clone(), self.kept.incidents.clone());
+        let step = self.take(what);
+        if let Err(why) = self.save().await {
+            // Whatever else was due is due still.
+            (self.kept.state, self.kept.incidents) = before;
+            let refused = self.refused.take();
+            return Err(refused.unwrap_or_else(|| format!("it cannot be written down: {why}")));
+        }
+        self.carry_out(step.effects).await;
+        Ok(())
+    }
+
+    /// Alerts and incidents as they are after an event.
+    fn take(&mut self, what: What) -> Step {
+        let step = self.kept.state.step(&Event { at: now_ms(), what });
         for effect in &step.effects {
             match effect {
                 Effect::Changed(change) => {
@@ -329,11 +404,11 @@ impl Watch {
                 Effect::Tell(_) | Effect::Acknowledged { .. } => {}
             }
         }
-        if step.save {
-            // People are told all the same: a full disk is what they should know of.
-            let _ = self.save().await;
-        }
-        for effect in step.effects {
+        step
+    }
+
+    async fn carry_out(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
             match effect {
                 Effect::Tell(tell) => self.tell(&tell).await,
                 Effect::Changed(change) => {
@@ -425,8 +500,7 @@ impl Watch {
                 return Ok(());
             }
         };
-        self.step(what).await;
-        Ok(())
+        self.step_or_refuse(what).await
     }
 
     fn show(&mut self) {

@@ -101,18 +101,10 @@ fn view(slo: &Slo, counted: Result<(f64, f64), String>) -> BudgetView {
 
 #[cfg(test)]
 mod tests {
+    use mana_watch::Memory;
     use mana_watch::alert::Span;
-    use mana_watch::series::{Each, Keep, Matcher, SourceError};
 
     use super::*;
-
-    struct Nothing;
-
-    impl Source for Nothing {
-        fn each(&self, _: &[Matcher], _: i64, _: i64, _: i64, _: Keep, _: &mut Each<'_>) -> Result<(), SourceError> {
-            Ok(())
-        }
-    }
 
     fn slo(good: Good) -> Slo {
         Slo { service: "shop".into(), good, objective: 0.999, window: Span::from_days(30) }
@@ -133,7 +125,7 @@ mod tests {
         let within = slo(Good::Within(Span::from_millis(500)));
         for good in [slo(Good::Answered), within] {
             let until = Instant::now() + PATIENCE;
-            let view = view(&good, counted(&Nothing, &good, 0, until));
+            let view = view(&good, counted(&Memory::default(), &good, 0, until));
             assert_eq!((view.left, view.reached, view.requests), (None, None, None));
             assert_eq!(view.why.as_deref(), Some("there were no requests"));
         }

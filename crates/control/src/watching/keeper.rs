@@ -14,7 +14,7 @@ use mana_watch::schedule::Outcome;
 use mana_watch::series::Labels;
 use mana_watch::store::{Kind, Limits, Reader, SeriesId, Store, StoreError, is_counter_name};
 
-use super::asking::Given;
+use super::asking::{Failure, Given};
 use super::outside::{self, Reading, Session};
 use super::pulse::Pulse;
 use super::rounds::now_ms;
@@ -45,7 +45,7 @@ pub(super) struct Turned {
 /// What happened.
 pub(super) enum Told {
     Scraped { target: String, labels: Vec<(String, String)>, turn: Turned, answer: Result<Given, String>, ready: bool },
-    Probed { target: String, service: String, via: &'static str, at: i64, took: Duration, answer: Result<(), String> },
+    Probed { target: String, service: String, via: &'static str, at: i64, took: Duration, answer: Result<(), Failure> },
     Outside { at: i64, session: Arc<Session>, reading: Reading },
     Subjects { at: i64, subjects: Subjects },
     Space(Found),
@@ -123,13 +123,22 @@ impl Keeper {
                 self.scraped(&target, &labels, turn, answer, ready);
             }
             Told::Probed { target, service, via, at, took, answer } => {
-                if let Err(why) = &answer {
-                    tracing::debug!(service, via, why, "a probe failed");
+                match &answer {
+                    Err(why @ (Failure::Nowhere { .. } | Failure::Elsewhere { .. } | Failure::Certificate(_)))
+                        if self.may_say("probe") =>
+                    {
+                        tracing::warn!(service, via, %why, "a probe did not come to the service");
+                    }
+                    Err(why) => tracing::debug!(service, via, %why, "a probe failed"),
+                    Ok(()) => {}
                 }
                 let own = vec![("service".to_owned(), service), ("via".to_owned(), via.to_owned())];
                 self.gather(&target, own, at, |sink| {
                     sink.put("probe_success", &[], f64::from(u8::from(answer.is_ok())));
                     sink.put("probe_duration_seconds", &[], took.as_secs_f64());
+                    if let Err(failure) = &answer {
+                        sink.put("probe_failure", &[("why", failure.word())], 1.0);
+                    }
                 });
             }
             Told::Outside { at, session, reading } => {

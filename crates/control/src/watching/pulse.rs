@@ -12,6 +12,8 @@ const SILENT_MS: i64 = 30_000;
 pub(super) struct Pulse {
     /// When the store last took samples, in milliseconds since 1970.
     kept_at: AtomicI64,
+    /// How often it has.
+    rounds: AtomicU64,
     /// When the rules were last evaluated.
     judged_at: AtomicI64,
     pub(super) remote: Remote,
@@ -48,6 +50,12 @@ pub(super) struct Beats {
 impl Pulse {
     pub(super) fn kept(&self, now: i64) {
         self.kept_at.store(now, Ordering::Relaxed);
+        self.rounds.fetch_add(1, Ordering::Release);
+    }
+
+    /// How often samples were taken: as long as it is the same, whoever has looked at them knows all.
+    pub(super) fn rounds(&self) -> u64 {
+        self.rounds.load(Ordering::Acquire)
     }
 
     pub(super) fn judged(&self, now: i64) {

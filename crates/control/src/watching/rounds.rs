@@ -11,7 +11,7 @@ use mana_watch::exposition::Format;
 use mana_watch::schedule::{INTERVAL, Schedule, TIMEOUT};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::asking::{self, Given};
+use super::asking::{self, Given, Line, Ways};
 use super::keeper::{Told, Turned};
 use super::outside::Session;
 use super::subjects::{Asked, Subjects};
@@ -24,14 +24,16 @@ const SUBJECTS: &str = "subjects";
 const EDGE: &str = "edge";
 /// How long at most until the time is looked at again: a clock may be set.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How old the connection of a probe becomes: a client that comes anew finds another certificate, another address behind a name.
+const RENEWED_EVERY: Duration = Duration::from_mins(1);
 
 /// What a turn is about.
 #[derive(Clone)]
 enum Task {
     Subjects,
     Edge,
-    Scrape { port: u16, labels: Vec<(String, String)>, ready: bool },
-    Probe { service: String, via: &'static str, asked: Asked },
+    Scrape { port: u16, labels: Vec<(String, String)>, ready: bool, line: Arc<Line> },
+    Probe { service: String, via: &'static str, asked: Asked, line: Arc<Line> },
     Outside(Arc<Session>),
 }
 
@@ -42,10 +44,7 @@ pub(super) async fn run(
     told: SyncSender<Told>,
     known: watch::Sender<Subjects>,
 ) {
-    let client = match asking::client(TIMEOUT) {
-        Ok(client) => client,
-        Err(error) => return tracing::error!(%error, "nothing is watched"),
-    };
+    let ways = Arc::new(Ways::new(mana_edge::local_certificate(&paths::authority(&data))));
     let edge = Arc::new(admin::Client::new(paths::edge_socket(&data)).timeout(TIMEOUT));
     let mut schedule = Schedule::new(INTERVAL);
     let mut tasks = BTreeMap::from([(SUBJECTS.to_owned(), Task::Subjects)]);
@@ -54,7 +53,7 @@ pub(super) async fn run(
         return;
     }
     // What there is, at once: the first charts should not have to wait.
-    begin(SUBJECTS.to_owned(), (now_ms(), 0), Task::Subjects, &client, &edge, &mailbox, &told, &ended);
+    begin(SUBJECTS.to_owned(), (now_ms(), 0), Task::Subjects, &ways, &edge, &mailbox, &told, &ended);
     loop {
         let wait = schedule
             .next_at()
@@ -75,7 +74,7 @@ pub(super) async fn run(
                     turn.target.clone(),
                     (turn.at, schedule.missed(&turn.target)),
                     task.clone(),
-                    &client,
+                    &ways,
                     &edge,
                     &mailbox,
                     &told,
@@ -95,22 +94,30 @@ fn follow(subjects: &Subjects, tasks: &mut BTreeMap<String, Task>, schedule: &mu
     }
     for instance in &subjects.instances {
         if let Some(port) = instance.port {
-            let task = Task::Scrape { port, labels: instance.labels(), ready: instance.ready };
-            wanted.insert(instance.target(), task);
+            let target = instance.target();
+            // Whoever is asked already keeps its connection.
+            let line = match tasks.get(&target) {
+                Some(Task::Scrape { port: known, line, .. }) if *known == port => Arc::clone(line),
+                _ => Arc::default(),
+            };
+            wanted.insert(target, Task::Scrape { port, labels: instance.labels(), ready: instance.ready, line });
         }
     }
     for service in &subjects.services {
         for (via, asked) in [("direct", &service.direct), ("public", &service.public)] {
             if let Some(asked) = asked {
-                let task = Task::Probe { service: service.name.clone(), via, asked: asked.clone() };
-                wanted.insert(format!("{}/probe-{via}", service.name), task);
+                let target = format!("{}/probe-{via}", service.name);
+                let line = match tasks.get(&target) {
+                    Some(Task::Probe { asked: known, line, .. }) if known == asked => Arc::clone(line),
+                    _ => Arc::new(Line::renewed_every(RENEWED_EVERY)),
+                };
+                wanted.insert(target, Task::Probe { service: service.name.clone(), via, asked: asked.clone(), line });
             }
         }
     }
     let mut intervals = BTreeMap::new();
     for outside in &subjects.outside {
         let target = outside.target();
-        // Whoever is asked already keeps its connection.
         let session = match tasks.get(&target) {
             Some(Task::Outside(session)) if session.outside == *outside => Arc::clone(session),
             _ => Arc::new(Session::new(outside.clone())),
@@ -139,14 +146,14 @@ fn begin(
     target: String,
     (at, missed): (i64, u64),
     task: Task,
-    client: &reqwest::Client,
+    ways: &Arc<Ways>,
     edge: &Arc<admin::Client>,
     mailbox: &mpsc::Sender<Message>,
     told: &SyncSender<Told>,
     ended: &mpsc::Sender<(String, Option<Subjects>)>,
 ) {
-    let (client, edge, mailbox, told, ended) =
-        (client.clone(), Arc::clone(edge), mailbox.clone(), told.clone(), ended.clone());
+    let (ways, edge, mailbox, told, ended) =
+        (Arc::clone(ways), Arc::clone(edge), mailbox.clone(), told.clone(), ended.clone());
     let named = target.clone();
     let turn = tokio::spawn(async move {
         let began = Instant::now();
@@ -165,12 +172,12 @@ fn begin(
                 let labels = vec![("service".to_owned(), EDGE.to_owned()), ("instance".to_owned(), EDGE.to_owned())];
                 tell(&told, Told::Scraped { target: target.clone(), labels, turn: turned(), answer, ready: true });
             }
-            Task::Scrape { port, labels, ready } => {
-                let answer = asking::scrape(&client, port).await;
+            Task::Scrape { port, labels, ready, line } => {
+                let answer = asking::scrape(&line, port, TIMEOUT).await.map_err(|failure| failure.to_string());
                 tell(&told, Told::Scraped { target: target.clone(), labels, turn: turned(), answer, ready });
             }
-            Task::Probe { service, via, asked } => {
-                let answer = asking::probe(TIMEOUT, &asked).await;
+            Task::Probe { service, via, asked, line } => {
+                let answer = asking::probe(&line, &ways, TIMEOUT, &asked).await;
                 let probed = Told::Probed { target: target.clone(), service, via, at, took: began.elapsed(), answer };
                 tell(&told, probed);
             }

@@ -55,10 +55,20 @@ pub(crate) struct Service {
 /// A question to a service.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Asked {
+    /// Where our own edge listens for it.
     pub(crate) address: SocketAddr,
     pub(crate) tls: bool,
     pub(crate) host: String,
     pub(crate) path: String,
+    /// How everybody else comes to the host; none where its name is nobody's on the internet.
+    pub(crate) by_name: Option<ByName>,
+}
+
+/// The way by a host's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ByName {
+    pub(crate) tls: bool,
+    pub(crate) port: u16,
 }
 
 /// A process of a service, or the edge.

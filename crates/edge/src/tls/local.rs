@@ -74,7 +74,12 @@ pub(crate) struct Authority {
 /// Makes the authority in `folder` if there is none, and says where its certificate lies: what people install.
 pub fn local_authority(folder: &Path) -> Result<PathBuf, LocalError> {
     Authority::open(folder)?;
-    Ok(folder.join(CERTIFICATE))
+    Ok(local_certificate(folder))
+}
+
+/// Where the authority's certificate lies, once there is one.
+pub fn local_certificate(folder: &Path) -> PathBuf {
+    folder.join(CERTIFICATE)
 }
 
 /// Whether the authority may certify a host.

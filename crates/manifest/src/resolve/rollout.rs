@@ -15,6 +15,8 @@ const DEFAULT_SLOW_SHARE: u16 = 500;
 const DEFAULT_REQUESTS: u64 = 100;
 const DEFAULT_LONGEST: Duration = Duration::from_mins(30);
 const DEFAULT_EXPIRY: Duration = Duration::from_hours(24);
+/// What the gate judges at a time is counted by the edge, which remembers a day and no more.
+const LONGEST_GUARD: Duration = Duration::from_hours(24);
 /// Longest of these times.
 const MAX: Duration = Duration::from_hours(30 * 24);
 
@@ -40,10 +42,20 @@ pub(super) fn resolve(table: &RolloutTable, environment: Environment, problems: 
         starter_may_approve: table.starter_may_approve.as_ref().is_some_and(|may| may.value),
         expiry: time("approval_expiry", &table.approval_expiry, DEFAULT_EXPIRY),
     });
+    let guard = time("guard", &table.guard, DEFAULT_GUARD).min(warm);
+    let (slow, longest) = (time("slow", &table.slow, DEFAULT_SLOW), time("longest", &table.longest, DEFAULT_LONGEST));
+    if guard > LONGEST_GUARD {
+        let span = table.guard.as_ref().and_then(|said| said.span.clone());
+        let problem =
+            Problem::error(span, "guard is longer than a day, which is as long as the edge remembers what it counted");
+        problems.push(
+            problem.help("write guard = \"24h\" or less: the gate goes on, guard by guard, for as long as `warm` says"),
+        );
+    }
     let rollout = Rollout {
-        guard: time("guard", &table.guard, DEFAULT_GUARD).min(warm),
-        slow: time("slow", &table.slow, DEFAULT_SLOW),
-        longest: time("longest", &table.longest, DEFAULT_LONGEST),
+        guard,
+        slow,
+        longest,
         canary,
         warm,
         errors: table.errors.as_ref().map_or(DEFAULT_ERRORS, |share| share.value),

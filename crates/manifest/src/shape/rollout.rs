@@ -28,7 +28,7 @@ pub(super) const ROLLOUT: &[Key] = &[
     key(
         "guard",
         Shape::Duration,
-        "What the gate judges at a time while the old version is warm; 10m where absent, `warm` where that is shorter.",
+        "What the gate judges at a time while the old version is warm, a day at most; 10m where absent, `warm` where that is shorter.",
     ),
     key("errors", Shape::Share, "Highest share of errors; 1% where absent."),
     key("slow", Shape::Duration, "An answer that takes longer is slow; 1s where absent."),

@@ -1,12 +1,15 @@
 //! Who a process is: what `/proc` tells, parsed once, and the check that a pid still means the same process.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 
 use rustix::process::Pid;
 
 use crate::driver::{AdoptError, Identity};
+
+/// Longer than `/proc/PID/stat` can be: some fifty numbers of at most twenty digits, and a name of at most sixty-four.
+const MAX_STAT_BYTES: usize = 4096;
 
 /// The fields of `/proc/PID/stat` that are used here, see proc_pid_stat(5).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,10 +55,11 @@ impl Stat {
     }
 }
 
-/// Reads what `/proc` says about a process.
+/// Reads what `/proc` says about a process. All processes of a user are read every few seconds: the kernel gives the text in one piece.
 pub(crate) fn stat(pid: u32) -> io::Result<Stat> {
-    let text = fs::read(format!("/proc/{pid}/stat"))?;
-    Stat::parse(&String::from_utf8_lossy(&text))
+    let mut text = [0; MAX_STAT_BYTES];
+    let length = File::open(format!("/proc/{pid}/stat"))?.read(&mut text)?;
+    Stat::parse(&String::from_utf8_lossy(&text[..length]))
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{pid}/stat has an unknown form")))
 }
 

@@ -56,8 +56,9 @@ pub const METRICS: [(&str, &str); 29] = [
 ];
 
 /// What is measured besides, of our own names.
-const OTHERS: [&str; 25] = [
+const OTHERS: [&str; 26] = [
     "probe_duration_seconds",
+    "probe_failure",
     "scrape_duration_seconds",
     "scrape_samples_scraped",
     "scrape_samples_post_metric_relabeling",

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::instance::{Alert, AlertId, Kind};
 use super::rule::{DEFAULT_PATH, Role, Rule, Severity};
+use super::span::Span;
 use super::state::State;
 
 /// Lines of what is over that a group remembers, and lines that one message lists.
@@ -14,6 +15,9 @@ pub const MAX_LINES: usize = 20;
 const MAX_PASSED: usize = 1_000;
 /// How many times longer than else a group waits where its cause is about to fire: one message of the cause is worth it.
 const CAUSE_PATIENCE: u64 = 2;
+/// How long nothing new has to have come until a group is told. Rules are evaluated more often than targets are scraped, which is at ten
+/// moments of ten seconds: what begins at once is seen one after the other. Longer, and a single alert would be late.
+const SETTLE: Span = Span::from_secs(5);
 /// Names of what one group is about. Further ones are not told apart: whoever wants to hear of one of them alone does not.
 const MAX_ABOUT: usize = 1_000;
 /// The label that names a service, whatever an alert's rule calls its subject.
@@ -80,6 +84,9 @@ pub(crate) struct Passed {
 pub(crate) struct Gather {
     /// The moment when it began.
     pub(crate) since: u64,
+    /// The moment of what came last.
+    #[serde(default)]
+    pub(crate) last: u64,
     /// The rules that brought something.
     pub(crate) rules: BTreeSet<String>,
 }
@@ -154,7 +161,8 @@ impl State {
         group.keys.insert(place.key);
         group.waiting.insert(id.clone());
         group.is_about(about);
-        let gather = group.gather.get_or_insert_with(|| Gather { since: now, rules: BTreeSet::new() });
+        let gather = group.gather.get_or_insert_with(|| Gather { since: now, last: now, rules: BTreeSet::new() });
+        gather.last = now;
         gather.rules.insert(id.rule.clone());
         if let Some(alert) = self.alerts.get_mut(id) {
             alert.group = Some(number);
@@ -228,7 +236,8 @@ impl State {
             return true;
         }
         let quiet = |rule: &String| self.health.get(rule).is_none_or(|health| health.rounds > health.brought);
-        gather.rules.iter().all(quiet) && !self.is_more_coming(gather, bound - waited)
+        let is_settled = self.clock.now.saturating_sub(gather.last) >= SETTLE.millis();
+        is_settled && gather.rules.iter().all(quiet) && !self.is_more_coming(gather, bound - waited)
     }
 
     /// Whether its rules are about to bring more.

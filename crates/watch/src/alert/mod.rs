@@ -12,7 +12,7 @@
 //! own kind. Meanwhile what was pending or fired stays as it was: without an answer nothing is well, and nothing is worse.
 //!
 //! # How it is driven
-//! Evaluate each rule every ten seconds, tell the time every second ([`What::Tick`]), and before that, and whenever it changes, what is watched
+//! Evaluate each rule every ten seconds at least, tell the time every second ([`What::Tick`]), and before that, and whenever it changes, what is watched
 //! ([`What::RulesChanged`]). Where [`Step::save`] says so, the state has to be on disk before the effects are carried out. After a restart,
 //! read it, send what is [outstanding](State::outstanding), and go on. A message is sent when whatever delivers it has it in its keeping:
 //! delivery is tried again there, not here.
@@ -21,8 +21,8 @@
 //! 1. What fires is [muted](Muted) by a silence, by maintenance, or by a cause: what is dead, and is needed by what this is about. Then nobody is
 //!    told unless it outlives that.
 //! 2. What is not muted joins a [group](Group): of alerts that share what their rules are grouped by, or that have to do with each other and
-//!    begin within the same moment. A group is told when an evaluation brought nothing new, and nothing that belongs to it or is its cause is
-//!    about to fire, at most [`Policy::gather`] after it began (twice that where its cause is about to fire). Many groups at once are one.
+//!    begin within the same moment. A group is told when five seconds and an evaluation brought nothing new, and nothing that belongs to it or is its
+//!    cause is about to fire, at most [`Policy::gather`] after it began (twice that where its cause is about to fire). Many groups at once are one.
 //! 3. Until somebody acknowledges a group, or it is over, it is told again, and by its [`Urgency`] further steps of its path are told.
 //!
 //! # What always holds
@@ -39,7 +39,7 @@
 //! # Where this differs from Prometheus and its Alertmanager, and why
 //! - An expression that reads no series is not well: it has *no data*. There it is silently inactive.
 //! - Time while nobody watched does not count for `for`.
-//! - Groups are told as soon as nothing more is coming, rather than after a fixed wait: a single alert is told by the next evaluation.
+//! - Groups are told as soon as nothing more is coming, rather than after a fixed wait: a single alert is told within six seconds.
 //! - Inhibition follows from what needs what, rather than from rules of its own.
 //!
 //! # To add a rule that everybody has

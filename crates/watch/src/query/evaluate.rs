@@ -60,7 +60,7 @@ impl Evaluation<'_> {
             }
             Plan::Call(function, arguments) => self.call(*function, arguments, grid),
             Plan::OverTime(of) => self.over_time(of, grid),
-            Plan::Number(_) | Plan::Text(_) | Plan::Range(_) => Err(misplaced(Kind::Vector, plan)),
+            Plan::Number(_) | Plan::Text(_) | Plan::Pattern(_) | Plan::Range(_) => Err(misplaced(Kind::Vector, plan)),
         }
     }
 

@@ -5,20 +5,25 @@ use super::error::QueryError;
 use super::plan::{Function, Plan};
 use crate::series::{Labels, Matcher};
 
-/// Whether the texts among the arguments make sense, so that a rule with a mistake is found when it is read.
-pub(super) fn check(function: Function, arguments: &[Plan]) -> Result<(), QueryError> {
-    let texts = texts(arguments);
-    match (function, texts.as_slice()) {
+/// The arguments, whose texts make sense, so that a rule with a mistake is found when it is read; what is a regular expression is read once.
+pub(super) fn checked(function: Function, mut arguments: Vec<Plan>) -> Result<Vec<Plan>, QueryError> {
+    let texts = texts(&arguments);
+    let pattern = match (function, texts.as_slice()) {
         (Function::LabelReplace, [target, _, _, expression]) => {
             named(target)?;
-            like(expression).map(|_| ())
+            Some(like(expression)?)
         }
         (Function::LabelJoin, [target, _, sources @ ..]) => {
             named(target)?;
-            sources.iter().try_for_each(|source| named(source))
+            sources.iter().try_for_each(|source| named(source))?;
+            None
         }
-        _ => Ok(()),
+        _ => None,
+    };
+    if let (Some(pattern), Some(last)) = (pattern, arguments.last_mut()) {
+        *last = Plan::Pattern(pattern);
     }
+    Ok(arguments)
 }
 
 fn texts(arguments: &[Plan]) -> Vec<&str> {
@@ -47,9 +52,8 @@ pub(super) fn relabel(
     count: usize,
 ) -> Result<Vec<Column>, QueryError> {
     let texts = texts(arguments);
-    let changed = match (function, texts.as_slice()) {
-        (Function::LabelReplace, [target, replacement, source, expression]) => {
-            let expression = like(expression)?;
+    let changed = match (function, texts.as_slice(), arguments.last()) {
+        (Function::LabelReplace, [target, replacement, source], Some(Plan::Pattern(expression))) => {
             change(columns, |labels| {
                 let captures = expression.captures(labels.get(source))?;
                 let mut value = String::new();
@@ -57,7 +61,7 @@ pub(super) fn relabel(
                 Some(with(labels, target, &value))
             })
         }
-        (Function::LabelJoin, [target, separator, sources @ ..]) => change(columns, |labels| {
+        (Function::LabelJoin, [target, separator, sources @ ..], _) => change(columns, |labels| {
             let values: Vec<&str> = sources.iter().map(|source| labels.get(source)).collect();
             Some(with(labels, target, &values.join(separator)))
         }),

@@ -39,38 +39,67 @@ pub use params::{duration, step, time};
 pub use parse::matchers;
 pub use reads::{Read, metrics_of, never_fires};
 
-use crate::series::{Sample, Series, Source};
+use crate::series::{Matcher, Sample, Series, Source};
 use column::{Column, Grid, present};
 use evaluate::Evaluation;
 use limits::Account;
 use plan::{Kind, Plan};
+
+/// An expression that was read, for whoever asks it again and again: reading one costs more than most answers, above all its regular
+/// expressions.
+#[derive(Debug)]
+pub struct Expression(Plan);
+
+impl Expression {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// The text is no expression that is supported.
+    pub fn read(text: &str) -> Result<Self, QueryError> {
+        parse::plan(text).map(Self)
+    }
+
+    /// Its answer at one time, as of [`query()`].
+    ///
+    /// # Errors
+    /// The time makes no sense, the source fails, or a limit is reached.
+    pub fn at(&self, source: &dyn Source, at_ms: i64, limits: &Limits<'_>) -> Result<Answer, QueryError> {
+        let at = bounded("time", at_ms)?;
+        let evaluation = Evaluation { source, account: Account::new(limits), bounds: (at, at) };
+        let grid = Grid::new(at, at, 1);
+        Ok(match (self.0.kind(), &self.0) {
+            (_, Plan::Text(text)) => Answer::Text { at, text: text.clone() },
+            (_, Plan::Range(window)) => {
+                let mut series = evaluation.matrix(window, at)?;
+                series.sort_by(|a, b| a.labels.cmp(&b.labels));
+                Answer::Matrix(series)
+            }
+            (Kind::Scalar, plan) => {
+                let values = evaluation.scalar(plan, &grid)?;
+                Answer::Scalar { at, value: values.first().copied().unwrap_or(f64::NAN) }
+            }
+            (_, plan) => {
+                let columns = evaluation.vector(plan, &grid)?.into_iter();
+                let elements = columns.filter_map(|column| Some((column.labels, *column.values.first()?)));
+                Answer::Vector { at, elements: elements.filter(|(_, value)| present(*value)).collect() }
+            }
+        })
+    }
+
+    /// The selectors that fit no series, if it can have no result because of that, as of [`never_fires`].
+    #[must_use]
+    pub fn missing(&self, exists: impl Fn(&[Matcher]) -> bool) -> Vec<String> {
+        reads::missing(&self.0, exists)
+    }
+}
 
 /// The answer at one time, in milliseconds since 1970.
 ///
 /// # Errors
 /// The text is no expression that is supported, the source fails, or a limit is reached.
 pub fn query(source: &dyn Source, text: &str, at_ms: i64, limits: &Limits<'_>) -> Result<Answer, QueryError> {
-    let at = bounded("time", at_ms)?;
-    let plan = parse::plan(text)?;
-    let evaluation = Evaluation { source, account: Account::new(limits), bounds: (at, at) };
-    let grid = Grid::new(at, at, 1);
-    Ok(match (plan.kind(), plan) {
-        (_, Plan::Text(text)) => Answer::Text { at, text },
-        (_, Plan::Range(window)) => {
-            let mut series = evaluation.matrix(&window, at)?;
-            series.sort_by(|a, b| a.labels.cmp(&b.labels));
-            Answer::Matrix(series)
-        }
-        (Kind::Scalar, plan) => {
-            let values = evaluation.scalar(&plan, &grid)?;
-            Answer::Scalar { at, value: values.first().copied().unwrap_or(f64::NAN) }
-        }
-        (_, plan) => {
-            let columns = evaluation.vector(&plan, &grid)?.into_iter();
-            let elements = columns.filter_map(|column| Some((column.labels, *column.values.first()?)));
-            Answer::Vector { at, elements: elements.filter(|(_, value)| present(*value)).collect() }
-        }
-    })
+    bounded("time", at_ms)?;
+    Expression::read(text)?.at(source, at_ms, limits)
 }
 
 /// The answer at each step from `from` to `to`, all in milliseconds; times since 1970.

@@ -40,7 +40,7 @@ pub fn never_true(text: &str) -> Result<Option<String>, QueryError> {
 fn span(plan: &Plan, why: &mut Option<String>) -> Option<Span> {
     Some(match plan {
         Plan::Number(number) => Span(*number, *number),
-        Plan::Text(_) => ANY,
+        Plan::Text(_) | Plan::Pattern(_) => ANY,
         Plan::Select(selector) => of_series(selector),
         Plan::Range(window) => of_window(window, why)?,
         Plan::Negate(of) => {

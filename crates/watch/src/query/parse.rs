@@ -246,8 +246,7 @@ fn lower_call(call: &parser::Call, depth: usize) -> Result<Plan, QueryError> {
         .zip(kinds)
         .map(|(argument, kind)| wanted(*kind, &place, argument))
         .collect::<Result<Vec<_>, _>>()?;
-    super::labels::check(function, &arguments)?;
-    Ok(Plan::Call(function, arguments))
+    Ok(Plan::Call(function, super::labels::checked(function, arguments)?))
 }
 
 /// A function over a span of time, and which of its arguments is a scalar.

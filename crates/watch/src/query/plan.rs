@@ -8,6 +8,8 @@ use crate::series::Matcher;
 pub(super) enum Plan {
     Number(f64),
     Text(String),
+    /// A text that was read as a regular expression.
+    Pattern(regex::Regex),
     Select(Selector),
     Range(Window),
     Negate(Box<Plan>),
@@ -196,7 +198,7 @@ impl Plan {
     pub(super) fn kind(&self) -> Kind {
         match self {
             Self::Number(_) | Self::Call(Function::Time | Function::Scalar, _) => Kind::Scalar,
-            Self::Text(_) => Kind::Text,
+            Self::Text(_) | Self::Pattern(_) => Kind::Text,
             Self::Range(_) => Kind::Matrix,
             Self::Negate(of) => of.kind(),
             Self::Binary(binary) if binary.left.kind() == Kind::Scalar && binary.right.kind() == Kind::Scalar => {

@@ -32,13 +32,17 @@ pub fn metrics_of(text: &str) -> Result<Vec<Read>, QueryError> {
 /// # Errors
 /// The text is no expression that is supported.
 pub fn never_fires(text: &str, exists: impl Fn(&[Matcher]) -> bool) -> Result<Vec<String>, QueryError> {
-    let plan = parse::plan(text)?;
-    if possible(&plan, &exists) {
-        return Ok(Vec::new());
+    Ok(missing(&parse::plan(text)?, exists))
+}
+
+/// As [`never_fires`].
+pub(super) fn missing(plan: &Plan, exists: impl Fn(&[Matcher]) -> bool) -> Vec<String> {
+    if possible(plan, &exists) {
+        return Vec::new();
     }
     let mut reads = Vec::new();
-    collect(&plan, false, &mut reads);
-    Ok(reads.into_iter().filter(|read| !exists(&read.matchers)).map(|read| read.text).collect())
+    collect(plan, false, &mut reads);
+    reads.into_iter().filter(|read| !exists(&read.matchers)).map(|read| read.text).collect()
 }
 
 fn collect(plan: &Plan, may_be_missing: bool, reads: &mut Vec<Read>) {
@@ -50,7 +54,7 @@ fn collect(plan: &Plan, may_be_missing: bool, reads: &mut Vec<Read>) {
         Window::Subquery { of, .. } => collect(of, may_be_missing, reads),
     };
     match plan {
-        Plan::Number(_) | Plan::Text(_) => {}
+        Plan::Number(_) | Plan::Text(_) | Plan::Pattern(_) => {}
         Plan::Select(selector) => push(selector, may_be_missing, reads),
         Plan::Range(of) => window(of, may_be_missing, reads),
         Plan::Negate(of) => collect(of, may_be_missing, reads),
@@ -82,7 +86,7 @@ fn collect(plan: &Plan, may_be_missing: bool, reads: &mut Vec<Read>) {
 /// Whether something can come of it, as far as the existence of series says.
 fn possible(plan: &Plan, exists: &impl Fn(&[Matcher]) -> bool) -> bool {
     match plan {
-        Plan::Number(_) | Plan::Text(_) => true,
+        Plan::Number(_) | Plan::Text(_) | Plan::Pattern(_) => true,
         Plan::Select(selector) | Plan::Range(Window::Stored { selector, .. }) => exists(&selector.matchers),
         Plan::Range(Window::Subquery { of, .. }) | Plan::Negate(of) => possible(of, exists),
         Plan::Binary(of) => match of.operator {

@@ -7,9 +7,8 @@
     reason = "small numbers, made up"
 )]
 
+use mana_watch::Memory;
 use mana_watch::series::STALE_BITS;
-
-use crate::memory::Memory;
 
 /// First sample, in milliseconds since 1970. No whole minute, so that steps and samples fall apart.
 pub(crate) const START: i64 = 1_700_000_007_000;

@@ -4,12 +4,10 @@ mod compare;
 mod data;
 mod expressions;
 mod generate;
-#[path = "../memory/mod.rs"]
-mod memory;
 mod server;
 
+use mana_watch::Memory;
 use mana_watch::query::{Limits, query, query_range};
-use memory::Memory;
 use serde_json::Value;
 use server::Prometheus;
 

@@ -342,8 +342,9 @@ impl Tabular for Databases {
 
 #[cfg(test)]
 mod tests {
+    use mana_watch::Memory;
     use mana_watch::query::{self, Answer, Limits};
-    use mana_watch::series::{Each, Keep, Matcher, NAME, Sample, Source, SourceError};
+    use mana_watch::series::NAME;
 
     use super::*;
 
@@ -352,7 +353,7 @@ mod tests {
 
     /// Statements, each of which has its calls and seconds at each step.
     #[derive(Default)]
-    struct Statements(Vec<(Labels, Vec<Sample>)>);
+    struct Statements(Memory);
 
     impl Statements {
         fn of(mut self, server: &str, id: &str, from: i64, at: impl Fn(f64) -> (f64, f64)) -> Self {
@@ -361,35 +362,12 @@ mod tests {
             let steps: Vec<_> = steps.collect();
             let mut push = |name: &str, value: fn((f64, f64)) -> f64| {
                 let labels = [(NAME, name), ("server", server), ("datname", "shop"), ("queryid", id)];
-                let samples = steps.iter().map(|(ms, counts)| Sample { at: *ms, value: value(*counts) });
-                self.0.push((Labels::new(labels), samples.collect()));
+                self.0.push(&labels, steps.iter().map(|(ms, counts)| (*ms, value(*counts))));
             };
             push("pg_stat_statements_calls_total", |(calls, _)| calls);
             push("pg_stat_statements_seconds_total", |(_, seconds)| seconds);
             push("pg_stat_statements_mean_seconds", |(calls, seconds)| seconds / calls);
             self
-        }
-    }
-
-    impl Source for Statements {
-        fn each(
-            &self,
-            matchers: &[Matcher],
-            from: i64,
-            to: i64,
-            _: i64,
-            _: Keep,
-            each: &mut Each<'_>,
-        ) -> Result<(), SourceError> {
-            for (labels, samples) in &self.0 {
-                let there: Vec<Sample> =
-                    samples.iter().filter(|sample| (from..=to).contains(&sample.at)).copied().collect();
-                let fits = matchers.iter().all(|matcher| matcher.fits(labels));
-                if fits && !there.is_empty() && each(labels.clone(), &there).is_break() {
-                    break;
-                }
-            }
-            Ok(())
         }
     }
 
@@ -403,7 +381,7 @@ mod tests {
             .of("a", "quick", 0, |step| (step + 1.0, (step + 1.0) * 0.01))
             // It ran once, some minutes ago.
             .of("b", "rare", HOUR_MS - 300_000, |_| (1.0, 3.0));
-        let asked = |text: &str| match query::query(&statements, text, HOUR_MS, &Limits::default()) {
+        let asked = |text: &str| match query::query(&statements.0, text, HOUR_MS, &Limits::default()) {
             Ok(Answer::Vector { elements, .. }) => elements,
             other => panic!("{text}: {other:?}"),
         };
@@ -456,7 +434,7 @@ mod tests {
         let fixed =
             [CONNECTIONS, MOST, MEAN, HITS, SIZE, WHOLE, TEXTS, COUNTING, RUNNING, POOLS_SEEN].map(str::to_owned);
         for text in fixed.into_iter().chain([slow_now(), slow_count()]) {
-            let answer = query::query(&Statements::default(), &text, 0, &Limits::default());
+            let answer = query::query(&Memory::default(), &text, 0, &Limits::default());
             assert!(answer.is_ok(), "{text}: {answer:?}");
         }
     }

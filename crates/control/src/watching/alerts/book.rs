@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use mana_watch::alert::{self, Absence, Book, Needs, Outcome, Policy, Rule, Severity, Span, Template};
-use mana_watch::query::{self, Answer, Limits};
+use mana_watch::query::{Answer, Expression, Limits};
 use mana_watch::series::Matcher;
 use mana_watch::store::Reader;
 
@@ -16,11 +16,32 @@ const THERE_MS: i64 = 300_000;
 /// What a test is called.
 const TEST: &str = "Test";
 
+/// A rule whose expression was read, since that costs more than to evaluate it.
+#[derive(Debug)]
+pub(in crate::watching) struct Ready {
+    pub(in crate::watching) rule: String,
+    /// A breach of it fires at once, so that it is looked at more often.
+    pub(super) prompt: bool,
+    /// Or why it is none.
+    expression: Result<Expression, String>,
+}
+
+impl Ready {
+    pub(in crate::watching) fn of(rule: &Rule) -> Self {
+        let expression = Expression::read(&rule.expression).map_err(|error| error.to_string());
+        Self { rule: rule.name.clone(), prompt: rule.hold == Span::ZERO, expression }
+    }
+}
+
 /// What came out of a rule's expression.
-pub(in crate::watching) fn judged(reader: &Reader, rule: &Rule, now: i64, until: Instant) -> Outcome {
+pub(in crate::watching) fn judged(reader: &Reader, ready: &Ready, now: i64, until: Instant) -> Outcome {
+    let expression = match &ready.expression {
+        Ok(expression) => expression,
+        Err(why) => return Outcome::Error(why.clone()),
+    };
     let stop = || Instant::now() >= until;
     let limits = Limits { stop: Some(&stop), ..Limits::default() };
-    let values = match query::query(reader, &rule.expression, now, &limits) {
+    let values = match expression.at(reader, now, &limits) {
         Ok(Answer::Vector { elements, .. }) => elements,
         // A condition without labels: true or not.
         Ok(Answer::Scalar { value, .. }) if value != 0.0 => vec![(mana_watch::Labels::default(), value)],
@@ -32,11 +53,7 @@ pub(in crate::watching) fn judged(reader: &Reader, rule: &Rule, now: i64, until:
     }
     let there =
         |matchers: &[Matcher]| reader.series(matchers, now - THERE_MS, now).is_ok_and(|series| !series.is_empty());
-    match query::never_fires(&rule.expression, there) {
-        Ok(missing) if missing.is_empty() => Outcome::Values(values),
-        Ok(_) => Outcome::NoData,
-        Err(error) => Outcome::Error(error.to_string()),
-    }
+    if expression.missing(there).is_empty() { Outcome::Values(values) } else { Outcome::NoData }
 }
 
 /// What is watched for: what everybody has, what the manifest says, and a test while it goes on.

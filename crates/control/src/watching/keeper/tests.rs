@@ -3,7 +3,7 @@
 use mana_watch::alert::{Event, Kind as Of, State, What};
 use mana_watch::query::{self, Answer};
 
-use super::super::alerts::{book, judged};
+use super::super::alerts::{Ready, book, judged};
 use super::super::subjects::{Endings, Service};
 use super::*;
 
@@ -70,7 +70,7 @@ fn blind_after_an_hour(with_edge: bool) -> Vec<String> {
     let (reader, mut keeper) = (store.reader(), Keeper::new(store, Arc::default()));
     let (subjects, mut state) = (healthy(), State::default());
     let book = book(&subjects, false);
-    let rules = book.rules.clone();
+    let rules: Vec<Ready> = book.rules.iter().map(Ready::of).collect();
     let mut step = |at: i64, what: What| state.step(&Event { at, what });
     step(begin, What::RulesChanged(Box::new(book)));
     for at in (begin..=end).step_by(ROUND_MS) {
@@ -82,7 +82,7 @@ fn blind_after_an_hour(with_edge: bool) -> Vec<String> {
         }
         for rule in &rules {
             let outcome = judged(&reader, rule, at, Instant::now() + Duration::from_mins(1));
-            step(at, What::Evaluated { rule: rule.name.clone(), outcome });
+            step(at, What::Evaluated { rule: rule.rule.clone(), outcome });
         }
         step(at, What::Tick);
     }

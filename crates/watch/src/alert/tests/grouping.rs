@@ -36,6 +36,37 @@ fn two_hundred_targets_that_die_at_once_make_one_message() {
     }
 }
 
+/// Evaluates every two seconds, with time told every second, as rules that fire at once are.
+fn often(world: &mut World, seconds: i64, seen: impl Fn(i64) -> Outcome) {
+    for second in 0..seconds {
+        if second % 2 == 0 {
+            world.evaluate("Down", seen(second));
+        }
+        world.now += SECOND;
+        world.step(What::Tick);
+    }
+}
+
+#[test]
+fn targets_that_die_at_once_make_one_message_though_each_is_scraped_at_its_own_moment_and_rules_are_evaluated_often() {
+    // Scraped four seconds after each other: more often than that nothing new is seen.
+    let names = ["a", "b", "c"];
+    let mut world = World::of(vec![Rule { hold: Span::ZERO, ..down() }]);
+    often(&mut world, 10, |_| rows(&[]));
+    often(&mut world, 30, |second| rows(&names[..usize::try_from(second / 4 + 1).unwrap().min(3)]));
+    assert_eq!(world.one().episodes.len(), 3);
+}
+
+#[test]
+fn one_alert_alone_that_fires_at_once_is_told_within_six_seconds_of_its_evaluation() {
+    let mut world = World::of(vec![Rule { hold: Span::ZERO, ..down() }]);
+    often(&mut world, 10, |_| rows(&[]));
+    let began = world.now;
+    often(&mut world, 7, |_| rows(&["chat"]));
+    let told = world.one();
+    assert!((told.at - began) / SECOND <= 6, "{} ms", told.at - began);
+}
+
 #[test]
 fn one_alert_alone_is_told_by_the_next_evaluation() {
     let mut world = World::of(vec![Rule { hold: Span::ZERO, ..down() }]);

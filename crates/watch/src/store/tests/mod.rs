@@ -6,6 +6,7 @@ mod full_disk;
 mod levels;
 mod limits;
 mod model;
+mod opening;
 
 use super::*;
 use crate::series::{NAME, Sample};

@@ -1,16 +1,14 @@
-//! Series in memory, for tests and benchmarks.
+//! Series in memory, where they are few and known: for tests, examples and measurements.
 
-use mana_watch::series::{Each, Keep, SourceError};
-use mana_watch::{Labels, Matcher, Sample, Series, Source};
+use crate::series::{Each, Keep, Labels, Matcher, Sample, Series, Source, SourceError};
 
-/// Series with all their samples.
+/// Series with all their samples, those of each in the order of their times.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Memory(pub(crate) Vec<Series>);
+pub struct Memory(pub Vec<Series>);
 
 impl Memory {
     /// One more series.
-    #[allow(dead_code, reason = "not all that use this module add series one by one")]
-    pub(crate) fn push(&mut self, labels: &[(&str, &str)], samples: impl IntoIterator<Item = (i64, f64)>) {
+    pub fn push(&mut self, labels: &[(&str, &str)], samples: impl IntoIterator<Item = (i64, f64)>) {
         let samples = samples.into_iter().map(|(at, value)| Sample { at, value }).collect();
         self.0.push(Series { labels: Labels::new(labels.iter().copied()), samples });
     }
