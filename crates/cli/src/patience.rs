@@ -1,5 +1,6 @@
-//! How long whoever follows something bears with a control plane that does not answer: it is being replaced, its machine starts again, or
-//! it was asked too often. What is followed goes on meanwhile. Pure, but for the asking itself.
+//! How long whoever follows or wants something bears with a control plane that does not answer: it is being replaced, its machine starts
+//! again, or it was asked too often. What is followed goes on meanwhile; what is wanted carries a key, so that it is done once however often
+//! it is asked for. Pure, but for the asking itself.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use mana_control::client::{Client, ClientError};
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::report;
 
 /// The first wait; each is twice the one before, up to [`LONGEST`].
 const FIRST: Duration = Duration::from_millis(250);
@@ -69,12 +71,13 @@ fn is_passing(error: &ClientError) -> bool {
 }
 
 /// For people.
-fn excuse(error: &ClientError) -> &'static str {
+fn excuse(error: &ClientError) -> String {
     match error {
         ClientError::NotNow { problem, .. } | ClientError::Refused(problem) if problem.status == TOO_MANY => {
-            "the control plane is asked too often, trying again"
+            "the control plane is asked too often, trying again".to_owned()
         }
-        _ => "the control plane does not answer, trying again",
+        ClientError::Refused(problem) => format!("the control plane says: {}; trying again", problem.title),
+        _ => "the control plane does not answer, trying again".to_owned(),
     }
 }
 
@@ -104,10 +107,26 @@ pub(crate) async fn asked<T>(
         let news = patience.since.is_none();
         let Some(wait) = patience.wait(&error, Instant::now()) else { return Err(context.failure(error)) };
         if news {
-            say(Some(excuse(&error)))?;
+            say(Some(&excuse(&error)))?;
         }
         tokio::time::sleep(wait).await;
     }
+}
+
+/// The same, where what is waited for is said on standard error.
+pub(crate) async fn told<T>(
+    patience: &mut Patience,
+    client: &Client,
+    context: &Context,
+    question: impl AsyncFn(&Client) -> Result<T, ClientError>,
+) -> Result<T, Failure> {
+    asked(patience, client, context, question, |away| {
+        if let Some(why) = away {
+            report::note(why);
+        }
+        Ok(())
+    })
+    .await
 }
 
 #[cfg(test)]
@@ -157,7 +176,8 @@ mod tests {
     }
 
     #[test]
-    fn whoever_asks_too_often_is_told_so() {
+    fn whoever_waits_is_told_why() {
+        assert!(excuse(&ClientError::Refused(problem(503))).contains("says: x;"));
         assert!(excuse(&ClientError::NotNow { problem: problem(429), after: None }).contains("too often"));
         assert!(excuse(&broken()).contains("does not answer"));
     }

@@ -105,14 +105,7 @@ pub(crate) async fn look(
     patience: &mut Patience,
     context: &Context,
 ) -> Result<RolloutView, Failure> {
-    let question = async |client: &Client| client.rollout_view(number).await;
-    patience::asked(patience, client, context, question, |away| {
-        if let Some(why) = away {
-            report::note(why);
-        }
-        Ok(())
-    })
-    .await
+    patience::told(patience, client, context, async |client: &Client| client.rollout_view(number).await).await
 }
 
 /// Questions about one rollout, asked until there is an answer.

@@ -1,6 +1,7 @@
 //! Commits on their way out and back, as a person or a script brings them, through the real binary: exit codes, what is said, and that
 //! whoever follows may come and go, as may the control plane.
 
+mod lost;
 mod repository;
 mod support;
 
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
+use lost::LostAnswers;
 use repository::Repository;
 use rustix::process::Signal;
 use serde_json::Value;
@@ -261,4 +263,33 @@ fn whoever_follows_may_come_and_go_and_so_may_the_control_plane() {
     assert_eq!((shop.newest(BACKEND)["stage"].clone(), shop.serves(BACKEND)), ("aborted".into(), "v1".to_owned()));
     let err = shop.script(&[BACKEND, "v1"], 0);
     assert!(err.contains("serves v1 already"), "{err}");
+}
+
+#[test]
+fn what_is_asked_again_because_its_answer_got_lost_is_done_once() {
+    let shop = Shop::up(WARM, WARM);
+    let lost = LostAnswers::of(&shop.repository.data(""));
+    let count = || serde_json::from_str::<Value>(&shop.check(&["rollouts", "--json"], 0).0).expect("JSON");
+    shop.commit("v1");
+    let (_, err) = shop.check(&["deploy", BACKEND, "v1", "--pause-at", "green-starting"], 7);
+    assert!(err.contains("the control plane does not answer, trying again"), "{err}");
+    let newest = shop.newest(BACKEND);
+    assert_eq!((&newest["stage"], count().as_array().map(Vec::len)), (&"held".into(), Some(1)));
+
+    // What is said twice goes on once: it stops again where it was asked to.
+    let number = newest["number"].to_string();
+    shop.check(&["rollout", "pause", &number, "--at", "cutting-over"], 0);
+    shop.check(&["rollout", "promote", &number], 0);
+    shop.check(&["rollout", "watch", &number], 7);
+    assert_eq!((shop.newest(BACKEND)["stage"].clone(), lost.count()), ("held".into(), 3));
+    shop.check(&["rollout", "promote", &number], 0);
+    until("it serves", || (shop.newest(BACKEND)["stage"] == "window").then_some(()));
+    assert_eq!(shop.serves(BACKEND), "v1");
+
+    let slot = |part: &str| shop.newest(BACKEND)[part]["slot"].as_str().expect("a slot").to_owned();
+    shop.check(&["switch", BACKEND, &slot("old")], 0);
+    shop.check(&["switch", BACKEND, &slot("new")], 0);
+    shop.check(&["rollback", BACKEND], 0);
+    assert_eq!((shop.newest(BACKEND)["stage"].clone(), lost.count()), ("rolled-back".into(), 7));
+    assert_eq!(count().as_array().map(Vec::len), Some(1));
 }

@@ -2,7 +2,7 @@
 //!
 //! Listens on `$PORT`; answers `/` with its id, and obeys `/crash`, `/unready`, `/ready`, `/hang`, `/slow/MILLIS`,
 //! `/take/MIB` and `/print/LINES`; `/work` fails as often as `$FAILS` says and takes `$WORK_MILLIS`; `/stream` says something every
-//! tenth of a second, for two seconds. At `/socket` it takes a WebSocket, as far as a test needs one, and says everything back. With the argument `migrate` it appends a line to the file `$MIGRATIONS` and ends, with
+//! tenth of a second, for two seconds. At `/socket` it takes a WebSocket, as far as a test needs one, says everything back, and in `x-version` what `$VERSION` is. With the argument `migrate` it appends a line to the file `$MIGRATIONS` and ends, with
 //! code 1 where `$FAIL_MIGRATION` is set, after `$MIGRATION_MILLIS`; it makes the file `$BREAKS`, and as long as the file `$BROKEN_BY` is there
 //! nothing is ready. `$CRASH_AT_START` ends it with code 3 at once; `$START_MILLIS` delays its start.
 
@@ -141,6 +141,7 @@ async fn socket(request: Request) -> Response {
     });
     let answer = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS);
     let answer = answer.header("connection", "upgrade").header("upgrade", "websocket");
+    let answer = answer.header("x-version", variable("VERSION").unwrap_or_default());
     answer.body(Body::empty()).expect("an answer")
 }
 

@@ -335,13 +335,13 @@ async fn rollout_command(
     Path(number): Path<u64>,
     body: Result<Json<RolloutCommand>, JsonRejection>,
 ) -> Result<Response, Refused> {
-    let Json(RolloutCommand { by, command }) = body?;
-    let action = match command {
+    let Json(mut request) = body?;
+    let action = match request.command {
         Command::Approve { .. } | Command::Reject { .. } => Action::Approve,
         _ => Action::Deploy,
     };
-    let by = operator(&person, action, by)?;
-    Ok(Json(ask(&app, |reply| Call::RolloutCommand { number, by, command, reply }).await?).into_response())
+    request.by = operator(&person, action, request.by)?;
+    Ok(Json(ask(&app, |reply| Call::RolloutCommand { number, request, reply }).await?).into_response())
 }
 
 async fn put_back(
@@ -349,9 +349,9 @@ async fn put_back(
     person: AtDoor,
     body: Result<Json<PutBack>, JsonRejection>,
 ) -> Result<Response, Refused> {
-    let Json(PutBack { service, by, slot, release }) = body?;
-    let by = operator(&person, Action::Deploy, by)?;
-    Ok(Json(ask(&app, |reply| Call::PutBack { service, by, slot, release, reply }).await?).into_response())
+    let Json(mut request) = body?;
+    request.by = operator(&person, Action::Deploy, request.by)?;
+    Ok(Json(ask(&app, |reply| Call::PutBack { request, reply }).await?).into_response())
 }
 
 async fn tokens(State(app): State<App>) -> Result<Response, Refused> {

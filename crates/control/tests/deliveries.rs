@@ -147,6 +147,7 @@ async fn back_and_forth_in_the_window_and_back_for_good() {
         by: "ada".into(),
         slot: slot.map(Into::into),
         release: None,
+        key: None,
     };
     for (slot, expected) in [("blue", "v0"), ("green", "v1"), ("blue", "v0"), ("green", "v1")] {
         ecosystem.client().await.put_back(&put_back(Some(slot))).await.expect("taken");
@@ -172,7 +173,7 @@ async fn what_is_done_is_gone_back_on_by_starting_the_old_version_first() {
     let load = Load::on(&ecosystem, SHOP, "/work");
     let number = deploy(&ecosystem, "v1").await.number;
     reaches(&ecosystem, number, &["done"]).await;
-    let put_back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: None };
+    let put_back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: None, key: None };
     ecosystem.client().await.put_back(&put_back).await.expect("taken");
     reaches(&ecosystem, number, &["rolled-back"]).await;
     load.end().await;
@@ -186,7 +187,7 @@ async fn a_rollback_after_a_rollout_that_moved_nothing_brings_back_what_served_b
     for (version, wrong) in [("v1", ""), ("v2", ""), ("v3", "CRASH_AT_START=1"), ("v4", "")] {
         release(&ecosystem, version, wrong);
     }
-    let put_back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: None };
+    let put_back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: None, key: None };
     let aborted = deploy(&ecosystem, "v3").await.number;
     reaches(&ecosystem, aborted, &["aborted"]).await;
     let refused = ecosystem.client().await.put_back(&put_back).await.expect_err("nothing served before");
@@ -326,7 +327,7 @@ async fn a_rollback_means_the_rollout_that_is_under_way_and_asked_twice_keeps_no
     let first = deploy(&ecosystem, "v1").await.number;
     reaches(&ecosystem, first, &["window"]).await;
     let waiting = deploy(&ecosystem, "v2").await.number;
-    let put_back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: None };
+    let put_back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: None, key: None };
     assert_eq!(ecosystem.client().await.put_back(&put_back).await.expect("taken").number, first);
     reaches(&ecosystem, first, &["rolled-back"]).await;
     // Then it is the next one's turn.
@@ -357,7 +358,7 @@ async fn the_way_back_does_not_migrate() {
     let number = deploy(&ecosystem, "v1").await.number;
     reaches(&ecosystem, number, &["done"]).await;
     assert_eq!(migrated(), 2, "each version once");
-    let put_back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: None };
+    let put_back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: None, key: None };
     ecosystem.client().await.put_back(&put_back).await.expect("taken");
     reaches(&ecosystem, number, &["rolled-back"]).await;
     load.end().await;
@@ -542,7 +543,7 @@ async fn a_rollback_while_the_old_version_drains_starts_it_again_and_loses_no_re
     let slow = tokio::spawn(support::get(port, "/slow/20000"));
     let number = deploy(&ecosystem, "v1").await.number;
     reaches(&ecosystem, number, &["decommissioning"]).await;
-    let put_back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: None };
+    let put_back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: None, key: None };
     ecosystem.client().await.put_back(&put_back).await.expect("taken");
     reaches(&ecosystem, number, &["rolled-back"]).await;
     assert_eq!(slow.await.expect("no panic"), Ok((200, "slow".into())));

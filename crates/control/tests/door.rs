@@ -84,7 +84,7 @@ async fn only_a_token_lets_in_and_only_to_what_it_is_for() {
     assert_eq!(status(&door(&reader).deploy(&deploy).await.expect_err("a reader")), 403);
     let begun = door(&deployer).deploy(&deploy).await.expect("begun");
     assert_eq!(begun.started_by, "ci", "the token says who it is");
-    let approve = RolloutCommand { by: "bob".into(), command: Command::Reject { comment: None } };
+    let approve = RolloutCommand { by: "bob".into(), key: None, command: Command::Reject { comment: None } };
     assert_eq!(status(&door(&deployer).rollout_command(begun.number, &approve).await.expect_err("no approver")), 403);
     // What is for the owner of the socket alone is not there at all; who comes in is said by people who are logged in.
     let bearer = format!("authorization: Bearer {deployer}");
@@ -213,6 +213,7 @@ async fn an_approval_comes_signed() {
     let digest = Digest(waits.new.digest.clone().expect("built"));
     let approve = RolloutCommand {
         by: String::new(),
+        key: None,
         command: Command::Approve { digest, comment: Some("looked at it".into()) },
     };
     let body = serde_json::to_string(&approve).expect("JSON");
@@ -232,7 +233,7 @@ async fn an_approval_comes_signed() {
     let (code, said) = signed(now);
     assert_eq!(code, 200, "{said}");
     repository.reaches(begun.number, &["window"]).await;
-    let put_back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: None };
+    let put_back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: None, key: None };
     repository.production.client().await.put_back(&put_back).await.expect("back");
     repository.down().await;
 }

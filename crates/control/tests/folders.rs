@@ -105,6 +105,7 @@ async fn a_folder_is_switched_as_a_whole_and_back_and_nobody_misses_anything() {
         by: "ada".into(),
         slot: None,
         release: release.map(str::to_owned),
+        key: None,
     };
     let client = repository.production.client().await;
     client.put_back(&put_back(None)).await.expect("asked");
@@ -142,7 +143,7 @@ async fn the_served_version_outlives_the_control_plane_and_what_the_folder_becom
     repository.reaches(two.number, &["done"]).await;
     assert_eq!(page(&repository).await, "page of v2");
     // The old one has no such folder: the way back is given up, and what serves goes on.
-    let again = PutBack { service: SITE.into(), by: "ada".into(), slot: None, release: Some("v1".into()) };
+    let again = PutBack { service: SITE.into(), by: "ada".into(), slot: None, release: Some("v1".into()), key: None };
     client.put_back(&again).await.expect("asked");
     until("the way back is given up", async || {
         repository.stages(two.number).await.ends_with(&["reviving".into(), "done".into()]).then_some(())

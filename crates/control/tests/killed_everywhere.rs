@@ -222,7 +222,7 @@ async fn rollbacks(when: &'static str, turn: u32, of: u32) -> Survived {
         deploy(&ecosystem, "v1").await;
         reaches(&ecosystem, number, &[when]).await;
         // The request itself may be what is not answered any more: whoever does not hear asks again.
-        let put_back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: None };
+        let put_back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: None, key: None };
         let death = hold(&ecosystem, number, death);
         let _ = ecosystem.client().await.put_back(&put_back).await;
         let there = dies(&mut ecosystem, number, death, when).await;

@@ -74,7 +74,10 @@ async fn migrating_is_a_stage_that_can_be_paused_before_and_after_and_starts_not
     assert_eq!(said(&repository, "rehearsal").await.len(), 0);
     let client = repository.production.client().await;
     let pause = Command::PauseAt { stage: Stage::GreenStarting };
-    client.rollout_command(begun.number, &RolloutCommand { by: "ada".into(), command: pause }).await.expect("taken");
+    client
+        .rollout_command(begun.number, &RolloutCommand { by: "ada".into(), key: None, command: pause })
+        .await
+        .expect("taken");
     client.rollout_command(begun.number, &promote()).await.expect("taken");
     until("it has migrated and rests", async || {
         let stages = repository.stages(begun.number).await;
@@ -186,7 +189,7 @@ async fn what_the_running_version_bears_goes_through_and_what_breaks_it_starts_n
 }
 
 fn promote() -> RolloutCommand {
-    RolloutCommand { by: "ada".into(), command: Command::Promote }
+    RolloutCommand { by: "ada".into(), key: None, command: Command::Promote }
 }
 
 #[tokio::test]
@@ -210,7 +213,7 @@ async fn a_version_from_before_comes_back_without_migrating_and_is_not_deployed_
     }
     let before = migrated(&ran);
     let client = repository.production.client().await;
-    let back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: Some("v2".into()) };
+    let back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: Some("v2".into()), key: None };
     let back = client.put_back(&back).await.expect("begun");
     repository.reaches(back.number, &["done"]).await;
     assert_eq!((repository.version().await.as_str(), migrated(&ran)), ("v2", before));
@@ -275,5 +278,5 @@ async fn a_migration_that_has_run_and_was_changed_is_refused_by_name() {
 }
 
 fn abort() -> RolloutCommand {
-    RolloutCommand { by: "ada".into(), command: Command::Abort }
+    RolloutCommand { by: "ada".into(), key: None, command: Command::Abort }
 }

@@ -46,7 +46,7 @@ async fn a_commit_goes_the_whole_way() {
     let there = staging.rollouts(Some(SHOP)).await.expect("listed");
     assert_eq!((there.len(), &there[0].new.digest), (1, &serves.new.digest));
     // What was checked and built once is neither checked nor built again.
-    let put_back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: None };
+    let put_back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: None, key: None };
     repository.production.client().await.put_back(&put_back).await.expect("asked");
     repository.reaches(1, &["rolled-back"]).await;
     assert_eq!(repository.version().await, "one");
@@ -159,6 +159,7 @@ async fn somebody_else_has_to_approve_it_and_a_version_from_before_comes_back_wi
         assert_eq!(waits.waits_for, ["bob"]);
         let approve = |by: &str| RolloutCommand {
             by: by.into(),
+            key: None,
             command: Command::Approve { digest: Digest(waits.new.digest.clone().expect("built")), comment: None },
         };
         let client = repository.production.client().await;
@@ -169,8 +170,13 @@ async fn somebody_else_has_to_approve_it_and_a_version_from_before_comes_back_wi
     for version in ["v2", "v3", "v4"] {
         approved(version).await;
     }
-    let bring =
-        |release: &str| PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: Some(release.into()) };
+    let bring = |release: &str| PutBack {
+        service: SHOP.into(),
+        by: "ada".into(),
+        slot: None,
+        release: Some(release.into()),
+        key: None,
+    };
     let client = repository.production.client().await;
     let refused = client.put_back(&bring("v4")).await.expect_err("it serves");
     assert!(refused.to_string().contains("serves v4 already"), "{refused}");

@@ -17,7 +17,7 @@ const MOST_LOG_BYTES: u64 = 9 << 20;
 const MEMORY_BYTES: u64 = 200 << 20;
 
 fn put_back() -> PutBack {
-    PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: None }
+    PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: None, key: None }
 }
 
 fn peak_memory_bytes(pid: u32) -> u64 {

@@ -1,14 +1,17 @@
 //! `mana deploy`.
 
 use mana_control::api::{Deploy, EdgeChange};
+use mana_control::client::Client;
 use mana_delivery::migration::Override;
 use mana_release::source::{Commit, Dirty};
 
+use crate::clock;
 use crate::context::{Context, block_on, quoted};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::meant;
 use crate::operator::Who;
+use crate::patience::{self, Patience};
 use crate::replacing::{self, EDGE};
 use crate::rolling;
 use crate::running::Running;
@@ -92,9 +95,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
                 supersede: args.supersede,
                 pause_at: args.pause_at.clone(),
                 overrides: overrides.clone(),
-                key: None,
+                key: Some(clock::key()),
             };
-            let view = client.deploy(&deploy).await.map_err(|error| context.failure(error))?;
+            let begin = async |client: &Client| client.deploy(&deploy).await;
+            let view = patience::told(&mut Patience::default(), &client, context, begin).await?;
             if args.detach {
                 rolling::show(&view, args.json, context)?;
                 return Ok(Exit::Ok);

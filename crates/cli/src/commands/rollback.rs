@@ -1,13 +1,15 @@
 //! `mana rollback`.
 
 use mana_control::api::{EdgeChange, PutBack, SERVES_ALREADY};
-use mana_control::client::{Client, ClientError};
+use mana_control::client::Client;
 
+use crate::clock;
 use crate::context::{Context, block_on, quoted};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::meant;
 use crate::operator::Who;
+use crate::patience::{self, Patience};
 use crate::replacing::{self, EDGE};
 use crate::running::Running;
 use crate::{report, rolling, several};
@@ -56,8 +58,13 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
                 report::note(&format!("nothing was rolled out for {service} yet: it stays as it is"));
                 return Ok(Exit::Ok);
             }
-            let put_back =
-                PutBack { service: service.to_owned(), by: by.clone(), slot: None, release: args.release.clone() };
+            let put_back = PutBack {
+                service: service.to_owned(),
+                by: by.clone(),
+                slot: None,
+                release: args.release.clone(),
+                key: Some(clock::key()),
+            };
             bring_back(&client, &put_back, args, context).await
         };
         let release = args.release.as_deref().map(|release| format!(" {}", quoted(release))).unwrap_or_default();
@@ -71,14 +78,15 @@ async fn was_rolled_out(client: &Client, service: &str, context: &Context) -> Re
 }
 
 async fn bring_back(client: &Client, put_back: &PutBack, args: &Args, context: &Context) -> Result<Exit, Failure> {
-    let view = match client.put_back(put_back).await {
+    let question = async |client: &Client| client.put_back(put_back).await;
+    let view = match patience::told(&mut Patience::default(), client, context, question).await {
         Ok(view) => view,
         // It is as was asked for.
-        Err(ClientError::Refused(problem)) if problem.title == SERVES_ALREADY => {
+        Err(Failure::Refused(problem)) if problem.title == SERVES_ALREADY => {
             report::note(&problem.detail);
             return Ok(Exit::Ok);
         }
-        Err(error) => return Err(context.failure(error)),
+        Err(failure) => return Err(failure),
     };
     let begun = view.why.is_none();
     // What was asked for is that it goes back; a rollout of its own is there once it serves.

@@ -2,12 +2,15 @@
 
 use clap::Subcommand;
 use mana_control::api::{RolloutCommand, RolloutDetail};
+use mana_control::client::Client;
 use mana_delivery::rollout::{Command, Digest, Stage, graph};
 
+use crate::clock;
 use crate::context::{Context, block_on};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::operator::Who;
+use crate::patience::{self, Patience};
 use crate::rolling;
 use crate::running::Running;
 use crate::show::rollout;
@@ -162,8 +165,9 @@ fn steer(one: &One, what: Command, context: &Context) -> Result<Exit, Failure> {
 
 async fn command(one: &One, command: Command, context: &Context) -> Result<Exit, Failure> {
     let Running { client, .. } = context.running().await?;
-    let command = RolloutCommand { by: one.who.name()?, command };
-    let view = client.rollout_command(one.number, &command).await.map_err(|error| context.failure(error))?;
+    let command = RolloutCommand { by: one.who.name()?, key: Some(clock::key()), command };
+    let question = async |client: &Client| client.rollout_command(one.number, &command).await;
+    let view = patience::told(&mut Patience::default(), &client, context, question).await?;
     rolling::show(&view, one.json, context)?;
     Ok(Exit::Ok)
 }

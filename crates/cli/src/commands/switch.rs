@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use mana_control::api::{PutBack, RolloutView};
-use mana_control::client::{Client, ClientError};
+use mana_control::client::Client;
 
+use crate::clock;
 use crate::context::{Context, block_on};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -54,13 +55,20 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
                 report::note(&format!("nothing was rolled out for {service} yet: it stays as it is"));
                 return Ok(Exit::Ok);
             }
-            let put_back =
-                PutBack { service: service.to_owned(), by: by.clone(), slot: Some(args.slot.clone()), release: None };
-            let view = match (client.put_back(&put_back).await, newest) {
+            let put_back = PutBack {
+                service: service.to_owned(),
+                by: by.clone(),
+                slot: Some(args.slot.clone()),
+                release: None,
+                key: Some(clock::key()),
+            };
+            let question = async |client: &Client| client.put_back(&put_back).await;
+            let asked = patience::told(&mut Patience::default(), &client, context, question).await;
+            let view = match (asked, newest) {
                 (Ok(view), _) => brought(&client, view, &args.slot, context).await?,
                 // Both are ready no more, or never were; it is as was asked for.
-                (Err(ClientError::Refused(_)), Some(view)) if view.over && serves(&view, &args.slot) => view,
-                (Err(error), _) => return Err(context.failure(error)),
+                (Err(Failure::Refused(_)), Some(view)) if view.over && serves(&view, &args.slot) => view,
+                (Err(failure), _) => return Err(failure),
             };
             rolling::show(&view, args.json, context)?;
             Ok(if serves(&view, &args.slot) { Exit::Ok } else { Exit::Failed })

@@ -34,6 +34,9 @@ pub struct Deploy {
 pub struct RolloutCommand {
     /// Who.
     pub by: String,
+    /// Asked again with the same key, it is not done once more.
+    #[serde(default)]
+    pub key: Option<String>,
     /// What.
     #[serde(flatten)]
     pub command: Command,
@@ -52,6 +55,9 @@ pub struct PutBack {
     /// A release that has served here before, in place of the version before.
     #[serde(default)]
     pub release: Option<String>,
+    /// Asked again with the same key, it is the same way back.
+    #[serde(default)]
+    pub key: Option<String>,
 }
 
 /// The title of the problem that a release is to be brought back which serves.

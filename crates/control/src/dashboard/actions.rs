@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::Dashboard;
 use super::guard::Visitor;
 use super::pages::NoPage;
+use crate::api::{PutBack, RolloutCommand};
 use crate::door::person::Action;
 use crate::server::{Refused, ask, problem};
 use crate::supervisor::Call;
@@ -42,7 +43,8 @@ pub(crate) async fn rollout(
     let (command, scope) = meant(&command, &said)?;
     visitor.require(scope)?;
     let by = visitor.name().to_owned();
-    ask(&dashboard.app, |reply| Call::RolloutCommand { number, by, command, reply }).await?;
+    let request = RolloutCommand { by, key: None, command };
+    ask(&dashboard.app, |reply| Call::RolloutCommand { number, request, reply }).await?;
     Ok(Redirect::to(&format!("/rollouts/{number}")))
 }
 
@@ -73,7 +75,8 @@ pub(crate) async fn put_back(
 ) -> Result<Redirect, NoPage> {
     visitor.require(Action::Deploy)?;
     let by = visitor.name().to_owned();
-    let view = ask(&dashboard.app, |reply| Call::PutBack { service, by, slot: None, release: None, reply }).await?;
+    let request = PutBack { service, by, slot: None, release: None, key: None };
+    let view = ask(&dashboard.app, |reply| Call::PutBack { request, reply }).await?;
     Ok(Redirect::to(&format!("/rollouts/{}", view.number)))
 }
 

@@ -16,6 +16,8 @@ use crate::slot::Slot;
 
 /// Rollouts kept for each service; older ones are forgotten with their journals.
 const MAX_OF_A_SERVICE: u32 = 100;
+/// Keys kept of what began no rollout: whoever did not hear an answer asks again within minutes.
+const MAX_ASKED: u32 = 1_000;
 
 /// A rollout as it is written down.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,13 +87,15 @@ impl Store {
         })
     }
 
-    /// Writes down what happened to a rollout and what follows from it; `state`: where that leads, which stays where it is over.
+    /// Writes down what happened to a rollout and what follows from it; `state`: where that leads, which stays where it is over; `key`: under
+    /// which it was asked for.
     pub(crate) fn journal_rollout(
         &mut self,
         id: RolloutId,
         event: &Event,
         effects: &[Intent],
         state: &State,
+        key: Option<&str>,
     ) -> Result<(), StoreError> {
         let what = "writing a rollout's journal";
         let (event, effects, at) = (json(what, event)?, json(what, &effects)?, clock::timestamp().to_string());
@@ -104,8 +108,14 @@ impl Store {
                 params![id.0.cast_signed(), at, event, effects],
             )?;
             let query = "UPDATE rollouts SET ended = ?2, state = ?3 WHERE number = ?1";
-            db.execute(query, params![id.0.cast_signed(), ended, state]).map(drop)
+            db.execute(query, params![id.0.cast_signed(), ended, state])?;
+            key.map_or(Ok(()), |key| write_asked(db, key, id))
         })
+    }
+
+    /// Writes down which rollout was the answer to what was asked for under a key.
+    pub(crate) fn set_asked(&mut self, key: &str, id: RolloutId) -> Result<(), StoreError> {
+        self.write("writing down what was asked for", Sync::Full, |db| write_asked(db, key, id))
     }
 
     /// All rollouts of a service, or of all, newest first.
@@ -120,9 +130,9 @@ impl Store {
         read().map_err(sqlite("reading the rollouts"))
     }
 
-    /// The rollout that was begun with this key.
+    /// The rollout that was begun with this key, or the answer to what was asked for under it.
     pub(crate) fn rollout_of(&self, key: &str) -> Result<Option<RolloutId>, StoreError> {
-        let query = "SELECT number FROM rollouts WHERE key = ?1";
+        let query = "SELECT number FROM rollouts WHERE key = ?1 UNION ALL SELECT rollout FROM asked WHERE key = ?1";
         let read = self.db.query_row(query, [key], |row| row.get::<_, i64>(0)).optional();
         read.map(|number| number.map(|number| RolloutId(number.cast_unsigned()))).map_err(sqlite("reading a rollout"))
     }
@@ -194,6 +204,11 @@ fn write_lane(db: &Connection, service: &str, lane: &str) -> rusqlite::Result<()
     db.execute("INSERT OR REPLACE INTO lanes (service, lane) VALUES (?1, ?2)", [service, lane]).map(drop)
 }
 
+fn write_asked(db: &Connection, key: &str, id: RolloutId) -> rusqlite::Result<()> {
+    db.execute("INSERT INTO asked (key, rollout) VALUES (?1, ?2)", params![key, id.0.cast_signed()])?;
+    db.execute("DELETE FROM asked WHERE number <= (SELECT max(number) FROM asked) - ?1", [MAX_ASKED]).map(drop)
+}
+
 fn rollout(row: &Row<'_>) -> rusqlite::Result<RolloutRow> {
     Ok(RolloutRow {
         id: RolloutId(row.get::<_, i64>(0)?.cast_unsigned()),
@@ -243,11 +258,11 @@ mod tests {
         let abort = What::Command { by: Operator("ada".into()), command: Command::Abort };
         let event = |up_ms, what: &What| Event { at: Time { up_ms, wall_ms: 7 }, what: what.clone() };
         let mut state = State::new(first, plan.clone());
-        store.journal_rollout(first, &event(1, &What::Tick), &[], &state).expect("write");
+        store.journal_rollout(first, &event(1, &What::Tick), &[], &state, None).expect("write");
         let row = store.rollout(first).expect("read").expect("there");
         assert_eq!((row.ended, row.state, row.green), (None, None, Slot::Blue));
         let effects = state.step(event(2, &abort)).effects;
-        store.journal_rollout(first, &event(2, &abort), &effects, &state).expect("write");
+        store.journal_rollout(first, &event(2, &abort), &effects, &state, None).expect("write");
         let journal = store.rollout_journal(first).expect("read");
         assert_eq!(journal.iter().map(|row| row.number).collect::<Vec<_>>(), [1, 2]);
         assert_eq!((&journal[1].event, &journal[1].effects), (&event(2, &abort), &effects));
@@ -263,11 +278,34 @@ mod tests {
         assert_eq!(store.lane("chat").expect("read"), Some(lane));
         for _ in 0..MAX_OF_A_SERVICE {
             let id = begin(&mut store, Slot::Blue);
-            store.journal_rollout(id, &event(2, &abort), &[], &state).expect("write");
+            store.journal_rollout(id, &event(2, &abort), &[], &state, None).expect("write");
         }
         assert_eq!(store.rollout(first).expect("read"), None);
         assert!(store.rollout_journal(first).expect("read").is_empty(), "its journal goes with it");
         assert_eq!(store.rollouts(Some("chat")).expect("read").len(), MAX_OF_A_SERVICE as usize);
         assert!(store.rollouts(Some("other")).expect("read").is_empty());
+    }
+
+    #[test]
+    fn what_was_asked_for_under_a_key_is_found_by_it_and_old_keys_are_forgotten() {
+        let mut store = Store::in_memory();
+        let plan = Plan::new("v1", Digest("d".into()), Operator("ada".into()));
+        let id = store.next_rollout().expect("read");
+        store.begin_rollout(id, "chat", &plan, Slot::Green, &Lane::default(), Some("begun")).expect("write");
+        let (tick, state) = (Event { at: Time { up_ms: 1, wall_ms: 7 }, what: What::Tick }, State::new(id, plan));
+        store.journal_rollout(id, &tick, &[], &state, Some("promoted")).expect("write");
+        store.set_asked("there already", id).expect("write");
+        for key in ["begun", "promoted", "there already"] {
+            assert_eq!(store.rollout_of(key).expect("read"), Some(id), "{key}");
+        }
+        assert_eq!(store.rollout_of("another").expect("read"), None);
+        // An event and its key are there together, or neither is.
+        store.journal_rollout(id, &tick, &[], &state, Some("promoted")).expect_err("a key is for one question");
+        assert_eq!(store.rollout_journal(id).expect("read").len(), 1);
+        for number in 0..MAX_ASKED {
+            store.set_asked(&number.to_string(), id).expect("write");
+        }
+        assert_eq!(store.rollout_of("promoted").expect("read"), None);
+        assert_eq!(store.rollout_of("begun").expect("read"), Some(id), "it goes with its rollout");
     }
 }

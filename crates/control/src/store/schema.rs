@@ -215,6 +215,15 @@ pub(super) const STEPS: &[&str] = &[
     CREATE INDEX passkeys_of_an_operator ON passkeys (operator);
     -- From here on `operators.totp` is sealed with a key of the data folder; those before are, too, when a control plane begins.
 ",
+    "
+    -- Keys under which something was asked for that began no rollout (those that did are in `rollouts`), with the rollout of the answer.
+    CREATE TABLE asked (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        key TEXT NOT NULL UNIQUE,
+        rollout INTEGER NOT NULL REFERENCES rollouts (number) ON DELETE CASCADE
+    ) STRICT;
+    CREATE INDEX asked_of_a_rollout ON asked (rollout);
+",
 ];
 
 pub(super) fn bring_up_to_date(db: &mut Connection) -> Result<(), StoreError> {

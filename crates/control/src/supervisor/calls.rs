@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use mana_delivery::rollout::Command;
 use mana_manifest::plan::{Notification, Plan};
 use mana_runtime::lifecycle::{Phase, What};
 use mana_runtime::ports::Ports;
@@ -16,8 +15,8 @@ use super::rollouts::target::Target;
 use super::starting::{NotStarted, one_off};
 use super::{Stream, Supervisor};
 use crate::api::{
-    Apply, Deploy, EdgeChange, JournalEntry, MadeToken, NewToken, Problem, RolloutDetail, RolloutView, RunRequest,
-    RunSpec, Served, Serving, SmokeRequest, Status, TokenView,
+    Apply, Deploy, EdgeChange, JournalEntry, MadeToken, NewToken, Problem, PutBack, RolloutCommand, RolloutDetail,
+    RolloutView, RunRequest, RunSpec, Served, Serving, SmokeRequest, Status, TokenView,
 };
 use crate::desired::{Desired, EDGE, Program};
 use crate::door::{Site, Watched};
@@ -88,9 +87,9 @@ pub(crate) enum Call {
     /// What happened to one?
     Rollout { number: u64, reply: Reply<RolloutDetail> },
     /// A person wants something of one.
-    RolloutCommand { number: u64, by: String, command: Command, reply: Reply<RolloutView> },
+    RolloutCommand { number: u64, request: RolloutCommand, reply: Reply<RolloutView> },
     /// Another version is to serve: that in a slot, or the one before.
-    PutBack { service: String, by: String, slot: Option<String>, release: Option<String>, reply: Reply<RolloutView> },
+    PutBack { request: PutBack, reply: Reply<RolloutView> },
     /// What happened last?
     Journal { limit: u32, reply: Reply<Vec<JournalEntry>> },
 }
@@ -179,12 +178,8 @@ impl Supervisor {
             Call::Rollouts { service, reply } => drop(reply.send(self.rollout_views(service.as_deref()))),
             Call::RolloutView { number, reply } => drop(reply.send(self.rollout_view(number))),
             Call::Rollout { number, reply } => drop(reply.send(self.rollout_detail(number))),
-            Call::RolloutCommand { number, by, command, reply } => {
-                drop(reply.send(self.rollout_command(number, &by, command)));
-            }
-            Call::PutBack { service, by, slot, release, reply } => {
-                drop(reply.send(self.put_back(&service, &by, slot.as_deref(), release.as_deref())));
-            }
+            Call::RolloutCommand { number, request, reply } => drop(reply.send(self.rollout_asked(number, request))),
+            Call::PutBack { request, reply } => drop(reply.send(self.put_back(&request))),
             Call::Journal { limit, reply } => {
                 drop(reply.send(self.store.journal(limit).map_err(|error| internal(&error))));
             }

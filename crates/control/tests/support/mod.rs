@@ -400,6 +400,11 @@ pub(crate) async fn get(port: u16, path: &str) -> Result<(u16, String), String> 
 
 /// An open WebSocket to the instance's `/socket`.
 pub(crate) async fn websocket(port: u16) -> tokio::net::TcpStream {
+    websocket_to(port).await.0
+}
+
+/// The same, with the version of the instance that it leads to.
+pub(crate) async fn websocket_to(port: u16) -> (tokio::net::TcpStream, String) {
     let mut socket = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.expect("connect");
     let ask = "GET /socket HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
     socket.write_all(ask.as_bytes()).await.expect("ask");
@@ -407,8 +412,10 @@ pub(crate) async fn websocket(port: u16) -> tokio::net::TcpStream {
     while !head.ends_with(b"\r\n\r\n") {
         head.push(socket.read_u8().await.expect("an answer"));
     }
-    assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
-    socket
+    let head = String::from_utf8(head).expect("text");
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    let version = head.lines().find_map(|line| line.to_lowercase().strip_prefix("x-version: ").map(str::to_owned));
+    (socket, version.unwrap_or_default())
 }
 
 /// Asks a service again and again, on several connections at once, and counts what went wrong.

@@ -107,7 +107,7 @@ pub(crate) async fn command(
     by: &str,
     command: Command,
 ) -> Result<RolloutView, ClientError> {
-    ecosystem.client().await.rollout_command(number, &RolloutCommand { by: by.into(), command }).await
+    ecosystem.client().await.rollout_command(number, &RolloutCommand { by: by.into(), key: None, command }).await
 }
 
 /// Its end, whichever it is.

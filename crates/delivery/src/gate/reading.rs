@@ -35,6 +35,6 @@ pub struct Reading {
     pub green: Counts,
     /// Of the old one, in the same window and generation; `None` when it gets no traffic.
     pub blue: Option<Counts>,
-    /// The source answered, without a gap, for the whole window.
+    /// The source has counted for the whole window, without a gap: it was not started anew in it, and remembers all of it.
     pub complete: bool,
 }

@@ -77,15 +77,19 @@ impl State {
         verdict
     }
 
-    /// Why the last look had no data, for people: of the gate's own limits that nothing is known of, or of requests.
+    /// Why the last look had no data, for people: of the gate's own limits that nothing is known of, of counts, or of requests.
     pub(super) fn what_is_missing(&self) -> String {
+        let gap = self.looks.last().is_some_and(|look| !look.reading.complete);
         let series = self.looks.last().map(|look| look.series.as_slice()).unwrap_or_default();
         let unknown = series.iter().filter(|series| series.value.is_none()).map(|series| {
             let why = series.why.as_deref().unwrap_or("it gave no value");
             format!("the gate's {} is not known: {why}", series.name)
         });
-        let unknown: Vec<String> = unknown.collect();
-        if unknown.is_empty() { "too few requests to judge it".to_owned() } else { unknown.join("; ") }
+        let gap = gap.then(|| {
+            "the edge's counts do not cover the whole window: it was started anew in it, or remembers less".to_owned()
+        });
+        let missing: Vec<String> = gap.into_iter().chain(unknown).collect();
+        if missing.is_empty() { "too few requests to judge it".to_owned() } else { missing.join("; ") }
     }
 
     /// The last look of this attempt in a sentence, for people.

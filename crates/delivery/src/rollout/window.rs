@@ -175,6 +175,8 @@ impl State {
         let reading = reading.map(|reading| self.in_own_time(from, reading));
         let longest = self.plan.gate.longest.max(guard);
         let over = out_of_time(self.clock.now().since(from), reading.as_ref(), longest);
+        // A gap is not made good by waiting: nothing passes on this guard any more.
+        let gap = reading.is_some_and(|reading| !reading.complete && reading.elapsed >= guard);
         let verdict = match reading {
             Some(reading) => self.judge(0, from, Reading { window: guard, ..reading }, series),
             None => Verdict::NoData,
@@ -183,7 +185,7 @@ impl State {
             Verdict::Fail => self.breach(),
             Verdict::Pass if window.until <= self.clock.now() => return self.advance(Stage::Window),
             Verdict::Pass => self.begin_guard(),
-            _ if over => self.begin_guard(),
+            _ if over || gap => self.begin_guard(),
             Verdict::NoData | Verdict::Inconclusive => self.fill_up(guard, reading.as_ref()),
             Verdict::Environment => {}
         }

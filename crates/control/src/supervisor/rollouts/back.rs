@@ -5,7 +5,7 @@ use mana_delivery::rollout::{self as delivery, Command, Digest, Release, Rollout
 use super::calls::operator;
 use super::effects::recorded;
 use super::{Rollout, Rollouts, plan};
-use crate::api::{Problem, RolloutView, SERVES_ALREADY};
+use crate::api::{Problem, PutBack, RolloutView, SERVES_ALREADY};
 use crate::releases;
 use crate::slot::Slot;
 use crate::supervisor::Supervisor;
@@ -92,32 +92,31 @@ impl Rollouts {
 }
 
 impl Supervisor {
-    /// The version before comes back, or (`slot`) the one in that slot.
-    pub(in crate::supervisor) fn put_back(
-        &mut self,
-        service: &str,
-        by: &str,
-        slot: Option<&str>,
-        release: Option<&str>,
-    ) -> Result<RolloutView, Problem> {
-        match (release, slot) {
-            (Some(release), _) => self.bring_back(service, by, release),
-            (None, Some(slot)) => self.switch_slot(service, by, slot),
-            (None, None) => self.version_before(service, by),
+    /// The version before comes back, or that in a slot, or a release.
+    pub(in crate::supervisor) fn put_back(&mut self, request: &PutBack) -> Result<RolloutView, Problem> {
+        if let Some(view) = self.answered(request.key.as_deref(), |row| row.service == request.service)? {
+            return Ok(view);
+        }
+        match (&request.release, &request.slot) {
+            (Some(release), _) => self.bring_back(request, release),
+            (None, Some(slot)) => self.switch_slot(request, slot),
+            (None, None) => self.version_before(request),
         }
     }
 
-    fn switch_slot(&mut self, service: &str, by: &str, slot: &str) -> Result<RolloutView, Problem> {
+    fn switch_slot(&mut self, request: &PutBack, slot: &str) -> Result<RolloutView, Problem> {
+        let PutBack { service, by, key, .. } = request;
         let found = Slot::ALL.into_iter().find(|known| known.as_str() == slot);
         let slot = found
             .ok_or_else(|| problem(422, "there is no such slot", format!("`{slot}` is not one of blue, green")))?;
         let Some(id) = self.rollouts.meant(service) else { return Err(nothing_yet(service)) };
         let Some(rollout) = self.rollouts.known.get(&id) else { return Err(self.unknown(id)) };
         let part = if slot == rollout.green { delivery::Slot::Green } else { delivery::Slot::Blue };
-        self.rollout_command(id.0, by, Command::Switch { slot: part })
+        self.rollout_command(id.0, by, Command::Switch { slot: part }, key.as_deref())
     }
 
-    fn version_before(&mut self, service: &str, by: &str) -> Result<RolloutView, Problem> {
+    fn version_before(&mut self, request: &PutBack) -> Result<RolloutView, Problem> {
+        let PutBack { service, by, key, .. } = request;
         let Some((id, rollout)) = self.rollouts.gone_back_on(service) else { return Err(nothing_yet(service)) };
         let state = &rollout.state;
         let last = Last {
@@ -130,8 +129,11 @@ impl Supervisor {
         };
         let live = self.live(service).map(|(_, release)| release);
         match back(service, &last, live.as_ref(), &self.passages(service)?) {
-            Back::Itself => self.rollout_command(id.0, by, Command::Rollback),
-            Back::OnItsWay => self.view_of(id),
+            Back::Itself => self.rollout_command(id.0, by, Command::Rollback, key.as_deref()),
+            Back::OnItsWay => {
+                self.remember_answer(key.as_deref(), id);
+                self.view_of(id)
+            }
             Back::Bring(release) => {
                 let source = self.may_deploy(service)?;
                 let kept = || recorded(&releases::store(&source.plan, service), &release).is_ok();
@@ -143,7 +145,7 @@ impl Supervisor {
                         release.version
                     )));
                 }
-                self.begin_back(&source.plan, service, by, &release)
+                self.begin_back(&source.plan, request, &release)
             }
             Back::Refused(why) => Err(conflict(why)),
         }
@@ -163,7 +165,8 @@ impl Supervisor {
     }
 
     /// A release that has served here before serves again: at once where it is the one before, else without what it has passed already.
-    fn bring_back(&mut self, service: &str, by: &str, release: &str) -> Result<RolloutView, Problem> {
+    fn bring_back(&mut self, request: &PutBack, release: &str) -> Result<RolloutView, Problem> {
+        let PutBack { service, by, key, .. } = request;
         let source = self.may_deploy(service)?;
         let found = releases::store(&source.plan, service).find(Some(release));
         let found = found.map_err(|error| problem(404, "there is no such release", error.to_string()))?;
@@ -176,7 +179,7 @@ impl Supervisor {
             return Err(problem(409, SERVES_ALREADY, format!("{service} serves {} already", release.version)));
         }
         if let Some((id, _)) = replacing {
-            return self.rollout_command(id.0, by, Command::Rollback);
+            return self.rollout_command(id.0, by, Command::Rollback, key.as_deref());
         }
         let rows = self.store.rollouts(Some(service)).map_err(|error| internal(&error))?;
         let has_served = rows.iter().any(|row| {
@@ -188,22 +191,22 @@ impl Supervisor {
                 format!("{} has not served {service} here; `mana deploy {service} {0}` brings it in", release.version);
             return Err(conflict(detail));
         }
-        self.begin_back(&source.plan, service, by, &release)
+        self.begin_back(&source.plan, request, &release)
     }
 
     /// By a rollout of its own, in place of what is under way.
     fn begin_back(
         &mut self,
         ecosystem: &mana_manifest::plan::Plan,
-        service: &str,
-        by: &str,
+        request: &PutBack,
         release: &Release,
     ) -> Result<RolloutView, Problem> {
+        let PutBack { service, by, key, .. } = request;
         let by = operator(by)?;
-        let planned = ecosystem.services.iter().find(|planned| planned.name == service);
-        let planned = planned.ok_or_else(|| problem(404, "there is no such service", service))?;
+        let planned = ecosystem.services.iter().find(|planned| planned.name == *service);
+        let planned = planned.ok_or_else(|| problem(404, "there is no such service", service.clone()))?;
         let plan = plan::back(planned, release, &by);
-        self.begin(service, &plan, true, None)
+        self.begin(service, &plan, true, key.as_deref())
     }
 }
 

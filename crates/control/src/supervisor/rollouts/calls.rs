@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::target::{Source, Target};
 use super::turns::Refused;
 use super::{Rollout, plan, steps};
-use crate::api::{Deploy, Problem, RolloutDetail, RolloutEntry, RolloutView, SlotView, SmokeRequest};
+use crate::api::{Deploy, Problem, RolloutCommand, RolloutDetail, RolloutEntry, RolloutView, SlotView, SmokeRequest};
 use crate::secrets::Secrets;
 use crate::slot::Slot;
 use crate::store::RolloutRow;
@@ -27,10 +27,9 @@ impl Supervisor {
         pushed_by: Option<Vec<String>>,
         reply: oneshot::Sender<Result<RolloutView, Problem>>,
     ) {
-        let asked_before = request.key.as_deref().map(|key| self.store.rollout_of(key)).transpose();
-        let source = match asked_before.map(Option::flatten) {
-            Err(error) => Err(internal(&error)),
-            Ok(Some(id)) => return drop(reply.send(self.view_of(id))),
+        let source = match self.answered(request.key.as_deref(), |row| row.service == request.service) {
+            Err(problem) => Err(problem),
+            Ok(Some(view)) => return drop(reply.send(Ok(view))),
             Ok(None) => self.may_deploy(&request.service),
         };
         let source = match source {
@@ -65,7 +64,11 @@ impl Supervisor {
         pushed_by: Option<Vec<String>>,
         target: Target,
     ) -> Result<RolloutView, Problem> {
-        // Something may have changed while it was found out what is meant.
+        // Something may have changed while it was found out what is meant; it may also have been asked for twice meanwhile.
+        let key = request.key.as_deref();
+        if let Some(view) = self.answered(key, |row| row.service == request.service)? {
+            return Ok(view);
+        }
         let Source { plan: ecosystem, .. } = self.may_deploy(&request.service)?;
         let known = ecosystem.services.iter().find(|service| service.name == request.service);
         let service = known.ok_or_else(|| problem(404, "there is no such service", request.service.clone()))?;
@@ -86,9 +89,10 @@ impl Supervisor {
         }
         if let Some(id) = self.already(&service.name, &plan, request.supersede)? {
             tracing::info!(service = service.name, rollout = id.0, release = plan.version, "it is there already");
+            self.remember_answer(key, id);
             return self.view_of(id);
         }
-        self.begin(&service.name, &plan, request.supersede, request.key.as_deref())
+        self.begin(&service.name, &plan, request.supersede, key)
     }
 
     pub(super) fn begin(
@@ -188,11 +192,24 @@ impl Supervisor {
     }
 
     /// A person wants something of a rollout. Says what it did.
-    pub(in crate::supervisor) fn rollout_command(
+    pub(in crate::supervisor) fn rollout_asked(
+        &mut self,
+        id: u64,
+        request: RolloutCommand,
+    ) -> Result<RolloutView, Problem> {
+        let RolloutCommand { by, key, command } = request;
+        match self.answered(key.as_deref(), |row| row.id.0 == id)? {
+            Some(view) => Ok(view),
+            None => self.rollout_command(id, &by, command, key.as_deref()),
+        }
+    }
+
+    pub(super) fn rollout_command(
         &mut self,
         id: u64,
         by: &str,
         command: Command,
+        key: Option<&str>,
     ) -> Result<RolloutView, Problem> {
         if matches!(command, Command::Supersede { .. }) {
             return Err(problem(422, "nobody supersedes by hand", "`mana deploy --supersede` does"));
@@ -206,7 +223,7 @@ impl Supervisor {
             let service = rollout.service.clone();
             self.begin_again(id, &service).map_err(|refused| refusal(&refused))?;
         }
-        let reply = self.take(id, What::Command { by, command });
+        let reply = self.take_under(key, id, What::Command { by, command });
         // What did not move after all does not keep others waiting.
         let still_over = self.rollouts.known.get(&id).filter(|rollout| rollout.state.is_final());
         if let Some(service) = still_over.map(|rollout| rollout.service.clone()) {
@@ -214,7 +231,11 @@ impl Supervisor {
         }
         match reply {
             Some(Reply::Refused(refusal)) => Err(conflict(refusal.to_string())),
-            Some(Reply::Taken | Reply::Already | Reply::Late) => self.view_of(id),
+            Some(Reply::Taken) => self.view_of(id),
+            Some(Reply::Already | Reply::Late) => {
+                self.remember_answer(key, id);
+                self.view_of(id)
+            }
             None => Err(problem(503, "it cannot be written down", "see the control plane's log, then ask again")),
         }
     }
@@ -229,7 +250,7 @@ impl Supervisor {
         }
     }
 
-    fn row(&self, id: RolloutId) -> Result<RolloutRow, Problem> {
+    pub(super) fn row(&self, id: RolloutId) -> Result<RolloutRow, Problem> {
         let row = self.store.rollout(id).map_err(|error| internal(&error))?;
         row.ok_or_else(|| self.unknown(id))
     }
@@ -245,7 +266,7 @@ impl Supervisor {
         self.store.rollout_state(row.clone()).map_err(|error| internal(&error))
     }
 
-    fn view(&self, row: &RolloutRow) -> Result<RolloutView, Problem> {
+    pub(super) fn view(&self, row: &RolloutRow) -> Result<RolloutView, Problem> {
         let state = self.state(row)?;
         let now = if state.is_final() { state.clock().now() } else { state.clock().at(clock::rollout_time()) };
         let before = self.rollouts.usual.get(&row.service).cloned().unwrap_or_default();

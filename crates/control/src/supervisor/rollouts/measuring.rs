@@ -7,7 +7,7 @@ use mana_delivery::rollout::{self as delivery, Intent, LOOK_EVERY, LOOK_EVERY_AS
 use mana_edge::admin::{self, Client, ClientError};
 use mana_manifest::plan::fill_in;
 
-use super::reading::{lasted, reading, warming_up};
+use super::reading::{covers, lasted, reading, warming_up};
 use super::{Found, Rollout};
 use crate::clock;
 use crate::slot::Slot;
@@ -135,7 +135,13 @@ impl Sight {
     async fn count(&self) -> Result<Reading, ClientError> {
         let ask = |since| self.client.window(since, Some(&self.service), Some(self.policy.slow_after));
         let whole = ask(self.since).await?;
-        let elapsed = lasted(&whole, self.own, matches!(self.since, admin::Since::Generation(_)));
+        let elapsed = lasted(&whole, self.own);
+        // To the second, as a time ago is asked for.
+        let asked = match self.since {
+            admin::Since::SecondsAgo(seconds) => u64::from(seconds),
+            admin::Since::Generation(_) => self.own.as_secs(),
+        };
+        let complete = covers(&whole, Duration::from_secs(asked));
         let counts = elapsed.checked_sub(warming_up(self.window));
         let warm = match counts.map(|counts| counts.as_secs()) {
             None | Some(0) => None,
@@ -144,7 +150,7 @@ impl Sight {
                 Some(ask(since).await?)
             }
         };
-        Ok(Reading { elapsed, ..reading(&whole, warm.as_ref(), self.window, self.green, self.blue) })
+        Ok(Reading { elapsed, complete, ..reading(&whole, warm.as_ref(), self.window, self.green, self.blue) })
     }
 }
 

@@ -7,6 +7,7 @@
 //! The rollout's blue and green are the old and the new version; which of the service's slots plays green is written down with it.
 
 mod already;
+mod asked;
 mod back;
 mod calls;
 mod effects;
@@ -232,6 +233,11 @@ impl Supervisor {
 
     /// Something happened to a rollout. What follows from it is on disk when this returns, and is carried out afterwards.
     fn take(&mut self, id: RolloutId, what: What) -> Option<Reply> {
+        self.take_under(None, id, what)
+    }
+
+    /// The same, asked for under a key.
+    fn take_under(&mut self, key: Option<&str>, id: RolloutId, what: What) -> Option<Reply> {
         let at = clock::rollout_time();
         let now = self.clock.now();
         let rollout = self.rollouts.known.get_mut(&id)?;
@@ -242,7 +248,7 @@ impl Supervisor {
         if step.reply != Reply::Taken {
             return Some(step.reply);
         }
-        if let Err(error) = self.store.journal_rollout(id, &event, &step.effects, &state) {
+        if let Err(error) = self.store.journal_rollout(id, &event, &step.effects, &state, key) {
             // As if it had not happened: what brought it about is asked again, or told again.
             Self::complain::<()>(Err(error));
             rollout.wake = Some(now.after(RETRY));

@@ -11,12 +11,20 @@ use crate::slot::Slot;
 /// A new process has cold caches: its first answers count for errors, not for latency. A tenth of the window, and no more than this.
 const WARMING_UP: Duration = Duration::from_mins(1);
 
-/// How long a window has lasted, of which the edge says so. It stamps with the wall clock, which may jump: no window has lasted longer
-/// than the rollout's own time, `own`, says when it was asked for (`EDGE_TIMEOUT` more, at its answer). One since a generation (`whole`)
-/// has lasted no less either; of a time ago the edge may remember less.
-pub(super) fn lasted(window: &Window, own: Duration, whole: bool) -> Duration {
-    let by_edge = Duration::from_millis(window.to_ms.saturating_sub(window.from_ms)).min(own + EDGE_TIMEOUT);
-    if whole { by_edge.max(own) } else { by_edge }
+/// How long the window has been open: `own` by the rollout's own time when it was asked for, up to `EDGE_TIMEOUT` more at the edge's answer,
+/// which may count from a little earlier on.
+pub(super) fn lasted(counted: &Window, own: Duration) -> Duration {
+    span(counted).clamp(own, own + EDGE_TIMEOUT)
+}
+
+/// Whether the edge has counted for as long as it was asked for. An edge that was started or replaced since then has not, and what it does
+/// not remember any more it cannot say: what happened before is not known.
+pub(super) fn covers(counted: &Window, asked: Duration) -> bool {
+    span(counted) >= asked
+}
+
+fn span(counted: &Window) -> Duration {
+    Duration::from_millis(counted.to_ms.saturating_sub(counted.from_ms))
 }
 
 /// How long after its begin the latency of a window counts.
@@ -25,7 +33,7 @@ pub(super) fn warming_up(window: Duration) -> Duration {
 }
 
 /// `whole`: since the window opened. `warm`: of the part whose latency counts; `None`: there is none yet. `blue`: which slot the old
-/// version is in, where it gets traffic.
+/// version is in, where it gets traffic. Whether it is complete is for whoever knows how long it should be to say.
 pub(super) fn reading(
     whole: &Window,
     warm: Option<&Window>,
@@ -40,13 +48,7 @@ pub(super) fn reading(
         // The two were read one after the other.
         Counts { timed: timed.timed.min(all.requests), slow: timed.slow.min(all.requests), ..all }
     };
-    Reading {
-        elapsed: Duration::from_millis(whole.to_ms.saturating_sub(whole.from_ms)),
-        window,
-        green: counts(green),
-        blue: blue.map(counts),
-        complete: true,
-    }
+    Reading { elapsed: span(whole), window, green: counts(green), blue: blue.map(counts), complete: false }
 }
 
 /// While a service is replaced in its slot, two versions are in it.
@@ -89,7 +91,7 @@ mod tests {
         let (whole, warm) = (window(61_000, 100), window(61_000, 90));
         let ten_minutes = Duration::from_mins(10);
         let read = reading(&whole, Some(&warm), ten_minutes, Slot::Green, Some(Slot::Blue));
-        assert_eq!((read.elapsed, read.window, read.complete), (Duration::from_mins(1), ten_minutes, true));
+        assert_eq!((read.elapsed, read.window, read.complete), (Duration::from_mins(1), ten_minutes, false));
         assert_eq!(read.green, Counts { requests: 104, errors: 10, timed: 90, slow: 3 });
         assert_eq!(read.blue, Some(Counts { requests: 100, errors: 3, timed: 90, slow: 3 }));
         let early = reading(&whole, None, ten_minutes, Slot::Blue, None);
@@ -97,17 +99,20 @@ mod tests {
     }
 
     #[test]
-    fn no_jump_of_the_edges_clock_makes_a_window_longer_or_shorter_than_it_was() {
+    fn a_window_is_as_long_as_it_was_open_and_whole_where_the_edge_counted_for_all_of_it() {
         let (minute, hour) = (Duration::from_mins(1), Duration::from_hours(1));
-        let ends = |to_ms: u64| window(to_ms, 100);
-        // It began at 1 s.
-        assert_eq!(lasted(&ends(61_500), minute, true), Duration::from_millis(60_500));
-        assert_eq!(lasted(&ends(3_661_000), minute, true), minute + EDGE_TIMEOUT, "an hour ahead");
-        assert_eq!(lasted(&ends(0), minute, true), minute, "and back");
-        assert_eq!(lasted(&ends(61_000), hour, true), hour);
-        // Of an hour ago it may remember a minute.
-        assert_eq!(lasted(&ends(61_000), hour, false), minute);
-        assert_eq!(lasted(&ends(3_661_000), minute, false), minute + EDGE_TIMEOUT);
+        // They begin at 1 s.
+        for (to_ms, own, expected, whole) in [
+            (61_000, minute, minute, true),
+            (61_500, minute, Duration::from_millis(60_500), true),
+            (3_661_000, minute, minute + EDGE_TIMEOUT, true),
+            (60_999, minute, minute, false),
+            (61_000, hour, hour, false),
+            (0, minute, minute, false),
+        ] {
+            let counted = window(to_ms, 100);
+            assert_eq!((lasted(&counted, own), covers(&counted, own)), (expected, whole), "{to_ms} of {own:?}");
+        }
     }
 
     #[test]

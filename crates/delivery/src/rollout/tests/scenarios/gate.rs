@@ -43,6 +43,37 @@ fn a_gap_in_the_samples_is_no_pass() {
     world.quality = Quality::Gap;
     world.run_to(Stage::Held);
     assert!(!stages(&world).contains(&Stage::CuttingOver));
+    world.act_all();
+    let why = last_news(&world).why.clone().unwrap_or_default();
+    assert!(why.contains("do not cover the whole window"), "{why}");
+}
+
+#[test]
+fn a_guard_with_a_gap_passes_nothing_and_the_next_one_begins() {
+    let mut world = at(Stage::Window);
+    world.act_all();
+    world.quality = Quality::Gap;
+    let from = |world: &World| match world.state.phase() {
+        Phase::Window(window) => window.guard_from.expect("requests are counted"),
+        phase => panic!("{phase:?}"),
+    };
+    let first = from(&world);
+    while from(&world) == first {
+        world.wake();
+        world.act_all();
+    }
+    let lasted = from(&world).since(first);
+    assert!(lasted >= full().warm.guard && lasted < full().gate.longest, "{lasted:?}");
+    let look = world.state.looks().last().unwrap();
+    assert_eq!((look.judgement.verdict, look.reading.complete), (Verdict::NoData, false));
+    // However long it goes on: what serves is not said to be well.
+    while world.state.waits_for().is_none() {
+        world.wake();
+        world.act_all();
+    }
+    assert_eq!((world.stage(), last_news(&world).what), (Stage::Window, Headline::Asking));
+    world.quality = Quality::Good;
+    assert_eq!(world.finish(), Stage::Done);
 }
 
 #[test]
