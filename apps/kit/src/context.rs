@@ -36,6 +36,12 @@ impl Context {
         Self { request_id: request_id.unwrap_or_else(new_request_id), traceparent, span: None }
     }
 
+    /// For what is done at once for several requests: part of the first of them that is traced, or of the first.
+    pub fn of_several<'a>(requests: impl Iterator<Item = &'a Self> + Clone) -> Option<Self> {
+        let traced = requests.clone().find(|context| context.span.is_some());
+        traced.or_else(|| requests.clone().next()).cloned()
+    }
+
     /// The id as text.
     pub fn request_id(&self) -> &str {
         self.request_id.to_str().unwrap_or_default()
@@ -88,6 +94,15 @@ mod tests {
         check("a b", false);
         check("<script>", false);
         check(&"x".repeat(129), false);
+    }
+
+    #[test]
+    fn what_is_done_for_several_is_part_of_the_first() {
+        let context =
+            |id: &str| Context { request_id: HeaderValue::from_str(id).unwrap(), traceparent: None, span: None };
+        let requests = [context("a"), context("b")];
+        assert_eq!(Context::of_several(requests.iter()).unwrap().request_id(), "a");
+        assert!(Context::of_several([].iter()).is_none());
     }
 
     #[test]

@@ -109,7 +109,7 @@ async fn internal_endpoints_are_closed_without_the_service_token() {
     let caller = Caller::new(&auth);
     let person = caller.register("ada@example.com").await;
     let user = person["user"]["id"].clone();
-    for what in ["grant", "reserve", "settle", "release"] {
+    for what in ["grant", "reserve", "reserve/many", "settle", "settle/many", "release"] {
         let url = format!("{}/api/internal/credits/{what}", auth.url);
         let body = json!({"userId": user, "amount": 1, "idempotencyKey": "k", "reservationId": user});
         let calls = [
@@ -237,6 +237,8 @@ async fn the_openapi_document_names_every_route() {
         "/api/credits/balance",
         "/api/credits/transactions",
         "/api/internal/credits/reserve",
+        "/api/internal/credits/reserve/many",
+        "/api/internal/credits/settle/many",
     ] {
         assert!(paths.iter().any(|known| *known == path), "{path} is not among {paths:?}");
     }

@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use reqwest::{RequestBuilder, Response, StatusCode, header};
 use tokio::time::{Instant, timeout_at};
+use url::Url;
 
 use super::address::Address;
 use super::{reader, wire};
@@ -32,6 +33,7 @@ pub struct Setup {
 #[derive(Debug)]
 pub struct Client {
     setup: Setup,
+    completions: Url,
     http: reqwest::Client,
 }
 
@@ -46,7 +48,7 @@ impl Client {
         if setup.address.is_loopback() {
             builder = builder.no_proxy();
         }
-        Ok(Self { http: builder.build()?, setup })
+        Ok(Self { http: builder.build()?, completions: setup.address.completions(), setup })
     }
 
     /// Sends a call and waits for its status line, until `deadline`.
@@ -57,7 +59,7 @@ impl Client {
         deadline: (Phase, Duration, Instant),
     ) -> Result<Response, Error> {
         let (phase, limit, at) = deadline;
-        let mut call = self.http.post(self.setup.address.completions()).json(&wire::body(request, stream));
+        let mut call = self.http.post(self.completions.clone()).json(&wire::Body { request, stream });
         call = self.setup.address.authorize(call);
         if let Some(id) = &request.request_id {
             call = call.header("x-request-id", id);

@@ -1,25 +1,41 @@
 //! OpenAI's JSON, as far as we read and write it.
 
-use serde::Deserialize;
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::progress::filtered;
 use crate::Error;
 use crate::provider::{Completion, Ending, Finish, Request, Usage};
 
-/// The body of a call. Our own keys are written last, so that no parameter can replace them.
-pub(super) fn body(request: &Request, stream: bool) -> Value {
-    let mut body = request.parameters.clone();
-    body.remove("stream_options");
-    body.insert("model".into(), json!(request.model));
-    let messages = request.raw_messages.as_ref().map_or_else(|| json!(request.messages), |raw| json!(raw));
-    body.insert("messages".into(), messages);
-    body.insert("stream".into(), json!(stream));
-    if stream {
-        // Always asked for upstream, whether or not our caller wants to see it: tokens are counted either way.
-        body.insert("stream_options".into(), json!({ "include_usage": true }));
+/// What no parameter can say: our own keys.
+const OURS: [&str; 4] = ["model", "messages", "stream", "stream_options"];
+
+/// The body of a call, written from what it is about without a copy of it.
+pub(super) struct Body<'a> {
+    pub(super) request: &'a Request,
+    pub(super) stream: bool,
+}
+
+impl Serialize for Body<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Request { model, messages, parameters, raw_messages, .. } = self.request;
+        let mut body = serializer.serialize_map(None)?;
+        for (name, value) in parameters.iter().filter(|(name, _)| !OURS.contains(&name.as_str())) {
+            body.serialize_entry(name, value)?;
+        }
+        body.serialize_entry("model", model)?;
+        match raw_messages {
+            Some(raw) => body.serialize_entry("messages", raw)?,
+            None => body.serialize_entry("messages", messages)?,
+        }
+        body.serialize_entry("stream", &self.stream)?;
+        if self.stream {
+            // Always asked for upstream, whether or not our caller wants to see it: tokens are counted either way.
+            body.serialize_entry("stream_options", &json!({ "include_usage": true }))?;
+        }
+        body.end()
     }
-    Value::Object(body)
 }
 
 /// A plain answer. What is more than one text is kept as it came.
@@ -140,13 +156,14 @@ mod tests {
         }
         request.parameters.insert("stream_options".into(), json!({ "include_usage": false }));
 
-        let plain = body(&request, false);
+        let body = |stream| serde_json::to_value(Body { request: &request, stream }).unwrap();
+        let plain = body(false);
         assert_eq!(plain["temperature"], json!(0.5));
         assert_eq!(plain["model"], json!("m"));
         assert_eq!(plain["stream"], json!(false));
         assert!(plain.get("stream_options").is_none());
 
-        let streamed = body(&request, true);
+        let streamed = body(true);
         assert_eq!(streamed["stream_options"], json!({ "include_usage": true }));
     }
 }

@@ -308,13 +308,20 @@ impl Router {
 impl Line {
     /// One call. A stream counts as begun with its first piece; without one it has failed.
     async fn once(&self, request: &Request, streams: bool, deadline: Instant, total: Duration) -> Result<Got, Error> {
-        let own = Request { model: self.offer.model.clone(), ..request.clone() };
+        // A fallback is asked for by its own name.
+        let own;
+        let request = if request.model == self.offer.model {
+            request
+        } else {
+            own = Request { model: self.offer.model.clone(), ..request.clone() };
+            &own
+        };
         let provider = &self.offer.provider;
         let call = async {
             if !streams {
-                return provider.complete(&own).await.map(Got::Whole);
+                return provider.complete(request).await.map(Got::Whole);
             }
-            let mut deltas = provider.stream(&own).await?;
+            let mut deltas = provider.stream(request).await?;
             match deltas.next().await {
                 Some(first) => Ok(Got::Begun(first?, deltas)),
                 None => Err(self.bad("its stream holds nothing")),

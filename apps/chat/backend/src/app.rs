@@ -11,6 +11,7 @@ use kit::auth::ServiceToken;
 use kit::cache::Cache;
 use kit::database::{Database, Migration, Migrations};
 use kit::service::Service;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -31,6 +32,8 @@ use crate::ledger::Ledger;
 use crate::limits::{MAX_BODY_BYTES, MAX_OPENAI_BODY_BYTES};
 use crate::models::{self, ProviderCheck};
 use crate::outbox::Outbox;
+use crate::reserving::Reserves;
+use crate::settling::Settles;
 use crate::time::now_ms;
 
 /// The schema, step by step.
@@ -69,6 +72,8 @@ pub(crate) struct App {
     pub(crate) titles: Titles,
     pub(crate) keys: keys::Store,
     pub(crate) outbox: Arc<Outbox>,
+    pub(crate) reserves: Reserves,
+    pub(crate) settles: Settles,
     /// Reserves whose answer was lost.
     pub(crate) doubts: Doubts,
     pub(crate) router: ai::Router,
@@ -93,6 +98,8 @@ pub fn start(config: Config, database: &Database, cache: Cache) -> Running {
     let ledger = Ledger::new(config.ledger_url, config.service_token);
     let balance_cache = BalanceCache::new(cache.clone());
     let outbox = Arc::new(Outbox::new(database.clone(), ledger.clone(), balance_cache.clone()));
+    let last_settle = CancellationToken::new();
+    let (settles, settling) = Settles::new(outbox.clone(), last_settle.clone());
     let (tasks, cut) = (TaskTracker::new(), CancellationToken::new());
     let budgets = Budgets::new(database.clone(), cache.clone(), config.limits);
     let calls = idempotency::Calls::new(database.clone());
@@ -106,6 +113,8 @@ pub fn start(config: Config, database: &Database, cache: Cache) -> Running {
         titles: Titles::new(config.titles),
         keys: keys::Store::new(database.clone()),
         outbox: outbox.clone(),
+        reserves: Reserves::start(ledger.clone()),
+        settles,
         doubts: Doubts::new(),
         router: models.clone(),
         budgets: budgets.clone(),
@@ -145,7 +154,8 @@ pub fn start(config: Config, database: &Database, cache: Cache) -> Running {
             async move { check.check().await }
         });
     }
-    Running { service, rest: Rest { tasks, stop, cut } }
+    let settling = tokio::spawn(settling);
+    Running { service, rest: Rest { tasks, stop, cut, settling, last_settle } }
 }
 
 impl Running {
@@ -161,6 +171,9 @@ pub struct Rest {
     /// Stops the outbox's dispatcher.
     stop: CancellationToken,
     cut: CancellationToken,
+    /// Delivers settles; told when there is none to come.
+    settling: JoinHandle<()>,
+    last_settle: CancellationToken,
 }
 
 impl Rest {
@@ -169,12 +182,20 @@ impl Rest {
     pub async fn finish(self) {
         self.stop.cancel();
         self.tasks.close();
-        if timeout(LAST_WORDS, self.tasks.wait()).await.is_ok() {
+        let settled = async {
+            self.tasks.wait().await;
+            self.last_settle.cancel();
+            if let Err(error) = self.settling.await {
+                tracing::error!(%error, "what delivers settles panicked; the outbox has them");
+            }
+        };
+        tokio::pin!(settled);
+        if timeout(LAST_WORDS, &mut settled).await.is_ok() {
             return;
         }
         tracing::warn!(left = self.tasks.len(), "cutting off the answers still under way");
         self.cut.cancel();
-        if timeout(LAST_WORDS, self.tasks.wait()).await.is_err() {
+        if timeout(LAST_WORDS, settled).await.is_err() {
             tracing::warn!(left = self.tasks.len(), "stopped with answers still being settled");
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Each answer of the ledger says the new balance and its version, and is kept where it is newer than what is kept; so a change
 //! replaces the copy rather than leaving the next reader without one. What mana-core-auth changes by itself (grants, gift codes)
-//! it keeps there, too.
+//! it keeps there, too. An answer of a model shows at once: as the balance that its reserve left, with what of it comes back.
 //!
 //! Nothing here admits or refuses anything: that is the ledger's reserve alone. A cache that fails is a cache that missed.
 
@@ -75,6 +75,11 @@ impl Balances {
         let standing = self.ledger.balance(user).await?;
         self.cache.keep(user, standing).await;
         Ok(standing.balance)
+    }
+
+    /// Keeps what is known of a user's balance, unless something newer is kept.
+    pub(crate) async fn keep(&self, user: Uuid, standing: Standing) {
+        self.cache.keep(user, standing).await;
     }
 
     /// Forgets a user's copy.

@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::budgets::Spending;
 use crate::caller::Caller;
 use crate::failure::Failure;
-use crate::ledger::LedgerError;
+use crate::ledger::{Hold, LedgerError, Reserved, Standing};
 use crate::outbox::{Action, Instruction};
 use crate::time::now_ms;
 
@@ -35,8 +35,8 @@ pub(crate) struct Held {
     app: Arc<App>,
     /// What gives them back.
     pub(crate) instruction: Instruction,
-    /// What is left beside them.
-    pub(crate) left: Credits,
+    /// Until it is resolved there is `left` beside it.
+    reserved: Reserved,
     /// What of the day's budgets is held back with them.
     spending: Spending,
     resolved: bool,
@@ -45,8 +45,10 @@ pub(crate) struct Held {
 impl Held {
     pub(crate) async fn reserve(app: &Arc<App>, caller: &Caller, price: Credits) -> Result<Self, Failure> {
         let spending = app.budgets.hold(caller, price, now_ms()).await?;
+        // Whoever asks one after the other finds there what the answer before did not cost.
+        app.settles.caught_up(caller.user).await;
         let key = clock::new_id();
-        let reserved = match app.ledger.reserve(caller.user, price, key).await {
+        let reserved = match app.reserves.reserve(caller.user, price, key).await {
             Ok(reserved) => reserved,
             Err(failure) => {
                 app.budgets.release(&spending).await;
@@ -65,7 +67,7 @@ impl Held {
                 action: Action::Release,
                 amount: price,
             },
-            left: reserved.left,
+            reserved,
             resolved: false,
         })
     }
@@ -77,12 +79,23 @@ impl Held {
         failpoint::here("chat: released");
     }
 
-    /// Delivers the instruction that is in the outbox already; gives what is left.
-    pub(crate) async fn settle(mut self, settle: Instruction) -> Credits {
+    /// What there is beside it once `spent` of it is settled: exact, unless something else happens meanwhile.
+    pub(crate) fn left_after(&self, spent: Credits) -> Credits {
+        let given_back = self.instruction.amount.checked_sub(spent).unwrap_or_default();
+        self.reserved.left.checked_add(given_back).unwrap_or(self.reserved.left)
+    }
+
+    /// Shows a person already what they have once `spent` of it is settled. What the settle is answered with replaces it.
+    pub(crate) async fn show(&self, spent: Credits) {
+        let standing = Standing { balance: self.left_after(spent), version: self.reserved.version };
+        self.app.balances.keep(self.instruction.user, standing).await;
+    }
+
+    /// Lets the instruction that is in the outbox already be delivered.
+    pub(crate) async fn settle(mut self, settle: Instruction) {
         self.resolved = true;
-        let left = self.app.outbox.settle_now(settle).await;
+        self.app.settles.leave(settle, settle.amount < self.instruction.amount);
         self.app.budgets.spent(&self.spending, settle.amount).await;
-        left.unwrap_or(self.left)
     }
 
     /// Leaves the reservation to whoever resolves it later.
@@ -129,9 +142,10 @@ impl Doubts {
 }
 
 async fn give_back(app: &App, user: Uuid, amount: Credits, key: Uuid) {
+    let hold = Hold { user, amount, key: key.to_string() };
     let mut pause = FIRST_PAUSE;
     for tried in 1..=TRIES {
-        match app.ledger.hold(user, amount, key.to_string()).await {
+        match app.ledger.hold(&hold).await {
             Ok(reserved) => {
                 let instruction = Instruction { reservation: reserved.id, user, action: Action::Release, amount };
                 return app.outbox.release(instruction).await;

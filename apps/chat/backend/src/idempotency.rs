@@ -65,7 +65,7 @@ impl Key {
         header: Option<&[u8]>,
         user: Uuid,
         operation: &'static str,
-        body: &str,
+        body: impl FnOnce() -> String,
     ) -> Result<Option<Self>, Failure> {
         let Some(key) = header else { return Ok(None) };
         if key.is_empty() || key.len() > MAX_KEY_BYTES || !key.iter().all(u8::is_ascii_graphic) {
@@ -73,7 +73,7 @@ impl Key {
             return Err(Failure::Invalid(vec![kit::FieldError::new("Idempotency-Key", says)]));
         }
         let hash = |bytes: &[u8]| hex::encode(Sha256::digest(bytes));
-        Ok(Some(Self { user, operation, hash: hash(key), body_hash: hash(body.as_bytes()) }))
+        Ok(Some(Self { user, operation, hash: hash(key), body_hash: hash(body().as_bytes()) }))
     }
 
     fn row(&self) -> Condition {
@@ -302,7 +302,9 @@ mod tests {
     #[test]
     fn a_key_is_of_one_user_operation_and_body() {
         let (ada, eve) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let read = |key: &[u8], user, operation, body| Key::read(Some(key), user, operation, body).unwrap().unwrap();
+        let read = |key: &[u8], user, operation, body: &str| {
+            Key::read(Some(key), user, operation, || body.to_owned()).unwrap().unwrap()
+        };
         let one = read(b"k", ada, "chat", "{}");
         assert_eq!(one, read(b"k", ada, "chat", "{}"));
         for other in [
@@ -313,9 +315,9 @@ mod tests {
         ] {
             assert_ne!(one, other);
         }
-        assert!(Key::read(None, ada, "chat", "{}").unwrap().is_none());
+        assert!(Key::read(None, ada, "chat", String::new).unwrap().is_none());
         for wrong in [&b""[..], b"with space", &[0xff], &[b'k'; 256]] {
-            assert!(Key::read(Some(wrong), ada, "chat", "{}").is_err());
+            assert!(Key::read(Some(wrong), ada, "chat", String::new).is_err());
         }
     }
 }

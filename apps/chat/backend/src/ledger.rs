@@ -1,12 +1,14 @@
 //! The credits ledger as this service sees it: four calls to mana-core-auth, each bounded, none ever answered "yes" by
 //! default. What cannot be understood counts as no answer.
+//!
+//! Reserves and settles that come together go in one call (`…/many`), in which each has its own outcome; one alone goes alone.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use kit::auth::SERVICE_TOKEN_HEADER;
 use kit::client::InContext;
-use kit::{Credits, Outage, failpoint, trace};
+use kit::{Credits, Outage, ProblemBody, trace};
 use reqwest::{RequestBuilder, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
@@ -20,7 +22,7 @@ use crate::limits::{LEDGER_PATIENCE, RESERVATION_TTL};
 use crate::outbox::{Action, Instruction};
 
 /// Why the ledger did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum LedgerError {
     /// The balance does not cover it.
     #[error("the balance does not cover it")]
@@ -45,7 +47,20 @@ pub(crate) struct Reserved {
     pub(crate) id: ReservationId,
     /// What is left beside them.
     pub(crate) left: Credits,
+    /// Of what is left; see [`Standing::version`].
+    pub(crate) version: Option<i64>,
 }
+
+/// Credits to hold back, under a key that makes it the same call when it comes again.
+#[derive(Debug, Clone)]
+pub(crate) struct Hold {
+    pub(crate) user: Uuid,
+    pub(crate) amount: Credits,
+    pub(crate) key: String,
+}
+
+/// Calls of one kind that go together at most: as many as the ledger takes.
+pub(crate) const MOST_TOGETHER: usize = 128;
 
 /// The client of the ledger.
 #[derive(Debug, Clone)]
@@ -58,12 +73,24 @@ pub(crate) struct Ledger {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ReserveBody {
+struct ReserveBody<'a> {
     user_id: Uuid,
     amount: Credits,
-    idempotency_key: String,
+    idempotency_key: &'a str,
     reason: &'static str,
     ttl_seconds: u64,
+}
+
+impl<'a> From<&'a Hold> for ReserveBody<'a> {
+    fn from(hold: &'a Hold) -> Self {
+        Self {
+            user_id: hold.user,
+            amount: hold.amount,
+            idempotency_key: &hold.key,
+            reason: "an answer in chat",
+            ttl_seconds: RESERVATION_TTL.as_secs(),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -71,6 +98,14 @@ struct ReserveBody {
 struct ReserveAnswer {
     reservation_id: Uuid,
     balance: Credits,
+    #[serde(default)]
+    version: Option<i64>,
+}
+
+impl From<ReserveAnswer> for Reserved {
+    fn from(answer: ReserveAnswer) -> Self {
+        Self { id: ReservationId(answer.reservation_id), left: answer.balance, version: answer.version }
+    }
 }
 
 #[derive(Serialize)]
@@ -81,6 +116,34 @@ struct ResolveBody {
     /// For settling.
     #[serde(skip_serializing_if = "Option::is_none")]
     amount: Option<Credits>,
+}
+
+impl From<&Instruction> for ResolveBody {
+    fn from(instruction: &Instruction) -> Self {
+        Self {
+            user_id: instruction.user,
+            reservation_id: instruction.reservation.0,
+            amount: (instruction.action == Action::Settle).then_some(instruction.amount),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ManyBody<T> {
+    calls: Vec<T>,
+}
+
+#[derive(Deserialize)]
+struct ManyAnswer<T> {
+    outcomes: Vec<OneOutcome<T>>,
+}
+
+/// What came of one of several calls.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum OneOutcome<T> {
+    Done(T),
+    Problem(ProblemBody),
 }
 
 /// What a user has, as the ledger says it.
@@ -107,31 +170,21 @@ impl Ledger {
         self.call("balance", call).await.map_err(|error| unavailable(&error))
     }
 
-    /// Holds `price` back for one answer, or refuses: the one place where an answer is admitted.
-    pub(crate) async fn reserve(&self, user: Uuid, price: Credits, key: Uuid) -> Result<Reserved, Failure> {
-        failpoint::here("chat: before reserving");
-        let answer = self.hold(user, price, key.to_string()).await;
-        failpoint::here("chat: reserved");
-        match answer {
-            Ok(reserved) => Ok(reserved),
-            Err(LedgerError::OutOfCredits) => Err(Failure::OutOfCredits { price }),
-            Err(LedgerError::AccountClosed) => Err(Failure::AccountClosed),
-            Err(error) => Err(unavailable(&error)),
-        }
+    /// Holds credits back under a key. Asked again with it, it says the same again.
+    pub(crate) async fn hold(&self, hold: &Hold) -> Result<Reserved, LedgerError> {
+        let call = self.post("/api/internal/credits/reserve", &ReserveBody::from(hold));
+        self.call::<ReserveAnswer>("reserve", call).await.map(Reserved::from)
     }
 
-    /// Holds credits back under a key. Asked again with it, it says the same again.
-    pub(crate) async fn hold(&self, user: Uuid, amount: Credits, key: String) -> Result<Reserved, LedgerError> {
-        let body = ReserveBody {
-            user_id: user,
-            amount,
-            idempotency_key: key,
-            reason: "an answer in chat",
-            ttl_seconds: RESERVATION_TTL.as_secs(),
-        };
-        let call = self.internal(self.http.post(self.url("/api/internal/credits/reserve"))).json(&body);
-        let answer = self.call::<ReserveAnswer>("reserve", call).await?;
-        Ok(Reserved { id: ReservationId(answer.reservation_id), left: answer.balance })
+    /// As [`Ledger::hold`], for several at once: at most [`MOST_TOGETHER`]. Each has its own outcome, in their order.
+    pub(crate) async fn hold_many(&self, holds: &[Hold]) -> Vec<Result<Reserved, LedgerError>> {
+        if let [one] = holds {
+            return vec![self.hold(one).await];
+        }
+        let calls: Vec<ReserveBody<'_>> = holds.iter().map(ReserveBody::from).collect();
+        let call = self.post("/api/internal/credits/reserve/many", &ManyBody { calls });
+        let outcomes = self.many::<ReserveAnswer>("reserve many", holds.len(), call).await;
+        outcomes.into_iter().map(|outcome| outcome.map(Reserved::from)).collect()
     }
 
     /// Settles or releases a reservation. Asked again it says the same again. Gives what is left.
@@ -140,12 +193,17 @@ impl Ledger {
             Action::Settle => ("settle", "/api/internal/credits/settle"),
             Action::Release => ("release", "/api/internal/credits/release"),
         };
-        let body = ResolveBody {
-            user_id: instruction.user,
-            reservation_id: instruction.reservation.0,
-            amount: (instruction.action == Action::Settle).then_some(instruction.amount),
-        };
-        self.call(name, self.internal(self.http.post(self.url(path))).json(&body)).await
+        self.call(name, self.post(path, &ResolveBody::from(instruction))).await
+    }
+
+    /// Settles several reservations at once: at most [`MOST_TOGETHER`]. Each has its own outcome, in their order.
+    pub(crate) async fn settle_many(&self, settles: &[Instruction]) -> Vec<Result<Standing, LedgerError>> {
+        if let [one] = settles {
+            return vec![self.resolve(one).await];
+        }
+        let calls: Vec<ResolveBody> = settles.iter().map(ResolveBody::from).collect();
+        let call = self.post("/api/internal/credits/settle/many", &ManyBody { calls });
+        self.many("settle many", settles.len(), call).await
     }
 
     /// Whether the session of an access token goes on. The token alone is believed until it expires; what outlives it must
@@ -171,6 +229,10 @@ impl Ledger {
         }
     }
 
+    fn post(&self, path: &str, body: &impl Serialize) -> RequestBuilder {
+        self.internal(self.http.post(self.url(path))).json(body)
+    }
+
     /// A call that only services may make.
     fn internal(&self, call: RequestBuilder) -> RequestBuilder {
         call.header(SERVICE_TOKEN_HEADER, self.service_token.expose_secret())
@@ -180,6 +242,27 @@ impl Ledger {
         let mut url = self.base.clone();
         url.set_path(path);
         url
+    }
+
+    /// Makes a call that is several, and tells what came of each: all have no answer where the whole has none.
+    async fn many<T: DeserializeOwned>(
+        &self,
+        name: &'static str,
+        calls: usize,
+        call: RequestBuilder,
+    ) -> Vec<Result<T, LedgerError>> {
+        if calls == 0 {
+            return Vec::new();
+        }
+        let wrong = match self.call::<ManyAnswer<T>>(name, call).await {
+            Ok(answer) if answer.outcomes.len() == calls => {
+                return answer.outcomes.into_iter().map(OneOutcome::into_result).collect();
+            }
+            Ok(answer) => format!("it answers {} of {calls} calls", answer.outcomes.len()),
+            // What is said of the whole is about the way it was asked, and nothing about any of them.
+            Err(error) => error.to_string(),
+        };
+        (0..calls).map(|_| Err(LedgerError::Unavailable(wrong.clone()))).collect()
     }
 
     /// Makes a call and reads its answer, within [`LEDGER_PATIENCE`].
@@ -212,46 +295,47 @@ async fn read<T: DeserializeOwned>(call: RequestBuilder) -> Result<T, LedgerErro
         (answer, _) => answer,
     };
     let answer = answer.map_err(|error| LedgerError::Unavailable(reason(&error)))?;
-    match answer.status() {
-        status if status.is_success() => answer
-            .json()
-            .await
-            .map_err(|error| LedgerError::Unavailable(format!("its answer makes no sense: {}", reason(&error)))),
-        StatusCode::PAYMENT_REQUIRED => Err(LedgerError::OutOfCredits),
-        status @ (StatusCode::NOT_FOUND
-        | StatusCode::CONFLICT
-        | StatusCode::GONE
-        | StatusCode::UNPROCESSABLE_ENTITY) => {
-            let said = detail(answer).await;
-            let given_back = said.starts_with("reservation_released:");
-            let says = format!("{status}, {said}");
-            Err(if given_back { LedgerError::GivenBack(says) } else { LedgerError::Refused(says) })
+    let status = answer.status();
+    if status.is_success() {
+        let senseless = |error| LedgerError::Unavailable(format!("its answer makes no sense: {}", reason(&error)));
+        return answer.json().await.map_err(senseless);
+    }
+    Err(refusal(status, answer.json().await.map_err(|error| reason(&error))))
+}
+
+impl<T> OneOutcome<T> {
+    fn into_result(self) -> Result<T, LedgerError> {
+        let problem = match self {
+            Self::Done(done) => return Ok(done),
+            Self::Problem(problem) => problem,
+        };
+        match StatusCode::from_u16(problem.status) {
+            Ok(status) => Err(refusal(status, Ok(problem))),
+            Err(_) => Err(LedgerError::Unavailable(format!("it answers {}", problem.status))),
         }
-        StatusCode::FORBIDDEN => {
-            let said = detail(answer).await;
-            let closed = said.starts_with("account_disabled:");
-            Err(if closed {
-                LedgerError::AccountClosed
-            } else {
-                LedgerError::Unavailable(format!("it answers 403, {said}"))
-            })
-        }
-        // 401 is here on purpose, and so is any other 403: a wrong service token is put right by an operator, not by giving up.
-        status => Err(LedgerError::Unavailable(format!("it answers {status}"))),
     }
 }
 
-/// The `detail` of a problem, for the log.
-async fn detail(answer: reqwest::Response) -> String {
-    let body: kit::ProblemBody = match answer.json().await {
-        Ok(body) => body,
-        Err(error) => return format!("without a problem that can be read ({})", reason(&error)),
+/// What an answer that is no success means; with the problem it comes with, or why there is none.
+fn refusal(status: StatusCode, problem: Result<ProblemBody, String>) -> LedgerError {
+    let is = |code: &str| problem.as_ref().is_ok_and(|problem| problem.code == code);
+    let says = || match &problem {
+        Ok(body) => format!("{status}, {}: {}", body.code, body.detail.as_deref().unwrap_or_default()),
+        Err(why) => format!("{status}, without a problem that can be read ({why})"),
     };
-    format!("{}: {}", body.code, body.detail.unwrap_or_default())
+    match status {
+        StatusCode::PAYMENT_REQUIRED => LedgerError::OutOfCredits,
+        StatusCode::NOT_FOUND | StatusCode::CONFLICT | StatusCode::GONE | StatusCode::UNPROCESSABLE_ENTITY => {
+            if is("reservation_released") { LedgerError::GivenBack(says()) } else { LedgerError::Refused(says()) }
+        }
+        StatusCode::FORBIDDEN if is("account_disabled") => LedgerError::AccountClosed,
+        // 401 is here on purpose, and so is any other 403: a wrong service token is put right by an operator, not by giving up.
+        _ => LedgerError::Unavailable(format!("it answers {}", says())),
+    }
 }
 
 /// An admission that was not given for want of an answer. Told to the caller in general; that the ledger is away is logged once.
-fn unavailable(error: &LedgerError) -> Failure {
+pub(crate) fn unavailable(error: &LedgerError) -> Failure {
     tracing::debug!(%error, "no admission without the ledger");
     Failure::LedgerUnavailable
 }
@@ -263,4 +347,38 @@ fn reason(error: &reqwest::Error) -> String {
         cause = next;
     }
     if error.is_timeout() { "no answer in time".to_owned() } else { cause.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(outcome: &str, want: &str) {
+        let outcome: OneOutcome<Standing> = serde_json::from_str(outcome).unwrap();
+        let told = match outcome.into_result() {
+            Ok(standing) => format!("{} {:?}", standing.balance, standing.version),
+            Err(error) => error.to_string(),
+        };
+        assert!(told.starts_with(want), "{told}");
+    }
+
+    #[test]
+    fn one_of_several_outcomes_means_what_it_would_alone() {
+        let problem = |status: u16, code: &str| {
+            format!(
+                r#"{{"problem":{{"type":"urn:mana:problem:{code}","title":"t","status":{status},"code":"{code}"}}}}"#
+            )
+        };
+        check(r#"{"done":{"balance":0.5,"version":7}}"#, "0.5 Some(7)");
+        check(r#"{"done":{"balance":3}}"#, "3 None");
+        check(&problem(402, "out_of_credits"), "the balance does not cover it");
+        check(&problem(403, "account_disabled"), "the account is closed");
+        check(&problem(403, "forbidden"), "the ledger does not answer");
+        check(&problem(409, "reservation_released"), "the reservation was given back before");
+        check(&problem(409, "conflict"), "the ledger refuses");
+        check(&problem(404, "not_found"), "the ledger refuses");
+        check(&problem(422, "invalid"), "the ledger refuses");
+        check(&problem(503, "ledger_busy"), "the ledger does not answer");
+        check(&problem(1, "what"), "the ledger does not answer");
+    }
 }

@@ -28,7 +28,7 @@
 //! - The call carries an `Idempotency-Key`: see `idempotency.rs`. A day's budget of the person or the key is held back before
 //!   the ledger is asked, and given back like the reservation (`budgets.rs`).
 //! - The reserve's answer is lost: no model is called; whether anything is held back is found out aside, and given back (`held.rs`).
-//! - The settle cannot be delivered: the answer is given all the same; the outbox repeats the settle until it is.
+//! - An answer is given once it is stored. Its settle is delivered behind it (`settling.rs`), and repeated by the outbox until it is.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -189,10 +189,7 @@ async fn answer(
     execution: Option<Execution>,
 ) -> Result<Answered, Failure> {
     let began = Instant::now();
-    // [2] Credits: what the client is shown. It neither admits nor refuses.
-    app.balances.balance(caller.user).await?;
-
-    // [3] Business logic: validate, find a place, reserve, ask the model.
+    // [2] Credits and business logic: validate, find a place, reserve (which alone admits or refuses), ask the model.
     let question = prepare(app, caller, &call).await?;
     let admission = place(app, caller, &question, client).await?;
     let held = Held::reserve(app, caller, question.reserve).await?;
@@ -223,12 +220,14 @@ async fn answer(
         failpoint::here("chat: delivered");
     }
 
-    // [4] Save: both messages and the instruction to settle, in one transaction; then settle.
+    // [3] Save: both messages and the instruction to settle, in one transaction. The settle follows behind.
     let is_first = question.is_first;
     let (exchange, answered) = exchange(caller, &call, question, said, &held, execution);
     let delivered = client.streams && (!answered.text.is_empty() || answered.choices.is_some());
     let exchange = Arc::new(Exchange { delivered, ..exchange });
-    let recorded = match trace::step("store", app.conversations.record(&exchange)).await {
+    let stored = trace::step("store", app.conversations.record(&exchange));
+    let (recorded, ()) = tokio::join!(stored, held.show(exchange.settle.amount));
+    let recorded = match recorded {
         Ok(recorded) => recorded,
         Err(error @ (RecordError::Unknown(_) | RecordError::Lost)) => {
             tracing::error!(error = %chain(&error), reservation = %held.instruction.reservation, "commit failed, reservation left to the outbox or its expiry");
@@ -244,7 +243,7 @@ async fn answer(
             return Err(if matches!(error, RecordError::Gone) { Failure::ConversationGone } else { Failure::Storage });
         }
     };
-    let credits = held.settle(exchange.settle).await;
+    held.settle(exchange.settle).await;
     if recorded == Recorded::ChargeOnly {
         return Err(Failure::DeletedUnderway { charged: exchange.settle.amount });
     }
@@ -254,8 +253,8 @@ async fn answer(
     }
     crate::telemetry::added(asked - began, spoken.elapsed());
 
-    // [5] Return.
-    Ok(Answered { credits, ..answered })
+    // [4] Return.
+    Ok(answered)
 }
 
 /// A place at the model, unless the client leaves before there is one.
@@ -316,10 +315,10 @@ fn exchange(
     held: &Held,
     execution: Option<Execution>,
 ) -> (Exchange, Answered) {
-    let answered = Answered {
+    let mut answered = Answered {
         text: said.text,
         choices: said.choices,
-        credits: held.left,
+        credits: Credits::ZERO,
         conversation: question.target.id(),
         message: call.answer_id,
         model: said.offer.model.clone(),
@@ -328,6 +327,7 @@ fn exchange(
         created_at: call.created_at,
     };
     let amount = charge(&question, (&said.offer, said.begun), &answered, held.instruction.amount);
+    answered.credits = held.left_after(amount);
     // What a person deletes is told to nobody: the answer to give again goes with its conversation.
     let keep = execution.map(|execution| Keep { execution, answer: json_text(&answered) });
     let exchange = Exchange {
@@ -360,8 +360,10 @@ fn charge(
     answered: &Answered,
     held: Credits,
 ) -> Credits {
-    let told = stored_text(answered).chars().count();
-    let estimated = || ai::price::estimate(ai::price::read_chars(&question.request), told);
+    let estimated = || {
+        let told = stored_text(answered).chars().count();
+        ai::price::estimate(ai::price::read_chars(&question.request), told)
+    };
     let usage = answered.usage.unwrap_or_else(estimated);
     // Of what was cut short, what had begun.
     let begun = begun.and_then(|begun| u32::try_from(begun).ok());

@@ -1,14 +1,16 @@
 //! What the ledger must still be told, told until it acknowledges.
 //!
 //! An instruction is written in the transaction that makes it true, so an answer that is stored will be paid for, whatever
-//! dies in between. The lifecycle tries to deliver it at once; what it could not deliver, the dispatcher repeats with
-//! growing pauses. Delivering twice is harmless: the ledger resolves a reservation once and repeats its answer.
+//! dies in between. A settle is tried a moment after its answer (`settling.rs`); what was not delivered, the dispatcher repeats
+//! with growing pauses. Delivering twice is harmless: the ledger resolves a reservation once and repeats its answer.
 //!
 //! A settle that comes so late that its reservation was given back moves to a reservation made anew, if the balance covers it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 use kit::database::Database;
 use kit::{Credits, failpoint};
@@ -21,12 +23,12 @@ use uuid::Uuid;
 use crate::credits::BalanceCache;
 use crate::entity::outbox as row;
 use crate::ids::ReservationId;
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{Hold, Ledger, LedgerError, MOST_TOGETHER, Standing};
 use crate::lifecycle::chain;
 use crate::time::now_ms;
 
-/// How long the lifecycle's own attempt has before the dispatcher takes over.
-const HEAD_START: Duration = Duration::from_secs(5);
+/// How long the first attempt has before the dispatcher takes over: more than a settle waits for the others and its call.
+pub(crate) const HEAD_START: Duration = Duration::from_secs(5);
 
 /// The pause after the first failed attempt; it doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -40,11 +42,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long it waits when the database does not answer: no need to say so every second.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
-/// Instructions taken at a time: at a millisecond each the dispatcher stays responsive to shutdown.
-const BATCH: u64 = 50;
+/// Instructions taken at a time: what goes to the ledger in one call.
+const BATCH: u64 = MOST_TOGETHER as u64;
 
-/// Of those, delivered at once: the ledger carries out together what comes together, and one that does not answer holds up
-/// a few others only.
+/// Of releases among them, delivered at once: the ledger carries out together what comes together.
 const AT_ONCE: usize = 16;
 
 /// Acknowledged instructions remembered until they are struck off: a second's worth at far more than the service can do.
@@ -129,22 +130,35 @@ impl Outbox {
         Self { db, ledger, balances, acknowledged: Mutex::default() }
     }
 
-    /// Delivers a settle that is written down already. Gives what is left; `None` leaves it to the dispatcher.
-    pub(crate) async fn settle_now(&self, instruction: Instruction) -> Option<Credits> {
-        failpoint::here("chat: stored, not settled");
-        match self.ledger.resolve(&instruction).await {
-            Ok(standing) => {
-                failpoint::here("chat: settled, not acknowledged");
-                self.acknowledged(&instruction);
-                self.balances.keep(instruction.user, standing).await;
-                Some(standing.balance)
-            }
-            Err(error) => {
-                tracing::debug!(error = %chain(&error), reservation = %instruction.reservation, "settle not delivered, the outbox will repeat it");
-                self.balances.forget(instruction.user).await;
-                None
+    /// Delivers settles that are written down already, in one call. What is not delivered is left to the dispatcher.
+    pub(crate) async fn settle(&self, settles: &[Instruction]) {
+        let outcomes = self.ledger.settle_many(settles).await;
+        failpoint::here("chat: settled, not acknowledged");
+        let mut standings = BTreeMap::new();
+        for (settle, outcome) in settles.iter().zip(outcomes) {
+            match outcome {
+                Ok(standing) => {
+                    self.acknowledged(settle);
+                    newest(&mut standings, settle.user, Some(standing));
+                }
+                Err(error) => {
+                    tracing::debug!(error = %chain(&error), reservation = %settle.reservation, "settle not delivered, the outbox will repeat it");
+                    newest(&mut standings, settle.user, None);
+                }
             }
         }
+        self.keep(standings).await;
+    }
+
+    /// Keeps what the ledger said of balances; of those of which nothing is known, nothing is kept.
+    async fn keep(&self, standings: BTreeMap<Uuid, Option<Standing>>) {
+        let kept = standings.into_iter().map(|(user, standing)| async move {
+            match standing {
+                Some(standing) => self.balances.keep(user, standing).await,
+                None => self.balances.forget(user).await,
+            }
+        });
+        join_all(kept).await;
     }
 
     /// Gives a reservation back: at once, or written down and repeated. If even that fails it expires at the ledger.
@@ -197,18 +211,12 @@ impl Outbox {
             .limit(BATCH)
             .all(&*self.db)
             .await?;
-        let delivered = stream::iter(due).map(|row| async move {
-            let instruction = Instruction::from(&row);
-            failpoint::here("chat: before repeating");
-            let outcome = self.ledger.resolve(&instruction).await;
-            (row, instruction, outcome)
-        });
-        let mut acknowledged = 0;
-        for (row, instruction, outcome) in delivered.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await {
+        let (mut acknowledged, mut standings) = (0, BTreeMap::new());
+        for (row, instruction, outcome) in self.deliver(due).await {
             match outcome {
                 Ok(standing) => {
                     self.acknowledged(&instruction);
-                    self.balances.keep(instruction.user, standing).await;
+                    newest(&mut standings, instruction.user, Some(standing));
                     acknowledged += 1;
                 }
                 Err(LedgerError::GivenBack(reason)) if instruction.action == Action::Settle => {
@@ -220,9 +228,32 @@ impl Outbox {
                 Err(error) => self.postpone(&row, &error).await?,
             }
         }
+        self.keep(standings).await;
         self.strike_off().await?;
         metrics::gauge!("chat_outbox_depth").set(self.depth().await?);
         Ok(acknowledged)
+    }
+
+    /// Tells the ledger what is due: settles in one call, releases side by side.
+    async fn deliver(&self, due: Vec<row::Model>) -> Vec<(row::Model, Instruction, Result<Standing, LedgerError>)> {
+        let due = due.into_iter().map(|row| {
+            let instruction = Instruction::from(&row);
+            (row, instruction)
+        });
+        let (settles, releases): (Vec<_>, Vec<_>) = due.partition(|(_, due)| due.action == Action::Settle);
+        if settles.is_empty() && releases.is_empty() {
+            return Vec::new();
+        }
+        failpoint::here("chat: before repeating");
+        let instructions: Vec<Instruction> = settles.iter().map(|(_, instruction)| *instruction).collect();
+        let outcomes = self.ledger.settle_many(&instructions).await;
+        let releases = stream::iter(releases).map(|(row, instruction)| async move {
+            let outcome = self.ledger.resolve(&instruction).await;
+            (row, instruction, outcome)
+        });
+        let released: Vec<_> = releases.buffer_unordered(AT_ONCE).collect().await;
+        let settled = settles.into_iter().zip(outcomes).map(|((row, due), outcome)| (row, due, outcome));
+        settled.chain(released).collect()
     }
 
     /// How many instructions the ledger has not acknowledged.
@@ -264,7 +295,8 @@ impl Outbox {
     /// own, and is settled like any other. However often that is begun, and by whomever, it is one reservation and one charge.
     async fn anew(&self, row: &row::Model, instruction: &Instruction, reason: &str) -> Result<(), DbErr> {
         let key = format!("late:{}", instruction.reservation);
-        let held = match self.ledger.hold(instruction.user, instruction.amount, key).await {
+        let hold = Hold { user: instruction.user, amount: instruction.amount, key };
+        let held = match self.ledger.hold(&hold).await {
             Ok(held) => held,
             Err(error @ LedgerError::Unavailable(_)) => return self.postpone(row, &error).await,
             Err(error) => {
@@ -324,6 +356,17 @@ impl Outbox {
     }
 }
 
+/// Of what was said of a user's balance the newest; without a version nobody knows which that is, and of `None` nothing.
+fn newest(standings: &mut BTreeMap<Uuid, Option<Standing>>, user: Uuid, said: Option<Standing>) {
+    let known = standings.entry(user).or_insert(said);
+    *known = match (*known, said) {
+        (Some(one), Some(other)) if one.version.is_some() && other.version.is_some() => {
+            Some(if other.version > one.version { other } else { one })
+        }
+        _ => None,
+    };
+}
+
 /// Doubling, capped, and up to a quarter longer by the reservation's own bits: so that what failed together does not come
 /// back together, without any chance in it.
 fn pause(reservation: Uuid, attempts: i64) -> Duration {
@@ -340,6 +383,24 @@ fn millis(duration: Duration) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_what_is_said_of_a_balance_the_newest_is_kept_and_where_that_is_not_known_nothing() {
+        let user = Uuid::from_u128(1);
+        let check = |said: &[Option<Option<i64>>], want: Option<i64>| {
+            let mut standings = BTreeMap::new();
+            for version in said {
+                let standing = version.map(|version| Standing { balance: Credits::whole(1), version });
+                newest(&mut standings, user, standing);
+            }
+            assert_eq!(standings[&user].and_then(|standing| standing.version), want, "{said:?}");
+        };
+        check(&[Some(Some(3))], Some(3));
+        check(&[Some(Some(3)), Some(Some(5)), Some(Some(4))], Some(5));
+        check(&[Some(Some(3)), Some(None), Some(Some(4))], None);
+        check(&[Some(Some(3)), None], None);
+        check(&[None, Some(Some(3))], None);
+    }
 
     #[test]
     fn pauses_double_to_a_cap_and_spread() {

@@ -19,6 +19,7 @@
 //! | `chat_balance_reads_total` | `source` (`cache`, `ledger`) | where balances came from |
 //! | `chat_outbox_depth` | | instructions the ledger has not acknowledged |
 //! | `chat_outbox_refused_total` | `action` | instructions the ledger refused for good |
+//! | `chat_settles_left_total` | | settles for which there was no room behind their answers; the outbox has them |
 //! | `chat_settles_late_total` | | answers whose reservation was given back before the ledger could be told, reserved anew |
 //! | `chat_settles_lost_total` | | of these, those that the balance no longer covered: delivered and not paid for |
 //! | `chat_keys_refused_total` | | API keys that are unknown or revoked |

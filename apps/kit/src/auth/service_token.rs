@@ -119,6 +119,8 @@ mod tests {
         let token = ServiceToken::new("chat", "t".to_owned().into()).limited_to(["credits/reserve", "mail"]);
         for (path, open) in [
             ("/api/internal/credits/reserve", true),
+            ("/api/internal/credits/reserve/many", true),
+            ("/api/internal/credits/settle/many", false),
             ("/api/internal/mail/send", true),
             ("/api/internal/credits", false),
             ("/api/internal/credits/grant", false),

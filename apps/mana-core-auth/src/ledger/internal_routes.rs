@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::{Ask, Funds, Standing};
+use super::{Ask, Funds, Standing, many};
 use crate::app::App;
 use crate::time;
 
@@ -30,7 +30,9 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(balance))
         .routes(routes!(grant))
         .routes(routes!(reserve))
+        .routes(routes!(many::reserve_many))
         .routes(routes!(settle))
+        .routes(routes!(many::settle_many))
         .routes(routes!(release))
 }
 
@@ -43,7 +45,7 @@ struct Whose {
 
 /// What can be spent.
 #[derive(Serialize, ToSchema)]
-struct StandingView {
+pub(super) struct StandingView {
     balance: Credits,
     /// Rises with each change: of two answers the one with the higher version is the newer. Absent where an answer is
     /// repeated.
@@ -106,7 +108,7 @@ async fn grant(
 
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ReserveBody {
+pub(super) struct ReserveBody {
     user_id: Uuid,
     /// More than nothing.
     amount: Credits,
@@ -121,7 +123,7 @@ struct ReserveBody {
 
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct ReservedView {
+pub(super) struct ReservedView {
     reservation_id: Uuid,
     /// What can still be spent.
     balance: Credits,
@@ -142,6 +144,10 @@ async fn reserve(
     State(app): State<Arc<App>>,
     Json(body): Json<ReserveBody>,
 ) -> Result<Json<ReservedView>, Problem> {
+    reserved(&app, body).await.map(Json)
+}
+
+pub(super) async fn reserved(app: &App, body: ReserveBody) -> Result<ReservedView, Problem> {
     let ttl = match body.ttl_seconds {
         None => app.rules.reservation_ttl,
         Some(seconds) if (1..=MAX_TTL_SECONDS).contains(&seconds) => Duration::from_secs(seconds),
@@ -149,17 +155,17 @@ async fn reserve(
     };
     let ask = ask(body.user_id, body.amount, body.reason, &body.idempotency_key)?;
     let reserved = app.ledger.reserve(ask, &body.idempotency_key, ttl, clock::now()).await?;
-    Ok(Json(ReservedView {
+    Ok(ReservedView {
         reservation_id: reserved.reservation,
         balance: reserved.balance,
         version: reserved.version,
         expires_at: time::rfc3339(reserved.expires_at),
-    }))
+    })
 }
 
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ResolveBody {
+pub(super) struct ResolveBody {
     user_id: Uuid,
     reservation_id: Uuid,
     /// For settling: how much of it is spent; all where absent.
@@ -176,12 +182,16 @@ async fn settle(
     State(app): State<Arc<App>>,
     Json(body): Json<ResolveBody>,
 ) -> Result<Json<StandingView>, Problem> {
+    settled(&app, body).await.map(Json)
+}
+
+pub(super) async fn settled(app: &App, body: ResolveBody) -> Result<StandingView, Problem> {
     if body.amount.is_some_and(|amount| amount < Credits::ZERO) {
         return Err(wrong("amount", "must not be negative".to_owned()));
     }
     let now = clock::now();
     let standing = app.ledger.settle(body.user_id, body.reservation_id, body.amount, now).await?;
-    Ok(Json(standing.into()))
+    Ok(standing.into())
 }
 
 /// Gives back what was reserved.

@@ -24,6 +24,7 @@ mod csv;
 pub(crate) mod gifts;
 pub(crate) mod history;
 pub(crate) mod internal_routes;
+mod many;
 pub(crate) mod postings;
 mod queue;
 pub(crate) mod routes;

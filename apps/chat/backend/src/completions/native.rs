@@ -168,7 +168,7 @@ async fn answer(
     body: CompletionRequest,
 ) -> Result<Response, Problem> {
     let key = headers.get(idempotency::HEADER).map(HeaderValue::as_bytes);
-    let key = Key::read(key, caller.user, OPERATION, &json_text(&body)).map_err(|failure| failure.problem())?;
+    let key = Key::read(key, caller.user, OPERATION, || json_text(&body)).map_err(|failure| failure.problem())?;
     let streams = body.stream.unwrap_or(false);
     let place = body.place()?;
     let again = matches!(place, Place::Again(_));

@@ -116,7 +116,7 @@ pub(crate) async fn create(
         }
     };
     let key = headers.get(idempotency::HEADER).map(HeaderValue::as_bytes);
-    let key = match Key::read(key, caller.user, OPERATION, &body.to_string()) {
+    let key = match Key::read(key, caller.user, OPERATION, || body.to_string()) {
         Ok(key) => key,
         Err(failure) => return refuse(&failure),
     };

@@ -94,25 +94,83 @@ async fn without_the_ledger_no_model_is_called(store: Store) {
     let world = World::start(store).await;
     let person = world.person("ada").await;
     for fault in [Fault::Error, Fault::Break, Fault::LoseAnswer] {
-        for word in ["balance", "reserve"] {
-            world.cache.delete(&format!("credits:{}", person.id)).await.unwrap();
-            world.gate.fault(word, fault);
-            let (status, problem) = parts(world.ask(&person, "hi").await).await;
-            assert_eq!((status, &problem["code"]), (503, &json!("ledger_unavailable")), "{word} {fault:?}");
-            let held = i64::from((word, fault) == ("reserve", Fault::LoseAnswer));
-            assert_eq!(world.ledger_balance(&person).await, 50 - held, "{word} {fault:?}");
-            let released = world.gate.seen("release");
-            world.gate.heal();
-            if word == "reserve" {
-                until("it is found out what became of it", async || world.gate.seen("release") > released).await;
-                until("nothing is held back", async || world.ledger_balance(&person).await == 50).await;
-            }
-        }
+        world.cache.delete(&format!("credits:{}", person.id)).await.unwrap();
+        world.gate.fault("balance", fault);
+        let (status, problem) = parts(world.call(&person, Method::GET, "/api/credits", None).await).await;
+        assert_eq!((status, &problem["code"]), (503, &json!("ledger_unavailable")), "{fault:?}");
+        world.gate.heal();
+
+        world.gate.fault("reserve", fault);
+        let (status, problem) = parts(world.ask(&person, "hi").await).await;
+        assert_eq!((status, &problem["code"]), (503, &json!("ledger_unavailable")), "{fault:?}");
+        let held = i64::from(fault == Fault::LoseAnswer);
+        assert_eq!(world.ledger_balance(&person).await, 50 - held, "{fault:?}");
+        let released = world.gate.seen("release");
+        world.gate.heal();
+        until("it is found out what became of it", async || world.gate.seen("release") > released).await;
+        until("nothing is held back", async || world.ledger_balance(&person).await == 50).await;
     }
     assert_eq!(world.model_calls(), 0);
     assert_eq!((world.count("messages").await, world.count("outbox").await), (0, 0));
     assert_eq!(world.auth.expire_reservations(Duration::from_hours(2)).await, 0, "all of them were released");
     assert_eq!(world.auth.ledger_findings().await, Vec::<String>::new());
+}
+
+async fn what_comes_together_goes_to_the_ledger_in_few_calls_and_is_charged_one_by_one(store: Store) {
+    let world = World::start_with(store, &[("AI_PRICES", "*=0.5")]).await;
+    let person = world.person("ada").await;
+    let asks = futures_util::future::join_all((0..90).map(|n| {
+        let (world, person) = (&world, &person);
+        async move { parts(world.ask(person, &format!("question {n}")).await).await }
+    }));
+    let mut left: Vec<f64> = Vec::new();
+    for (status, answer) in asks.await {
+        assert_eq!(status, 200, "{answer}");
+        left.push(answer["credits"].as_f64().unwrap());
+    }
+    left.sort_by(f64::total_cmp);
+    let want: Vec<f64> = (0..90).map(|n| 5.0 + f64::from(n) / 2.0).collect();
+    assert_eq!(left, want, "each was told what it left");
+    until("all are settled", async || world.count("outbox").await == 0).await;
+    assert_eq!(world.ledger_balance(&person).await, 5);
+    assert_eq!(world.auth.expire_reservations(Duration::from_hours(2)).await, 0, "nothing is held back");
+    let (reserves, settles) = (world.gate.seen("reserve"), world.gate.seen("settle"));
+    assert!(reserves < 90 && settles < 90, "{reserves} calls that reserve, {settles} that settle");
+}
+
+async fn a_call_for_many_whose_answer_is_lost_is_looked_into_for_each_of_them(store: Store) {
+    let world = World::start(store).await;
+    let person = world.person("ada").await;
+    world.gate.fault("reserve", Fault::LoseAnswer);
+    let asks = (0..20).map(|n| {
+        let (world, person) = (&world, &person);
+        async move { world.ask(person, &format!("question {n}")).await.status().as_u16() }
+    });
+    assert_eq!(futures_util::future::join_all(asks).await, vec![503; 20]);
+    assert!(world.ledger_balance(&person).await < 50, "the ledger has done it");
+    world.gate.heal();
+    until("nothing is held back", async || world.ledger_balance(&person).await == 50).await;
+    assert_eq!((world.model_calls(), world.count("messages").await), (0, 0));
+    assert_eq!(world.auth.expire_reservations(Duration::from_hours(2)).await, 0, "all of them were released");
+}
+
+async fn an_answer_does_not_wait_for_its_settle(store: Store) {
+    let world = World::start(store).await;
+    let person = world.person("ada").await;
+    world.gate.fault("settle", Fault::Stall);
+    let asked = tokio::time::timeout(Duration::from_millis(1_500), world.ask(&person, "hi"));
+    let (status, answer) = parts(asked.await.expect("less than the ledger's time")).await;
+    assert_eq!((status, &answer["credits"]), (200, &json!(49)));
+    assert_eq!(world.get(&person, "/api/credits").await, json!({ "credits": 49 }), "and shows at once");
+    until("it was tried", async || world.gate.seen("settle") > 0).await;
+    world.gate.heal();
+    until("it is settled", async || {
+        world.dispatch_now().await;
+        world.count("outbox").await == 0
+    })
+    .await;
+    assert_eq!(world.auth.expire_reservations(Duration::from_hours(2)).await, 0, "nothing is held back");
+    assert_eq!(world.ledger_balance(&person).await, 49);
 }
 
 async fn without_credits_there_is_no_answer(store: Store) {
@@ -144,16 +202,20 @@ async fn nine_of_ten_reads_of_a_balance_need_no_ledger_and_show_every_change(sto
     let world = World::start(store).await;
     let people = [world.person("ada").await, world.person("grace").await];
     let mut reads = 0;
+    for person in &people {
+        assert_eq!(world.get(person, "/api/credits").await, json!({ "credits": 50 }));
+        reads += 1;
+    }
     for n in 1..=20 {
         for person in &people {
             assert_eq!(world.ask(person, &format!("question {n}")).await.status(), 200);
             assert_eq!(world.get(person, "/api/credits").await, json!({ "credits": 50 - n }), "each change shows");
-            reads += 2;
+            reads += 1;
         }
         // What costs nothing in the end shows nothing.
         assert_eq!(world.ask(&people[0], "[fail=500]").await.status(), 502);
         assert_eq!(world.get(&people[0], "/api/credits").await, json!({ "credits": 50 - n }));
-        reads += 2;
+        reads += 1;
     }
     let asked = world.gate.seen("balance");
     assert!(asked * 10 <= reads, "{asked} of {reads} reads asked the ledger");
@@ -183,10 +245,11 @@ async fn a_settle_that_fails_is_repeated_until_it_is_acknowledged_and_charges_on
     let person = world.person("ada").await;
     for fault in [Fault::Error, Fault::LoseAnswer] {
         world.gate.fault("settle", fault);
-        let before = world.ledger_balance(&person).await;
+        let (before, tried) = (world.ledger_balance(&person).await, world.gate.seen("settle"));
         let (status, answer) = parts(world.ask(&person, "hi").await).await;
         assert_eq!((status, &answer["credits"]), (200, &json!(before - 1)), "the answer is given all the same");
         assert_eq!(world.count("outbox").await, 1);
+        until("it was tried behind the answer", async || world.gate.seen("settle") > tried).await;
         let tried = world.gate.seen("settle");
         until("the dispatcher has tried, too", async || world.gate.seen("settle") > tried).await;
         world.gate.heal();
@@ -290,6 +353,7 @@ async fn what_a_stopping_service_has_begun_it_finishes(store: Store) {
     world.stop().await;
     assert_eq!(answer.await.unwrap().unwrap().status().as_u16(), 200);
     assert_eq!(world.ledger_balance(&person).await, 49);
+    assert_eq!(world.auth.expire_reservations(Duration::from_hours(2)).await, 0, "the ledger was told before it ended");
 }
 
 crate::support::on_both_stores!(
@@ -299,6 +363,9 @@ crate::support::on_both_stores!(
     what_no_database_keeps_is_no_reason_to_lose_an_answer,
     an_answer_that_cannot_be_stored_in_full_is_not_stored_at_all,
     without_the_ledger_no_model_is_called,
+    what_comes_together_goes_to_the_ledger_in_few_calls_and_is_charged_one_by_one,
+    a_call_for_many_whose_answer_is_lost_is_looked_into_for_each_of_them,
+    an_answer_does_not_wait_for_its_settle,
     without_credits_there_is_no_answer,
     a_cached_balance_neither_admits_nor_refuses,
     nine_of_ten_reads_of_a_balance_need_no_ledger_and_show_every_change,

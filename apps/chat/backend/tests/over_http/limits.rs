@@ -103,6 +103,17 @@ async fn tokens_are_charged_and_the_rest_is_given_back(store: Store) {
     assert_eq!((world.ask(&ada, "hi").await.status().as_u16(), world.model_calls()), (402, calls));
 }
 
+async fn what_an_answer_did_not_cost_is_there_for_the_next_one(store: Store) {
+    let world = World::start_with(store, &[("AI_PRICES", "echo=in:100/1k,out:1000/1k,max=30,*=1")]).await;
+    let ada = world.person("ada").await;
+    // Each holds back more than the one before has left beside what it holds.
+    for left in [46.9, 43.8, 40.7, 37.6] {
+        let (status, answer) = parts(world.ask(&ada, "hi").await).await;
+        assert_eq!((status, &answer["credits"]), (200, &json!(left)), "{answer}");
+        assert_eq!(world.get(&ada, "/api/credits").await, json!({ "credits": left }));
+    }
+}
+
 async fn who_leaves_pays_for_the_tools_and_pictures_that_the_model_read(store: Store) {
     let world = World::start_with(store, &[("AI_PRICES", "echo=in:10/1k,out:1/1k,max=40,*=1")]).await;
     let ada = world.person("ada").await;
@@ -262,6 +273,7 @@ crate::support::on_both_stores!(
     a_key_has_limits_of_its_own,
     what_was_not_spent_is_given_back_to_the_budget,
     tokens_are_charged_and_the_rest_is_given_back,
+    what_an_answer_did_not_cost_is_there_for_the_next_one,
     who_leaves_pays_for_the_tools_and_pictures_that_the_model_read,
     a_model_that_fails_too_often_is_left_alone_and_operators_see_it,
     a_model_that_is_suspended_is_not_asked_for_names_either,

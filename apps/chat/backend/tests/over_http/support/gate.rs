@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use kit::testing::Running;
 
-/// What happens to calls whose path ends in a word.
+/// What happens to calls whose path has a word in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// 500 without reaching the ledger.
@@ -18,6 +18,8 @@ pub(crate) enum Fault {
     Break,
     /// The ledger does it, but its answer is lost.
     LoseAnswer,
+    /// No answer, and the ledger is not reached.
+    Stall,
 }
 
 #[derive(Default)]
@@ -53,19 +55,19 @@ impl Gate {
         &self.running.url
     }
 
-    /// From now on, calls to paths ending in `word` meet `fault`.
+    /// From now on, calls to paths with `word` meet `fault`.
     pub(crate) fn fault(&self, word: &str, fault: Fault) {
         self.inner.lock().unwrap().faults.push((word.to_owned(), fault));
     }
 
-    /// An address for programs of a test: a POST there lets the next call to a path ending in `word` meet [`Fault::Error`].
+    /// An address for programs of a test: a POST there lets the next call to a path with `word` meet [`Fault::Error`].
     pub(crate) async fn control(&self, word: &'static str) -> Running {
         let inner = self.inner.clone();
         let once = move || async move { inner.lock().unwrap().once.push(word.to_owned()) };
         Running::start(Router::new().route("/", axum::routing::post(once))).await
     }
 
-    /// Calls to paths ending in `word` pass again.
+    /// Calls to paths with `word` pass again.
     pub(crate) fn heal_of(&self, word: &str) {
         self.inner.lock().unwrap().faults.retain(|(faulty, _)| faulty != word);
     }
@@ -75,10 +77,15 @@ impl Gate {
         self.inner.lock().unwrap().faults.clear();
     }
 
-    /// How many calls came to paths ending in `word`, passed or not.
+    /// How many calls came to paths with `word`, passed or not.
     pub(crate) fn seen(&self, word: &str) -> usize {
-        self.inner.lock().unwrap().seen.iter().filter(|path| path.ends_with(word)).count()
+        self.inner.lock().unwrap().seen.iter().filter(|path| is_about(path, word)).count()
     }
+}
+
+/// Whether a part of the path is the word: `settle` is in `credits/settle` and in `credits/settle/many`.
+fn is_about(path: &str, word: &str) -> bool {
+    path.split('/').any(|part| part == word)
 }
 
 async fn pass(State(through): State<Through>, request: Request) -> Response {
@@ -86,17 +93,18 @@ async fn pass(State(through): State<Through>, request: Request) -> Response {
     let fault = {
         let mut inner = through.inner.lock().unwrap();
         inner.seen.push(path.clone());
-        match inner.once.iter().position(|word| path.ends_with(word.as_str())) {
+        match inner.once.iter().position(|word| is_about(&path, word)) {
             Some(at) => {
                 inner.once.remove(at);
                 Some(Fault::Error)
             }
-            None => inner.faults.iter().find(|(word, _)| path.ends_with(word.as_str())).map(|(_, fault)| *fault),
+            None => inner.faults.iter().find(|(word, _)| is_about(&path, word)).map(|(_, fault)| *fault),
         }
     };
     match fault {
         Some(Fault::Error) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         Some(Fault::Break) => return broken(),
+        Some(Fault::Stall) => std::future::pending().await,
         Some(Fault::LoseAnswer) | None => {}
     }
     let (parts, body) = request.into_parts();

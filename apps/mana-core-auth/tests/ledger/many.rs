@@ -1,0 +1,107 @@
+//! Several calls in one request: each has the outcome that it would have had alone.
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::support::{Ledger, SERVICE_TOKEN, Store, register};
+
+async fn many(ledger: &Ledger, what: &str, calls: Value) -> (StatusCode, Value) {
+    let url = format!("{}/api/internal/credits/{what}/many", ledger.auth.url);
+    let body = json!({ "calls": calls });
+    let answer = ledger.client.post(url).header("x-service-token", SERVICE_TOKEN).json(&body).send().await.unwrap();
+    (answer.status(), answer.json().await.unwrap())
+}
+
+/// The outcomes, each as its balance or its problem's status and code.
+fn told(answer: &(StatusCode, Value)) -> Vec<Value> {
+    assert_eq!(answer.0, StatusCode::OK, "{answer:?}");
+    let outcome = |outcome: &Value| match &outcome["done"] {
+        Value::Null => json!([outcome["problem"]["status"], outcome["problem"]["code"]]),
+        done => done["balance"].clone(),
+    };
+    answer.1["outcomes"].as_array().unwrap().iter().map(outcome).collect()
+}
+
+async fn each_of_several_calls_has_its_own_outcome(store: Store) {
+    let ledger = Ledger::start(store).await;
+    let other = register(&ledger.client, &ledger.auth).await;
+    let reserve =
+        |user: &Value, amount: i64, key: &str| json!({"userId": user, "amount": amount, "idempotencyKey": key});
+    let reserves = json!([
+        reserve(&ledger.user, 10, "a"),
+        reserve(&other, 60, "a"),
+        reserve(&json!("00000000-0000-0000-0000-000000000000"), 1, "a"),
+        reserve(&ledger.user, 0, "b"),
+        reserve(&other, 5, "b"),
+        reserve(&ledger.user, 20, "c"),
+        reserve(&ledger.user, 11, "a"),
+    ]);
+    let first = many(&ledger, "reserve", reserves.clone()).await;
+    let expected = [
+        json!(40),
+        json!([402, "out_of_credits"]),
+        json!([404, "not_found"]),
+        json!([422, "invalid"]),
+        json!(45),
+        json!(20),
+        json!([409, "conflict"]),
+    ];
+    assert_eq!(told(&first), expected);
+    let again = many(&ledger, "reserve", reserves).await;
+    assert_eq!(told(&again), expected, "the same calls again get the same answers");
+    let id = |n: usize| first.1["outcomes"][n]["done"]["reservationId"].clone();
+    assert_eq!(again.1["outcomes"][0]["done"]["reservationId"], id(0));
+
+    let settle =
+        |user: &Value, n: usize, amount: i64| json!({"userId": user, "reservationId": id(n), "amount": amount});
+    let settles = json!([
+        settle(&ledger.user, 0, 4),
+        settle(&other, 4, 6),
+        settle(&other, 0, 1),
+        settle(&ledger.user, 5, 20),
+        settle(&other, 4, 5),
+    ]);
+    let settled = many(&ledger, "settle", settles.clone()).await;
+    let expected = [json!(26), json!([422, "invalid"]), json!([404, "not_found"]), json!(26), json!(45)];
+    assert_eq!(told(&settled), expected);
+    assert_eq!(told(&many(&ledger, "settle", settles).await), expected, "settled once");
+    assert_eq!(ledger.balance().await, 26);
+    assert_eq!(ledger.auth.expire_reservations(std::time::Duration::from_hours(2)).await, 0, "nothing is held back");
+    ledger.finish().await;
+}
+
+async fn what_was_released_before_is_told_by_its_own_code(store: Store) {
+    let ledger = Ledger::start(store).await;
+    let held = ledger.reserve(3, "a").await.1;
+    let body = json!({"userId": ledger.user, "reservationId": held["reservationId"]});
+    assert_eq!(ledger.call("release", body.clone()).await.0, StatusCode::OK);
+    let answer = many(&ledger, "settle", json!([body])).await;
+    assert_eq!(told(&answer), [json!([409, "reservation_released"])]);
+    ledger.finish().await;
+}
+
+async fn only_so_many_calls_are_taken_and_only_as_they_are_described(store: Store) {
+    let ledger = Ledger::start(store).await;
+    for what in ["reserve", "settle"] {
+        let call = |n: usize| match what {
+            "reserve" => json!({"userId": ledger.user, "amount": 0.001, "idempotencyKey": n.to_string()}),
+            _ => json!({"userId": ledger.user, "reservationId": ledger.user}),
+        };
+        for (number, status) in [(0, 422), (1, 200), (128, 200), (129, 422)] {
+            let calls: Vec<Value> = (0..number).map(call).collect();
+            let answer = many(&ledger, what, json!(calls)).await;
+            assert_eq!(answer.0.as_u16(), status, "{what} {number}: {answer:?}");
+        }
+        let mut unknown = call(0);
+        unknown["more"] = json!(1);
+        assert_eq!(many(&ledger, what, json!([unknown])).await.0, StatusCode::UNPROCESSABLE_ENTITY, "{what}");
+    }
+    assert_eq!(ledger.balance().await, 49.872, "129 calls were refused as a whole, and a key is one reservation");
+    ledger.finish().await;
+}
+
+crate::support::on_both_stores!(
+    each_of_several_calls_has_its_own_outcome,
+    what_was_released_before_is_told_by_its_own_code,
+    only_so_many_calls_are_taken_and_only_as_they_are_described,
+);
