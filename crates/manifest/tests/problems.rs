@@ -44,7 +44,8 @@ fn a_guard_is_no_longer_than_the_edge_remembers() {
         ("warm = \"1h\", guard = \"25h\"", false),
     ] {
         let service = "command = \"bin/x\"\nport = 4001\n";
-        let found = problems(&with(&format!("\n[services.x-backend]\n{service}rollout = {{ {rollout} }}\n"))).to_string();
+        let found =
+            problems(&with(&format!("\n[services.x-backend]\n{service}rollout = {{ {rollout} }}\n"))).to_string();
         assert_eq!(found.contains("guard is longer than a day"), is_too_long, "{rollout}: {found}");
         assert!(is_too_long || found.is_empty(), "{rollout}: {found}");
     }
