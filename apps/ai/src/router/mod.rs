@@ -426,6 +426,10 @@ impl Stream for Watched {
         }
         next
     }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (usize::from(self.first.is_some()) + self.rest.size_hint().0, None)
+    }
 }
 
 fn word(state: State) -> &'static str {

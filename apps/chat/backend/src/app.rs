@@ -32,6 +32,7 @@ use crate::ledger::Ledger;
 use crate::limits::{MAX_BODY_BYTES, MAX_OPENAI_BODY_BYTES};
 use crate::models::{self, ProviderCheck};
 use crate::outbox::Outbox;
+use crate::pace::Pace;
 use crate::reserving::Reserves;
 use crate::settling::Settles;
 use crate::time::now_ms;
@@ -77,6 +78,7 @@ pub(crate) struct App {
     /// Reserves whose answer was lost.
     pub(crate) doubts: Doubts,
     pub(crate) router: ai::Router,
+    pub(crate) pace: Pace,
     pub(crate) budgets: Budgets,
     pub(crate) idempotency: idempotency::Calls,
     /// Lifecycles under way, with or without a client.
@@ -117,6 +119,7 @@ pub fn start(config: Config, database: &Database, cache: Cache) -> Running {
         settles,
         doubts: Doubts::new(),
         router: models.clone(),
+        pace: Pace::default(),
         budgets: budgets.clone(),
         idempotency: calls.clone(),
         tasks: tasks.clone(),

@@ -3,7 +3,7 @@
 //! The heart is [`lifecycle`]: one straight line from the question to the charge, for every protocol. Around it, one module
 //! for each part of the line: `validate`, `credits` (balances for showing), `ledger` (the only admission), `budgets`
 //! (requests a minute, credits a day), `idempotency` (the same call again), `held` (a reservation's life; `reserving` and `settling` are
-//! its ways to the ledger), `speech` (the model), `conversations` (what is stored), `outbox` (what the ledger must still be told),
+//! its ways to the ledger), `speech` (the model; `pace`: how often it is passed on), `conversations` (what is stored), `outbox` (what the ledger must still be told),
 //! `delivery` (the way to the client). `completions` holds the two protocols that lead into it.
 //!
 //! Invariants:
@@ -35,6 +35,7 @@ mod lifecycle;
 mod limits;
 mod models;
 mod outbox;
+mod pace;
 mod reserving;
 mod settling;
 mod speech;

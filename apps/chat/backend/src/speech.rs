@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 
 use ai::router::Admission;
 use ai::{Delta, Ending, Finish, Gathered, Offer, Request};
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use serde_json::Value;
+use tokio::time::sleep;
 
 use crate::app::App;
 use crate::caller::Caller;
@@ -75,6 +76,7 @@ impl Ask<'_> {
             Gone = self.client.gone() => return Err(Failure::ClientGone),
         };
         self.client.leads(Lead { message: self.message, model: offer.model.clone(), created_at: self.created_at });
+        let paced = self.app.pace.join();
         let mut heard = Heard::default();
         let gone = self.client.gone();
         tokio::pin!(gone);
@@ -101,15 +103,17 @@ impl Ask<'_> {
                     }));
                 }
             };
-            let event = match &piece {
-                Delta::Content(text) => Event::Text(text.clone()),
-                Delta::Choices(choices) => Event::Choices(choices.clone()),
-                // Taken above.
-                Delta::End(_) => continue,
-            };
-            heard.sent(piece, self.client);
-            if self.client.piece(event).await == Err(Gone) {
+            if heard.say(piece, self.client).await == Err(Gone) {
                 return heard.cut(self.client, offer);
+            }
+            // What is there already goes along.
+            if deltas.size_hint().0 == 0
+                && let Some(pause) = paced.pause()
+            {
+                tokio::select! {
+                    Gone = &mut gone => return heard.cut(self.client, offer),
+                    () = sleep(pause) => {}
+                }
             }
         }
     }
@@ -125,9 +129,17 @@ struct Heard {
 }
 
 impl Heard {
-    fn sent(&mut self, piece: Delta, client: &Client) {
+    /// Sends a piece on.
+    async fn say(&mut self, piece: Delta, client: &Client) -> Result<(), Gone> {
+        let event = match &piece {
+            Delta::Content(text) => Event::Text(text.clone()),
+            Delta::Choices(choices) => Event::Choices(choices.clone()),
+            // Not a piece.
+            Delta::End(_) => return Ok(()),
+        };
         self.pending.push_back(piece);
         self.settle(client.delivered());
+        client.piece(event).await
     }
 
     fn settle(&mut self, delivered: usize) {

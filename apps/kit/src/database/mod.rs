@@ -7,6 +7,7 @@
 //! Every commit is durable before it is acknowledged (`synchronous = FULL`, PostgreSQL's default).
 
 mod bounded;
+mod checkpoints;
 mod concurrent;
 mod failures;
 mod migrations;
@@ -92,6 +93,7 @@ pub async fn connect(url: Option<&SecretString>) -> Result<Database, crate::Fail
                 .busy_timeout(BUSY_TIMEOUT)
                 .pragma("journal_mode", "WAL")
                 .pragma("synchronous", "FULL")
+                .pragma("wal_autocheckpoint", checkpoints::MAX_LOG_PAGES.to_string())
                 .pragma("cache_size", format!("-{PAGE_CACHE_KIB}"))
         });
         make_wal(options.clone()).await;
@@ -107,7 +109,11 @@ pub async fn connect(url: Option<&SecretString>) -> Result<Database, crate::Fail
     let inner = sea_orm::Database::connect(options).await.map_err(crate::Failure::new)?;
     let connection = Bounded { inner, server };
     let name = name_of(text).into();
-    Ok(Database { connection, name, writer: sqlite.then(|| Arc::new(Semaphore::new(1))) })
+    let writer = sqlite.then(|| Arc::new(Semaphore::new(1)));
+    if let Some(writer) = &writer {
+        tokio::spawn(checkpoints::run(connection.clone(), Arc::downgrade(writer)));
+    }
+    Ok(Database { connection, name, writer })
 }
 
 /// The last part of the URL's path, without the ending of a file; of its characters those that need no quoting anywhere.

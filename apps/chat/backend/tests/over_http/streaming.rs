@@ -31,6 +31,22 @@ async fn words_come_as_they_are_written(store: Store) {
     assert_eq!(world.ledger_balance(&person).await, 49);
 }
 
+async fn many_streams_lose_no_piece_and_join_none(store: Store) {
+    let world = World::start_with(store, &[("AI_PRICES", "*=0.1")]).await;
+    let person = world.person("ada").await;
+    // More than are passed on piece by piece.
+    let streams = futures_util::future::join_all((0..200).map(|_| async {
+        let events = Events::of(world.ask_streaming(&person, "[words=30] [delay=5]").await).collect().await;
+        let (last, deltas) = events.split_last().unwrap();
+        assert_eq!((last.0.as_str(), deltas.len()), ("done", 30));
+        let told: String = deltas.iter().map(|(_, delta)| delta["content"].as_str().unwrap()).collect();
+        assert_eq!(last.1["message"], told);
+    }));
+    streams.await;
+    until("all are settled", async || world.count("outbox").await == 0).await;
+    assert_eq!((world.ledger_balance(&person).await, world.count("messages").await), (30, 400));
+}
+
 async fn what_fails_before_the_first_word_is_an_ordinary_error(store: Store) {
     let world = World::start(store).await;
     let person = world.person("ada").await;
@@ -179,6 +195,7 @@ async fn who_leaves_before_the_first_word_pays_nothing(store: Store) {
 
 crate::support::on_both_stores!(
     words_come_as_they_are_written,
+    many_streams_lose_no_piece_and_join_none,
     what_fails_before_the_first_word_is_an_ordinary_error,
     a_stream_that_breaks_ends_with_an_error_and_costs_nothing,
     an_answer_that_outlasts_its_time_is_kept_as_far_as_it_went_and_charged,
