@@ -59,7 +59,7 @@ async fn what_happens_is_counted(store: Store) {
     world.ask(&person, "one two").await;
     world.ask(&person, "[fail=500]").await;
     let metrics = async || world.http.get(world.url("/metrics")).send().await.unwrap().text().await.unwrap();
-    until("it is settled", async || metrics().await.contains("chat_credits_charged_total")).await;
+    crate::support::until("it is settled", async || metrics().await.contains("chat_credits_charged_total")).await;
     let metrics = metrics().await;
     for series in [
         "chat_answers_total{outcome=\"ok\"}",
