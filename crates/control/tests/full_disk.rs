@@ -1,5 +1,6 @@
-//! A disk that is truly full: a tmpfs of the test's own, in a mount namespace of its own, shrunk to what it holds in the middle of a rollout.
-//! As long as nothing can be written down nothing goes on, no user notices, and once there is room all ends as if there always had been.
+//! A disk that is truly full: a tmpfs of the test's own, in a mount namespace of its own, shrunk to what it holds in the middle of a rollout,
+//! or filled by a build. As long as nothing can be written down nothing goes on, no user notices, and once there is room all ends as if there
+//! always had been. What has filled it goes.
 
 mod support;
 
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use support::repository::Repository;
 use support::shop::{SHOP, deploy, reaches, release, up, version};
 use support::{Ecosystem, Load, until};
 
@@ -119,6 +121,61 @@ async fn a_full_disk_holds_a_rollout_where_it_is_and_no_request_fails() {
     assert_eq!(version(&ecosystem).await, "v2");
     load.end().await;
     ecosystem.down().await;
+}
+
+/// Room that is left for a build that wants all there is.
+const ROOM_KIB: u64 = 160 << 10;
+/// Logs, journals, measurements.
+const KEPT_KIB: u64 = 32 << 10;
+
+/// Files and folders of that name, or that begin so, below a folder.
+fn found(folder: &Path, begins: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(begins) {
+            found.push(entry.path());
+        } else if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            found.extend(self::found(&entry.path(), begins));
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn a_build_that_fills_the_disk_fails_saying_so_and_the_next_one_is_made() {
+    let Some(disk) = std::env::var_os(DISK) else {
+        return on_a_disk_of_its_own("a_build_that_fills_the_disk_fails_saying_so_and_the_next_one_is_made");
+    };
+    let disk = Disk(disk.into());
+    let repository = Repository::with_staging("").await;
+    let makes = std::fs::read_to_string(repository.folder().join("make.sh")).expect("a script");
+    repository.script("make.sh", "mkdir -p out; cat /dev/zero > out/filler");
+    repository.commit("wants all there is");
+    let before = disk.used_kib();
+    disk.resize(&format!("{}k", before + ROOM_KIB));
+    let load = Load::at(repository.port, "/work");
+    let begun = repository.deploy(None).await.expect("begun");
+    let view = repository.reaches(begun.number, &["aborted"]).await;
+    let why = view.why.expect("a reason");
+    assert!(why.contains("left on the disk of") && why.contains("builds/source"), "{why}");
+    assert!(repository.stages(begun.number).await.contains(&"building".to_owned()));
+    // Nothing has to be removed by hand, and nothing is half there.
+    let after = disk.used_kib();
+    assert!(after < before + KEPT_KIB, "{after} KiB used, {before} before");
+    let data = repository.production.data();
+    for (folder, begins) in [("builds/source", "filler"), ("releases", ".new-")] {
+        let left = found(&data.join(folder), begins);
+        assert!(left.is_empty(), "{left:?}");
+    }
+
+    repository.write("make.sh", &makes);
+    repository.write("version", "two");
+    repository.commit("wants little");
+    let next = repository.deploy(None).await.expect("begun");
+    repository.reaches(next.number, &["window"]).await;
+    assert_eq!(repository.version().await, "two");
+    load.end().await;
+    repository.down().await;
 }
 
 /// Nothing more gets into what room is left within the files.

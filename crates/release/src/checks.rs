@@ -1,6 +1,6 @@
 //! Lint, types, tests: beside each other, each within its time.
 
-use crate::build::{Recipe, Step, Turn, Workshop, environment};
+use crate::build::{Recipe, Step, Turn, Workshop, environment, room};
 use crate::event::Events;
 use crate::job::{self, Enclosure, End, Job, JobError};
 use crate::source::{Checkout, Commit};
@@ -52,6 +52,11 @@ impl Workshop {
                 Ok(checked)
             });
         }
-        futures_util::future::join_all(running).await.into_iter().collect()
+        let checked: Result<Vec<Checked>, JobError> =
+            futures_util::future::join_all(running).await.into_iter().collect();
+        if !checked.as_ref().is_ok_and(|checked| checked.iter().all(|check| check.end.success())) {
+            room::make(checkout, events).await;
+        }
+        checked
     }
 }

@@ -45,6 +45,17 @@ pub enum BuildError {
         /// Its output.
         log: PathBuf,
     },
+    /// The disk is so full that not even its output could be written down.
+    #[error("the build of {service} failed{room}")]
+    NoRoom {
+        /// Which service.
+        service: String,
+        /// How full.
+        room: String,
+        /// What could not be written.
+        #[source]
+        source: JobError,
+    },
     /// The command succeeded and did not make what it should.
     #[error("the build of {service} succeeded, but made no {missing}")]
     NoArtefact {

@@ -3,6 +3,7 @@
 mod environment;
 mod error;
 mod recipe;
+pub(crate) mod room;
 mod step;
 
 use std::fs::{self, File, OpenOptions};
@@ -15,7 +16,7 @@ use rustix::fs::{FlockOperation, flock};
 use crate::artefact::{self, Digest, List};
 use crate::clock;
 use crate::event::Events;
-use crate::job::{self, Enclosure, Job};
+use crate::job::{self, Enclosure, Job, JobError};
 use crate::migrations;
 use crate::record::{FORMAT, Release};
 use crate::sbom::{self, Bill, Resolved};
@@ -31,8 +32,6 @@ pub(crate) use step::Step;
 /// How long a build waits for the one before it.
 const LONGEST_WAIT: Duration = Duration::from_hours(2);
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
-/// Less room than this is why a build failed that failed.
-const LITTLE_ROOM_BYTES: u64 = 64 << 20;
 /// Where builds happen: one folder, one build at a time.
 #[derive(Debug, Clone)]
 pub struct Workshop {
@@ -146,10 +145,10 @@ impl Workshop {
             let detail = end.as_ref().map_or_else(ToString::to_string, ToString::to_string);
             let good = end.as_ref().is_ok_and(job::End::success);
             step.end(events, good, if good { "" } else { &detail }).await;
-            let end = end?;
             if !good {
-                let room = little_room(checkout.folder()).unwrap_or_default();
-                return Err(BuildError::Failed { service: recipe.service.clone(), end, room, log });
+                let room = room::little(checkout.folder()).unwrap_or_default();
+                room::make(checkout, events).await;
+                return Err(failed(recipe.service.clone(), end, room, log));
             }
         }
         drop(enclosure);
@@ -160,6 +159,7 @@ impl Workshop {
             Ok(kept) => kept,
             Err(error) => {
                 step.end(events, false, "").await;
+                room::make(checkout, events).await;
                 return Err(error);
             }
         };
@@ -192,6 +192,15 @@ impl Workshop {
             format!("{} in {}, sha256 {}", job::size(release.size_bytes), files(release.files), release.digest.short());
         step.end(events, true, &detail).await;
         Ok(release)
+    }
+}
+
+/// `room`: that the disk is full, where it is.
+fn failed(service: String, end: Result<job::End, JobError>, room: String, log: PathBuf) -> BuildError {
+    match end {
+        Ok(end) => BuildError::Failed { service, end, room, log },
+        Err(source) if room.is_empty() => source.into(),
+        Err(source) => BuildError::NoRoom { service, room, source },
     }
 }
 
@@ -233,12 +242,4 @@ fn list(folder: &Path, recipe: &Recipe) -> Result<List, BuildError> {
         return Err(BuildError::NoArtefact { service, missing });
     }
     Ok(list)
-}
-
-/// Says so where the disk is full: the message of a compiler that could not write is easily missed.
-fn little_room(folder: &Path) -> Option<String> {
-    let disk = rustix::fs::statvfs(folder).ok()?;
-    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-    (free < LITTLE_ROOM_BYTES)
-        .then(|| format!("; there are only {} left on the disk of {}", job::size(free), folder.display()))
 }

@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 use super::Commit;
 use crate::git::{Git, GitError};
 
+/// Removes what git does not know, or is told not to look at.
+const CLEAN: [&str; 2] = ["clean", "-ffdxq"];
+
 /// A commit's files, in a folder of our own.
 #[derive(Debug)]
 pub struct Checkout {
@@ -19,6 +22,8 @@ pub struct Checkout {
     /// The manifest's folder in it.
     folder: PathBuf,
     git: Git,
+    /// What git is told to clean by: all but caches.
+    clean: Vec<String>,
 }
 
 /// Why there is no checkout.
@@ -70,7 +75,7 @@ impl Checkout {
         git.text(&["read-tree", "--reset", "-u", &tree]).await?;
         // For what asks git which commit it is built of.
         git.text(&["update-ref", "--no-deref", "HEAD", &commit.id]).await?;
-        let mut clean: Vec<String> = ["clean", "-ffdxq"].map(str::to_owned).to_vec();
+        let mut clean: Vec<String> = CLEAN.map(str::to_owned).to_vec();
         for path in cache {
             clean.extend(["-e".to_owned(), format!("/{}/", commit.prefix.join(path).display())]);
         }
@@ -79,12 +84,25 @@ impl Checkout {
         if !folder.is_dir() {
             return Err(CheckoutError::NoFolder { prefix: commit.prefix.clone() });
         }
-        Ok(Self { top: top.to_owned(), folder, git })
+        Ok(Self { top: top.to_owned(), folder, git, clean })
     }
 
     /// The manifest's folder in it: where commands run.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Removes all that is not of the commit; `caches` as well.
+    ///
+    /// # Errors
+    /// Where it cannot be removed.
+    pub async fn clear(&self, caches: bool) -> Result<(), CheckoutError> {
+        if caches {
+            self.git.text(&CLEAN).await?;
+        } else {
+            self.git.text(&self.clean).await?;
+        }
+        Ok(())
     }
 
     /// Removes what an earlier build left at these paths, so that what lies there afterwards was made by this one. What is part
