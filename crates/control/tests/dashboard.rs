@@ -141,7 +141,17 @@ async fn pages_are_for_those_who_may_see_them_and_say_only_what_is_known() {
     let foreign = "sec-fetch-site: cross-site";
     assert_eq!(curl(&press, &["-H", &deployer, "-H", foreign, "--data", "csrf="]).0, 403);
     let approve = at(&format!("/rollouts/{rollout}/approve"));
-    assert_eq!(curl(&approve, &["-H", &deployer, "--data", "digest=abc"]).0, 403, "no approver");
+    // Whoever asks for no page is told why as the API says it, whoever does by a page; the audit log has the reason either way.
+    let (code, told) = curl(&approve, &["-H", &deployer, "--data", "digest=abc"]);
+    assert!(code == 403 && told.contains("application/problem+json"), "no approver: {told}");
+    let (code, told) = curl(&approve, &["-H", &deployer, "-H", page, "--data", "digest=abc&comment=mine"]);
+    assert!(code == 403 && told.contains("<h1>this token does not allow it</h1>"), "{told}");
+    let audited = repository.production.client().await.audit(1).await.expect("read");
+    let refused = audited.first().expect("a row");
+    assert_eq!(
+        (refused.what.as_str(), refused.target.as_str(), refused.outcome.as_str()),
+        ("approve", format!("rollout {rollout}: mine").as_str(), "refused: this token does not allow it")
+    );
     assert_eq!(
         repository.production.client().await.rollout_view(rollout).await.expect("known").stage,
         "awaiting-approval"

@@ -43,6 +43,8 @@ pub(crate) async fn rollout(
     visitor.require(scope)?;
     let by = visitor.name().to_owned();
     ask(&dashboard.app, |reply| Call::RolloutCommand { number, by, command, reply }).await?;
+    // Whoever has just changed it wants to see that.
+    dashboard.panels.forget();
     Ok(Redirect::to(&format!("/rollouts/{number}")))
 }
 
@@ -59,6 +61,7 @@ fn meant(name: &str, said: &Said) -> Result<(Command, Action), Refused> {
         "reject" => (Command::Reject { comment: said.comment() }, Action::Approve),
         "promote" => (Command::Promote, Action::Deploy),
         "abort" => (Command::Abort, Action::Deploy),
+        "retry" => (Command::Retry, Action::Deploy),
         "rollback" => (Command::Rollback, Action::Deploy),
         _ => return Err(unknown()),
     })
@@ -74,6 +77,7 @@ pub(crate) async fn put_back(
     visitor.require(Action::Deploy)?;
     let by = visitor.name().to_owned();
     let view = ask(&dashboard.app, |reply| Call::PutBack { service, by, slot: None, release: None, reply }).await?;
+    dashboard.panels.forget();
     Ok(Redirect::to(&format!("/rollouts/{}", view.number)))
 }
 
@@ -101,6 +105,7 @@ mod tests {
             ("reject", Action::Approve),
             ("promote", Action::Deploy),
             ("abort", Action::Deploy),
+            ("retry", Action::Deploy),
             ("rollback", Action::Deploy),
         ] {
             assert_eq!(meant(name, &said("", "")).map(|(_, scope)| scope).ok(), Some(scope), "{name}");
