@@ -101,6 +101,10 @@ const checks = {
     await page.getByRole("link", { name: "Configure alerts" }).click();
     await page.waitForURL("**/alerts");
     await page.goBack();
+    await go("/?last=1h");
+    await page.locator("#services a.cell").first().click();
+    await page.waitForURL(/\/services\/.*\?last=1h$/);
+    await page.goBack();
     await page.getByRole("link", { name: "View logs" }).click();
     await page.waitForURL("**/logs");
     assert.deepEqual(complaints, []);
@@ -156,6 +160,13 @@ const checks = {
     await page.reload();
     await settled(page);
     assert.equal(page.url(), link);
+    // Whoever goes on from here finds the lines of that time.
+    await page.getByRole("link", { name: "View logs" }).click();
+    await page.waitForURL(/\/logs\?service=.*&from=\d{4}-.*&to=\d{4}-/);
+    assert.match(await page.getByLabel("From, UTC").inputValue(), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$/);
+    assert.equal(await page.getByRole("alert").count(), 0, "the time is one that is looked for");
+    await page.goBack();
+    await settled(page);
     const compared = page.waitForResponse((answer) => answer.url().includes("previous=1"));
     await page.getByRole("link", { name: "Period before" }).click();
     assert.ok("previous" in (await (await compared).json()));
