@@ -34,6 +34,8 @@ use crate::watching::prometheus;
 pub(crate) const BY: &str = "mana-operator";
 /// What is done to whatever is asked for.
 pub(crate) const DONE: &str = "done";
+/// Of what somebody says who decides about a rollout, so many are in the row.
+const MOST_COMMENT_CHARACTERS: usize = 1_000;
 /// Of what is about to be done.
 const ASKED_FOR: &str = "asked for";
 
@@ -306,10 +308,9 @@ fn change(method: &Method, path: &str, body: &Value) -> Change {
 
 /// A rollout, and what somebody said who decided about it.
 fn rollout(number: &str, body: &Value) -> String {
-    match words(body.get("comment").unwrap_or(&Value::Null)).as_str() {
-        "" => format!("rollout {number}"),
-        comment => format!("rollout {number}: {comment}"),
-    }
+    let comment: String =
+        words(body.get("comment").unwrap_or(&Value::Null)).chars().take(MOST_COMMENT_CHARACTERS).collect();
+    if comment.is_empty() { format!("rollout {number}") } else { format!("rollout {number}: {comment}") }
 }
 
 /// What somebody wants of alerts or of an incident: `silence`, `post`, with what it is about.
@@ -370,6 +371,9 @@ mod tests {
         let form = |text: &str| fields(text.as_bytes());
         let rejected = form("csrf=secret&digest=d&comment=+not+on+a+Friday+");
         check(post.clone(), "/rollouts/7/reject", rejected, "reject", "rollout 7: not on a Friday");
+        let long = json!({"command": "approve", "comment": "x".repeat(5_000)});
+        let bounded = format!("rollout 7: {}", "x".repeat(MOST_COMMENT_CHARACTERS));
+        check(post.clone(), "/v1/rollouts/7", long, "approve", &bounded);
         check(post.clone(), "/rollouts/7/abort", form("csrf=secret&digest=d"), "abort", "rollout 7");
         check(post.clone(), "/services/chat/put-back", Value::Null, "roll back", "chat");
         check(post.clone(), "/v1/put-back", json!({"service": "chat", "slot": null}), "roll back", "chat");
