@@ -4,11 +4,10 @@
 // file that its lines go to, ASKED an address of the service itself, SHOTS a folder for pictures) and in which browser (CHROMIUM).
 import assert from "node:assert/strict";
 import { appendFileSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
+import { faults } from "./faults.mjs";
 
 const { URL: at, TOKEN: token, SERVICE: service, ROLLOUT: rollout, LOG: log, ASKED: asked, CHROMIUM: executablePath, SHOTS: shots } = process.env;
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const PATIENCE = 30_000;
 
 const browser = await chromium.launch({ executablePath: executablePath ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-dev-shm-usage"] });
@@ -30,18 +29,6 @@ async function open(options = {}) {
 async function settled(page) {
   await page.waitForFunction(() => document.querySelectorAll(".panel-body.waiting:has(> .soft:only-child)").length === 0);
   await page.waitForFunction(() => [...document.querySelectorAll(".chart")].every((chart) => !chart.textContent?.includes("Being measured")));
-}
-
-/** What is wrong with a page, so that all of it is told at once. */
-async function faults(page, what) {
-  const wider = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-  const tooWide = wider > 0 ? [`${what}: ${wider} px wider than the screen`] : [];
-  await page.evaluate(axe);
-  const found = await page.evaluate(async () => {
-    const { violations } = await globalThis.axe.run(document, { resultTypes: ["violations"] });
-    return violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((node) => node.html.slice(0, 200)).join(" | ")}`);
-  });
-  return [...tooWide, ...found.map((one) => `${what}: ${one}`)];
 }
 
 /** An incident that somebody opened by hand. */
@@ -114,6 +101,10 @@ const checks = {
     await page.getByRole("link", { name: "Configure alerts" }).click();
     await page.waitForURL("**/alerts");
     await page.goBack();
+    await go("/?last=1h");
+    await page.locator("#services a.cell").first().click();
+    await page.waitForURL(/\/services\/.*\?last=1h$/);
+    await page.goBack();
     await page.getByRole("link", { name: "View logs" }).click();
     await page.waitForURL("**/logs");
     assert.deepEqual(complaints, []);
@@ -169,6 +160,13 @@ const checks = {
     await page.reload();
     await settled(page);
     assert.equal(page.url(), link);
+    // Whoever goes on from here finds the lines of that time.
+    await page.getByRole("link", { name: "View logs" }).click();
+    await page.waitForURL(/\/logs\?service=.*&from=\d{4}-.*&to=\d{4}-/);
+    assert.match(await page.getByLabel("From, UTC").inputValue(), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$/);
+    assert.equal(await page.getByRole("alert").count(), 0, "the time is one that is looked for");
+    await page.goBack();
+    await settled(page);
     const compared = page.waitForResponse((answer) => answer.url().includes("previous=1"));
     await page.getByRole("link", { name: "Period before" }).click();
     assert.ok("previous" in (await (await compared).json()));
@@ -268,7 +266,7 @@ const checks = {
     await page.getByLabel("Where it stands").selectOption("resolved");
     await page.getByRole("button", { name: "Post the update" }).click();
     await page.locator(".facts", { hasText: "resolved" }).waitFor();
-    assert.equal(await page.getByLabel("Where it stands").count(), 0);
+    await page.getByLabel("Where it stands").waitFor({ state: "detached" });
     assert.deepEqual(complaints, []);
     await context.close();
   },
@@ -286,8 +284,7 @@ const checks = {
     const silence = page.locator("tr", { hasText: "a new disk" });
     await silence.locator("code", { hasText: `service="${service}", severity=~"P3|P4"` }).waitFor();
     await silence.getByRole("button", { name: "End silence" }).click();
-    await page.waitForURL("**/alerts");
-    assert.equal(await page.locator("tr", { hasText: "a new disk" }).count(), 0);
+    await silence.waitFor({ state: "detached" });
     await page.getByText("Plan maintenance").click();
     await page.getByLabel(service, { exact: true }).check();
     await page.getByLabel("From, UTC").fill("2096-01-02T03:04");
@@ -299,7 +296,6 @@ const checks = {
     await page.getByText("team: sent.").waitFor();
     await page.getByText("Test alert", { exact: true }).click();
     await page.getByRole("button", { name: "Fire a test alert" }).click();
-    await page.waitForURL("**/alerts");
     // It shows up by itself, and so does who looks after it.
     const group = page.locator("[data-panel='groups/buttons'] li", { has: page.locator(".decision") }).last();
     await group.locator("summary").click();
@@ -312,6 +308,75 @@ const checks = {
     const refused = await page.request.post(new URL("/alerts/silence", at).href, { form: { csrf: "", conditions: "service=a", for: "2h", reason: "" }, headers: { accept: "text/html" } });
     assert.equal(refused.status(), 409);
     assert.match(await refused.text(), /a reason/);
+    await context.close();
+  },
+
+  async "what is refused stays as it was typed, and what is done shows without the page being loaded again"() {
+    const { context, page, complaints, go } = await open();
+    await go("/alerts");
+    await page.evaluate(() => (globalThis.stays = true));
+    await page.getByText("Add a silence").click();
+    await page.getByLabel("Which alerts").fill("everything");
+    await page.getByLabel("For how long").first().fill("2h");
+    await page.getByLabel("Why").first().fill("another new disk");
+    const button = page.getByRole("button", { name: "Add the silence" });
+    await button.press("Enter");
+    await page.getByRole("alert").filter({ hasText: "This was not done" }).waitFor();
+    assert.equal(await page.getByLabel("Which alerts").inputValue(), "everything");
+    assert.equal(await page.getByLabel("Why").first().inputValue(), "another new disk");
+    assert.ok(await button.evaluate((one) => one === document.activeElement), "the button has the focus still");
+    assert.deepEqual(await faults(page, "/alerts, refused"), []);
+    await page.getByLabel("Which alerts").fill(`service=${service}`);
+    await button.press("Enter");
+    const silence = page.locator("tr", { hasText: "another new disk" });
+    await silence.waitFor();
+    await page.waitForFunction(() => document.activeElement?.textContent === "Add a silence");
+    assert.equal(await page.getByRole("alert").count(), 0, "what was refused is done by now");
+    assert.equal(await page.getByLabel("Which alerts").inputValue(), "", "what was typed has served");
+    await silence.getByRole("button", { name: "End silence" }).press("Enter");
+    await silence.waitFor({ state: "detached" });
+    await page.waitForFunction(() => document.activeElement?.textContent === "Silences and maintenance");
+    assert.equal(await page.evaluate(() => globalThis.stays), true);
+    // The console tells of the answer that refused, and of nothing else.
+    assert.deepEqual(complaints.filter((one) => !one.includes("status of 422")), []);
+    await context.close();
+  },
+
+  async "a page whose stream breaks says so, and shows what it has missed once it is back"() {
+    const { context, page, complaints, go } = await open();
+    await go("/incidents");
+    await page.waitForFunction(() => document.querySelector("#pulse")?.hidden === false);
+    const stream = /\/live\?/;
+    await page.route(stream, (route) => route.abort());
+    // Looked at again, a page begins another stream.
+    await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+    await page.getByText("Not up to date").waitFor();
+    assert.deepEqual(await faults(page, "/incidents, not up to date"), []);
+    const title = "While nobody listened";
+    const opened = await page.request.post(new URL("/incidents", at).href, { form: { csrf: "", severity: "P4", title } });
+    assert.equal(opened.status(), 200);
+    assert.equal(await page.getByText(title).count(), 0);
+    await page.unroute(stream);
+    await page.getByText(title).waitFor();
+    await page.waitForFunction(() => document.querySelector("#still")?.textContent === "");
+    assert.equal(await page.locator("#pulse").getAttribute("title"), "Kept up to date");
+    assert.deepEqual(complaints.filter((one) => !one.includes("ERR_FAILED")), []);
+    await context.close();
+  },
+
+  async "what is answered instead of a panel is not put into its place"() {
+    const { context, page, complaints, go } = await open();
+    await go("/incidents");
+    await page.getByRole("link", { name: "Orders are <slow>" }).first().waitFor();
+    await page.route("**/panels/incidents", (route) => route.fulfill({ status: 503, contentType: "text/html", body: "<h1>nobody there</h1>" }));
+    const ended = page.evaluate(() => new Promise((resolve) => {
+      document.addEventListener("htmx:finally:request", () => resolve(true), { once: true });
+      document.querySelector("[data-panel=incidents] .panel-body").dispatchEvent(new CustomEvent("renew"));
+    }));
+    assert.equal(await ended, true);
+    assert.equal(await page.getByText("nobody there").count(), 0);
+    assert.ok((await page.getByRole("link", { name: "Orders are <slow>" }).count()) > 0);
+    assert.deepEqual(complaints.filter((one) => !one.includes("status of 503")), []);
     await context.close();
   },
 
@@ -357,7 +422,6 @@ const checks = {
     await page.locator("summary", { hasText: "Approve" }).click();
     await page.getByLabel("Comment, for the record").first().fill("looked at it");
     await page.getByRole("button", { name: `Approve rollout ${rollout}` }).click();
-    await page.waitForURL(`**/rollouts/${rollout}`);
     // The page follows by itself until there is something else to decide.
     await page.locator("summary", { hasText: "Roll back" }).waitFor();
     await page.locator(".going[data-stage=window]").waitFor();

@@ -4,12 +4,10 @@
 // Run by `crates/control/tests/people.rs`, which says where (URL) and who (NAME, PASSWORD, INVITATION a code) and in which browser (CHROMIUM).
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
+import { faults } from "./faults.mjs";
 
 const { URL: at, NAME: name, PASSWORD: password, INVITATION: invitation, CHROMIUM: executablePath } = process.env;
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const browser = await chromium.launch({ executablePath: executablePath ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-dev-shm-usage"] });
 
 /** What an authenticator's app shows, so many seconds ahead. */
@@ -22,14 +20,6 @@ function code(secret, ahead = 0) {
   const mac = createHmac("sha1", key).update(step).digest();
   const number = (mac.readUInt32BE(mac[19] & 15) & 0x7fffffff) % 1_000_000;
   return String(number).padStart(6, "0");
-}
-
-async function faults(page, what) {
-  const wider = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-  if (wider > 0) return [`${what}: ${wider} px wider than the screen`];
-  await page.evaluate(axe);
-  const found = await page.evaluate(async () => (await globalThis.axe.run(document, { resultTypes: ["violations"] })).violations);
-  return found.map(({ id, help, nodes }) => `${what}: ${id}: ${help}: ${nodes.map((node) => node.html.slice(0, 200)).join(" | ")}`);
 }
 
 try {

@@ -1,12 +1,10 @@
 // Drives the status page in a real browser: light and dark, on a desk and on a phone, without scripts, and when nobody has renewed it for a
 // while. Run by `crates/control/tests/status_page.rs`, which says where (URL); SHOTS is a folder for pictures of it.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
+import { faults } from "./faults.mjs";
 
 const { URL: at, CHROMIUM: executablePath, SHOTS: shots } = process.env;
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 const browser = await chromium.launch({ executablePath: executablePath ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-dev-shm-usage"] });
 
@@ -19,17 +17,6 @@ async function open(options = {}) {
   });
   page.on("pageerror", (error) => complaints.push(`${page.url()}: ${error.message}`));
   return { context, page, complaints };
-}
-
-async function faults(page, what) {
-  const wider = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-  const tooWide = wider > 0 ? [`${what}: ${wider} px wider than the screen`] : [];
-  await page.evaluate(axe);
-  const found = await page.evaluate(async () => {
-    const { violations } = await globalThis.axe.run(document, { resultTypes: ["violations"] });
-    return violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((node) => node.html.slice(0, 200)).join(" | ")}`);
-  });
-  return [...tooWide, ...found.map((one) => `${what}: ${one}`)];
 }
 
 const checks = {

@@ -154,6 +154,10 @@ impl Default for Ecosystem {
 impl Drop for Ecosystem {
     fn drop(&mut self) {
         let output = self.mana(["down"]);
+        // Releases are read-only, and a temporary folder is not removed then unless by root.
+        if let Err(error) = Command::new("chmod").args(["-R", "u+w"]).arg(self.data()).status() {
+            eprintln!("{} may be left: {error}", self.data().display());
+        }
         if std::thread::panicking() {
             eprintln!("--- logs of {}", self.data().display());
             if let Ok(logs) = std::fs::read_dir(self.data().join("logs")) {

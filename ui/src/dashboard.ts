@@ -2,6 +2,7 @@
 import htmx from "htmx.org";
 import { startActions } from "./dashboard/actions";
 import { startCharts } from "./dashboard/charts";
+import { startForms } from "./dashboard/forms";
 import { startLines } from "./dashboard/lines";
 import { startLive } from "./dashboard/live";
 import { startRollout } from "./dashboard/rollout";
@@ -10,11 +11,14 @@ import { startThemeSwitch } from "./theme";
 
 // What is new is put into what is there: what somebody has opened, focused or selected stays so.
 htmx.config.morphIgnore = ["data-htmx-powered", "open"];
+// What is answered instead of a panel, by whoever, is none.
+htmx.config.noSwap = [204, 304, "4xx", "5xx"] as unknown as number[];
 
 startThemeSwitch();
 startTimes();
 startActions();
 startCharts();
+startForms();
 startLines();
 startRollout();
 startLive();

@@ -34,6 +34,8 @@ use crate::watching::prometheus;
 pub(crate) const BY: &str = "mana-operator";
 /// What is done to whatever is asked for.
 pub(crate) const DONE: &str = "done";
+/// Of what somebody says who decides about a rollout, so many are in the row.
+const MOST_COMMENT_CHARACTERS: usize = 1_000;
 /// Of what is about to be done.
 const ASKED_FOR: &str = "asked for";
 
@@ -230,14 +232,15 @@ fn speaker(headers: &HeaderMap, body: &Value) -> String {
     by.or_else(said).unwrap_or("owner").to_owned()
 }
 
-/// The request, and what it says where that is JSON, or a form about alerts. Releases and other forms, which hold passwords, are not
+/// The request, and what it says where that is JSON, or a form about alerts or a rollout. Releases and other forms, which hold passwords, are not
 /// looked into.
 async fn with_body(request: Request) -> Result<(Request, Value), Refused> {
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (is_json, is_form) =
         (kind.starts_with("application/json"), kind.starts_with("application/x-www-form-urlencoded"));
     let path = request.uri().path();
-    if !(is_json && !path.starts_with("/hooks/") || is_form && path.starts_with("/alerts/")) {
+    let is_about = ["/alerts/", "/rollouts/"].iter().any(|folder| path.starts_with(folder));
+    if !(is_json && !path.starts_with("/hooks/") || is_form && is_about) {
         return Ok((request, Value::Null));
     }
     let (parts, body) = request.into_parts();
@@ -274,7 +277,9 @@ fn change(method: &Method, path: &str, body: &Value) -> Change {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let (what, target) = match (method.as_str(), parts.as_slice()) {
         ("POST", ["v1", "rollouts"]) => ("deploy".to_owned(), texts(&["service", "release"])),
-        ("POST", ["v1", "rollouts", number]) => (text("command").to_owned(), format!("rollout {number}")),
+        ("POST", ["v1", "rollouts", number]) => (text("command").to_owned(), rollout(number, body)),
+        ("POST", ["rollouts", number, command]) => ((*command).to_owned(), rollout(number, body)),
+        ("POST", ["services", service, "put-back"]) => ("roll back".to_owned(), (*service).to_owned()),
         ("POST", ["v1", "put-back"]) => ("roll back".to_owned(), texts(&["service", "slot", "release"])),
         ("POST", ["v1", "apply"]) => ("apply".to_owned(), texts(&["manifest"])),
         ("PUT", ["v1", "releases", service]) => ("bring a release".to_owned(), (*service).to_owned()),
@@ -299,6 +304,13 @@ fn change(method: &Method, path: &str, body: &Value) -> Change {
     let is_of_the_memory =
         matches!(parts.as_slice(), ["v1", "operators", ..] | ["login" | "logout" | "invite" | "account", ..]);
     Change { what, target, is_of_the_memory }
+}
+
+/// A rollout, and what somebody said who decided about it.
+fn rollout(number: &str, body: &Value) -> String {
+    let comment: String =
+        words(body.get("comment").unwrap_or(&Value::Null)).chars().take(MOST_COMMENT_CHARACTERS).collect();
+    if comment.is_empty() { format!("rollout {number}") } else { format!("rollout {number}: {comment}") }
 }
 
 /// What somebody wants of alerts or of an incident: `silence`, `post`, with what it is about.
@@ -354,6 +366,16 @@ mod tests {
         let deploy = json!({"service": "chat", "release": "v1", "secret": "x"});
         check(post.clone(), "/api/v1/rollouts", deploy, "deploy", "chat v1");
         check(post.clone(), "/v1/rollouts/7", json!({"command": "approve", "digest": "d"}), "approve", "rollout 7");
+        let commented = json!({"command": "reject", "comment": "not on a Friday", "by": "bob"});
+        check(post.clone(), "/v1/rollouts/7", commented, "reject", "rollout 7: not on a Friday");
+        let form = |text: &str| fields(text.as_bytes());
+        let rejected = form("csrf=secret&digest=d&comment=+not+on+a+Friday+");
+        check(post.clone(), "/rollouts/7/reject", rejected, "reject", "rollout 7: not on a Friday");
+        let long = json!({"command": "approve", "comment": "x".repeat(5_000)});
+        let bounded = format!("rollout 7: {}", "x".repeat(MOST_COMMENT_CHARACTERS));
+        check(post.clone(), "/v1/rollouts/7", long, "approve", &bounded);
+        check(post.clone(), "/rollouts/7/abort", form("csrf=secret&digest=d"), "abort", "rollout 7");
+        check(post.clone(), "/services/chat/put-back", Value::Null, "roll back", "chat");
         check(post.clone(), "/v1/put-back", json!({"service": "chat", "slot": null}), "roll back", "chat");
         check(
             post.clone(),
@@ -387,7 +409,6 @@ mod tests {
         }}});
         let target = "chat auth from 1970-01-01T00:00:00Z for 1m: a larger machine";
         check(post.clone(), "/v1/alerting", planned, "maintenance", target);
-        let form = |text: &str| fields(text.as_bytes());
         let silence = form("csrf=secret&conditions=service%3Dchat+severity%3D~P3&for=2h&reason=a+new+disk");
         let target = "service=chat severity=~P3 for 2h: a new disk";
         check(post.clone(), "/alerts/silence", silence, "alerts/silence", target);

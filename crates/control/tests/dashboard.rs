@@ -3,6 +3,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command as Process;
 
@@ -141,7 +142,17 @@ async fn pages_are_for_those_who_may_see_them_and_say_only_what_is_known() {
     let foreign = "sec-fetch-site: cross-site";
     assert_eq!(curl(&press, &["-H", &deployer, "-H", foreign, "--data", "csrf="]).0, 403);
     let approve = at(&format!("/rollouts/{rollout}/approve"));
-    assert_eq!(curl(&approve, &["-H", &deployer, "--data", "digest=abc"]).0, 403, "no approver");
+    // Whoever asks for no page is told why as the API says it, whoever does by a page; the audit log has the reason either way.
+    let (code, told) = curl(&approve, &["-H", &deployer, "--data", "digest=abc"]);
+    assert!(code == 403 && told.contains("application/problem+json"), "no approver: {told}");
+    let (code, told) = curl(&approve, &["-H", &deployer, "-H", page, "--data", "digest=abc&comment=mine"]);
+    assert!(code == 403 && told.contains("<h1>this token does not allow it</h1>"), "{told}");
+    let audited = repository.production.client().await.audit(1).await.expect("read");
+    let refused = audited.first().expect("a row");
+    assert_eq!(
+        (refused.what.as_str(), refused.target.as_str(), refused.outcome.as_str()),
+        ("approve", format!("rollout {rollout}: mine").as_str(), "refused: this token does not allow it")
+    );
     assert_eq!(
         repository.production.client().await.rollout_view(rollout).await.expect("known").stage,
         "awaiting-approval"
@@ -216,4 +227,51 @@ async fn every_page_and_button_works_in_a_browser() {
         .filter(|body| body["title"].as_str().is_some_and(|title| title.starts_with("Test of")));
     assert_eq!(tests.count(), 1, "the channel was tested once: {taken:#?}");
     repository.down().await;
+}
+
+/// Bytes over the wire of what a browser is answered.
+fn weighed(url: &str, token: &str) -> u64 {
+    let mut curl = Process::new("curl");
+    curl.args(["--silent", "--fail", "--max-time", "30", "--output", "/dev/null", "--write-out", "%{size_download}"]);
+    curl.args(["-H", token, "-H", "accept: text/html", "-H", "accept-encoding: gzip, deflate, br, zstd"]).arg(url);
+    let output = curl.output().expect("curl runs");
+    assert!(output.status.success(), "{url}: {}", output.status);
+    String::from_utf8_lossy(&output.stdout).parse().expect("a number")
+}
+
+#[tokio::test]
+async fn a_cold_overview_of_fifty_services_is_light() {
+    let mut ecosystem = Ecosystem::start().await;
+    let listen = ecosystem.listen;
+    let mut manifest = format!(
+        "name = \"small\"\ndomain = \"small.example\"\n[environments.development]\nlisten = \"127.0.0.1:{listen}\"\n{DOOR}"
+    );
+    for number in 1..=50 {
+        write!(manifest, "[projects.p{number}]\n[services.p{number}-landing]\nfolder = \"site\"\n").expect("text");
+    }
+    std::fs::write(ecosystem.manifest(), manifest).expect("written");
+    let site = ecosystem.folder.path().join("site");
+    std::fs::create_dir(&site).expect("made");
+    std::fs::write(site.join("index.html"), "<h1>Shop</h1>").expect("written");
+    up(&ecosystem).await;
+    let reader = format!("authorization: Bearer {}", token(&ecosystem, "eve", &[Scope::Read]).await);
+    let at = |path: &str| format!("http://127.0.0.1:{listen}{path}");
+    let page = until("all services are on the page", async || {
+        let (_, page) = curl(&at("/"), &["-H", &reader, "-H", "accept: text/html"]);
+        page.contains("p50-landing").then_some(page)
+    })
+    .await;
+    let is_asset = |part: &&str| part.starts_with("/assets/") || *part == "/favicon.svg";
+    let assets: Vec<&str> = page.split('"').filter(is_asset).collect();
+    assert!(assets.len() >= 3, "{assets:?}");
+    let own = weighed(&at("/"), &reader);
+    assert!(own < 20_000, "the page weighs {own} bytes");
+    // What comes later where it was not there in time, too.
+    let panels = ["health", "services", "latency", "resources", "alerts", "databases", "dependencies"];
+    let panels = panels.map(|name| format!("/panels/{name}"));
+    let others = assets.into_iter().chain(panels.iter().map(String::as_str));
+    let all = own + others.map(|path| weighed(&at(path), &reader)).sum::<u64>();
+    // Of 150 kB; the rest is for a day of twelve services in the chart.
+    assert!(all < 100_000, "page, panels, script and style weigh {all} bytes");
+    ecosystem.down().await;
 }

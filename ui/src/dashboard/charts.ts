@@ -1,5 +1,6 @@
 // Every chart of the page: fetched, drawn, zoomed together. The time shown stands in the address, so links carry it.
 import { Chart } from "./chart";
+import { startLinks } from "./links";
 
 export class Range {
   constructor(public query: URLSearchParams) {}
@@ -24,6 +25,7 @@ export function startCharts(): void {
   const charts = [...document.querySelectorAll<HTMLElement>(".chart[data-chart]")].map((element) => new Chart(element, zoom));
   if (charts.length === 0) return;
   let range = Range.ofPage();
+  startLinks(() => range.query);
 
   const load = (): void => {
     for (const chart of charts) void chart.load(range.query);

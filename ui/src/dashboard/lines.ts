@@ -5,6 +5,9 @@ import { localize } from "./times";
 const MOST_LINES = 2_000;
 const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 30_000;
+const FOLLOWS = "New lines are shown as they come.";
+const BROKEN = "The connection is broken: no line is shown as it comes. It is tried again.";
+const MISSED = `${FOLLOWS} Those that were written while nobody followed are not among them: search again to see all.`;
 
 export function startLines(): void {
   const list = document.getElementById("lines");
@@ -16,7 +19,7 @@ export function startLines(): void {
   button.addEventListener("click", () => {
     const on = button.getAttribute("aria-pressed") !== "true";
     button.setAttribute("aria-pressed", String(on));
-    say(on ? "New lines are shown as they come." : "");
+    say(on ? FOLLOWS : "");
     if (on) follower.begin();
     else follower.end();
   });
@@ -30,6 +33,8 @@ function say(text: string): void {
 class Follower {
   private source: EventSource | null = null;
   private wanted = false;
+  /** Whether it has followed before and stopped: what was written meanwhile is not shown. */
+  private interrupted = false;
   private wait = FIRST_WAIT_MS;
   private retry = 0;
 
@@ -39,6 +44,7 @@ class Follower {
   ) {
     document.addEventListener("visibilitychange", () => {
       if (!this.wanted) return;
+      this.interrupted = true;
       if (document.hidden) this.close();
       else this.open();
     });
@@ -46,6 +52,7 @@ class Follower {
 
   begin(): void {
     this.wanted = true;
+    this.interrupted = false;
     this.open();
   }
 
@@ -63,10 +70,15 @@ class Follower {
   private open(): void {
     this.close();
     const source = (this.source = new EventSource(this.address));
-    source.addEventListener("open", () => (this.wait = FIRST_WAIT_MS));
+    source.addEventListener("open", () => {
+      this.wait = FIRST_WAIT_MS;
+      if (this.interrupted) say(MISSED);
+    });
     source.addEventListener("lines", (event) => this.add((event as MessageEvent<string>).data));
     source.addEventListener("error", () => {
       this.close();
+      this.interrupted = true;
+      say(BROKEN);
       this.retry = window.setTimeout(() => this.open(), this.wait);
       this.wait = Math.min(this.wait * 2, LONGEST_WAIT_MS);
     });

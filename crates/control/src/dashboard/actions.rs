@@ -45,6 +45,8 @@ pub(crate) async fn rollout(
     let by = visitor.name().to_owned();
     let request = RolloutCommand { by, key: None, command };
     ask(&dashboard.app, |reply| Call::RolloutCommand { number, request, reply }).await?;
+    // Whoever has just changed it wants to see that.
+    dashboard.panels.forget();
     Ok(Redirect::to(&format!("/rollouts/{number}")))
 }
 
@@ -61,6 +63,7 @@ fn meant(name: &str, said: &Said) -> Result<(Command, Action), Refused> {
         "reject" => (Command::Reject { comment: said.comment() }, Action::Approve),
         "promote" => (Command::Promote, Action::Deploy),
         "abort" => (Command::Abort, Action::Deploy),
+        "retry" => (Command::Retry, Action::Deploy),
         "rollback" => (Command::Rollback, Action::Deploy),
         _ => return Err(unknown()),
     })
@@ -77,6 +80,7 @@ pub(crate) async fn put_back(
     let by = visitor.name().to_owned();
     let request = PutBack { service, by, slot: None, release: None, key: None };
     let view = ask(&dashboard.app, |reply| Call::PutBack { request, reply }).await?;
+    dashboard.panels.forget();
     Ok(Redirect::to(&format!("/rollouts/{}", view.number)))
 }
 
@@ -104,6 +108,7 @@ mod tests {
             ("reject", Action::Approve),
             ("promote", Action::Deploy),
             ("abort", Action::Deploy),
+            ("retry", Action::Deploy),
             ("rollback", Action::Deploy),
         ] {
             assert_eq!(meant(name, &said("", "")).map(|(_, scope)| scope).ok(), Some(scope), "{name}");

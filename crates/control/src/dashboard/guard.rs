@@ -46,7 +46,7 @@ pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) 
         return pages::refused(Refused(problem(403, "this was not done", detail)), wants_page);
     }
     match door::admit(State(app), request, next).await {
-        Ok(response) => response,
+        Ok(response) => pages::told(response, wants_page),
         Err(Refused(problem)) if problem.status == 401 && wants_page && is_safe => door::pages::to_login(&path),
         Err(refused) => pages::refused(refused, wants_page),
     }

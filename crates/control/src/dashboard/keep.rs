@@ -31,6 +31,11 @@ impl<K: Eq + Hash, V: Clone> Keep<K, V> {
         self.cell(key, now_ms).get_or_init(|| make).await.clone()
     }
 
+    /// Nothing that was found out before is good any more.
+    pub(crate) fn forget(&self) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     fn cell(&self, key: K, now_ms: i64) -> Arc<OnceCell<V>> {
         // Whoever panicked with it left whole entries.
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -71,6 +76,14 @@ mod tests {
         assert_eq!(ask("a", -50).await, 3, "a clock that was set back");
         assert_eq!((ask("b", 0).await, ask("c", 0).await, ask("d", 0).await), (4, 5, 6));
         assert!(keep.kept.lock().expect("no panic").len() <= 2);
+    }
+
+    #[tokio::test]
+    async fn what_is_forgotten_is_made_anew() {
+        let keep = Keep::new(2, 100);
+        assert_eq!(keep.get("a", 0, async { 1 }).await, 1);
+        keep.forget();
+        assert_eq!(keep.get("a", 0, async { 2 }).await, 2);
     }
 
     #[tokio::test]

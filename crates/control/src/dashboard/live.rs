@@ -1,7 +1,6 @@
 //! Which panels of an open page are new: one stream of server-sent events a page.
 
 use std::convert::Infallible;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use axum::extract::{Query, State};
@@ -19,17 +18,62 @@ use crate::door;
 use crate::door::person::Person;
 use crate::server::Refused;
 
-/// How often panels are looked at.
+/// How often panels are looked at: what they show is measured as often.
 const LOOK_EVERY: Duration = INTERVAL;
-/// A stream ends after so many looks (an hour), and the page begins another: what a connection holds is let go of.
-const LONGEST: u32 = 360;
+/// How often where one of them is a rollout, which people wait for.
+const LOOK_AT_ROLLOUTS_EVERY: Duration = Duration::from_secs(2);
+/// A stream ends then, and the page begins another: what a connection holds is let go of.
+const LONGEST: Duration = Duration::from_hours(1);
 
 /// Panels of one page.
 const MOST_PANELS: usize = 16;
 
-/// What a page asks to be told of.
+/// What a page asks to be told of: its panels, each with what it shows of it (`health~1f`), so that nothing is missed that happens before the
+/// stream begins. A page that has shown them for a while asks by their keys alone, and is told of all.
 pub(super) fn names(panels: &[(Panel, Option<Shown>)]) -> String {
-    panels.iter().map(|(panel, _)| panel.key()).collect::<Vec<_>>().join(",")
+    let name = |(panel, shown): &(Panel, Option<Shown>)| {
+        let mark = shown.as_ref().map(|shown| format!("{:x}", shown.mark())).unwrap_or_default();
+        format!("{}~{mark}", panel.key())
+    };
+    panels.iter().map(name).collect::<Vec<_>>().join(",")
+}
+
+/// What the page shows of a panel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// Nobody knows: it is told of it.
+    Unknown,
+    /// It fetches the panel just now.
+    Fetched,
+    /// This.
+    Mark(u64),
+}
+
+impl Seen {
+    /// Whether the page is to be told of it, now that it is like this.
+    fn is_old(self, now: u64) -> bool {
+        match self {
+            Self::Unknown => true,
+            Self::Fetched => false,
+            Self::Mark(mark) => mark != now,
+        }
+    }
+}
+
+/// A panel as a page asks to be told of it.
+fn named(name: &str) -> Option<(Panel, Seen)> {
+    let (key, seen) = match name.split_once('~') {
+        None => (name, Seen::Unknown),
+        Some((key, "")) => (key, Seen::Fetched),
+        Some((key, mark)) => (key, u64::from_str_radix(mark, 16).map_or(Seen::Unknown, Seen::Mark)),
+    };
+    Some((Panel::by_key(key)?, seen))
+}
+
+/// How long it is waited between two looks.
+fn pause(panels: &[(Panel, Seen)]) -> Duration {
+    let has_rollout = panels.iter().any(|(panel, _)| matches!(panel, Panel::Rollout(_)));
+    if has_rollout { LOOK_AT_ROLLOUTS_EVERY } else { LOOK_EVERY }
 }
 
 #[derive(Debug, Deserialize)]
@@ -41,8 +85,9 @@ struct Stream {
     dashboard: Dashboard,
     /// Who looks.
     person: Person,
-    /// With what each was like when it was told last.
-    panels: Vec<(Panel, Option<u64>)>,
+    /// With what the page shows of each.
+    panels: Vec<(Panel, Seen)>,
+    pause: Duration,
     looks: u32,
     _turn: OwnedSemaphorePermit,
 }
@@ -54,18 +99,18 @@ pub(crate) async fn stream(
     person: Person,
 ) -> Result<Response, Refused> {
     let turn = dashboard.stream()?;
-    let named = asked.panels.split(',').filter_map(Panel::by_key).take(MOST_PANELS);
-    let panels = named.map(|panel| (panel, None)).collect();
-    let stream = stream::unfold(Stream { dashboard, person, panels, looks: 0, _turn: turn }, next);
+    let panels: Vec<(Panel, Seen)> = asked.panels.split(',').filter_map(named).take(MOST_PANELS).collect();
+    let pause = pause(&panels);
+    let stream = stream::unfold(Stream { dashboard, person, panels, pause, looks: 0, _turn: turn }, next);
     Ok(Sse::new(stream).keep_alive(KeepAlive::default()).into_response())
 }
 
 async fn next(mut stream: Stream) -> Option<(Result<Event, Infallible>, Stream)> {
-    if stream.looks > LONGEST {
+    if stream.pause * stream.looks > LONGEST {
         return None;
     }
     if stream.looks > 0 {
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(stream.pause).await;
         // Who has lost the right to look is told nothing more.
         if !door::still_sees(&stream.dashboard.app, &stream.person).await {
             return None;
@@ -73,16 +118,39 @@ async fn next(mut stream: Stream) -> Option<(Result<Event, Infallible>, Stream)>
     }
     stream.looks += 1;
     let mut new = Vec::new();
-    for (panel, told) in &mut stream.panels {
-        let mut hasher = DefaultHasher::new();
-        panel.show(&stream.dashboard).await.html.hash(&mut hasher);
-        let now = Some(hasher.finish());
-        // The page that has just been loaded shows what is seen first, but for a rollout: it may have moved between the page and this.
-        let is_shown = stream.looks == 1 && !matches!(panel, Panel::Rollout(_));
-        if std::mem::replace(told, now) != now && !is_shown {
+    for (panel, seen) in &mut stream.panels {
+        let now = panel.show(&stream.dashboard).await.mark();
+        if seen.is_old(now) {
             new.push(panel.key());
         }
+        *seen = Seen::Mark(now);
     }
     let said = serde_json::json!({ "at": clock::timestamp().to_string(), "panels": new });
     Some((Ok(Event::default().event("panels").data(said.to_string())), stream))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_told_of_what_it_does_not_show_yet() {
+        for (name, old) in
+            [("alerts", true), ("alerts~", false), ("alerts~2a", false), ("alerts~2b", true), ("alerts~nothing", true)]
+        {
+            let (panel, seen) = named(name).expect(name);
+            assert_eq!((panel, seen.is_old(0x2a)), (Panel::Alerts, old), "{name}");
+        }
+        assert_eq!(named("nothing~2a"), None);
+    }
+
+    #[test]
+    fn a_page_asks_for_what_it_shows_and_for_what_it_waits_for() {
+        let shown = Shown { html: "<p>".into(), table: std::sync::Arc::default() };
+        let mark = shown.mark();
+        let asked = names(&[(Panel::Rollout(7), Some(shown)), (Panel::Databases, None)]);
+        let found: Vec<_> = asked.split(',').filter_map(named).collect();
+        assert_eq!(found, [(Panel::Rollout(7), Seen::Mark(mark)), (Panel::Databases, Seen::Fetched)]);
+        assert_eq!((pause(&found), pause(&found[1..])), (LOOK_AT_ROLLOUTS_EVERY, LOOK_EVERY));
+    }
 }

@@ -31,7 +31,7 @@ const KEEP_MS: i64 = 5_000;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unmeasured {
     /// The control plane has just begun, or its disk refuses.
-    #[error("the stored series are not open yet")]
+    #[error("the stored series are not open yet; what they say shows up by itself in a moment")]
     NotOpen,
     /// The question was too much, or the store failed.
     #[error("the stored series do not answer: {0}")]

@@ -8,6 +8,8 @@ use axum::response::{Html, IntoResponse, Response};
 
 use super::guard::Visitor;
 use super::theme::Theme;
+use crate::api::Problem;
+use crate::audit;
 use crate::server::Refused;
 
 /// Nothing but this site's own files, and nothing inline.
@@ -83,12 +85,16 @@ pub(crate) fn refused(refused: Refused, as_page: bool) -> Response {
         return refused.into_response();
     }
     let Refused(problem) = refused;
+    let why = audit::Why(problem.title.clone());
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let frame = Frame { name: None, csrf: String::new(), theme: Theme::System };
-    page_with(status, &RefusedPage { frame, status: problem.status, title: problem.title, detail: problem.detail })
+    let refused = RefusedPage { frame, status: problem.status, title: problem.title, detail: problem.detail };
+    let mut response = page_with(status, &refused);
+    response.extensions_mut().insert(why);
+    response
 }
 
-/// Why there is no page.
+/// Why there is no page. Whoever did not ask for one is told as the API says it ([`told`]).
 pub(crate) struct NoPage(pub(crate) Refused);
 
 impl From<Refused> for NoPage {
@@ -99,6 +105,22 @@ impl From<Refused> for NoPage {
 
 impl IntoResponse for NoPage {
     fn into_response(self) -> Response {
-        refused(self.0, true)
+        let problem = self.0.0.clone();
+        let mut response = refused(self.0, true);
+        response.extensions_mut().insert(problem);
+        response
+    }
+}
+
+/// A page as it is, for people; why there is none as the API says it, for whoever did not ask for a page.
+pub(crate) fn told(mut response: Response, wants_page: bool) -> Response {
+    match response.extensions_mut().remove::<Problem>() {
+        Some(problem) if !wants_page => {
+            let mut plain = Refused(problem).into_response();
+            // Who asked is known by them.
+            plain.extensions_mut().extend(std::mem::take(response.extensions_mut()));
+            plain
+        }
+        _ => response,
     }
 }

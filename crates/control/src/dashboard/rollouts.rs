@@ -68,6 +68,13 @@ const ABORT: Button = Button {
     danger: true,
     comment: false,
 };
+const RETRY: Button = Button {
+    command: "retry",
+    label: "Retry",
+    about: "What it waits with is tried once more.",
+    danger: false,
+    comment: false,
+};
 const ROLLBACK: Button = Button {
     command: "rollback",
     label: "Roll back",
@@ -82,7 +89,7 @@ fn buttons(view: &RolloutView, may: impl Fn(Action) -> bool) -> Vec<Button> {
         _ if view.over && view.stage == "done" => &[ROLLBACK],
         _ if view.over => &[],
         "awaiting-approval" => &[APPROVE, REJECT, ABORT],
-        "held" | "stuck" => &[PROMOTE, ABORT],
+        "held" | "stuck" => &[PROMOTE, RETRY, ABORT],
         "window" => &[PROMOTE, ROLLBACK],
         "decommissioning" => &[ROLLBACK],
         "reviving" | "returning" | "clearing" => &[],
@@ -170,7 +177,7 @@ mod tests {
             ("building", false, &["abort"][..]),
             ("awaiting-approval", false, &["approve", "reject", "abort"]),
             ("canary", false, &["abort"]),
-            ("held", false, &["promote", "abort"]),
+            ("held", false, &["promote", "retry", "abort"]),
             ("window", false, &["promote", "rollback"]),
             ("clearing", false, &[]),
             ("aborted", true, &[]),

@@ -51,8 +51,14 @@ pub(super) async fn look(dashboard: &Dashboard) -> Health {
     let services = status.map(|status| status.services).unwrap_or_default();
     let figures = figures.unwrap_or_default();
     let of = |value: Result<Option<f64>, Unmeasured>| value.ok().flatten();
-    let tiles =
+    let mut tiles =
         vec![services_tile(&services), requests_tile(of(requests)), errors_tile(of(errors)), latency_tile(of(latency))];
+    if unmeasured.is_some() {
+        // That nothing answers is another thing than that nobody asks.
+        for tile in tiles.iter_mut().skip(1) {
+            tile.mark = State::Unknown.mark("Not measured yet");
+        }
+    }
     Health { tiles, warnings: warnings(&services, &figures), unmeasured }
 }
 

@@ -18,6 +18,7 @@ mod rules;
 mod service;
 mod services;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use askama::Template;
@@ -85,6 +86,15 @@ pub(crate) enum Buttons {
 pub(crate) struct Shown {
     pub(crate) html: Arc<str>,
     pub(crate) table: Arc<Table>,
+}
+
+impl Shown {
+    /// What tells it from what was shown before: the same from this program only.
+    pub(crate) fn mark(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.html.hash(&mut hasher);
+        hasher.finish()
+    }
 }
 
 impl Part {
