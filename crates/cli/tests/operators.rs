@@ -48,8 +48,6 @@ fn operators_are_invited_by_a_link_and_what_is_done_is_written_down() {
     assert_eq!(
         written,
         [
-            // What is not in one transaction with its row is written down before, too.
-            ("apply", "asked for"),
             ("apply", "done"),
             ("add operator", "done"),
             ("add operator", "refused: this does not fit the present state"),

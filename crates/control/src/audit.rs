@@ -5,10 +5,11 @@
 //! by a token, a session or the socket's mode is turned away, and could fill the disk. Tries to log in are ([`Said`]); they
 //! are limited.
 //!
-//! What is changed in the memory alone (people, tokens of theirs, sessions) and its row are one transaction: [`crate::server::remember`] writes
-//! both, as soon as [`begins`] has said who changes it. Of everything else, which the owner of the state does in its own time, a row says that
-//! it was asked for before it is, and another one how it ended; that one is written when the answer is there, before it is given, and also where
-//! whoever asked has gone away meanwhile. What cannot be written down is not done.
+//! A change is one row ([`By`]). What is changed in the memory alone (people, sessions) and its row are one transaction: [`crate::server::remember`]
+//! writes both, as soon as [`begins`] has said who changes it. The row of what the owner of the state does (rollouts, applying, tokens) is in the
+//! transaction of the first that it writes for it. A call that came to nothing, or was refused, has its row when the answer is there, before it is
+//! given, and also where whoever asked has gone away meanwhile. Only of what is written elsewhere (alerts, incidents, uploads) a row says before
+//! that it was asked for, and another one how it ended. What cannot be written down is not done.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,7 +28,7 @@ use crate::api::AuditEntry;
 use crate::clock;
 use crate::door::person::Person;
 use crate::server::{App, MAX_REQUEST_BYTES, Refused, ask_memory, problem};
-use crate::store::{NewEntry, Store, StoreError};
+use crate::store::{Companion, NewEntry, Store, StoreError};
 use crate::watching::prometheus;
 
 /// Where the command line says for whom it speaks. Believed at the socket alone, whose owner may say anything.
@@ -36,6 +37,8 @@ pub(crate) const BY: &str = "mana-operator";
 pub(crate) const DONE: &str = "done";
 /// Of what somebody says who decides about a rollout, so many are in the row.
 const MOST_COMMENT_CHARACTERS: usize = 1_000;
+/// What cannot be written down is not done.
+const NOT_WRITTEN: &str = "this cannot be written down, and so is not done";
 /// Of what is about to be done.
 const ASKED_FOR: &str = "asked for";
 
@@ -45,6 +48,7 @@ tokio::task_local! {
 }
 
 /// A change that is under way.
+#[derive(Debug)]
 struct UnderWay {
     source: String,
     change: Change,
@@ -65,7 +69,7 @@ impl UnderWay {
 pub(crate) async fn begins(app: &App, who: &str) -> Result<(), Refused> {
     let Ok(change) = UNDER_WAY.try_with(Arc::clone) else { return Ok(()) };
     *change.who.lock().unwrap_or_else(PoisonError::into_inner) = Some(who.to_owned());
-    if change.change.is_of_the_memory {
+    if change.change.by != By::Others {
         return Ok(());
     }
     let Some(entry) = change.entry(ASKED_FOR) else { return Ok(()) };
@@ -73,19 +77,29 @@ pub(crate) async fn begins(app: &App, who: &str) -> Result<(), Refused> {
     let row = ask_memory(app, move |store| store.audit(entry, &at)).await;
     row.map(|row| tell(&row)).map_err(|Refused(why)| {
         tracing::error!(why = why.detail, "the audit log cannot be written; nothing is changed");
-        Refused(problem(503, "this cannot be written down, and so is not done", why.detail))
+        Refused(problem(503, NOT_WRITTEN, why.detail))
     })
 }
 
 /// What is to be written down with what this task changes in the memory; `None`: nothing.
 pub(crate) fn with_it() -> Option<WithIt> {
+    due(By::Memory)
+}
+
+/// What is to be written down with what the owner of the state does for this task; `None`: nothing.
+pub(crate) fn with_call() -> Option<WithIt> {
+    due(By::Owner)
+}
+
+fn due(by: By) -> Option<WithIt> {
     let change = UNDER_WAY.try_with(Arc::clone).ok()?;
-    let due = change.change.is_of_the_memory && !change.written.load(Ordering::Acquire);
+    let due = change.change.by == by && !change.written.load(Ordering::Acquire);
     let entry = change.entry(DONE).filter(|_| due)?;
     Some(WithIt { entry, change })
 }
 
 /// A row that is written in the transaction of its change.
+#[derive(Debug, Clone)]
 pub(crate) struct WithIt {
     entry: NewEntry,
     change: Arc<UnderWay>,
@@ -97,12 +111,21 @@ impl WithIt {
         store: &mut Store,
         work: impl FnOnce(&mut Store) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let (done, row) = store.audited(self.entry, &clock::timestamp().to_string(), work)?;
+        let (done, row) = store.audited(self.entry.clone(), &clock::timestamp().to_string(), work)?;
         if let Some(row) = row {
-            self.change.written.store(true, Ordering::Release);
-            tell(&row);
+            self.is_written(&row);
         }
         Ok(done)
+    }
+
+    /// Goes along with what is written next.
+    pub(crate) fn companion(self) -> Companion {
+        Companion::new(self.entry.clone(), move |row| self.is_written(row))
+    }
+
+    fn is_written(&self, row: &AuditEntry) {
+        self.change.written.store(true, Ordering::Release);
+        tell(row);
     }
 }
 
@@ -134,8 +157,18 @@ pub(crate) struct Said {
 struct Change {
     what: String,
     target: String,
+    by: By,
+}
+
+/// Who writes its row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
     /// It is done by writing the memory, and by nothing else.
-    is_of_the_memory: bool,
+    Memory,
+    /// The owner of the state does it, and writes it with its first write.
+    Owner,
+    /// It is done elsewhere.
+    Others,
 }
 
 /// See the module's page.
@@ -161,10 +194,6 @@ pub(crate) async fn record(State((app, source)): State<(App, Source)>, request: 
             if let Err(refused) = begins(&app, who).await {
                 return refused.into_response();
             }
-            if under_way.change.what == "down" {
-                // There is nobody left to write down how it ended.
-                return next.run(request).await;
-            }
         }
         let response = next.run(request).await;
         let said = response.extensions().get::<Said>().cloned();
@@ -176,7 +205,12 @@ pub(crate) async fn record(State((app, source)): State<(App, Source)>, request: 
         if let Some(who) = known.filter(|_| !is_written) {
             let UnderWay { source, change, .. } = &*under_way;
             let change = Change { target: target.unwrap_or_else(|| change.target.clone()), ..change.clone() };
-            audit(&app, entry(who, source.clone(), change, ended)).await;
+            let gives = change.by == By::Owner && ended == DONE;
+            if let Err(why) = audit(&app, entry(who, source.clone(), change, ended)).await
+                && gives
+            {
+                return Refused(problem(503, NOT_WRITTEN, why)).into_response();
+            }
         }
         response
     }));
@@ -185,11 +219,17 @@ pub(crate) async fn record(State((app, source)): State<(App, Source)>, request: 
 }
 
 /// Writes a row about what has ended. That it cannot be is said as loud as can be; what was done is done.
-async fn audit(app: &App, entry: NewEntry) {
+async fn audit(app: &App, entry: NewEntry) -> Result<(), String> {
     let at = clock::timestamp().to_string();
     match ask_memory(app, move |store| store.audit(entry, &at)).await {
-        Ok(row) => tell(&row),
-        Err(refused) => tracing::error!(why = refused.0.detail, "the audit log cannot be written"),
+        Ok(row) => {
+            tell(&row);
+            Ok(())
+        }
+        Err(refused) => {
+            tracing::error!(why = refused.0.detail, "the audit log cannot be written");
+            Err(refused.0.detail)
+        }
     }
 }
 
@@ -300,10 +340,15 @@ fn change(method: &Method, path: &str, body: &Value) -> Change {
         ("POST", ["hooks", rest @ ..] | rest) => (rest.join("/"), String::new()),
         (method, rest) => (format!("{} {}", method.to_lowercase(), rest.join("/")), String::new()),
     };
-    // Whoever adds a call that only writes the memory adds it here: its row is then written with it.
-    let is_of_the_memory =
-        matches!(parts.as_slice(), ["v1", "operators", ..] | ["login" | "logout" | "invite" | "account", ..]);
-    Change { what, target, is_of_the_memory }
+    // Whoever adds a call that only writes the memory, or is done by the owner of the state, adds it here: its row is then written with it.
+    let by = match parts.as_slice() {
+        ["v1", "operators", ..] | ["login" | "logout" | "invite" | "account", ..] => By::Memory,
+        ["v1", "rollouts" | "put-back" | "apply" | "restart" | "down" | "run" | "tokens", ..]
+        | ["rollouts", _, _]
+        | ["services", _, "put-back"] => By::Owner,
+        _ => By::Others,
+    };
+    Change { what, target, by }
 }
 
 /// A rollout, and what somebody said who decided about it.
@@ -355,6 +400,24 @@ fn words(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_does_it_writes_its_row() {
+        for (path, by) in [
+            ("/v1/operators/bob", By::Memory),
+            ("/account/password", By::Memory),
+            ("/v1/down", By::Owner),
+            ("/api/v1/rollouts/7", By::Owner),
+            ("/rollouts/7/abort", By::Owner),
+            ("/services/chat/put-back", By::Owner),
+            ("/v1/incidents", By::Others),
+            ("/alerts/silence", By::Others),
+            ("/hooks/push", By::Others),
+            ("/v1/what-comes-later", By::Others),
+        ] {
+            assert_eq!(change(&Method::POST, path, &Value::Null).by, by, "{path}");
+        }
+    }
 
     #[test]
     fn a_change_is_said_in_words_and_holds_nothing_but_names() {

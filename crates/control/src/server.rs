@@ -157,14 +157,22 @@ impl IntoResponse for Refused {
     }
 }
 
-/// Asks the owner of the state.
+/// Asks the owner of the state. What it changes for that is written down with it.
 pub(crate) async fn ask<T>(
     app: &App,
     call: impl FnOnce(oneshot::Sender<Result<T, Problem>>) -> Call,
 ) -> Result<T, Refused> {
+    send(app, audit::with_call(), call).await
+}
+
+async fn send<T>(
+    app: &App,
+    row: Option<audit::WithIt>,
+    call: impl FnOnce(oneshot::Sender<Result<T, Problem>>) -> Call,
+) -> Result<T, Refused> {
     let ending = || Refused(problem(503, "the control plane is ending", "ask again in a moment".into()));
     let (reply, answer) = oneshot::channel();
-    app.mailbox.send(Message::Call(Box::new(call(reply)))).await.map_err(|_| ending())?;
+    app.mailbox.send(Message::call(call(reply), row)).await.map_err(|_| ending())?;
     answer.await.map_err(|_| ending())?.map_err(Refused)
 }
 
@@ -190,7 +198,7 @@ pub(crate) async fn ask_memory<T: Send + 'static>(
             let _ = reply.send(work(store).map_err(|error| internal(&error)));
         }))
     };
-    ask(app, call).await
+    send(app, None, call).await
 }
 
 /// A stream of events as lines of JSON.

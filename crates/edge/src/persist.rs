@@ -10,8 +10,7 @@ use crate::snapshot::{Issuer, Snapshot, Target};
 /// Reads a snapshot. Folders and files may be written relative to the file's own folder.
 pub(crate) fn load(path: &Path) -> Result<Snapshot, Error> {
     let text = fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    let mut snapshot: Snapshot =
-        serde_json::from_slice(&text).map_err(|source| Error::Parse { path: path.to_owned(), source })?;
+    let mut snapshot = Snapshot::parse(&text).map_err(|source| Error::Parse { path: path.to_owned(), source })?;
     let folder = std::path::absolute(path).ok();
     let folder = folder.as_deref().and_then(Path::parent).unwrap_or(Path::new("/"));
     for route in &mut snapshot.routes {

@@ -4,6 +4,7 @@
 //! socket, written by hand (`mana edge --config FILE`) or by a control plane. `generation` fences: an edge refuses a
 //! snapshot whose generation is not above the one it serves, so that a late writer can never undo a newer decision.
 
+mod compatibility;
 mod policies;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use compatibility::FORMAT;
 pub use policies::{BasicAuth, Cors, Maintenance, Policies, RateKey, RateLimit, Sticky};
 
 /// All that the edge needs to serve.
@@ -20,6 +22,9 @@ pub use policies::{BasicAuth, Cors, Maintenance, Policies, RateKey, RateLimit, S
 pub struct Snapshot {
     /// Grows by at least one with every change; see the module's page.
     pub generation: u64,
+    /// What has to be understood of the meaning of its fields: up to [`FORMAT`] is.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub format: u32,
     /// Sockets to accept on.
     pub listeners: Vec<Listener>,
     /// Where requests go. Order does not matter: the longest path prefix of the exact host wins.
@@ -37,6 +42,9 @@ pub struct Snapshot {
     /// Where traces go; `None`: nowhere, and the edge has no spans of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traces: Option<Traces>,
+    /// What an edge that does not know it passes over.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hints: BTreeMap<String, serde_json::Value>,
 }
 
 /// One span for each traced request, to a collector of OpenTelemetry.
@@ -124,6 +132,11 @@ impl Listener {
     pub fn to_https(address: SocketAddr, port: u16) -> Self {
         Self { to_https: Some(port), ..Self::public(address) }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_first(format: &u32) -> bool {
+    *format == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

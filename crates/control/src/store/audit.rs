@@ -4,6 +4,8 @@
 //! Triggers refuse changes by accident; the chain shows those by intent, but for rows taken off the end, which show where
 //! somebody noted a later hash (each is in `control.log` too).
 
+use std::fmt;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use sha2::{Digest, Sha256};
 
@@ -69,32 +71,60 @@ fn last(db: &Connection) -> rusqlite::Result<Option<AuditEntry>> {
     db.query_row(&format!("SELECT {COLUMNS} FROM audit ORDER BY number DESC LIMIT 1"), [], entry).optional()
 }
 
+/// A row that is written with what is written next, so that neither is there without the other.
+pub(crate) struct Companion {
+    entry: NewEntry,
+    is_written: Box<dyn FnOnce(&AuditEntry) + Send>,
+}
+
+impl Companion {
+    /// `is_written` is told once it is.
+    pub(crate) fn new(entry: NewEntry, is_written: impl FnOnce(&AuditEntry) + Send + 'static) -> Self {
+        Self { entry, is_written: Box::new(is_written) }
+    }
+
+    pub(super) fn entry(&self) -> NewEntry {
+        self.entry.clone()
+    }
+
+    pub(super) fn is_written(self, row: &AuditEntry) {
+        (self.is_written)(row);
+    }
+}
+
+impl fmt::Debug for Companion {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Companion").field("entry", &self.entry).finish_non_exhaustive()
+    }
+}
+
+/// Adds a row.
+pub(super) fn add(db: &Connection, new: NewEntry, at: &str) -> rusqlite::Result<AuditEntry> {
+    let (number, before) = last(db)?.map_or((1, ORIGIN.to_owned()), |before| (before.number + 1, before.sha256));
+    let NewEntry { who, source, what, target, outcome } = new.cut();
+    let at = at.to_owned();
+    let mut entry = AuditEntry { number, at, who, source, what, target, outcome, sha256: String::new() };
+    entry.sha256 = chained(&before, &entry);
+    db.execute(
+        &format!("INSERT INTO audit ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"),
+        params![
+            entry.number.cast_signed(),
+            entry.at,
+            entry.who,
+            entry.source,
+            entry.what,
+            entry.target,
+            entry.outcome,
+            entry.sha256
+        ],
+    )?;
+    Ok(entry)
+}
+
 impl Store {
     /// Adds a row, on disk when the call returns.
     pub(crate) fn audit(&mut self, new: NewEntry, at: &str) -> Result<AuditEntry, StoreError> {
-        let new = new.cut();
-        self.write("writing the audit log", Sync::Full, |db| {
-            let (number, before) =
-                last(db)?.map_or((1, ORIGIN.to_owned()), |before| (before.number + 1, before.sha256));
-            let NewEntry { who, source, what, target, outcome } = new;
-            let at = at.to_owned();
-            let mut entry = AuditEntry { number, at, who, source, what, target, outcome, sha256: String::new() };
-            entry.sha256 = chained(&before, &entry);
-            db.execute(
-                &format!("INSERT INTO audit ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"),
-                params![
-                    entry.number.cast_signed(),
-                    entry.at,
-                    entry.who,
-                    entry.source,
-                    entry.what,
-                    entry.target,
-                    entry.outcome,
-                    entry.sha256
-                ],
-            )?;
-            Ok(entry)
-        })
+        self.write("writing the audit log", Sync::Full, |db| add(db, new, at))
     }
 
     /// Does something, and adds a row about it in the same transaction: either both are there or neither. Where nothing was changed there is
@@ -232,6 +262,38 @@ mod tests {
         assert!(store.audited(entry(), AT, |store| store.set_role("bob", Role::Admin)).is_err());
         assert_eq!(store.operator("bob").expect("read").expect("there").view.role, Role::Viewer);
         assert_eq!(store.set_role("bob", Role::Admin).expect("written"), Changed::Yes, "and nothing is left open");
+    }
+
+    #[test]
+    fn a_row_goes_along_with_what_is_written_next_and_with_nothing_else() {
+        use std::sync::mpsc;
+
+        let mut store = filled();
+        let (told, heard) = mpsc::channel();
+        let companion = || {
+            let told = told.clone();
+            let entry = NewEntry { who: "ada".into(), what: "promote".into(), ..NewEntry::default() };
+            Companion::new(entry, move |row| told.send(row.number).expect("somebody hears"))
+        };
+        store.accompany(Some(companion()));
+        // What fails takes it nowhere.
+        let failed = store.write("failing", Sync::Normal, |db| db.execute("UPDATE nowhere SET a = 1", []).map(drop));
+        assert!(failed.is_err() && heard.try_recv().is_err());
+        assert_eq!(store.check_audit().expect("read").good, 4);
+        store.note(None, None, "first", "").expect("written");
+        assert_eq!(heard.try_recv(), Ok(5));
+        store.note(None, None, "second", "").expect("written");
+        assert_eq!((heard.try_recv().is_err(), store.check_audit().expect("read").good), (true, 5), "one row");
+        // Where the row cannot be written, what it goes along with is not either.
+        let full = "CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'full'); END";
+        store.db.execute_batch(full).expect("set");
+        store.accompany(Some(companion()));
+        assert!(store.note(None, None, "third", "").is_err());
+        let noted = |store: &Store| store.journal(10).expect("read").len();
+        assert_eq!((noted(&store), heard.try_recv().is_err()), (2, true));
+        store.accompany(None);
+        store.note(None, None, "fourth", "").expect("written");
+        assert_eq!((noted(&store), store.check_audit().expect("read").good), (3, 5));
     }
 
     #[test]

@@ -28,8 +28,11 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+use crate::api::AuditEntry;
+use crate::clock;
+
 pub(crate) use applied::{Applied, SlotRow, Slots};
-pub(crate) use audit::NewEntry;
+pub(crate) use audit::{Companion, NewEntry};
 pub(crate) use instances::InstanceRow;
 pub(crate) use operators::{Changed, OperatorRow};
 pub(crate) use passkeys::PasskeyRow;
@@ -79,6 +82,8 @@ fn sqlite(what: &'static str) -> impl FnOnce(rusqlite::Error) -> StoreError {
 #[derive(Debug)]
 pub(crate) struct Store {
     db: Connection,
+    /// A row of the audit log that is written with what is written next.
+    companion: Option<Companion>,
 }
 
 /// How sure a write has to be.
@@ -113,7 +118,7 @@ impl Store {
         let found: u32 = db.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(sqlite(what))?;
         match (found as usize).cmp(&schema::STEPS.len()) {
             Ordering::Less => Ok(None),
-            Ordering::Equal => Ok(Some(Self { db })),
+            Ordering::Equal => Ok(Some(Self { db, companion: None })),
             Ordering::Greater => Err(StoreError::Newer { found: found as usize, known: schema::STEPS.len() }),
         }
     }
@@ -134,7 +139,12 @@ impl Store {
         };
         set(&db).map_err(sqlite("setting it up"))?;
         schema::bring_up_to_date(&mut db)?;
-        Ok(Self { db })
+        Ok(Self { db, companion: None })
+    }
+
+    /// What is written next takes this row of the audit log along; `None`: it takes none.
+    pub(crate) fn accompany(&mut self, companion: Option<Companion>) {
+        self.companion = companion;
     }
 
     /// Runs `work` in one transaction, or within the one that is under way ([`Self::as_one`]).
@@ -144,20 +154,33 @@ impl Store {
         sync: Sync,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
+        let row = self.companion.as_ref().map(Companion::entry);
+        let sure = sync == Sync::Full || row.is_some();
+        let work = |db: &Connection| -> rusqlite::Result<(T, Option<AuditEntry>)> {
+            let done = work(db)?;
+            let row = row.map(|row| audit::add(db, row, &clock::timestamp().to_string())).transpose()?;
+            Ok((done, row))
+        };
+        let db = &mut self.db;
         let run = || {
-            if !self.db.is_autocommit() {
-                let part = self.db.savepoint()?;
+            if !db.is_autocommit() {
+                let part = db.savepoint()?;
                 let done = work(&part)?;
                 part.commit()?;
                 return Ok(done);
             }
-            self.db.pragma_update(None, "synchronous", if sync == Sync::Full { "FULL" } else { "NORMAL" })?;
-            let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            db.pragma_update(None, "synchronous", if sure { "FULL" } else { "NORMAL" })?;
+            let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let done = work(&transaction)?;
             transaction.commit()?;
             Ok(done)
         };
-        run().map_err(sqlite(what))
+        let (done, row) = run().map_err(sqlite(what))?;
+        // Of what could not be written there is no row, and the next may take it along.
+        if let (Some(row), Some(companion)) = (row, self.companion.take()) {
+            companion.is_written(&row);
+        }
+        Ok(done)
     }
 
     /// Runs all that `work` writes as one transaction, on disk when the call returns. Nothing of it is there where it fails.

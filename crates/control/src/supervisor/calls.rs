@@ -18,6 +18,7 @@ use crate::api::{
     Apply, Deploy, EdgeChange, JournalEntry, MadeToken, NewToken, Problem, PutBack, RolloutCommand, RolloutDetail,
     RolloutView, RunRequest, RunSpec, Served, Serving, SmokeRequest, Status, TokenView,
 };
+use crate::audit::WithIt;
 use crate::desired::{Desired, EDGE, Program};
 use crate::door::{Site, Watched};
 use crate::progress::Scope;
@@ -144,6 +145,16 @@ pub(crate) fn internal(error: &dyn std::error::Error) -> Problem {
 }
 
 impl Supervisor {
+    /// A call that changes something, with the row of the audit log that says so.
+    pub(super) fn change(&mut self, call: Call, row: WithIt) {
+        self.store.accompany(Some(row.clone().companion()));
+        self.changing = Some(row);
+        self.call(call);
+        self.changing = None;
+        // It wrote nothing: whoever asked writes down how it ended.
+        self.store.accompany(None);
+    }
+
     pub(super) fn call(&mut self, call: Call) {
         match call {
             Call::Status(reply) => drop(reply.send(Ok(self.status()))),
@@ -296,9 +307,10 @@ impl Supervisor {
         }
         for slot in slots {
             let Some(wanted) = desired.find_mut(service, slot) else { continue };
-            wanted.version.revision = wanted.version.revision.wrapping_add(1);
-            let revision = wanted.version.revision;
+            // What is not written down is not done.
+            let revision = wanted.version.revision.wrapping_add(1);
             self.store.set_revision(service, slot, revision).map_err(|error| internal(&error))?;
+            wanted.version.revision = revision;
         }
         self.note(Some(service), None, "restarting", "asked for by a person");
         Ok(self.progress.watch(Scope::Service(service.to_owned()), self.clock.now()))

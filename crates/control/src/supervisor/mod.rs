@@ -59,6 +59,7 @@ use self::endings::{Endings, KernelKills};
 use self::place::Place;
 use self::rollouts::Rollouts;
 use crate::api::Event;
+use crate::audit::WithIt;
 use crate::clock::{self, Clock};
 use crate::daemon::ExitReason;
 use crate::desired::{Desired, EDGE, Version};
@@ -105,8 +106,20 @@ pub(crate) enum Message {
     Rotated,
     /// An operator wants something.
     Call(Box<Call>),
+    /// The same, with the row of the audit log that is written with what it changes.
+    Change(Box<Call>, Box<WithIt>),
     /// The control plane should end, and nothing else.
     Quit,
+}
+
+impl Message {
+    /// An operator wants something; `row`: what is written down with it.
+    pub(crate) fn call(call: Call, row: Option<WithIt>) -> Self {
+        match row {
+            Some(row) => Self::Change(Box::new(call), Box::new(row)),
+            None => Self::Call(Box::new(call)),
+        }
+    }
 }
 
 /// What is known of an instance that ended while no control plane ran.
@@ -164,6 +177,8 @@ pub(crate) struct Supervisor {
     /// What was measured; `None` until that is begun.
     watching: Option<Watching>,
     outbox: Outbox,
+    /// Who changes what, as long as a call is handled that changes something.
+    changing: Option<WithIt>,
     progress: Progress,
     sampler: Sampler,
     endings: Endings,
@@ -205,6 +220,7 @@ impl Supervisor {
             rollouts: Rollouts::default(),
             watching: None,
             outbox: Outbox::default(),
+            changing: None,
             progress: Progress::default(),
             sampler: Sampler::default(),
             endings: Endings::default(),
@@ -269,6 +285,7 @@ impl Supervisor {
             Message::Notified(notified) => self.notified(notified),
             Message::Rotated => self.next_rotation = Some(self.clock.now().after(upkeep::ROTATION_INTERVAL)),
             Message::Call(call) => self.call(*call),
+            Message::Change(call, row) => self.change(*call, *row),
             Message::Quit => self.ended = Some(ExitReason::Signal),
         }
     }

@@ -171,7 +171,7 @@ impl Rule {
             Self::TriggerOnExisting => advice(
                 "trigger-on-existing",
                 "it would run within the running version's own statements",
-                "do it in the application; SQLite: insert plain values into, and delete from, tables that this set makes and that refuse nothing (no NOT NULL, UNIQUE, CHECK, key or trigger)",
+                "do it in the application; SQLite: insert plain values into, and delete from, tables that this set makes and that refuse nothing (no NOT NULL, UNIQUE, CHECK, key or trigger); or refuse what is inserted WHEN NEW.column IS NOT NULL AND …, of a column that this set adds without a default",
             ),
             Self::CallableFunction => advice(
                 "callable-function",

@@ -22,6 +22,8 @@ pub enum Allowance {
     NewTable,
     /// A trigger that only copies what the running version writes into tables which it does not know.
     Feeds,
+    /// A trigger that refuses rows of the new version alone.
+    Sleeps,
     /// Old rows are copied into what the running version does not know, in a moment.
     Fills,
     /// A column that the running version need not know.

@@ -243,7 +243,7 @@ async fn put(request: Request<Incoming>, control: Rc<Mutex<Control>>) -> Respons
         Ok(body) => body.to_bytes(),
         Err(error) => return refuse(StatusCode::PAYLOAD_TOO_LARGE, "Snapshot not readable", &error.to_string()),
     };
-    let snapshot: Snapshot = match serde_json::from_slice(&body) {
+    let snapshot = match Snapshot::parse(&body) {
         Ok(snapshot) => snapshot,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, "Not a snapshot", &error.to_string()),
     };

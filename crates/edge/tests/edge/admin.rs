@@ -127,15 +127,43 @@ async fn nobody_on_the_socket_is_an_error_that_names_it() {
 #[tokio::test]
 async fn what_is_no_snapshot_is_refused_with_its_place() {
     let edge = TestEdge::start(&snapshot(Vec::new()));
-    let socket = edge.admin().socket().to_owned();
-    let mut stream = tokio::net::UnixStream::connect(socket).await.unwrap();
-    let body = "{\"generation\": 2,\n \"listenrs\": []}";
-    let request = format!("PUT /snapshot HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-    tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer).await.unwrap();
+    let answer = put_text(&edge, "{\"generation\": 2,\n \"listenrs\": []}").await;
     assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("application/problem+json"), "{answer}");
     assert!(answer.contains("unknown field `listenrs`") && answer.contains("line 2"), "{answer}");
+}
+
+/// As somebody else writes it.
+async fn put_text(edge: &TestEdge, body: &str) -> String {
+    let mut stream = tokio::net::UnixStream::connect(edge.admin().socket()).await.unwrap();
+    let head = format!("PUT /snapshot HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}", body.len());
+    tokio::io::AsyncWriteExt::write_all(&mut stream, format!("{head}\r\n\r\n{body}").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn what_a_newer_control_plane_wants_is_refused_but_for_hints_which_the_next_edge_finds() {
+    let first = snapshot(Vec::new());
+    let mut edge = TestEdge::start(&first);
+    let with = |name: &str, value: serde_json::Value| {
+        let mut json = serde_json::to_value(next(&first)).unwrap();
+        json[name] = value;
+        json.to_string()
+    };
+    let newer = serde_json::json!(mana_edge::snapshot::FORMAT + 1);
+    for (name, value, says) in [("later", true.into(), "unknown field `later`"), ("format", newer, "of format")] {
+        let answer = put_text(&edge, &with(name, value)).await;
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains(says) && answer.contains("mana up"), "{answer}");
+        assert_eq!(edge.admin().get().await.unwrap(), first, "it goes on with what it understood");
+    }
+    let hint = serde_json::json!({"anything": [1]});
+    let answer = put_text(&edge, &with("hints", serde_json::json!({ "later": hint }))).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let served = edge.admin().get().await.unwrap();
+    assert_eq!((served.generation, served.hints.get("later")), (2, Some(&hint)));
+    edge.restart();
+    assert_eq!(edge.admin().get().await.unwrap(), served);
 }
 
 fn started(snapshot: &Snapshot) -> Error {

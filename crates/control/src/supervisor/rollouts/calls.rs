@@ -36,14 +36,14 @@ impl Supervisor {
             Ok(source) => source,
             Err(problem) => return drop(reply.send(Err(problem))),
         };
-        let mailbox = self.mailbox();
+        let (mailbox, row) = (self.mailbox(), self.changing.clone());
         tokio::spawn(async move {
             let call = match source.find(request.release.as_deref()).await {
                 Ok(target) => Call::Begin { request, pushed_by, target: Box::new(target), reply },
                 Err(problem) => return drop(reply.send(Err(problem))),
             };
             // The owner is gone only when the process ends.
-            let _ = mailbox.send(Message::Call(Box::new(call))).await;
+            let _ = mailbox.send(Message::call(call, row)).await;
         });
     }
 

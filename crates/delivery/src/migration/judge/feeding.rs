@@ -32,7 +32,8 @@ pub(in crate::migration) fn feeds(context: Context<'_>, create: &CreateTrigger) 
         return Err(refuse("runs a function".to_owned()));
     }
     context.name(&create.name)?;
-    let event = plain_event(create).ok_or_else(|| refuse("is no plain AFTER INSERT, UPDATE or DELETE".to_owned()))?;
+    let event = plain_event(create).filter(|(period, _)| matches!(period, TriggerPeriod::After));
+    let (_, event) = event.ok_or_else(|| refuse("is no plain AFTER INSERT, UPDATE or DELETE".to_owned()))?;
     let Some(row) = context.known.shape(&table).filter(|_| !context.known.is_fed(&table)) else {
         return Err(refuse("has columns that are not known for certain".to_owned()));
     };
@@ -42,6 +43,7 @@ pub(in crate::migration) fn feeds(context: Context<'_>, create: &CreateTrigger) 
         new: !matches!(event, TriggerEvent::Delete),
         old: !matches!(event, TriggerEvent::Insert),
         reads: None,
+        asks_all: false,
     };
     if let TriggerEvent::Update(columns) = event
         && let Some(column) = columns.iter().find(|column| !row.has(column))
@@ -67,15 +69,15 @@ pub(in crate::migration) fn feeds(context: Context<'_>, create: &CreateTrigger) 
     if fed.is_empty() { Err(refuse("does nothing".to_owned())) } else { Ok(fed) }
 }
 
-/// What makes it run, if nothing about it is unusual.
-fn plain_event(create: &CreateTrigger) -> Option<&TriggerEvent> {
+/// What makes it run, and when, if nothing about it is unusual.
+pub(super) fn plain_event(create: &CreateTrigger) -> Option<(TriggerPeriod, &TriggerEvent)> {
     let CreateTrigger {
         or_alter: false,
         temporary: false,
         or_replace: false,
         is_constraint: false,
         name: _,
-        period: Some(TriggerPeriod::After),
+        period: Some(period),
         period_before_table: true,
         events,
         table_name: _,
@@ -93,7 +95,7 @@ fn plain_event(create: &CreateTrigger) -> Option<&TriggerEvent> {
     };
     match events.as_slice() {
         [event @ (TriggerEvent::Insert | TriggerEvent::Update(_) | TriggerEvent::Delete)] if referencing.is_empty() => {
-            Some(event)
+            Some((*period, event))
         }
         _ => None,
     }
@@ -101,14 +103,16 @@ fn plain_event(create: &CreateTrigger) -> Option<&TriggerEvent> {
 
 /// What a name can mean.
 #[derive(Clone, Copy)]
-struct Scope<'a> {
-    context: Context<'a>,
+pub(super) struct Scope<'a> {
+    pub(super) context: Context<'a>,
     /// The table whose rows make it run.
-    row: &'a Shape,
-    new: bool,
-    old: bool,
+    pub(super) row: &'a Shape,
+    pub(super) new: bool,
+    pub(super) old: bool,
     /// The table that a statement goes through.
-    reads: Option<&'a Shape>,
+    pub(super) reads: Option<&'a Shape>,
+    /// Whether tables of the running version may be asked as well.
+    pub(super) asks_all: bool,
 }
 
 impl<'a> Scope<'a> {
@@ -118,6 +122,14 @@ impl<'a> Scope<'a> {
         let known = self.context.known;
         let own = known.is_new(&name) || known.is_fed(&name);
         known.shape(&name).filter(|_| own).map(|shape| (name, shape))
+    }
+
+    /// A table that may be asked.
+    fn asked(self, name: &ObjectName) -> Option<&'a Shape> {
+        if self.asks_all {
+            return self.context.name(name).ok().and_then(|name| self.context.known.shape(&name));
+        }
+        self.own(name).map(|(_, shape)| shape)
     }
 
     /// `INSERT INTO t (a, b) VALUES (…)`.
@@ -155,14 +167,14 @@ impl<'a> Scope<'a> {
         let ([SelectItem::UnnamedExpr(item)], Some(table)) = (select.projection.as_slice(), only(&select.from)) else {
             return false;
         };
-        let Some((_, shape)) = self.own(table) else { return false };
+        let Some(shape) = self.asked(table) else { return false };
         let scope = Self { reads: Some(shape), ..self };
         let plain = query.to_string() == format!("SELECT {item} FROM {table}{}", filter(select.selection.as_ref()));
         plain && scope.is_certain(item) && select.selection.iter().all(|it| scope.is_certain(it))
     }
 
     /// Whether it has a value for any row, and names nothing that is not there.
-    fn is_certain(self, expression: &Expr) -> bool {
+    pub(super) fn is_certain(self, expression: &Expr) -> bool {
         match expression {
             Expr::Value(value) => !matches!(value.value, Value::Placeholder(_)),
             Expr::Identifier(column) => self.reads.is_some_and(|table| table.has(column) || is_number(column)),
@@ -190,6 +202,7 @@ impl<'a> Scope<'a> {
                 };
                 among && self.is_certain(expr)
             }
+            Expr::Exists { subquery, .. } => self.is_certain_query(subquery),
             Expr::Function(function) => {
                 arguments(function).is_some_and(|arguments| arguments.iter().all(|argument| self.is_certain(argument)))
             }

@@ -9,6 +9,7 @@ mod calls;
 mod column;
 mod constant;
 mod data;
+mod dormant;
 mod drop;
 mod feeding;
 mod full_text;

@@ -2,7 +2,7 @@
 
 use sqlparser::ast::{CreateFunction, CreateTrigger, DataType, FunctionReturnType};
 
-use super::{Context, Judgement, feeding, refuse_if};
+use super::{Context, Judgement, dormant, feeding, refuse_if};
 use crate::migration::engine::Engine;
 use crate::migration::rule::Rule;
 use crate::migration::verdict::Allowance;
@@ -14,7 +14,8 @@ pub(super) fn create(context: Context<'_>, create: &CreateTrigger) -> Judgement 
     refuse_if(create.temporary, Rule::Temporary, &what)?;
     refuse_if(create.or_replace || create.or_alter, Rule::Replaces, &what)?;
     let Some(new) = context.known.table(&table) else {
-        return feeding::judge(context, create);
+        let sleeps = dormant::sleeps(context, create);
+        return if sleeps { Ok(Allowance::Sleeps) } else { feeding::judge(context, create) };
     };
     refuse_if(new.within_reach, Rule::HoldsBlue, format!("{what}, which deletions of the running version reach"))?;
     let calls_function = create.exec_body.is_some() && create.statements.is_none();

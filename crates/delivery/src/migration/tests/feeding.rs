@@ -232,19 +232,19 @@ const REFUSED: &[(&str, &str, bool)] = &[
     ),
 ];
 
-fn outcome_of(sql: &str, size: Size) -> String {
+pub(super) fn outcome_of(sql: &str, size: Size) -> String {
     let set = set(Engine::Sqlite, &[sql]);
     outcome(&review(&set, &applied(&set, 1), Blue::Knows(Version(1)), size).expect("a history"))
 }
 
-fn database() -> Connection {
+pub(super) fn database() -> Connection {
     let database = Connection::open_in_memory().expect("a database");
     database.execute_batch("PRAGMA foreign_keys = ON; PRAGMA recursive_triggers = ON").expect("settings");
     database.execute_batch(SQLITE).expect("the known schema");
     database
 }
 
-fn blue(database: &Connection) -> Result<(), String> {
+pub(super) fn blue(database: &Connection) -> Result<(), String> {
     BLUE.iter().try_for_each(|sql| database.execute_batch(sql).map_err(|error| format!("{sql}: {error}")))
 }
 

@@ -6,6 +6,7 @@ mod arbitrary;
 mod bypass;
 mod corpus_postgres;
 mod corpus_sqlite;
+mod dormant;
 mod feeding;
 mod plan;
 mod server;
