@@ -141,7 +141,6 @@ pub enum Delta {
 }
 
 /// A streamed answer: texts, then one [`Delta::End`]; or an error, after which nothing follows. Dropping it cancels the call.
-/// The lower bound of its size says how many are there already, so that they can go on together.
 pub type Deltas = Pin<Box<dyn Stream<Item = Result<Delta, Error>> + Send>>;
 
 /// A place that answers for models.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ai::openai::{Address, Client, Setup};
 use ai::timeouts::Timeouts;
 use ai::{Delta, Error, Message, Provider, Request, Role};
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const TIMEOUTS: Timeouts = Timeouts {
@@ -268,20 +268,4 @@ async fn what_is_longer_than_we_take_ends_at_a_limit() {
     check("an event without end", vec![Send(open(&endless)), Stall], "", "model_answer_too_long").await;
     let after_a_word = vec![Send(open(A)), Send(endless.into_bytes()), Stall];
     check("an event without end, after a word", after_a_word, "grüß ", "model_answer_too_long").await;
-}
-
-#[tokio::test]
-async fn pieces_that_come_together_are_told_one_by_one_and_how_many_are_there() {
-    let client = client(vec![Send(chunked(&[&[A, B].concat()], false)), Stall]).await;
-    let mut deltas = client.stream(&request()).await.unwrap();
-    assert_eq!(deltas.size_hint().0, 0, "nothing was read yet");
-    let mut told = Vec::new();
-    for left in [1, 0] {
-        let Some(Ok(Delta::Content(text))) = deltas.next().await else { panic!("a text comes first") };
-        told.push(text);
-        assert_eq!(deltas.size_hint().0, left, "{told:?}");
-    }
-    assert_eq!(told, ["gr\u{fc}\u{df} ", "dich"]);
-    let silence = deltas.next().await.unwrap().unwrap_err();
-    assert_eq!(silence.code(), "model_timed_out");
 }

@@ -1,11 +1,10 @@
-//! Reads one streamed answer: connection → events → pieces, under the time limits. What comes in one read is read as one.
+//! Reads one streamed answer: connection → events → pieces, under the time limits.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use futures_util::stream::{self, BoxStream, Stream};
+use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -22,6 +21,9 @@ struct Reader {
     bytes: BoxStream<'static, Result<Bytes, reqwest::Error>>,
     decoder: Decoder,
     progress: Progress,
+    ready: VecDeque<Delta>,
+    /// Found behind the pieces in `ready`; told after them.
+    failure: Option<Error>,
     timeouts: Timeouts,
     started: Instant,
     /// Rings no later than the next deadline. One for the whole stream: a timer a piece costs more than the piece.
@@ -31,43 +33,6 @@ struct Reader {
     over: bool,
 }
 
-/// What came in one read.
-#[derive(Default)]
-struct Batch {
-    pieces: VecDeque<Delta>,
-    /// Found behind the pieces; told after them.
-    failure: Option<Error>,
-}
-
-/// The pieces one by one. The lower bound of its size says how many are there already.
-struct Pieces {
-    batches: BoxStream<'static, Batch>,
-    batch: Batch,
-}
-
-impl Stream for Pieces {
-    type Item = Result<Delta, Error>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        loop {
-            if let Some(piece) = self.batch.pieces.pop_front() {
-                return Poll::Ready(Some(Ok(piece)));
-            }
-            if let Some(error) = self.batch.failure.take() {
-                return Poll::Ready(Some(Err(error)));
-            }
-            match ready!(self.batches.poll_next_unpin(context)) {
-                Some(batch) => self.batch = batch,
-                None => return Poll::Ready(None),
-            }
-        }
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.batch.pieces.len() + usize::from(self.batch.failure.is_some()), None)
-    }
-}
-
 /// The pieces of `response`, whose request was sent at `started`.
 pub(super) fn read(provider: &str, response: reqwest::Response, timeouts: Timeouts, started: Instant) -> Deltas {
     let reader = Reader {
@@ -75,36 +40,43 @@ pub(super) fn read(provider: &str, response: reqwest::Response, timeouts: Timeou
         bytes: response.bytes_stream().boxed(),
         decoder: Decoder::default(),
         progress: Progress::new(provider),
+        ready: VecDeque::new(),
+        failure: None,
         timeouts,
         started,
         alarm: Box::pin(sleep_until(started + timeouts.first_byte)),
         last_token: None,
         over: false,
     };
-    let batches = stream::unfold(reader, |mut reader| async move { reader.next().await.map(|batch| (batch, reader)) });
-    Box::pin(Pieces { batches: batches.boxed(), batch: Batch::default() })
+    Box::pin(stream::unfold(reader, |mut reader| async move { reader.next().await.map(|item| (item, reader)) }))
 }
 
 impl Reader {
-    /// The next pieces; `None` once the end or an error was told.
-    async fn next(&mut self) -> Option<Batch> {
-        if self.over {
-            return None;
-        }
+    /// The next piece; `None` once the end or an error was told.
+    async fn next(&mut self) -> Option<Result<Delta, Error>> {
         // The silence counts from when we listen again: a slow reader on our side is not the provider's fault.
         self.last_token = self.last_token.map(|_| Instant::now());
-        let mut batch = Batch::default();
-        while batch.pieces.is_empty() && batch.failure.is_none() {
-            if let Err(error) = self.receive(&mut batch.pieces).await {
-                batch.failure = Some(error);
+        loop {
+            if self.over {
+                return None;
+            }
+            if let Some(delta) = self.ready.pop_front() {
+                self.over = matches!(delta, Delta::End(_));
+                return Some(Ok(delta));
+            }
+            let failure = match self.failure.take() {
+                Some(error) => Err(error),
+                None => self.receive().await,
+            };
+            if let Err(error) = failure {
+                self.over = true;
+                return Some(Err(error));
             }
         }
-        self.over = batch.failure.is_some() || matches!(batch.pieces.back(), Some(Delta::End(_)));
-        Some(batch)
     }
 
-    /// Waits for bytes and turns them into pieces. Those before an error count.
-    async fn receive(&mut self, pieces: &mut VecDeque<Delta>) -> Result<(), Error> {
+    /// Waits for bytes and turns them into pieces. An error waits until the pieces before it are told.
+    async fn receive(&mut self) -> Result<(), Error> {
         let (phase, limit, deadline) = self.deadline();
         if deadline < self.alarm.deadline() {
             self.alarm.as_mut().reset(deadline);
@@ -128,15 +100,23 @@ impl Reader {
         };
         let events = self.decoder.push(&bytes).map_err(|_| self.progress.too_long(MAX_EVENT_BYTES))?;
         for event in events {
-            let Some(delta) = self.progress.event(&event)? else { continue };
-            let is_end = matches!(delta, Delta::End(_));
-            self.last_token = Some(Instant::now());
-            pieces.push_back(delta);
-            if is_end {
-                // The last piece of the chunked body is usually here already: taking it lets the connection be used again.
-                // Not waited for.
-                let _ = self.bytes.next().now_or_never();
-                break;
+            match self.progress.event(&event) {
+                Ok(None) => {}
+                Ok(Some(delta)) => {
+                    let is_end = matches!(delta, Delta::End(_));
+                    self.last_token = Some(Instant::now());
+                    self.ready.push_back(delta);
+                    if is_end {
+                        // The last piece of the chunked body is usually here already: taking it lets the connection be
+                        // used again. Not waited for.
+                        let _ = self.bytes.next().now_or_never();
+                        break;
+                    }
+                }
+                Err(error) => {
+                    self.failure = Some(error);
+                    break;
+                }
             }
         }
         Ok(())

@@ -426,10 +426,6 @@ impl Stream for Watched {
         }
         next
     }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (usize::from(self.first.is_some()) + self.rest.size_hint().0, None)
-    }
 }
 
 fn word(state: State) -> &'static str {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use ai::router::Admission;
 use ai::{Delta, Ending, Finish, Gathered, Offer, Request};
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
 use serde_json::Value;
 use tokio::time::sleep;
 
@@ -13,6 +13,7 @@ use crate::caller::Caller;
 use crate::delivery::{Client, Event, Gone, Lead};
 use crate::failure::Failure;
 use crate::ids::MessageId;
+use crate::pace;
 use crate::telemetry::ModelCall;
 
 /// How an answer ended that its reader did not wait for.
@@ -77,14 +78,18 @@ impl Ask<'_> {
         };
         self.client.leads(Lead { message: self.message, model: offer.model.clone(), created_at: self.created_at });
         let paced = self.app.pace.join();
+        let mut pieces = VecDeque::new();
         let mut heard = Heard::default();
         let gone = self.client.gone();
         tokio::pin!(gone);
         loop {
-            let delta = tokio::select! {
-                biased;
-                Gone = &mut gone => return heard.cut(self.client, offer),
-                delta = deltas.next() => delta,
+            let delta = match pieces.pop_front() {
+                Some(delta) => Some(delta),
+                None => tokio::select! {
+                    biased;
+                    Gone = &mut gone => return heard.cut(self.client, offer),
+                    delta = deltas.next() => delta,
+                },
             };
             let piece = match delta {
                 Some(Ok(Delta::End(ending))) => return heard.end(self.client, ending, offer),
@@ -106,13 +111,12 @@ impl Ask<'_> {
             if heard.say(piece, self.client).await == Err(Gone) {
                 return heard.cut(self.client, offer);
             }
-            // What is there already goes along.
-            if deltas.size_hint().0 == 0
+            if pieces.is_empty()
                 && let Some(pause) = paced.pause()
             {
                 tokio::select! {
                     Gone = &mut gone => return heard.cut(self.client, offer),
-                    () = sleep(pause) => {}
+                    () = sleep(pause) => pieces = pace::gather(&mut deltas).await,
                 }
             }
         }
