@@ -20,6 +20,7 @@ install_missing() {
   done
   [ -x /usr/sbin/nginx ] || command -v nginx >/dev/null || missing+=(nginx)
   python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+  python3 -c 'import yaml' 2>/dev/null || missing+=(python3-yaml)
   ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || missing+=(faketime)
   [ ${#missing[@]} -eq 0 ] && return
   if ! command -v apt-get >/dev/null; then

@@ -31,6 +31,8 @@ mod watch;
 
 #[cfg(test)]
 mod reference;
+#[cfg(test)]
+mod workflow;
 
 use std::process::ExitCode;
 

@@ -1,18 +1,18 @@
-//! Releases that take over and go back, through a real control plane, a real edge and real processes, under load.
+//! Releases that take over, through a real control plane, a real edge and real processes, under load.
 
 mod support;
 
 use std::os::unix::fs::PermissionsExt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use mana_control::api::{Deploy, PutBack};
+use mana_control::api::Deploy;
 use mana_control::paths;
-use mana_delivery::rollout::{Command, Digest};
+use mana_delivery::rollout::Command;
 use mana_release::artefact;
 use mana_release::store::Store;
 
 use support::shop::{
-    PROGRAM, QUICK, SHOP, WARM, command, deploy, reaches, release, release_of, shop, slots, up, version, write_program,
+    PROGRAM, QUICK, SHOP, WARM, command, deploy, reaches, release, shop, slots, up, version, write_program,
 };
 use support::{Ecosystem, Load, Service, until};
 
@@ -135,98 +135,6 @@ async fn what_is_not_what_was_released_is_not_started() {
 }
 
 #[tokio::test]
-async fn back_and_forth_in_the_window_and_back_for_good() {
-    let mut ecosystem = up(WARM).await;
-    release(&ecosystem, "v1", "");
-    let load = Load::on(&ecosystem, SHOP, "/work");
-    let number = deploy(&ecosystem, "v1").await.number;
-    reaches(&ecosystem, number, &["window"]).await;
-    assert_eq!(version(&ecosystem).await, "v1");
-    let put_back = |slot: Option<&str>| PutBack {
-        service: SHOP.into(),
-        by: "ada".into(),
-        slot: slot.map(Into::into),
-        release: None,
-        key: None,
-    };
-    for (slot, expected) in [("blue", "v0"), ("green", "v1"), ("blue", "v0"), ("green", "v1")] {
-        ecosystem.client().await.put_back(&put_back(Some(slot))).await.expect("taken");
-        until(expected, async || (version(&ecosystem).await == expected).then_some(())).await;
-    }
-    ecosystem.client().await.put_back(&put_back(None)).await.expect("taken");
-    let began = Instant::now();
-    until("the old version serves", async || (version(&ecosystem).await == "v0").then_some(())).await;
-    assert!(began.elapsed() < Duration::from_secs(10));
-    reaches(&ecosystem, number, &["rolled-back"]).await;
-    load.end().await;
-    assert_eq!(slots(&ecosystem).await.len(), 1);
-    // Asked for again, it says that it holds already.
-    let again = ecosystem.client().await.put_back(&put_back(None)).await.expect("taken");
-    assert_eq!(again.stage, "rolled-back");
-    ecosystem.down().await;
-}
-
-#[tokio::test]
-async fn what_is_done_is_gone_back_on_by_starting_the_old_version_first() {
-    let mut ecosystem = up(QUICK).await;
-    release(&ecosystem, "v1", "");
-    let load = Load::on(&ecosystem, SHOP, "/work");
-    let number = deploy(&ecosystem, "v1").await.number;
-    reaches(&ecosystem, number, &["done"]).await;
-    let put_back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: None, key: None };
-    ecosystem.client().await.put_back(&put_back).await.expect("taken");
-    reaches(&ecosystem, number, &["rolled-back"]).await;
-    load.end().await;
-    assert_eq!(version(&ecosystem).await, "v0");
-    ecosystem.down().await;
-}
-
-#[tokio::test]
-async fn a_rollback_after_a_rollout_that_moved_nothing_brings_back_what_served_before() {
-    let mut ecosystem = up("rollout = { canary = [], warm = \"0s\" }").await;
-    for (version, wrong) in [("v1", ""), ("v2", ""), ("v3", "CRASH_AT_START=1"), ("v4", "")] {
-        release(&ecosystem, version, wrong);
-    }
-    let put_back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: None, key: None };
-    let aborted = deploy(&ecosystem, "v3").await.number;
-    reaches(&ecosystem, aborted, &["aborted"]).await;
-    let refused = ecosystem.client().await.put_back(&put_back).await.expect_err("nothing served before");
-    assert!(refused.to_string().contains("rollout 1 of v3 ended aborted"), "{refused}");
-    for version in ["v1", "v2"] {
-        let number = deploy(&ecosystem, version).await.number;
-        reaches(&ecosystem, number, &["done"]).await;
-    }
-    let aborted = deploy(&ecosystem, "v3").await.number;
-    reaches(&ecosystem, aborted, &["aborted"]).await;
-    let back = ecosystem.client().await.put_back(&put_back).await.expect("begun");
-    assert_eq!((back.number, back.version.as_str()), (aborted + 1, "v1"));
-    reaches(&ecosystem, back.number, &["done"]).await;
-    assert_eq!(version(&ecosystem).await, "v1");
-    let refused = ecosystem.client().await.put_back(&put_back).await.expect_err("v2 was gone back from");
-    assert!(refused.to_string().contains("name the version"), "{refused}");
-    // The same while one is under way that has sent nobody anywhere.
-    let number = deploy(&ecosystem, "v2").await.number;
-    reaches(&ecosystem, number, &["done"]).await;
-    let paused = Deploy {
-        service: SHOP.into(),
-        release: Some("v4".into()),
-        by: "ada".into(),
-        supersede: false,
-        pause_at: Some("green-starting".into()),
-        overrides: Vec::new(),
-        key: None,
-    };
-    let paused = ecosystem.client().await.deploy(&paused).await.expect("begun").number;
-    reaches(&ecosystem, paused, &["held"]).await;
-    let back = ecosystem.client().await.put_back(&put_back).await.expect("begun");
-    assert_eq!(back.version, "v1");
-    reaches(&ecosystem, paused, &["superseded"]).await;
-    reaches(&ecosystem, back.number, &["done"]).await;
-    assert_eq!((version(&ecosystem).await.as_str(), slots(&ecosystem).await.len()), ("v1", 1));
-    ecosystem.down().await;
-}
-
-#[tokio::test]
 async fn a_control_plane_killed_at_any_moment_of_a_rollout_goes_on_with_it() {
     let mut ecosystem = up("rollout = { canary = [\"20% 1s\"], warm = \"1s\", guard = \"1s\", requests = 20 }").await;
     release(&ecosystem, "v1", "");
@@ -242,24 +150,6 @@ async fn a_control_plane_killed_at_any_moment_of_a_rollout_goes_on_with_it() {
     load.end().await;
     assert_eq!(version(&ecosystem).await, "v1");
     assert_eq!(slots(&ecosystem).await.len(), 1);
-    ecosystem.down().await;
-}
-
-#[tokio::test]
-async fn somebody_else_has_to_say_yes_where_the_manifest_wants_it() {
-    let rollout = "rollout = { canary = [], warm = \"1h\", approvers = [\"bob\"] }";
-    let mut ecosystem = up(rollout).await;
-    let digest = release(&ecosystem, "v1", "");
-    let number = deploy(&ecosystem, "v1").await.number;
-    let view = reaches(&ecosystem, number, &["awaiting-approval"]).await;
-    assert_eq!((view.waits_for.as_slice(), slots(&ecosystem).await.len()), (&["bob".to_owned()][..], 1));
-    let approve = || Command::Approve { digest: Digest(digest.clone()), comment: None };
-    for by in ["ada", "eve"] {
-        let refused = command(&ecosystem, number, by, approve()).await.expect_err("not theirs to say");
-        assert!(refused.to_string().contains("bob") || refused.to_string().contains("second person"), "{refused}");
-    }
-    command(&ecosystem, number, "bob", approve()).await.expect("taken");
-    reaches(&ecosystem, number, &["window"]).await;
     ecosystem.down().await;
 }
 
@@ -314,55 +204,6 @@ async fn what_waited_goes_to_the_slot_that_does_not_serve_when_its_turn_comes() 
     reaches(&ecosystem, second, &["done"]).await;
     load.end().await;
     assert_eq!(slots(&ecosystem).await, [("blue".to_owned(), "v2".to_owned())]);
-    ecosystem.down().await;
-}
-
-#[tokio::test]
-async fn a_rollback_means_the_rollout_that_is_under_way_and_asked_twice_keeps_nobody_waiting() {
-    let mut ecosystem = up(WARM).await;
-    release(&ecosystem, "v1", "");
-    // The same files, of another commit.
-    assert_eq!(release_of(&ecosystem, "v1-again", "v1", ""), release(&ecosystem, "v1", ""));
-    release(&ecosystem, "v2", "");
-    let first = deploy(&ecosystem, "v1").await.number;
-    reaches(&ecosystem, first, &["window"]).await;
-    let waiting = deploy(&ecosystem, "v2").await.number;
-    let put_back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: None, key: None };
-    assert_eq!(ecosystem.client().await.put_back(&put_back).await.expect("taken").number, first);
-    reaches(&ecosystem, first, &["rolled-back"]).await;
-    // Then it is the next one's turn.
-    reaches(&ecosystem, waiting, &["window"]).await;
-    for _ in 0..3 {
-        ecosystem.client().await.put_back(&put_back).await.expect("taken");
-        reaches(&ecosystem, waiting, &["rolled-back"]).await;
-    }
-    let retried = command(&ecosystem, first, "ada", Command::Retry).await.expect_err("another one came after it");
-    assert!(retried.to_string().contains("after it"), "{retried}");
-    let last = deploy(&ecosystem, "v2").await.number;
-    reaches(&ecosystem, last, &["window"]).await;
-    assert_eq!(version(&ecosystem).await, "v2");
-    ecosystem.down().await;
-}
-
-#[tokio::test]
-async fn the_way_back_does_not_migrate() {
-    let quick = format!("migrate = [\"migrate\"]\n{QUICK}");
-    let mut ecosystem = Ecosystem::start().await;
-    let migrations = ecosystem.folder.path().join("migrations");
-    write_program(ecosystem.folder.path(), "v0", "");
-    let shop = shop(&quick).env("MIGRATIONS", &migrations.display().to_string());
-    ecosystem.up(&[shop]).await;
-    let migrated = || std::fs::read_to_string(&migrations).expect("written").lines().count();
-    release(&ecosystem, "v1", "");
-    let load = Load::on(&ecosystem, SHOP, "/work");
-    let number = deploy(&ecosystem, "v1").await.number;
-    reaches(&ecosystem, number, &["done"]).await;
-    assert_eq!(migrated(), 2, "each version once");
-    let put_back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: None, key: None };
-    ecosystem.client().await.put_back(&put_back).await.expect("taken");
-    reaches(&ecosystem, number, &["rolled-back"]).await;
-    load.end().await;
-    assert_eq!((version(&ecosystem).await.as_str(), migrated()), ("v0", 2));
     ecosystem.down().await;
 }
 
@@ -456,100 +297,6 @@ async fn a_release_without_its_program_is_not_the_folders() {
     };
     let refused = ecosystem.client().await.deploy(&nowhere).await.expect_err("there is no such stage");
     assert!(refused.to_string().contains("no stage `migrating`"), "{refused}");
-    ecosystem.down().await;
-}
-
-#[tokio::test]
-async fn many_people_at_the_same_instant_get_one_outcome_and_each_hears_which() {
-    let mut ecosystem = up("rollout = { canary = [], warm = \"1h\", approvers = [\"bob\", \"eve\"] }").await;
-    let digest = release(&ecosystem, "v1", "");
-    let asked = |by: &'static str| Deploy {
-        service: SHOP.into(),
-        release: Some("v1".into()),
-        by: by.into(),
-        supersede: false,
-        pause_at: None,
-        overrides: Vec::new(),
-        key: None,
-    };
-    let client = ecosystem.client().await;
-    let (ada, carl) = (asked("ada"), asked("carl"));
-    let (first, second) = tokio::join!(client.deploy(&ada), client.deploy(&carl));
-    let mut begun = [first.expect("begun"), second.expect("begun")];
-    begun.sort_by_key(|view| view.number);
-    assert_eq!((begun[0].number, begun[1].number), (1, 2), "each has one of its own");
-    reaches(&ecosystem, 1, &["awaiting-approval"]).await;
-    reaches(&ecosystem, 2, &["queued"]).await;
-    // Some say yes and some no: one of them decides, and the others hear that it is decided.
-    let say = |number: usize| {
-        let approve = Command::Approve { digest: Digest(digest.clone()), comment: None };
-        let by = if number.is_multiple_of(2) { "bob" } else { "eve" };
-        command(&ecosystem, 1, by, if number.is_multiple_of(3) { Command::Abort } else { approve })
-    };
-    let answers = futures_util::future::join_all((0..12).map(say)).await;
-    assert!(answers.iter().any(Result::is_ok));
-    for refused in answers.iter().filter_map(|answer| answer.as_ref().err()) {
-        assert!(!refused.to_string().is_empty(), "{refused}");
-    }
-    let view = reaches(&ecosystem, 1, &["aborted", "rolled-back", "window"]).await;
-    // An abort always ends it, before an approval or after it.
-    let view = if view.stage == "window" { reaches(&ecosystem, 1, &["aborted", "rolled-back"]).await } else { view };
-    assert_eq!((view.new.percent, version(&ecosystem).await.as_str()), (0, "v0"));
-    // Then it is the other one's turn, once.
-    reaches(&ecosystem, 2, &["awaiting-approval"]).await;
-    command(&ecosystem, 2, "ada", Command::Abort).await.expect("taken");
-    reaches(&ecosystem, 2, &["aborted"]).await;
-    assert_eq!(ecosystem.client().await.rollouts(Some(SHOP)).await.expect("listed").len(), 2);
-    ecosystem.down().await;
-}
-
-#[tokio::test]
-async fn an_approval_that_nobody_gives_in_time_ends_it() {
-    let rollout = "rollout = { canary = [], warm = \"1h\", approvers = [\"bob\"], approval_expiry = \"1s\" }";
-    let mut ecosystem = up(rollout).await;
-    let digest = release(&ecosystem, "v1", "");
-    let number = deploy(&ecosystem, "v1").await.number;
-    let view = reaches(&ecosystem, number, &["aborted"]).await;
-    assert!(view.why.is_some(), "it says why");
-    let approve = Command::Approve { digest: Digest(digest), comment: None };
-    command(&ecosystem, number, "bob", approve).await.expect_err("too late");
-    assert_eq!((version(&ecosystem).await.as_str(), slots(&ecosystem).await.len()), ("v0", 1));
-    ecosystem.down().await;
-}
-
-#[tokio::test]
-async fn an_approval_runs_out_while_no_control_plane_runs() {
-    let rollout = "rollout = { canary = [], warm = \"1h\", approvers = [\"bob\"], approval_expiry = \"2s\" }";
-    let mut ecosystem = up(rollout).await;
-    release(&ecosystem, "v1", "");
-    let number = deploy(&ecosystem, "v1").await.number;
-    reaches(&ecosystem, number, &["awaiting-approval"]).await;
-    ecosystem.kill_control();
-    tokio::time::sleep(Duration::from_millis(2_500)).await;
-    ecosystem.start_control().await;
-    reaches(&ecosystem, number, &["aborted"]).await;
-    assert_eq!(version(&ecosystem).await, "v0");
-    ecosystem.down().await;
-}
-
-#[tokio::test]
-async fn a_rollback_while_the_old_version_drains_starts_it_again_and_loses_no_request() {
-    let mut ecosystem =
-        up("rollout = { canary = [], warm = \"1s\", guard = \"1s\", requests = 10, errors = \"20%\" }").await;
-    release(&ecosystem, "v1", "");
-    let load = Load::on(&ecosystem, SHOP, "/work");
-    let port = ecosystem.port(SHOP);
-    // Held by the old version for longer than the window.
-    let slow = tokio::spawn(support::get(port, "/slow/20000"));
-    let number = deploy(&ecosystem, "v1").await.number;
-    reaches(&ecosystem, number, &["decommissioning"]).await;
-    let put_back = PutBack { service: SHOP.into(), by: "ada".into(), slot: None, release: None, key: None };
-    ecosystem.client().await.put_back(&put_back).await.expect("taken");
-    reaches(&ecosystem, number, &["rolled-back"]).await;
-    assert_eq!(slow.await.expect("no panic"), Ok((200, "slow".into())));
-    load.end().await;
-    assert_eq!(version(&ecosystem).await, "v0");
-    until("one is left", async || (slots(&ecosystem).await.len() == 1).then_some(())).await;
     ecosystem.down().await;
 }
 

@@ -8,8 +8,11 @@ mod gates;
 mod notifications;
 mod ops;
 mod releases;
+mod rollout;
 mod smoke;
 mod status;
+mod tls;
+mod value;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -24,8 +27,11 @@ pub use gates::{Gate, Limit, fill_in};
 pub use notifications::{MailEncryption, Notification, Target};
 pub use ops::{Ops, Server};
 pub use releases::{Accepted, Build, Releases};
+pub use rollout::{Approval, CanaryStep, Rollout};
 pub use smoke::Smoke;
 pub use status::StatusPage;
+pub use tls::{Acme, Issuer, Tls};
+pub use value::{Part, Value};
 pub use watch::{Dependency, Heartbeat, RemoteWrite, Watch};
 
 /// The ecosystem in one environment.
@@ -119,45 +125,6 @@ impl Environment {
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|environment| environment.as_str() == name)
     }
-}
-
-/// TLS at the edge. The plain listener sends everyone here.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Tls {
-    /// Where the edge accepts it.
-    pub listen: SocketAddr,
-    /// Port that clients reach it at.
-    pub public_port: u16,
-    /// Whether it speaks HTTP/3 too.
-    #[serde(skip_serializing_if = "is_false")]
-    pub http3: bool,
-    /// Certificates of one's own: certificate and key.
-    pub certificates: Vec<(PathBuf, PathBuf)>,
-    /// Who certifies the other hosts; `None`: nobody, the files are all.
-    pub issuer: Option<Issuer>,
-}
-
-/// Who makes certificates.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Issuer {
-    /// An authority of this machine's own.
-    Local,
-    /// A public authority.
-    Acme(Acme),
-}
-
-/// How certificates are ordered; what is absent is the edge's default.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Acme {
-    /// Whom the authority may write to.
-    pub email: Option<String>,
-    /// URL of its directory.
-    pub directory: Option<String>,
-    /// Whether hosts are proven in TLS itself rather than over HTTP.
-    pub in_handshake: bool,
-    /// The root of the authority's own HTTPS.
-    pub roots: Option<PathBuf>,
 }
 
 /// How a secret comes to be.
@@ -352,57 +319,6 @@ fn as_millis<S: serde::Serializer>(value: &Duration, serializer: S) -> Result<S:
     serializer.serialize_u64(u64::try_from(value.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// Text with secrets in it by name. Rendered with the secrets only at the moment of a start.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Value(pub Vec<Part>);
-
-/// A piece of a [`Value`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Part {
-    /// Plain text.
-    Text(String),
-    /// The secret of this name.
-    Secret(String),
-}
-
-impl Value {
-    /// Plain text without secrets.
-    pub fn text(text: impl Into<String>) -> Self {
-        Self(vec![Part::Text(text.into())])
-    }
-
-    /// The text for people: each secret as `[secret NAME]`.
-    pub fn redacted(&self) -> String {
-        self.0
-            .iter()
-            .map(|part| match part {
-                Part::Text(text) => text.clone(),
-                Part::Secret(name) => format!("[secret {name}]"),
-            })
-            .collect()
-    }
-
-    /// The text with secrets put in.
-    ///
-    /// # Errors
-    /// The name of the first secret that `lookup` does not know.
-    pub fn reveal(&self, lookup: impl Fn(&str) -> Option<String>) -> Result<String, &str> {
-        self.0
-            .iter()
-            .map(|part| match part {
-                Part::Text(text) => Ok(text.clone()),
-                Part::Secret(name) => lookup(name).ok_or(name.as_str()),
-            })
-            .collect()
-    }
-}
-
-impl Serialize for Value {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.redacted())
-    }
-}
-
 /// Bounds of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ServiceLimits {
@@ -425,75 +341,6 @@ pub struct ServiceLimits {
     /// From an instance being asked to its answer's last byte; `None`: for ever.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "maybe_as_millis")]
     pub request_timeout: Option<Duration>,
-}
-
-/// How a release takes over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Rollout {
-    /// Shares of the traffic before all of it, growing; empty: none.
-    pub canary: Vec<CanaryStep>,
-    /// How long the old version stays ready to take everything back.
-    #[serde(serialize_with = "as_millis")]
-    pub warm: Duration,
-    /// What the gate judges at a time in it.
-    #[serde(serialize_with = "as_millis")]
-    pub guard: Duration,
-    /// Highest share of errors, in hundredths of a percent.
-    pub errors: u16,
-    /// An answer that takes longer is slow.
-    #[serde(serialize_with = "as_millis")]
-    pub slow: Duration,
-    /// Highest share of slow answers, in hundredths of a percent.
-    pub slow_share: u16,
-    /// So many requests have to be seen.
-    pub requests: u64,
-    /// Longest time to wait for a verdict.
-    #[serde(serialize_with = "as_millis")]
-    pub longest: Duration,
-    /// Whether the share of errors has to be below its limit with 95 % confidence.
-    pub strict: bool,
-    /// Limits of one's own, for whatever is measured.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub gates: Vec<Gate>,
-    /// Whether a breach asks a person, rather than switching back at once.
-    pub asks_on_breach: bool,
-    /// Branch whose pushes are deployed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub on_push: Option<String>,
-    /// Whether it has to pass staging first.
-    #[serde(skip_serializing_if = "is_false")]
-    pub staging: bool,
-    /// Who has to say yes; `None`: nobody.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub approval: Option<Approval>,
-}
-
-/// A share of the traffic and how long it is watched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct CanaryStep {
-    /// 1 to 99.
-    pub percent: u8,
-    /// How long.
-    #[serde(serialize_with = "as_millis")]
-    pub window: Duration,
-}
-
-impl From<(u8, Duration)> for CanaryStep {
-    fn from((percent, window): (u8, Duration)) -> Self {
-        Self { percent, window }
-    }
-}
-
-/// Who has to say yes before production traffic moves.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Approval {
-    /// One of these; empty: any operator.
-    pub approvers: Vec<String>,
-    /// Whether the one who started the rollout may.
-    pub starter_may_approve: bool,
-    /// How long it is waited for.
-    #[serde(serialize_with = "as_millis")]
-    pub expiry: Duration,
 }
 
 /// Requests in a time.

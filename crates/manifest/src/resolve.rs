@@ -3,10 +3,12 @@
 mod access;
 mod alerts;
 mod hosts;
+mod needs;
 mod notifications;
 mod ops;
 mod releases;
 mod rollout;
+mod secrets;
 mod service;
 mod smoke;
 mod status;

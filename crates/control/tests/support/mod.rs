@@ -2,6 +2,7 @@
 
 #![expect(dead_code, reason = "each test file uses its own part")]
 
+pub(crate) mod people;
 pub(crate) mod repository;
 pub(crate) mod shop;
 pub(crate) mod webhook;

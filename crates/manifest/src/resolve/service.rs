@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Candidate, Setting, access, alerts, folder_problem, hosts, releases, rollout, smoke};
-use crate::document::{DependencyTable, Document, ServiceKeys, ServiceTable, Spanned, Text};
+use super::{Candidate, Setting, access, alerts, folder_problem, hosts, needs, releases, rollout, secrets, smoke};
+use crate::document::{Document, ServiceKeys, ServiceTable, Spanned, Text};
 use crate::interpolate::{self, Reference};
 use crate::names::variable_of;
 use crate::plan::{Command, Environment, Kind, Part, Rate, Rollout, Run, SecretRule, Service, ServiceLimits, Value};
@@ -104,9 +103,9 @@ fn internal(port: &Spanned<i64>, setting: &Setting, problems: &mut Vec<Problem>)
 pub(super) fn resolve(candidate: &Candidate, context: &Context, problems: &mut Vec<Problem>) -> Service {
     let keys = &candidate.keys;
     let name = candidate.table.name.value.clone();
-    let needs = needs(candidate, context, problems);
-    let secrets = secrets(candidate, context, problems);
-    let run = run(candidate, context, &needs, problems);
+    let needed = needs::services(candidate, context, problems);
+    let secrets = secrets::of(candidate, context, problems);
+    let run = run(candidate, context, &needed, problems);
     let redirects = keys.redirects.iter().filter_map(|(path, target)| {
         let parts = filled(target, context, problems)?;
         let Ok(url) = Value(parts).reveal(|_| None).map_err(str::to_owned) else {
@@ -129,8 +128,8 @@ pub(super) fn resolve(candidate: &Candidate, context: &Context, problems: &mut V
         public_url: candidate.hosts.first().map(|(host, _)| context.setting.origin(host)),
         redirects,
         run,
-        needs,
-        dependencies: outside(candidate, context),
+        needs: needed,
+        dependencies: needs::outside(candidate, context),
         secrets,
         build: releases::build(candidate, problems),
         limits: limits(keys, problems),
@@ -336,122 +335,6 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-fn needs(candidate: &Candidate, context: &Context, problems: &mut Vec<Problem>) -> Vec<String> {
-    let mut needs = Vec::new();
-    for need in candidate.keys.needs.iter().flatten() {
-        let known = context.document.services.iter().find(|table| table.name.value == need.value);
-        let here = context.candidates.iter().find(|other| other.table.name.value == need.value);
-        match (known, here) {
-            // What nobody here runs is not waited for.
-            (None, _) if declared(context, &need.value).is_some() => {}
-            (None, _) => {
-                let all = context.document.services.iter().map(|table| table.name.value.as_str());
-                let problem = Problem::error(need.span.clone(), format!("there is no service \"{}\"", need.value));
-                problems.push(problem.suggest(&need.value, all, "correct the name, or add the service"));
-            }
-            (Some(_), Some(other)) if other.keys.folder.is_some() && other.keys.command.is_none() => {
-                let problem = Problem::error(
-                    need.span.clone(),
-                    format!("{} is a folder: there is nothing to wait for", need.value),
-                );
-                problems.push(problem.help("take it out of `needs`; ${services.NAME.public_url} gives its address"));
-            }
-            // What does not exist in this environment is not waited for here.
-            (Some(_), None) => {}
-            (Some(_), Some(_)) => {
-                if !needs.contains(&need.value) {
-                    needs.push(need.value.clone());
-                }
-            }
-        }
-    }
-    needs
-}
-
-/// What it needs and nobody here runs, in this environment.
-fn outside(candidate: &Candidate, context: &Context) -> Vec<String> {
-    let here = |name: &str| {
-        let table = declared(context, name)?;
-        super::exists_in(table.environments.as_deref(), context.setting.environment).then(|| name.to_owned())
-    };
-    let mut outside: Vec<String> = candidate.keys.needs.iter().flatten().filter_map(|need| here(&need.value)).collect();
-    outside.sort_unstable();
-    outside.dedup();
-    outside
-}
-
-fn declared<'a>(context: &'a Context, name: &str) -> Option<&'a DependencyTable> {
-    context.document.dependencies.iter().find(|(known, _)| known.value == name).map(|(_, table)| table)
-}
-
-fn secrets(candidate: &Candidate, context: &Context, problems: &mut Vec<Problem>) -> Vec<String> {
-    let mut secrets = Vec::new();
-    for secret in candidate.keys.secrets.iter().flatten() {
-        if let Some(problem) = unknown_secret(&secret.value, secret.span.clone(), context) {
-            problems.push(problem);
-        } else if !secrets.contains(&secret.value) {
-            secrets.push(secret.value.clone());
-        }
-    }
-    // Secrets that reach a variable by way of `${secret.NAME}` are as necessary as those that are named.
-    for (_, text) in &candidate.keys.env {
-        let mentioned = interpolate::fill(&text.value, |reference| {
-            Ok(if let Reference::Secret(name) = reference {
-                Part::Secret(name.to_owned())
-            } else {
-                Part::Text(String::new())
-            })
-        });
-        add_mentioned(&mut secrets, mentioned, context);
-    }
-    let templates = [
-        candidate.keys.database.as_ref().and(context.setting.database.as_ref()),
-        candidate.keys.cache.as_ref().filter(|cache| cache.value).and(context.setting.cache.as_ref()),
-    ];
-    for template in templates.into_iter().flatten() {
-        let mentioned = interpolate::fill(&template.value, |reference| {
-            Ok(if let Reference::Secret(name) = reference {
-                Part::Secret(name.to_owned())
-            } else {
-                Part::Text(String::new())
-            })
-        });
-        add_mentioned(&mut secrets, mentioned, context);
-    }
-    secrets
-}
-
-fn add_mentioned(secrets: &mut Vec<String>, parts: Result<Vec<Part>, String>, context: &Context) {
-    for part in parts.into_iter().flatten() {
-        if let Part::Secret(name) = part
-            && context.secrets.contains_key(&name)
-            && !secrets.contains(&name)
-        {
-            secrets.push(name);
-        }
-    }
-}
-
-fn unknown_secret(name: &str, span: Option<Range<usize>>, context: &Context) -> Option<Problem> {
-    if context.secrets.contains_key(name) {
-        return None;
-    }
-    let elsewhere = context.document.secrets.iter().any(|(secret, _)| secret.value == name);
-    if elsewhere {
-        let environment = context.setting.environment.as_str();
-        let problem = Problem::error(span, format!("secret {name} does not exist in {environment}"));
-        return Some(problem.help(format!(
-            "add \"{environment}\" to its `environments`, or ask for it in [services.NAME.ENVIRONMENT] only"
-        )));
-    }
-    let known = context.document.secrets.iter().map(|(secret, _)| secret.value.as_str());
-    let problem = Problem::error(span, format!("there is no secret {name}"));
-    let otherwise =
-        format!("declare it: [secrets] {name} = {{ generate = 32 }} (generated), or {{}} (a person provides it)");
-    let nearest = problem.suggest(name, known, &otherwise);
-    Some(nearest)
-}
-
 /// What goes into production goes through staging first, where the manifest has one and the service is there.
 fn through_staging(candidate: &Candidate, context: &Context) -> bool {
     let exists = candidate.table.environments.as_ref();
@@ -467,7 +350,7 @@ pub(super) fn filled(text: &Text, context: &Context, problems: &mut Vec<Problem>
     let parts = interpolate::fill(&text.value, |reference| match reference {
         Reference::Environment => Ok(Part::Text(context.setting.environment.as_str().to_owned())),
         Reference::Domain => Ok(Part::Text(context.setting.domain.clone())),
-        Reference::Secret(name) => match unknown_secret(name, text.span.clone(), context) {
+        Reference::Secret(name) => match secrets::unknown(name, text.span.clone(), context) {
             None => Ok(Part::Secret(name.to_owned())),
             Some(problem) => {
                 specific = Some(problem);
