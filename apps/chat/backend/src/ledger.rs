@@ -183,7 +183,7 @@ impl Ledger {
         }
         let calls: Vec<ReserveBody<'_>> = holds.iter().map(ReserveBody::from).collect();
         let call = self.post("/api/internal/credits/reserve/many", &ManyBody { calls });
-        let outcomes = self.many::<ReserveAnswer>("reserve many", holds.len(), call).await;
+        let outcomes = self.many::<ReserveAnswer>("reserve_many", holds.len(), call).await;
         outcomes.into_iter().map(|outcome| outcome.map(Reserved::from)).collect()
     }
 
@@ -203,7 +203,7 @@ impl Ledger {
         }
         let calls: Vec<ResolveBody> = settles.iter().map(ResolveBody::from).collect();
         let call = self.post("/api/internal/credits/settle/many", &ManyBody { calls });
-        self.many("settle many", settles.len(), call).await
+        self.many("settle_many", settles.len(), call).await
     }
 
     /// Whether the session of an access token goes on. The token alone is believed until it expires; what outlives it must

@@ -15,8 +15,7 @@ use futures_util::{StreamExt, stream};
 use kit::database::Database;
 use kit::{Credits, failpoint};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect,
+    ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, InsertMany, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 use uuid::Uuid;
 
@@ -94,16 +93,9 @@ impl Instruction {
         }
     }
 
-    /// Writes some down, each with its time, within the transaction that makes them true.
-    pub(crate) async fn insert(
-        db: &impl ConnectionTrait,
-        instructions: impl Iterator<Item = (Self, i64)>,
-    ) -> Result<(), DbErr> {
-        let rows = instructions.map(|(instruction, now_ms)| instruction.row(now_ms));
-        failpoint::here("chat: before the instruction is written down");
-        row::Entity::insert_many(rows).exec_without_returning(db).await?;
-        failpoint::here("chat: instruction written down, not committed");
-        Ok(())
+    /// What writes some down, each with its time: within the transaction that makes them true.
+    pub(crate) fn insertion(instructions: impl Iterator<Item = (Self, i64)>) -> InsertMany<row::ActiveModel> {
+        row::Entity::insert_many(instructions.map(|(instruction, now_ms)| instruction.row(now_ms)))
     }
 }
 
@@ -169,7 +161,9 @@ impl Outbox {
             Err(error) => error,
         };
         tracing::debug!(error = %chain(&error), reservation = %instruction.reservation, "release not delivered, writing it down");
-        if let Err(error) = Instruction::insert(&*self.db, std::iter::once((instruction, now_ms()))).await {
+        failpoint::here("chat: before the release is written down");
+        let written = Instruction::insertion(std::iter::once((instruction, now_ms())));
+        if let Err(error) = written.exec_without_returning(&*self.db).await {
             metrics::counter!("chat_release_lost_total").increment(1);
             tracing::error!(error = %chain(&error), reservation = %instruction.reservation, "release neither delivered nor written down; the reservation ends when it expires");
         }

@@ -65,7 +65,7 @@ impl Reserves {
             return self.ledger.hold(&hold).await;
         }
         // How long it waited for the others shows in the request's trace.
-        trace::step("reserve together", async {
+        trace::step("reserve_together", async {
             let (told, outcome) = oneshot::channel();
             let asked = Asked { hold, context: context::current(), told };
             let ask = async {

@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::{
-    ConnAcquireErr, ConnectOptions, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqlErr,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    ConnAcquireErr, ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqlErr,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -86,6 +86,8 @@ pub async fn connect(url: Option<&SecretString>) -> Result<Database, crate::Fail
         .sqlx_logging(false)
         .connect_lazy(true);
     if sqlite {
+        // A file is there or the statement says so; asking first is a way to the connection's thread and back for each use.
+        options.test_before_acquire(false);
         options.map_sqlx_sqlite_opts(|options| {
             options
                 .create_if_missing(true)
@@ -232,6 +234,24 @@ impl Deref for WriteTransaction {
     fn deref(&self) -> &Self::Target {
         &self.transaction
     }
+}
+
+/// Executes statements in their order, as parts of one transaction. SQLite is given them as one: each way to its thread and back
+/// costs more than what it does there.
+pub async fn execute_all(transaction: &impl ConnectionTrait, statements: Vec<Statement>) -> Result<(), DbErr> {
+    let engine = transaction.get_database_backend();
+    if engine != DbBackend::Sqlite {
+        for statement in statements {
+            transaction.execute_raw(statement).await?;
+        }
+        return Ok(());
+    }
+    let (mut texts, mut values) = (Vec::with_capacity(statements.len()), Vec::new());
+    for statement in statements {
+        texts.push(statement.sql);
+        values.extend(statement.values.into_iter().flat_map(|values| values.0));
+    }
+    transaction.execute_raw(Statement::from_sql_and_values(engine, texts.join(";\n"), values)).await.map(drop)
 }
 
 /// Whether a statement failed because what must be unique was there already.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use kit::FieldError;
 use kit::clock;
-use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, InsertMany, QueryFilter, QueryOrder};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -60,11 +60,10 @@ pub(crate) fn with_question(question: &str, attachments: &[Attachment]) -> Strin
     text
 }
 
-/// Stores those of some messages, within their transaction.
-pub(super) async fn insert<'a>(
-    transaction: &impl ConnectionTrait,
+/// What stores those of some messages, if there are any.
+pub(super) fn insertion<'a>(
     messages: impl Iterator<Item = (Uuid, &'a [Attachment])>,
-) -> Result<(), DbErr> {
+) -> Option<InsertMany<attachment::ActiveModel>> {
     let rows = messages.flat_map(|(message, attachments)| {
         (0_i64..).zip(attachments).map(move |(position, it)| attachment::ActiveModel {
             id: Set(clock::new_id()),
@@ -75,11 +74,7 @@ pub(super) async fn insert<'a>(
         })
     });
     let rows: Vec<_> = rows.collect();
-    if rows.is_empty() {
-        return Ok(());
-    }
-    attachment::Entity::insert_many(rows).exec_without_returning(transaction).await?;
-    Ok(())
+    (!rows.is_empty()).then(|| attachment::Entity::insert_many(rows))
 }
 
 impl Store {

@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kit::database::Database;
+use kit::database::{self, Database};
 use kit::failpoint;
-use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait, QueryTrait};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -117,7 +117,8 @@ async fn write(
     transaction: &impl ConnectionTrait,
     exchanges: &[Arc<Exchange>],
 ) -> Result<Vec<Option<Recorded>>, DbErr> {
-    let there = conversations(transaction, exchanges).await?;
+    let engine = transaction.get_database_backend();
+    let (there, made) = conversations(transaction, exchanges).await?;
     let outcome = |(exchange, is_there): (&Arc<Exchange>, bool)| match (is_there, exchange.delivered) {
         (true, _) => Some(Recorded::Whole),
         (false, true) => Some(Recorded::ChargeOnly),
@@ -130,13 +131,21 @@ async fn write(
     if charged().next().is_none() {
         return Ok(recorded);
     }
+    let mut statements = Vec::new();
+    if !made.is_empty() {
+        statements.push(conversation::Entity::insert_many(made).build(engine));
+    }
     if whole().next().is_some() {
         let rows = whole().flat_map(|exchange| question(exchange).into_iter().chain([answer(exchange)]));
-        message::Entity::insert_many(rows).exec_without_returning(transaction).await?;
+        statements.push(message::Entity::insert_many(rows).build(engine));
         let attached = whole().map(|exchange| (exchange.question_id.0, exchange.attachments.as_slice()));
-        attachments::insert(transaction, attached).await?;
+        statements.extend(attachments::insertion(attached).map(|insertion| insertion.build(engine)));
     }
-    Instruction::insert(transaction, charged().map(|exchange| (exchange.settle, exchange.now))).await?;
+    let settles = charged().map(|exchange| (exchange.settle, exchange.now));
+    statements.push(Instruction::insertion(settles).build(engine));
+    failpoint::here("chat: before the instruction is written down");
+    database::execute_all(transaction, statements).await?;
+    failpoint::here("chat: instruction written down, not committed");
     for (exchange, outcome) in all() {
         match (&exchange.keep, outcome) {
             (Some(keep), Some(Recorded::Whole)) => keep.insert(transaction, exchange.target.id()).await?,
@@ -148,8 +157,11 @@ async fn write(
     Ok(recorded)
 }
 
-/// Makes or touches their conversations; which of them are there.
-async fn conversations(transaction: &impl ConnectionTrait, exchanges: &[Arc<Exchange>]) -> Result<Vec<bool>, DbErr> {
+/// Touches their conversations; which of them are there, and those that are to be made.
+async fn conversations(
+    transaction: &impl ConnectionTrait,
+    exchanges: &[Arc<Exchange>],
+) -> Result<(Vec<bool>, Vec<conversation::ActiveModel>), DbErr> {
     let is_new = |exchange: &Exchange| matches!(exchange.target, Target::New { .. });
     let owners: BTreeSet<_> = exchanges.iter().filter(|it| is_new(it)).map(|it| it.owner).collect();
     let erased = if owners.is_empty() { None } else { Some(Erased::find(transaction, &owners).await?) };
@@ -174,10 +186,7 @@ async fn conversations(transaction: &impl ConnectionTrait, exchanges: &[Arc<Exch
             });
         }
     }
-    if !rows.is_empty() {
-        conversation::Entity::insert_many(rows).exec_without_returning(transaction).await?;
-    }
-    Ok(stored)
+    Ok((stored, rows))
 }
 
 fn question(exchange: &Exchange) -> Option<message::ActiveModel> {

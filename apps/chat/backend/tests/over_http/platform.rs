@@ -1,6 +1,6 @@
 //! The service as the platform sees it: ready only with its schema, described in full, configured or not started at all.
 
-use crate::support::{Fault, Store, World};
+use crate::support::{Fault, Store, World, until};
 use chat_backend::{Config, start};
 use kit::cache::Cache;
 use kit::config::Env;
@@ -46,7 +46,7 @@ async fn dependencies_are_reported_by_name(store: Store) {
     let all_up = report().await;
     assert!(all_up["dependencies"].as_array().unwrap().iter().all(|part| part["status"] == "up"), "{all_up}");
     world.gate.fault("ready", Fault::Error);
-    crate::support::until("the ledger is reported down", async || {
+    until("the ledger is reported down", async || {
         report().await["dependencies"].as_array().unwrap().iter().any(|part| part["status"] == "down")
     })
     .await;
