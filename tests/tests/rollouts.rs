@@ -72,8 +72,8 @@ async fn a_rollout_is_rejected_promoted_and_aborted_in_a_browser() {
     );
     script(&place.join("make.sh"), &make);
     commit(place, "v1");
-    let made = Command::new("./make.sh").current_dir(place).status().expect("it runs");
-    assert!(made.success());
+    let status = Command::new("./make.sh").current_dir(place).status().expect("it runs");
+    assert!(status.success());
     let ecosystem = Ecosystem::new().with_manifest(place.join("mana.toml"));
     ecosystem.start();
     let invited = ecosystem.mana(["operator", "add", "bob", "--role", "approver"]);

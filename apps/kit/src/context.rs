@@ -37,9 +37,10 @@ impl Context {
     }
 
     /// For what is done at once for several requests: part of the first of them that is traced, or of the first.
-    pub fn of_several<'a>(requests: impl Iterator<Item = &'a Self> + Clone) -> Option<Self> {
-        let traced = requests.clone().find(|context| context.span.is_some());
-        traced.or_else(|| requests.clone().next()).cloned()
+    pub fn of_several<'a>(mut requests: impl Iterator<Item = &'a Self>) -> Option<Self> {
+        let first = requests.next()?;
+        let traced = std::iter::once(first).chain(requests).find(|context| context.span.is_some());
+        Some(traced.unwrap_or(first).clone())
     }
 
     /// The id as text.

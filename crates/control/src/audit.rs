@@ -190,10 +190,10 @@ pub(crate) async fn record(State((app, source)): State<(App, Source)>, request: 
         Arc::new(UnderWay { source: place, change, who: Mutex::default(), written: AtomicBool::new(false) });
     // Whoever asked may go away as soon as it is asked for; it is done and written down all the same.
     let done = tokio::spawn(UNDER_WAY.scope(Arc::clone(&under_way), async move {
-        if let Some(who) = &speaker {
-            if let Err(refused) = begins(&app, who).await {
-                return refused.into_response();
-            }
+        if let Some(who) = &speaker
+            && let Err(refused) = begins(&app, who).await
+        {
+            return refused.into_response();
         }
         let response = next.run(request).await;
         let said = response.extensions().get::<Said>().cloned();

@@ -45,7 +45,7 @@ async fn open(port: u16, version: &str) -> Vec<TcpStream> {
 
 /// Talks until the edge ends it, as it ends WebSockets: with a goodbye. How long it went on.
 async fn talk_to_the_end(mut socket: TcpStream, began: Instant) -> Duration {
-    while began.elapsed() < DRAIN - QUIET {
+    while began.elapsed() + QUIET < DRAIN {
         echoes(&mut socket).await.unwrap_or_else(|error| panic!("cut after {:?}: {error}", began.elapsed()));
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -87,7 +87,7 @@ impl Companion {
         self.entry.clone()
     }
 
-    pub(super) fn is_written(self, row: &AuditEntry) {
+    pub(super) fn tell(self, row: &AuditEntry) {
         (self.is_written)(row);
     }
 }

@@ -178,7 +178,7 @@ impl Store {
         let (done, row) = run().map_err(sqlite(what))?;
         // Of what could not be written there is no row, and the next may take it along.
         if let (Some(row), Some(companion)) = (row, self.companion.take()) {
-            companion.is_written(&row);
+            companion.tell(&row);
         }
         Ok(done)
     }

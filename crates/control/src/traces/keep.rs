@@ -125,11 +125,11 @@ struct Open {
 impl Keeper {
     /// What an earlier control plane wrote counts as well.
     fn new(shared: Row, more: Row) -> Self {
-        let shares = shares(&shared.path).unwrap_or_else(|error| {
+        let said = shares(&shared.path).unwrap_or_else(|error| {
             tracing::warn!(%error, "which service has said how much is not known");
             BTreeMap::new()
         });
-        Self { shared, more, shares }
+        Self { shared, more, shares: said }
     }
 
     fn write(&mut self, service: &str, spans: &[Span], now: Timestamp) -> io::Result<()> {
