@@ -300,7 +300,7 @@ async fn read<T: DeserializeOwned>(call: RequestBuilder) -> Result<T, LedgerErro
         let senseless = |error| LedgerError::Unavailable(format!("its answer makes no sense: {}", reason(&error)));
         return answer.json().await.map_err(senseless);
     }
-    Err(refusal(status, answer.json().await.map_err(|error| reason(&error))))
+    Err(refusal(status, &answer.json().await.map_err(|error| reason(&error))))
 }
 
 impl<T> OneOutcome<T> {
@@ -310,16 +310,16 @@ impl<T> OneOutcome<T> {
             Self::Problem(problem) => problem,
         };
         match StatusCode::from_u16(problem.status) {
-            Ok(status) => Err(refusal(status, Ok(problem))),
+            Ok(status) => Err(refusal(status, &Ok(problem))),
             Err(_) => Err(LedgerError::Unavailable(format!("it answers {}", problem.status))),
         }
     }
 }
 
 /// What an answer that is no success means; with the problem it comes with, or why there is none.
-fn refusal(status: StatusCode, problem: Result<ProblemBody, String>) -> LedgerError {
+fn refusal(status: StatusCode, problem: &Result<ProblemBody, String>) -> LedgerError {
     let is = |code: &str| problem.as_ref().is_ok_and(|problem| problem.code == code);
-    let says = || match &problem {
+    let says = || match problem {
         Ok(body) => format!("{status}, {}: {}", body.code, body.detail.as_deref().unwrap_or_default()),
         Err(why) => format!("{status}, without a problem that can be read ({why})"),
     };

@@ -245,9 +245,9 @@ impl Outbox {
             let outcome = self.ledger.resolve(&instruction).await;
             (row, instruction, outcome)
         });
-        let released: Vec<_> = releases.buffer_unordered(AT_ONCE).collect().await;
+        let given_back: Vec<_> = releases.buffer_unordered(AT_ONCE).collect().await;
         let settled = settles.into_iter().zip(outcomes).map(|((row, due), outcome)| (row, due, outcome));
-        settled.chain(released).collect()
+        settled.chain(given_back).collect()
     }
 
     /// How many instructions the ledger has not acknowledged.
@@ -289,9 +289,9 @@ impl Outbox {
     /// own, and is settled like any other. However often that is begun, and by whomever, it is one reservation and one charge.
     async fn anew(&self, row: &row::Model, instruction: &Instruction, reason: &str) -> Result<(), DbErr> {
         let key = format!("late:{}", instruction.reservation);
-        let hold = Hold { user: instruction.user, amount: instruction.amount, key };
-        let held = match self.ledger.hold(&hold).await {
-            Ok(held) => held,
+        let wanted = Hold { user: instruction.user, amount: instruction.amount, key };
+        let reserved = match self.ledger.hold(&wanted).await {
+            Ok(reserved) => reserved,
             Err(error @ LedgerError::Unavailable(_)) => return self.postpone(row, &error).await,
             Err(error) => {
                 metrics::counter!("chat_settles_lost_total").increment(1);
@@ -301,11 +301,11 @@ impl Outbox {
         };
         metrics::counter!("chat_settles_late_total").increment(1);
         tracing::warn!(
-            reservation = %instruction.reservation, anew = %held.id, user = %instruction.user, amount = %instruction.amount,
+            reservation = %instruction.reservation, anew = %reserved.id, user = %instruction.user, amount = %instruction.amount,
             "a reservation was given back before its answer was settled; it is reserved and settled anew"
         );
         let moved = row::ActiveModel {
-            reservation_id: Set(held.id.0),
+            reservation_id: Set(reserved.id.0),
             attempts: Set(row.attempts + 1),
             next_attempt_at: Set(now_ms()),
             ..Default::default()

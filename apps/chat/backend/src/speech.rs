@@ -83,13 +83,14 @@ impl Ask<'_> {
         let gone = self.client.gone();
         tokio::pin!(gone);
         loop {
-            let delta = match pieces.pop_front() {
-                Some(delta) => Some(delta),
-                None => tokio::select! {
+            let delta = if let Some(delta) = pieces.pop_front() {
+                Some(delta)
+            } else {
+                tokio::select! {
                     biased;
                     Gone = &mut gone => return heard.cut(self.client, offer),
                     delta = deltas.next() => delta,
-                },
+                }
             };
             let piece = match delta {
                 Some(Ok(Delta::End(ending))) => return heard.end(self.client, ending, offer),
