@@ -2,12 +2,10 @@
 // in with it, and looks with axe at each page on the way. Ends with 1 and says what was wrong.
 // Run by chat-web's tests, which say where (URL, as browsers know it, and PORT of this machine) and who (EMAIL, PASSWORD).
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
+import { faults } from "./faults.mjs";
 
 const { URL: at, PORT: port, EMAIL: email, PASSWORD: password, CHROMIUM: executablePath } = process.env;
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 const browser = await chromium.launch({
   executablePath: executablePath ?? "/usr/bin/chromium",
@@ -18,12 +16,6 @@ const browser = await chromium.launch({
     `--unsafely-treat-insecure-origin-as-secure=${at}`,
   ],
 });
-
-async function faults(page, what) {
-  await page.evaluate(axe);
-  const found = await page.evaluate(async () => (await globalThis.axe.run(document, { resultTypes: ["violations"] })).violations);
-  return found.map(({ id, help, nodes }) => `${what}: ${id}: ${help}: ${nodes.map((node) => node.html.slice(0, 200)).join(" | ")}`);
-}
 
 try {
   const page = await (await browser.newContext({ reducedMotion: "reduce" })).newPage();

@@ -3,13 +3,11 @@
 // Run by `apps/chat/web/tests/over_http/browser.rs`, which says where (AT), how many harmful answers there are (HARM), and where a POST
 // breaks all connections of the browser (CUT). Pictures of what it sees go to the folder PICTURES, if there is one.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
+import { faults } from "./faults.mjs";
 
 const { AT: at, CUT: cut, HARM: harm, CHROMIUM: executablePath, PICTURES: pictures } = process.env;
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const PATIENCE = 15_000;
 
 const browser = await chromium.launch({ executablePath: executablePath ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-dev-shm-usage"] });
@@ -59,18 +57,6 @@ async function ask(page, text) {
   await page.locator("#prompt").press("Enter");
   await kept;
   await page.locator(".message:last-child .tools").waitFor();
-}
-
-/** What is wrong with a page, so that all of it is told at once. */
-async function faults(page, what) {
-  const wider = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-  const tooWide = wider > 0 ? [`${what}: ${wider} px wider than the screen`] : [];
-  await page.evaluate(axe);
-  const found = await page.evaluate(async () => {
-    const { violations } = await globalThis.axe.run(document, { resultTypes: ["violations"] });
-    return violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((node) => node.html.slice(0, 200)).join(" | ")}`);
-  });
-  return [...tooWide, ...found.map((one) => `${what}: ${one}`)];
 }
 
 async function picture(page, name) {
