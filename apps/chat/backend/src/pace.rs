@@ -12,8 +12,8 @@ use std::time::Duration;
 use ai::{Delta, Deltas};
 use futures_util::{FutureExt, StreamExt};
 
-/// What all streams together pass on in a second: about what two processors do beside everything else that an answer takes,
-/// measured with `benches/ai/run.py`.
+/// What all streams together pass on in a second: chosen so that two processors have time left for everything else that an
+/// answer takes. `benches/ai/run.py` measures streams with it; other values were not compared.
 const A_SECOND: u32 = 10_000;
 
 /// Models write a piece every twenty milliseconds or so: a shorter pause holds nothing together.
