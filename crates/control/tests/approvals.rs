@@ -35,10 +35,7 @@ async fn many_people_at_the_same_instant_get_one_outcome_and_each_hears_which() 
         service: SHOP.into(),
         release: Some("v1".into()),
         by: by.into(),
-        supersede: false,
-        pause_at: None,
-        overrides: Vec::new(),
-        key: None,
+        ..Deploy::default()
     };
     let client = ecosystem.client().await;
     let (ada, carl) = (asked("ada"), asked("carl"));

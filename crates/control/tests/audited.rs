@@ -87,10 +87,7 @@ async fn what_cannot_be_written_down_is_not_done() {
         service: SHOP.into(),
         release: Some("v1".into()),
         by: "ada".into(),
-        supersede: false,
-        pause_at: None,
-        overrides: Vec::new(),
-        key: None,
+        ..mana_control::api::Deploy::default()
     };
     client.deploy(&request).await.expect_err("no row, no rollout");
     client.restart(&Restart { service: SHOP.into() }).await.expect_err("no row, no restart");

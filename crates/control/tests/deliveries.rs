@@ -19,15 +19,7 @@ use support::{Ecosystem, Load, Service, until};
 #[tokio::test]
 async fn a_release_takes_over_step_by_step_and_no_request_fails() {
     let mut ecosystem = up(QUICK).await;
-    let newest = Deploy {
-        service: SHOP.into(),
-        release: None,
-        by: "ada".into(),
-        supersede: false,
-        pause_at: None,
-        overrides: Vec::new(),
-        key: None,
-    };
+    let newest = Deploy { service: SHOP.into(), by: "ada".into(), ..Deploy::default() };
     let refused = ecosystem.client().await.deploy(&newest).await.expect_err("there is none yet");
     assert!(refused.to_string().contains("`mana build shop-backend` makes one"), "{refused}");
     let digest = release(&ecosystem, "v1", "");

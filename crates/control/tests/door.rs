@@ -72,15 +72,7 @@ async fn only_a_token_lets_in_and_only_to_what_it_is_for() {
     );
     assert_eq!(status(&door("mana_wrong").rollouts(None).await.expect_err("unknown")), 401);
     assert!(door(&reader).rollouts(None).await.expect("let in").is_empty());
-    let deploy = Deploy {
-        service: SHOP.into(),
-        release: None,
-        by: "somebody else".into(),
-        supersede: false,
-        pause_at: None,
-        overrides: Vec::new(),
-        key: None,
-    };
+    let deploy = Deploy { service: SHOP.into(), by: "somebody else".into(), ..Deploy::default() };
     assert_eq!(status(&door(&reader).deploy(&deploy).await.expect_err("a reader")), 403);
     let begun = door(&deployer).deploy(&deploy).await.expect("begun");
     assert_eq!(begun.started_by, "ci", "the token says who it is");

@@ -40,15 +40,7 @@ async fn deploy(repository: &Repository, version: &str) -> RolloutView {
     repository.write("version", version);
     repository.commit(version);
     repository.git(&["tag", version]);
-    let deploy = Deploy {
-        service: SITE.into(),
-        release: None,
-        by: "ada".into(),
-        supersede: true,
-        pause_at: None,
-        overrides: Vec::new(),
-        key: None,
-    };
+    let deploy = Deploy { service: SITE.into(), by: "ada".into(), supersede: true, ..Deploy::default() };
     repository.production.client().await.deploy(&deploy).await.expect("begun")
 }
 

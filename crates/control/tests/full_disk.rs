@@ -196,9 +196,6 @@ fn newer() -> mana_control::api::Deploy {
         service: SHOP.into(),
         release: Some("v2".into()),
         by: "ada".into(),
-        supersede: false,
-        pause_at: None,
-        overrides: Vec::new(),
-        key: None,
+        ..mana_control::api::Deploy::default()
     }
 }

@@ -148,15 +148,7 @@ async fn a_control_plane_that_is_killed_while_it_migrates_goes_on() {
 }
 
 fn deployment(overrides: Vec<Override>) -> Deploy {
-    Deploy {
-        service: SHOP.into(),
-        release: None,
-        by: "ada".into(),
-        supersede: false,
-        pause_at: None,
-        overrides,
-        key: None,
-    }
+    Deploy { service: SHOP.into(), by: "ada".into(), overrides, ..Deploy::default() }
 }
 
 async fn deploy(repository: &Repository, overrides: Vec<Override>) -> RolloutView {

@@ -80,14 +80,6 @@ async fn deploy_without_program(ecosystem: &Ecosystem) -> u64 {
     });
     let record = serde_json::from_value(record).expect("a record");
     store.add(&record, &Attached { sbom: None, log: None }).expect("added");
-    let deploy = Deploy {
-        service: SHOP.into(),
-        release: Some("v1".into()),
-        by: "ada".into(),
-        supersede: false,
-        pause_at: None,
-        overrides: Vec::new(),
-        key: None,
-    };
+    let deploy = Deploy { service: SHOP.into(), release: Some("v1".into()), by: "ada".into(), ..Deploy::default() };
     ecosystem.client().await.deploy(&deploy).await.expect("begun").number
 }

@@ -1,7 +1,7 @@
 //! The credits ledger: append-only double entry, in an exact type.
 //!
 //! A call ([`calls`]) is put into the one queue of the process ([`queue`]). Its writer takes what has come together, locks and
-//! reads what it is about ([`storage`]), decides all of it in pure code ([`book`]), and writes it in one transaction; each
+//! reads what it is about ([`storage`]), decides all of it in pure code ([`book`], about [`rows`]), and writes it in one transaction; each
 //! caller is answered when that is durable. So a contended account costs one commit for many calls.
 //!
 //! - What moves is decided in [`postings`] (pure); every posting's entries sum to zero.
@@ -28,6 +28,7 @@ mod many;
 pub(crate) mod postings;
 mod queue;
 pub(crate) mod routes;
+mod rows;
 mod sql;
 mod storage;
 mod undo;
@@ -201,7 +202,7 @@ impl From<Error> for Problem {
             Refusal::UnknownCode => Self::not_found("gift code, or it is no longer valid"),
             Refusal::UnknownPosting => Self::not_found("posting"),
             // Whoever delivered on a reservation that was given back meanwhile has to know it from every other refusal.
-            Refusal::Resolved { ref state } if state == book::State::Released.as_str() => {
+            Refusal::Resolved { ref state } if state == rows::State::Released.as_str() => {
                 Self::new(StatusCode::CONFLICT, "reservation_released", "Conflict").detail(detail)
             }
             Refusal::KeyReused

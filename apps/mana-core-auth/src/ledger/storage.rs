@@ -14,10 +14,11 @@ use sea_orm::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::book::{Balance, Book, Reservation, State};
+use super::book::Book;
 use super::calls::{Call, KeyId, Remembered};
 use super::gifts::{Code, Gift};
 use super::postings::{Kind, Parts};
+use super::rows::{Balance, Reservation, State};
 use super::undo::{Original, Undone};
 use super::{Funds, Now, sql};
 use crate::entity::{balance, entry, idempotency_key, posting};

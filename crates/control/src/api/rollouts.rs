@@ -6,7 +6,7 @@ use mana_release::event::Event;
 use serde::{Deserialize, Serialize};
 
 /// "Bring this release into the environment."
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deploy {
     /// The service's name.
     pub service: String,

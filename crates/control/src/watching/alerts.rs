@@ -4,21 +4,21 @@
 //! same: a full disk is what they should know of, and each message has its key.
 
 mod book;
+mod kept;
+mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use mana_watch::alert::{self, Book, Effect, Event, Rule, State, Step, Tell, What, builtin};
-use mana_watch::incident::{self, Incidents};
-use mana_watch::series::NAME;
+use mana_watch::alert::{self, Book, Effect, Event, Rule, Step, Tell, What};
+use mana_watch::incident;
 use mana_watch::store::Reader;
-use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::book::test;
+use self::turns::{Turn, turn};
 use super::alerts_view::alerting;
 use super::budgets;
 use super::happenings::Happenings;
@@ -27,24 +27,15 @@ use super::pulse::Pulse;
 use super::rounds::now_ms;
 use super::subjects::Subjects;
 use crate::api::{AlertCommand, AlertRequest, Alerting, BudgetView, IncidentRequest, IncidentView};
-use crate::rules::{self, There};
+use crate::paths;
 use crate::supervisor::{Call, Message};
-use crate::{clock, paths};
 
 pub(super) use self::book::{Ready, book, judged};
+pub(super) use self::kept::Kept;
+pub(super) use self::turns::DOUBT_LOOKBACK_MS;
 
 /// How often the time is told.
 const TICK: Duration = Duration::from_secs(1);
-/// How many of these lie between two evaluations of every rule: half of the interval of scrapes, so that what is measured is judged within it.
-const EVALUATE_TICKS: u64 = 5;
-/// And of rules whose breach fires at once. From the breach to the message it takes a scrape (ten seconds at most), this, and the moment that
-/// a group gathers (six seconds): less than two intervals.
-const PROMPT_TICKS: u64 = 2;
-/// Longest time for all rules together.
-const PATIENCE: Duration = Duration::from_secs(4);
-/// How often it is looked which rules can never fire, and how far back: what was measured within a day may come again.
-const DOUBT_EVERY: Duration = Duration::from_mins(1);
-pub(super) const DOUBT_LOOKBACK_MS: i64 = 24 * 3_600_000;
 /// How long a test fires.
 const TEST_MS: i64 = 60_000;
 /// Wishes that wait.
@@ -106,37 +97,6 @@ impl Alerts {
     }
 }
 
-/// What is on disk.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub(super) struct Kept {
-    state: State,
-    pub(super) incidents: Incidents,
-    /// Until when a test fires.
-    test_until: Option<i64>,
-    /// Up to which entry of the journal incidents know what happened.
-    pub(super) journal: Option<i64>,
-}
-
-/// Which rules are evaluated in a second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Turn {
-    Nobody,
-    /// Those whose breach fires at once.
-    Prompt,
-    All,
-}
-
-fn turn(ticks: u64) -> Turn {
-    if ticks.is_multiple_of(EVALUATE_TICKS) {
-        Turn::All
-    } else if ticks.is_multiple_of(PROMPT_TICKS) {
-        Turn::Prompt
-    } else {
-        Turn::Nobody
-    }
-}
-
 pub(super) struct Watch {
     pub(super) data: PathBuf,
     pub(super) kept: Kept,
@@ -182,7 +142,7 @@ pub(super) fn start(
     let (seen, shown) = watch::channel(Arc::default());
     let data = data.to_owned();
     tokio::spawn(async move {
-        let kept = read(&paths::alerts(&data));
+        let kept = Kept::read(&paths::alerts(&data));
         Watch::new(data, kept, mailbox, seen, pulse, budgets).run(&reader, subjects, inbox).await;
     });
     Alerts { wishes, seen: shown }
@@ -284,28 +244,6 @@ impl Watch {
         }
     }
 
-    /// Some of the rules are evaluated, and now and then what else needs what is stored.
-    async fn have_turn(&mut self, turn: Turn, reader: Reader, subjects: &watch::Receiver<Subjects>, now: i64) {
-        let rounds = self.pulse.rounds();
-        let has_news = std::mem::replace(&mut self.judged_rounds, rounds) != rounds;
-        if turn == Turn::Prompt {
-            if has_news {
-                self.evaluate(reader, turn, now).await;
-            }
-            return;
-        }
-        // What happened comes before what it led to.
-        self.read_journal().await;
-        self.evaluate(reader.clone(), turn, now).await;
-        if self.doubted.is_none_or(|looked| looked.elapsed() >= DOUBT_EVERY) {
-            self.doubted = Some(Instant::now());
-            let services = subjects.borrow().services.iter().map(|service| service.name.clone()).collect();
-            self.doubt(reader.clone(), services, now).await;
-        }
-        let services = subjects.borrow().services.clone();
-        self.count_failed(reader, services, now).await;
-    }
-
     /// Messages came to nobody: whoever would be told next is told now. Each is said once.
     async fn unheard(&mut self, messages: Vec<(String, String)>) {
         let before = std::mem::replace(&mut self.unheard, messages.iter().map(|(key, _)| key.clone()).collect());
@@ -320,52 +258,6 @@ impl Watch {
         for tell in outstanding {
             self.tell(&tell).await;
         }
-    }
-
-    async fn evaluate(&mut self, reader: Reader, turn: Turn, now: i64) {
-        let rules = Arc::clone(&self.ready);
-        let outcomes = tokio::task::spawn_blocking(move || {
-            let until = Instant::now() + PATIENCE;
-            let due = rules.iter().filter(|rule| turn == Turn::All || rule.prompt);
-            due.map(|rule| (rule.rule.clone(), judged(&reader, rule, now, until))).collect::<Vec<_>>()
-        });
-        match outcomes.await {
-            Ok(outcomes) => {
-                for (rule, outcome) in outcomes {
-                    self.step(What::Evaluated { rule, outcome }).await;
-                }
-                if turn == Turn::All {
-                    self.evaluated_at = Some(now);
-                    self.pulse.judged(now_ms());
-                }
-            }
-            Err(error) => tracing::error!(%error, "the rules could not be evaluated"),
-        }
-    }
-
-    /// Which of the manifest's own rules can never fire: what they read is compared with all that was measured lately.
-    async fn doubt(&mut self, reader: Reader, services: BTreeSet<String>, now: i64) {
-        let own = |rule: &&Rule| !builtin::rules().contains(rule);
-        let rules: Vec<Rule> = self.book.rules.iter().filter(own).cloned().collect();
-        if rules.is_empty() {
-            // All names of a day are not looked for where nobody asks for one.
-            return self.doubts.clear();
-        }
-        let found = tokio::task::spawn_blocking(move || {
-            let values = |label: &str| -> BTreeSet<String> {
-                let values = reader.label_values(label, &[], now - DOUBT_LOOKBACK_MS, now);
-                values.unwrap_or_default().into_iter().collect()
-            };
-            let identities = rules::IDENTITIES.iter().map(|&label| (label.to_owned(), values(label))).collect();
-            let there = There { names: values(NAME), identities, services };
-            let doubt = |rule: &Rule| Some((rule.name.clone(), rules::doubt(rule, &there)?));
-            rules.iter().filter_map(doubt).collect::<BTreeMap<_, _>>()
-        });
-        let Ok(found) = found.await else { return };
-        for (rule, why) in found.iter().filter(|(rule, _)| !self.doubts.contains_key(*rule)) {
-            tracing::warn!(rule, why, "a rule can never fire");
-        }
-        self.doubts = found;
     }
 
     async fn step(&mut self, what: What) {
@@ -515,53 +407,6 @@ impl Watch {
         let revision = before.revision + u64::from(is_new || alerting.quiets != before.alerting.quiets);
         self.seen.send_replace(Arc::new(Seen { alerting, incidents, revision }));
     }
-
-    /// Writes all of it down; why not, which is in the log as well.
-    pub(super) async fn save(&self) -> Result<(), String> {
-        let written = serde_json::to_vec(&self.kept).map_err(|error| error.to_string());
-        let file = paths::alerts(&self.data);
-        let written = match written {
-            Ok(bytes) => tokio::task::spawn_blocking(move || write(&file, &bytes).map_err(|error| error.to_string()))
-                .await
-                .unwrap_or_else(|error| Err(error.to_string())),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = &written {
-            tracing::error!(error, "the alerts are not on disk: after a restart people may be told twice");
-        }
-        written
-    }
-}
-
-fn read(file: &Path) -> Kept {
-    let text = match std::fs::read(file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Kept::default(),
-        Err(error) => {
-            tracing::error!(%error, "the alerts of before cannot be read; they begin anew");
-            return Kept::default();
-        }
-    };
-    serde_json::from_slice(&text).unwrap_or_else(|error| {
-        tracing::error!(%error, file = %file.display(), "the alerts of before are not understood; they begin anew");
-        Kept::default()
-    })
-}
-
-fn write(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = file.parent().unwrap_or(Path::new("/"));
-    let passing = folder.join(format!("alerts-{}.new", clock::unique()));
-    let written = (|| {
-        let mut new = std::fs::File::create(&passing)?;
-        new.write_all(bytes)?;
-        new.sync_all()?;
-        std::fs::rename(&passing, file)?;
-        std::fs::File::open(folder)?.sync_all()
-    })();
-    if written.is_err() {
-        let _ = std::fs::remove_file(&passing);
-    }
-    written
 }
 
 #[cfg(test)]

@@ -92,15 +92,8 @@ impl Repository {
     }
 
     pub(crate) async fn deploy(&self, what: Option<&str>) -> Result<RolloutView, ClientError> {
-        let deploy = Deploy {
-            service: SHOP.into(),
-            release: what.map(str::to_owned),
-            by: "ada".into(),
-            supersede: false,
-            pause_at: None,
-            overrides: Vec::new(),
-            key: None,
-        };
+        let deploy =
+            Deploy { service: SHOP.into(), release: what.map(str::to_owned), by: "ada".into(), ..Deploy::default() };
         self.production.client().await.deploy(&deploy).await
     }
 

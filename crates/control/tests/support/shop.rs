@@ -71,15 +71,7 @@ pub(crate) async fn up(rollout: &str) -> Ecosystem {
 }
 
 pub(crate) async fn deploy(ecosystem: &Ecosystem, version: &str) -> RolloutView {
-    let deploy = Deploy {
-        service: SHOP.into(),
-        release: Some(version.into()),
-        by: "ada".into(),
-        supersede: false,
-        pause_at: None,
-        overrides: Vec::new(),
-        key: None,
-    };
+    let deploy = Deploy { service: SHOP.into(), release: Some(version.into()), by: "ada".into(), ..Deploy::default() };
     ecosystem.client().await.deploy(&deploy).await.expect("begun")
 }
 

@@ -67,7 +67,7 @@ async fn silences_and_acknowledgements_that_cannot_be_kept_are_refused_and_not_t
         assert_eq!(watch.wish(wish).await, Ok(()));
     }
     assert_eq!((watch.kept.state.quiets().count(), looked_after(&watch)), (2, true));
-    let kept = read(&paths::alerts(&data));
+    let kept = Kept::read(&paths::alerts(&data));
     assert_eq!(kept.state.quiets().count(), 2, "after a restart they are there");
     assert!(kept.state.groups().any(|group| group.acknowledged.is_some()));
 }
@@ -99,5 +99,5 @@ async fn what_people_say_of_incidents_is_done_once_it_is_on_disk_and_else_they_h
     std::fs::remove_file(&data).expect("removed");
     std::fs::create_dir(&data).expect("a folder");
     assert_eq!(watch.asked(open()).await, Ok(1));
-    assert_eq!(read(&paths::alerts(&data)).incidents, watch.kept.incidents);
+    assert_eq!(Kept::read(&paths::alerts(&data)).incidents, watch.kept.incidents);
 }
