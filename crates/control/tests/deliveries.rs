@@ -237,20 +237,6 @@ async fn a_migration_that_breaks_the_running_version_ends_the_rollout_before_any
 }
 
 #[tokio::test]
-async fn an_edge_that_is_replaced_in_the_canary_begins_the_window_anew() {
-    let mut ecosystem = up("rollout = { canary = [\"20% 4s\"], warm = \"1h\", requests = 20 }").await;
-    release(&ecosystem, "v1", "");
-    let load = Load::on(&ecosystem, SHOP, "/work");
-    let number = deploy(&ecosystem, "v1").await.number;
-    reaches(&ecosystem, number, &["canary"]).await;
-    ecosystem.restart("edge").await;
-    let view = reaches(&ecosystem, number, &["window", "held", "rolled-back"]).await;
-    assert_eq!(view.stage, "window", "{view:#?}");
-    load.end().await;
-    ecosystem.down().await;
-}
-
-#[tokio::test]
 async fn what_is_down_is_replaced_without_being_waited_for() {
     let mut ecosystem = Ecosystem::start().await;
     write_program(ecosystem.folder.path(), "v0", "CRASH_AT_START=1");

@@ -1,7 +1,7 @@
 //! A share of traffic under a lease and under judgement.
 //!
-//! A window is whole or it does not count: when its lease ran out or the control plane was away, it is thrown away and a new
-//! one is opened with weights of their own generation, so that counts of the two never mix.
+//! A window is whole or it does not count: when its lease ran out, the edge was replaced or the control plane was away, it is
+//! thrown away and a new one is opened with weights of their own generation, so that counts of the two never mix.
 
 use std::time::Duration;
 
@@ -27,6 +27,15 @@ impl State {
         self.deadline = Some(now.after(self.longest(step)).after(self.plan.deadline(Stage::Canary)));
         self.phase = Phase::Canary(Canary { step, opened: None, lost, renew_at: now, look_at: now });
         self.weigh(share, Some(LEASE));
+    }
+
+    /// The window does not count: another one of the same step, unless that many broke off before.
+    fn open_another(&mut self, canary: Canary, why: String) {
+        if canary.lost < LOST_WINDOWS {
+            self.open_canary(canary.step, canary.lost + 1);
+        } else {
+            self.hold_canary(canary.step, why, false);
+        }
     }
 
     /// Longest time that the gate of that step may take for a verdict.
@@ -60,10 +69,7 @@ impl State {
 
     pub(super) fn canary_failed(&mut self, canary: Canary, effect: EffectKind, reason: &str) {
         match effect {
-            EffectKind::RenewLease if canary.lost < LOST_WINDOWS => self.open_canary(canary.step, canary.lost + 1),
-            EffectKind::RenewLease => {
-                self.hold_canary(canary.step, format!("its lease ran out again: {reason}"), false);
-            }
+            EffectKind::RenewLease => self.open_another(canary, format!("its lease ran out again: {reason}")),
             EffectKind::Measure => self.measured(None, Vec::new()),
             EffectKind::EnsureWeights => self.fail(format!("green did not get its share of traffic: {reason}"), false),
             _ => {}
@@ -94,6 +100,8 @@ impl State {
         let Some(window) = self.plan.canary.get(step).map(|step| step.window) else { return };
         let reading = reading.map(|reading| self.in_own_time(opened, reading));
         let over = out_of_time(self.clock.now().since(opened), reading.as_ref(), self.longest(step));
+        // A gap is not made good by waiting: the edge was replaced in this window, and nothing passes on it any more.
+        let gap = reading.is_some_and(|reading| !reading.complete);
         let verdict = match reading {
             Some(reading) => self.judge(step, opened, Reading { window, ..reading }, series),
             None => Verdict::NoData,
@@ -106,6 +114,7 @@ impl State {
                 let why = format!("blue is as bad as green, so it is not green's fault: {}", figures());
                 self.hold_canary(step, why, true);
             }
+            Verdict::NoData | Verdict::Inconclusive if gap => self.open_another(canary, self.what_is_missing()),
             Verdict::NoData if over => {
                 self.hold_canary(step, self.what_is_missing(), reading.is_some());
             }

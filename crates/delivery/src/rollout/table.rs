@@ -140,7 +140,14 @@ pub const TABLE: &[Row] = &[
     row(&[Canary], &[On::Tick], &[Stay], &[RenewLease, Measure], "each when it is due"),
     row(&[Canary], &[On::Pass], &[Next, To::Stage(Held)], &[], "held: told to pause there"),
     row(&[Canary], &[On::Fail], &[Back], &[], "at once"),
-    row(&[Canary], &[On::NoVerdict, On::Environment], &[To::Stage(Held)], &[], "no verdict: at the longest window"),
+    row(
+        &[Canary],
+        &[On::NoVerdict, On::Environment],
+        &[To::Stage(Held)],
+        &[],
+        "no verdict: at the longest window, or the edge was replaced for the fourth time",
+    ),
+    row(&[Canary], &[On::NoVerdict], &[Stay], &[EnsureWeights], "the edge was replaced: a new window"),
     row(&[Canary], &[On::NoVerdict], &[Stay], &[SmokeTraffic], "no data though the window is over, where configured"),
     row(&[Canary], &[On::Unknown, On::Tick], &[To::Stage(Held)], &[], "nothing could be measured"),
     row(

@@ -49,6 +49,25 @@ fn a_gap_in_the_samples_is_no_pass() {
 }
 
 #[test]
+fn a_canary_with_a_gap_begins_its_window_anew_at_once() {
+    let mut world = canary();
+    let before = world.state.traffic().generation;
+    world.quality = Quality::Gap;
+    while world.state.traffic().generation == before {
+        assert!(world.wake());
+        world.act_all();
+    }
+    assert!(world.state.clock().now() < Elapsed(60_000), "at the look that finds it: {:?}", world.state.clock().now());
+    let look = world.state.looks().last().unwrap();
+    assert_eq!((look.judgement.verdict, look.reading.complete), (Verdict::NoData, false));
+    assert_eq!(world.stage(), Stage::Canary);
+    world.quality = Quality::Good;
+    world.run_to(Stage::CuttingOver);
+    let passed = world.state.looks().iter().rev().find(|look| look.stage == Stage::Canary).unwrap();
+    assert!(passed.generation > before && passed.reading.complete && passed.reading.elapsed >= passed.reading.window);
+}
+
+#[test]
 fn a_guard_with_a_gap_passes_nothing_and_the_next_one_begins() {
     let mut world = at(Stage::Window);
     world.act_all();
