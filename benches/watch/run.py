@@ -252,7 +252,8 @@ def alerts(folder):
 
 
 def paint(folder):
-    with Ecosystem(folder, ["one"]) as ecosystem:
+    # Those that `year` has the series of.
+    with Ecosystem(folder, [f"service-{number}" for number in range(SERVICES)]) as ecosystem:
         pass
     # In memory, since the store syncs each of its rounds.
     with tempfile.TemporaryDirectory(prefix="mana-bench-", dir="/dev/shm") as made:

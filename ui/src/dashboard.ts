@@ -16,9 +16,15 @@ htmx.config.noSwap = [204, 304, "4xx", "5xx"] as unknown as number[];
 
 startThemeSwitch();
 startTimes();
-startActions();
-startCharts();
-startForms();
-startLines();
-startRollout();
-startLive();
+// The rest can be seen in nothing but what changes: the page itself is painted first. (One that nobody sees is not painted.)
+if (document.hidden) start();
+else requestAnimationFrame(() => setTimeout(start));
+
+function start() {
+  startActions();
+  startCharts();
+  startForms();
+  startLines();
+  startRollout();
+  startLive();
+}

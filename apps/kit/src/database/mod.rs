@@ -2,7 +2,8 @@
 //!
 //! Reads go through the pool ([`Database`] dereferences to SeaORM's connection). Whoever writes more than one statement
 //! takes [`Database::begin_write`]: on SQLite writers queue fairly in the process and lock at once (`BEGIN IMMEDIATE`), so
-//! no transaction ever fails half-way because another one wrote in between.
+//! no transaction ever fails half-way because another one wrote in between. They share one connection: what it keeps of the
+//! file stays true, since nobody else has written meanwhile, and is not read anew for each.
 //!
 //! Every commit is durable before it is acknowledged (`synchronous = FULL`, PostgreSQL's default).
 
@@ -34,6 +35,9 @@ pub use migrations::{Migration, MigrationError, Migrations, State};
 /// Connections of one instance.
 pub const POOL_SIZE: u32 = 10;
 
+/// Of those, on SQLite, for transactions that write.
+const WRITERS: u32 = 1;
+
 /// Longest wait for a free connection; then 503.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -61,8 +65,15 @@ pub struct Database {
     connection: Bounded<DatabaseConnection>,
     /// What the database is called.
     name: Arc<str>,
-    /// SQLite knows one writer at a time; they queue here rather than poll for its lock.
-    writer: Option<Arc<Semaphore>>,
+    /// SQLite knows one writer at a time.
+    writer: Option<Writer>,
+}
+
+/// The connection of all transactions that write, and whose turn it is: they queue here rather than poll for SQLite's lock.
+#[derive(Clone)]
+struct Writer {
+    connection: Bounded<DatabaseConnection>,
+    turn: Arc<Semaphore>,
 }
 
 /// Opens the pool. The first connection is made when first needed, so a database that is away makes a service unready,
@@ -108,12 +119,20 @@ pub async fn connect(url: Option<&SecretString>) -> Result<Database, crate::Fail
             options.map_sqlx_postgres_opts(move |options| options.application_name(&name));
         }
     }
+    let mut writer = None;
+    if sqlite {
+        let mut one = options.clone();
+        one.max_connections(WRITERS);
+        options.max_connections(POOL_SIZE - WRITERS);
+        let inner = sea_orm::Database::connect(one).await.map_err(crate::Failure::new)?;
+        let connection = Bounded { inner, server: Arc::clone(&server) };
+        writer = Some(Writer { connection, turn: Arc::new(Semaphore::new(1)) });
+    }
     let inner = sea_orm::Database::connect(options).await.map_err(crate::Failure::new)?;
     let connection = Bounded { inner, server };
     let name = name_of(text).into();
-    let writer = sqlite.then(|| Arc::new(Semaphore::new(1)));
     if let Some(writer) = &writer {
-        tokio::spawn(checkpoints::run(connection.clone(), Arc::downgrade(writer)));
+        tokio::spawn(checkpoints::run(connection.clone(), Arc::downgrade(&writer.turn)));
     }
     Ok(Database { connection, name, writer })
 }
@@ -149,15 +168,15 @@ async fn make_wal(mut options: ConnectOptions) {
 impl Database {
     /// Begins a transaction that writes.
     pub async fn begin_write(&self) -> Result<WriteTransaction, DbErr> {
-        let turn = match &self.writer {
-            Some(writer) => Some(self.turn(writer).await?),
-            None => None,
+        let (turn, connection) = match &self.writer {
+            Some(Writer { connection, turn }) => (Some(self.turn(turn).await?), connection),
+            None => (None, &self.connection),
         };
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..Default::default()
         };
-        let Bounded { inner, server } = &self.connection;
+        let Bounded { inner, server } = connection;
         let inner = server.answer(ANSWER_TIMEOUT, inner.begin_with_options(options)).await?;
         Ok(WriteTransaction { transaction: Bounded { inner, server: Arc::clone(server) }, _turn: turn })
     }
@@ -185,9 +204,10 @@ impl Database {
 
     /// Open connections and how many of them are unused.
     pub fn pool(&self) -> (u32, usize) {
-        if self.engine() == DbBackend::Sqlite {
-            let pool = self.connection.get_sqlite_connection_pool();
-            (pool.size(), pool.num_idle())
+        if let Some(Writer { connection, .. }) = &self.writer {
+            let (all, writing) =
+                (self.connection.get_sqlite_connection_pool(), connection.get_sqlite_connection_pool());
+            (all.size() + writing.size(), all.num_idle() + writing.num_idle())
         } else {
             let pool = self.connection.get_postgres_connection_pool();
             (pool.size(), pool.num_idle())

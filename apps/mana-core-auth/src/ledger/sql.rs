@@ -27,7 +27,8 @@ pub(super) const LOCK: Both = Both {
         WHERE user_id IN (SELECT unhex(value) FROM json_each(?1))",
 };
 
-/// The reservations of `$1`, those that users of `$2` hold, and the keys of `$3`.
+/// The reservations of `$1`, those that users of `$2` hold, and the keys of `$3`: one row. On SQLite, where it is run as one with
+/// [`LOCK`], whose parameter comes before, each is one further on.
 pub(super) const READ: Both = Both {
     postgres: "SELECT
         CAST(COALESCE((SELECT json_agg(json_build_object('id', r.id, 'user_id', r.user_id, 'amount', r.amount, 'paid', r.paid,
@@ -45,12 +46,12 @@ pub(super) const READ: Both = Both {
         (SELECT json_group_array(json_object('id', hex(r.id), 'user_id', hex(r.user_id), 'amount', r.amount, 'paid', r.paid,
             'settled_amount', r.settled_amount, 'state', r.state, 'expires_at', r.expires_at, 'created_at', r.created_at,
             'resolved_at', r.resolved_at, 'balance_after', r.balance_after)) FROM (
-            SELECT * FROM reservations WHERE id IN (SELECT unhex(value) FROM json_each(?1))
+            SELECT * FROM reservations WHERE id IN (SELECT unhex(value) FROM json_each(?2))
             UNION
-            SELECT * FROM reservations WHERE state = 'held' AND user_id IN (SELECT unhex(value) FROM json_each(?2))) r) AS reservations,
+            SELECT * FROM reservations WHERE state = 'held' AND user_id IN (SELECT unhex(value) FROM json_each(?3))) r) AS reservations,
         (SELECT json_group_array(json_object('user_id', hex(k.user_id), 'operation', k.operation, 'key', k.key,
             'request_hash', k.request_hash, 'answer', k.answer, 'created_at', k.created_at))
-            FROM json_each(?3) w JOIN idempotency_keys k ON k.user_id = unhex(w.value ->> 'user_id')
+            FROM json_each(?4) w JOIN idempotency_keys k ON k.user_id = unhex(w.value ->> 'user_id')
             AND k.operation = w.value ->> 'operation' AND k.key = w.value ->> 'key') AS keys",
 };
 

@@ -63,7 +63,16 @@ pub(crate) async fn open(tx: &WriteTransaction, user: Uuid, grant: Credits, now:
 pub(super) async fn read(tx: &WriteTransaction, calls: &[&Call]) -> Result<Book, DbErr> {
     let mut book = Book::default();
     let users: Vec<String> = calls.iter().map(|call| id(call.user())).collect();
-    for row in query(tx, sql::LOCK, [text(&users)]).await? {
+    let reservations: Vec<String> = calls.iter().filter_map(|call| call.reservation()).map(id).collect();
+    let closing = calls.iter().filter(|call| matches!(call, Call::Close { .. })).map(|call| id(call.user()));
+    let closing: Vec<String> = closing.collect();
+    let wanted: Vec<KeyRow> = calls.iter().filter_map(|call| call.key()).map(|(key, _)| KeyRow::wanted(key)).collect();
+    let wanted = [text(&reservations), text(&closing), text(&wanted)];
+    let mut rows = lock_and_read(tx, text(&users), wanted).await?;
+    let read = rows.pop().ok_or_else(|| DbErr::RecordNotFound("the ledger's reading".to_owned()))?;
+    read_reservations(&read, &mut book)?;
+    read_keys(&read, &mut book)?;
+    for row in rows {
         let balance = Balance {
             parts: Parts { free: credits(&row, "available")?, paid: credits(&row, "paid")? },
             version: row.try_get("", "version")?,
@@ -73,15 +82,6 @@ pub(super) async fn read(tx: &WriteTransaction, calls: &[&Call]) -> Result<Book,
         };
         book.balances.insert(row.try_get("", "user_id")?, balance);
     }
-    let reservations: Vec<String> = calls.iter().filter_map(|call| call.reservation()).map(id).collect();
-    let closing = calls.iter().filter(|call| matches!(call, Call::Close { .. })).map(|call| id(call.user()));
-    let closing: Vec<String> = closing.collect();
-    let wanted: Vec<KeyRow> = calls.iter().filter_map(|call| call.key()).map(|(key, _)| KeyRow::wanted(key)).collect();
-    // In one statement of its own: only now do others' changes, which the lock has waited for, show.
-    for row in query(tx, sql::READ, [text(&reservations), text(&closing), text(&wanted)]).await? {
-        read_reservations(&row, &mut book)?;
-        read_keys(&row, &mut book)?;
-    }
     let codes: Vec<&str> = calls.iter().filter_map(|call| code(call)).map(Code::as_str).collect();
     if !codes.is_empty() {
         read_gifts(tx, &codes, &users, &mut book).await?;
@@ -89,6 +89,22 @@ pub(super) async fn read(tx: &WriteTransaction, calls: &[&Call]) -> Result<Book,
     read_originals(tx, calls, &mut book).await?;
     read_given(tx, calls, &mut book).await?;
     Ok(book)
+}
+
+/// The rows of the balances, locked, and behind them the one of all else that is read under their locks.
+async fn lock_and_read(tx: &WriteTransaction, users: String, wanted: [String; 3]) -> Result<Vec<QueryResult>, DbErr> {
+    let engine = tx.get_database_backend();
+    let [reservations, closing, keys] = wanted;
+    if engine == DbBackend::Sqlite {
+        // It has its lock for writers already. Two statements as one are one way to its thread and back less.
+        let statements = [sql::LOCK, sql::READ].map(|statement| statement.of(engine)).join(";\n");
+        let values = [users, reservations, closing, keys].map(sea_orm::Value::from);
+        return tx.query_all_raw(Statement::from_sql_and_values(engine, statements, values)).await;
+    }
+    let mut rows = query(tx, sql::LOCK, [users]).await?;
+    // In one statement of its own: only now do others' changes, which the lock has waited for, show.
+    rows.extend(query(tx, sql::READ, [reservations, closing, keys]).await?);
+    Ok(rows)
 }
 
 async fn read_originals(tx: &WriteTransaction, calls: &[&Call], book: &mut Book) -> Result<(), DbErr> {
