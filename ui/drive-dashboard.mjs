@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { appendFileSync, readFileSync } from "node:fs";
 import { chromium } from "playwright-core";
+import { chartChecks } from "./chart-checks.mjs";
 import { faults } from "./faults.mjs";
 
 const { URL: at, TOKEN: token, SERVICE: service, ROLLOUT: rollout, LOG: log, ASKED: asked, CHROMIUM: executablePath, SHOTS: shots } = process.env;
@@ -136,61 +137,7 @@ const checks = {
     await context.close();
   },
 
-  async "a charts' time is chosen, dragged, compared, carried by the address, and read by keys"() {
-    const { context, page, complaints, go } = await open({ viewport: { width: 1280, height: 900 } });
-    await go(`/services/${service}?last=15m`);
-    await settled(page);
-    const over = page.locator(".chart[data-chart=requests] .u-over");
-    await over.scrollIntoViewIfNeeded();
-    const { x, y, width, height } = await over.boundingBox();
-    // The crosshair is in every chart at once.
-    await page.mouse.move(x + width * 0.9, y + height / 2);
-    await page.waitForFunction(() => {
-      const cursors = [...document.querySelectorAll(".chart .u-cursor-x")].map((one) => one.style.transform);
-      return cursors.length >= 2 && cursors.every((one) => one === cursors[0] && !one.includes("-10px"));
-    });
-    await page.mouse.move(x + width * 0.5, y + height / 2);
-    await page.mouse.down();
-    await page.mouse.move(x + width * 0.9, y + height / 2, { steps: 8 });
-    const zoomed = page.waitForResponse((answer) => /\/data\/latency\?.*from=\d+&to=\d+/.test(answer.url()));
-    await page.mouse.up();
-    assert.equal((await zoomed).status(), 200, "the other charts follow");
-    assert.match(page.url(), /from=\d+&to=\d+/);
-    const link = page.url();
-    await page.reload();
-    await settled(page);
-    assert.equal(page.url(), link);
-    // Whoever goes on from here finds the lines of that time.
-    await page.getByRole("link", { name: "View logs" }).click();
-    await page.waitForURL(/\/logs\?service=.*&from=\d{4}-.*&to=\d{4}-/);
-    assert.match(await page.getByLabel("From, UTC").inputValue(), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$/);
-    assert.equal(await page.getByRole("alert").count(), 0, "the time is one that is looked for");
-    await page.goBack();
-    await settled(page);
-    const compared = page.waitForResponse((answer) => answer.url().includes("previous=1"));
-    await page.getByRole("link", { name: "Period before" }).click();
-    assert.ok("previous" in (await (await compared).json()));
-    assert.match(page.url(), /previous=1/);
-    const chosen = page.waitForResponse((answer) => answer.url().includes("last=1h"));
-    await page.getByRole("link", { name: "1 hour" }).click();
-    await chosen;
-    assert.match(page.url(), /last=1h/);
-    await settled(page);
-    const chart = page.locator(".chart[data-chart=requests] .canvas");
-    // What was chosen before may have had nothing to show: a chart that is hidden takes no focus.
-    await chart.waitFor();
-    await chart.focus();
-    await page.keyboard.press("ArrowLeft");
-    await page.waitForFunction((service) => document.querySelector("#status")?.textContent?.includes(service), service);
-    const saving = page.waitForEvent("download");
-    await page.getByRole("button", { name: `PNG of Requests of ${service}` }).click();
-    assert.equal((await saving).suggestedFilename(), `${service}-requests.png`);
-    const table = page.waitForEvent("download");
-    await page.getByRole("link", { name: `CSV of Requests of ${service}` }).click();
-    assert.match(readFileSync(await (await table).path(), "utf8"), new RegExp(`^time,${service}\n`));
-    assert.deepEqual(complaints, []);
-    await context.close();
-  },
+  ...chartChecks({ open, settled, service, at }),
 
   async "colours are chosen for good"() {
     const { context, page, complaints, go } = await open({ colorScheme: "light" });

@@ -61,8 +61,13 @@ enum What {
     },
 }
 
-const COLUMNS: [Column; 4] =
-    [Column::text("NAME", 0), Column::text("SCOPES", 0), Column::text("MADE", 1), Column::text("ENDS", 1)];
+const COLUMNS: [Column; 5] = [
+    Column::text("NAME", 0),
+    Column::text("SCOPES", 0),
+    Column::text("MADE", 2),
+    Column::text("LAST USED", 1),
+    Column::text("ENDS", 1),
+];
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
     block_on(async {
@@ -90,12 +95,13 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, Failure> {
                 } else {
                     let row = |token: &TokenView| {
                         let scopes: Vec<&str> = token.scopes.iter().map(|scope| scope.as_str()).collect();
-                        let ends = token.expires_at.clone().unwrap_or_else(|| "never".to_owned());
+                        let time = |at: &Option<String>| at.clone().unwrap_or_else(|| "never".to_owned());
                         vec![
                             token.name.as_str().into(),
                             scopes.join(",").into(),
                             token.made_at.as_str().into(),
-                            ends.into(),
+                            time(&token.used_at).into(),
+                            time(&token.expires_at).into(),
                         ]
                     };
                     let rows: Vec<_> = tokens.iter().map(row).collect();

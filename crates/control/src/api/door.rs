@@ -46,6 +46,9 @@ pub struct TokenView {
     pub made_at: String,
     /// RFC 3339; absent: it does not end by itself.
     pub expires_at: Option<String>,
+    /// When it last let somebody in, to the minute or so. RFC 3339; absent: never, or not since this is written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used_at: Option<String>,
 }
 
 /// "Let somebody in."

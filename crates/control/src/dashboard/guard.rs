@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, header, request::Parts};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::pages;
+use super::pages::{self, NoPage};
 use crate::door;
 use crate::door::person::{Action, Person};
 use crate::server::{App, Refused, problem};
@@ -50,6 +50,12 @@ pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) 
         Err(Refused(problem)) if problem.status == 401 && wants_page && is_safe => door::pages::to_login(&path),
         Err(refused) => pages::refused(refused, wants_page),
     }
+}
+
+/// Lets through only who says who comes in, and sees what everybody did.
+pub(crate) async fn admins(visitor: Visitor, request: Request, next: Next) -> Result<Response, NoPage> {
+    visitor.require(Action::Manage)?;
+    Ok(next.run(request).await)
 }
 
 /// Browsers say where a request was made.

@@ -15,7 +15,7 @@ use super::Dashboard;
 use super::panels::{Panel, Shown};
 use crate::clock;
 use crate::door;
-use crate::door::person::Person;
+use crate::door::person::{Action, Person};
 use crate::server::Refused;
 
 /// How often panels are looked at: what they show is measured as often.
@@ -76,6 +76,12 @@ fn pause(panels: &[(Panel, Seen)]) -> Duration {
     if has_rollout { LOOK_AT_ROLLOUTS_EVERY } else { LOOK_EVERY }
 }
 
+/// What somebody has to be allowed who is told of all of them.
+fn action(panels: &[(Panel, Seen)]) -> Action {
+    let is_managed = panels.iter().any(|(panel, _)| panel.action() == Action::Manage);
+    if is_managed { Action::Manage } else { Action::See }
+}
+
 #[derive(Debug, Deserialize)]
 pub(crate) struct Asked {
     panels: String,
@@ -87,6 +93,8 @@ struct Stream {
     person: Person,
     /// With what the page shows of each.
     panels: Vec<(Panel, Seen)>,
+    /// What whoever looks has to be allowed.
+    action: Action,
     pause: Duration,
     looks: u32,
     _turn: OwnedSemaphorePermit,
@@ -99,9 +107,10 @@ pub(crate) async fn stream(
     person: Person,
 ) -> Result<Response, Refused> {
     let turn = dashboard.stream()?;
-    let panels: Vec<(Panel, Seen)> = asked.panels.split(',').filter_map(named).take(MOST_PANELS).collect();
-    let pause = pause(&panels);
-    let stream = stream::unfold(Stream { dashboard, person, panels, pause, looks: 0, _turn: turn }, next);
+    let seen = |(panel, _): &(Panel, Seen)| person.may(panel.action());
+    let panels: Vec<(Panel, Seen)> = asked.panels.split(',').filter_map(named).filter(seen).take(MOST_PANELS).collect();
+    let (action, pause) = (action(&panels), pause(&panels));
+    let stream = stream::unfold(Stream { dashboard, person, panels, action, pause, looks: 0, _turn: turn }, next);
     Ok(Sse::new(stream).keep_alive(KeepAlive::default()).into_response())
 }
 
@@ -112,7 +121,7 @@ async fn next(mut stream: Stream) -> Option<(Result<Event, Infallible>, Stream)>
     if stream.looks > 0 {
         tokio::time::sleep(stream.pause).await;
         // Who has lost the right to look is told nothing more.
-        if !door::still_sees(&stream.dashboard.app, &stream.person).await {
+        if !door::still_may(&stream.dashboard.app, &stream.person, stream.action).await {
             return None;
         }
     }
@@ -152,5 +161,20 @@ mod tests {
         let found: Vec<_> = asked.split(',').filter_map(named).collect();
         assert_eq!(found, [(Panel::Rollout(7), Seen::Mark(mark)), (Panel::Databases, Seen::Fetched)]);
         assert_eq!((pause(&found), pause(&found[1..])), (LOOK_AT_ROLLOUTS_EVERY, LOOK_EVERY));
+    }
+
+    #[test]
+    fn a_page_of_what_is_for_admins_is_told_of_it_as_long_as_whoever_looks_is_one() {
+        let of = |panels: &str| action(&panels.split(',').filter_map(named).collect::<Vec<_>>());
+        assert_eq!(
+            (of("health,alerts"), of("health,tokens"), of("audit?who=ada~2a")),
+            (Action::See, Action::Manage, Action::Manage)
+        );
+        let panel = Panel::Audit(crate::audit::search::Asked::read("target=a%2Cb~c"));
+        assert_eq!(
+            named(&names(&[(panel.clone(), None)])),
+            Some((panel, Seen::Fetched)),
+            "in an address it stays whole"
+        );
     }
 }

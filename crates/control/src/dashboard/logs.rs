@@ -14,7 +14,7 @@ use super::Dashboard;
 use super::pages::{Frame, NoPage, page};
 use super::panels::status;
 use crate::door;
-use crate::door::person::Person;
+use crate::door::person::{Action, Person};
 use crate::logs::{self, ACCESS, Asked, CONTROL, Following, Found, Level, Line, New, Search};
 use crate::server::{Refused, problem};
 
@@ -149,7 +149,9 @@ async fn next(mut live: Live) -> Option<(Result<Event, Infallible>, Live)> {
         if live.looks > MOST_LOOKS {
             return None;
         }
-        if live.looks.is_multiple_of(ASK_EVERY) && !door::still_sees(&live.dashboard.app, &live.person).await {
+        if live.looks.is_multiple_of(ASK_EVERY)
+            && !door::still_may(&live.dashboard.app, &live.person, Action::See).await
+        {
             return None;
         }
         let Live { following, search, .. } = live;

@@ -13,17 +13,21 @@
 //! | `/incidents`, `/incidents/N` | incidents, and what people say of them ([`incidents`]) |
 //! | `/logs`, `/logs/live` | lines of the instances, searched and followed ([`logs`]) |
 //! | `/requests/ID` | one request: what the edge and every service have written of it ([`requests`]) |
+//! | `/operators`, `/operators/NAME`, `/tokens` | who may log in and where they are, tokens, with the forms that change it ([`operators`], [`tokens`]); for admins |
+//! | `/audit` | who changed what, searched and page by page, and whether it is as it was written ([`audit`]); for admins |
 //! | `/assets/NAME`, `/favicon.svg` | what browsers need beside pages, for everybody |
 //!
 //! Pages are rendered here and work without scripts; scripts make them live and draw the charts. Each panel asks for what it
 //! shows by itself, side by side with the others, and says what is not measured instead of showing a zero.
 //!
-//! To add a panel: a module in [`panels`] with a template and a table, and its line in [`panels::Panel`].
+//! To add a panel: a module in [`panels`] with a template and a table, and its line in [`panels::Panel`]. One that not everybody sees says
+//! so in [`panels::Panel::action`], and its page belongs among those behind [`guard::admins`].
 
 mod actions;
 mod alerting;
 pub(crate) mod alerts;
 pub(crate) mod assets;
+mod audit;
 mod charts;
 mod export;
 mod fields;
@@ -34,6 +38,7 @@ mod keep;
 mod live;
 mod logs;
 mod measured;
+mod operators;
 mod overview;
 mod pages;
 mod panels;
@@ -43,6 +48,7 @@ mod services;
 mod state;
 mod table;
 mod theme;
+mod tokens;
 mod turns;
 mod units;
 
@@ -59,7 +65,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::server::{App, Refused, problem};
 use keep::Keep;
 use measured::Measured;
-use panels::{Panel, Shown};
+use panels::{Chain, Panel, Shown};
 use turns::Turns;
 
 /// Pages that are kept up to date at once: each asks for its panels at the interval of scraping. Others still load, and say that
@@ -73,6 +79,8 @@ const SEARCH_PATIENCE: Duration = Duration::from_secs(5);
 const MOST_PANELS: usize = 256;
 /// A panel is not rendered more often.
 const PANEL_MS: i64 = 1_000;
+/// The audit log is not walked more often: 100,000 rows of it take a while.
+const CHAIN_MS: i64 = 5 * 60 * 1_000;
 
 /// What the pages are made from.
 #[derive(Clone)]
@@ -80,6 +88,7 @@ pub(crate) struct Dashboard {
     app: App,
     measured: Measured,
     panels: Arc<Keep<Panel, Shown>>,
+    chain: Arc<Keep<(), Chain>>,
     streams: Arc<Semaphore>,
     searches: Turns,
 }
@@ -99,9 +108,18 @@ pub(crate) fn router(app: &App) -> Router<App> {
         app: app.clone(),
         measured: Measured::new(app.watching.clone()),
         panels: Arc::new(Keep::new(MOST_PANELS, PANEL_MS)),
+        chain: Arc::new(Keep::new(1, CHAIN_MS)),
         streams: Arc::new(Semaphore::new(STREAMS)),
         searches: Turns::new(SEARCHES, SEARCH_PATIENCE),
     };
+    let managed = Router::new()
+        .route("/operators", get(operators::all).post(operators::invite))
+        .route("/operators/{name}", get(operators::one))
+        .route("/operators/{name}/{command}", post(operators::change))
+        .route("/tokens", post(tokens::make))
+        .route("/tokens/{name}/revoke", post(tokens::revoke))
+        .route("/audit", get(audit::show))
+        .route_layer(middleware::from_fn(guard::admins));
     let guarded = Router::new()
         .route("/", get(overview::show))
         .route("/panels/{*key}", get(overview::panel))
@@ -122,6 +140,7 @@ pub(crate) fn router(app: &App) -> Router<App> {
         .route("/requests/{id}", get(requests::show))
         .route("/logs", get(logs::show))
         .route("/logs/live", get(logs::follow))
+        .merge(managed)
         .layer(middleware::from_fn_with_state(app.clone(), guard::guard));
     let open = Router::new()
         .route("/assets/{name}", get(assets::serve))

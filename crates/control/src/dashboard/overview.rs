@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::response::{Html, IntoResponse, Response};
 use futures_util::future::join_all;
 
@@ -11,6 +11,7 @@ use super::pages::{Frame, NoPage, page};
 use super::panels::{Panel, Shown, status};
 use super::{Dashboard, units};
 use crate::clock;
+use crate::door::person::Person;
 use crate::server::{Refused, problem};
 
 /// How long the page waits for its panels: what takes longer shows up later by itself.
@@ -53,8 +54,13 @@ pub(super) async fn soon(dashboard: &Dashboard, panels: Vec<Panel>) -> Vec<(Pane
 }
 
 /// `GET /panels/{key}`
-pub(crate) async fn panel(State(dashboard): State<Dashboard>, Path(key): Path<String>) -> Result<Response, NoPage> {
-    let panel = Panel::by_key(&key).ok_or_else(|| unknown(&key))?;
+pub(crate) async fn panel(
+    State(dashboard): State<Dashboard>,
+    Path(key): Path<String>,
+    RawQuery(query): RawQuery,
+    person: Person,
+) -> Result<Response, NoPage> {
+    let panel = Panel::sought(&key, query.as_deref(), &person)?;
     Ok(Html(panel.show(&dashboard).await.html.to_string()).into_response())
 }
 

@@ -10,6 +10,7 @@ use super::guard::Visitor;
 use super::theme::Theme;
 use crate::api::Problem;
 use crate::audit;
+use crate::door::person::Action;
 use crate::server::Refused;
 
 /// Nothing but this site's own files, and nothing inline.
@@ -43,6 +44,8 @@ pub(crate) struct Frame {
     pub(crate) name: Option<String>,
     pub(crate) csrf: String,
     pub(crate) theme: Theme,
+    /// Whether pages that are for admins alone are among those that it leads to.
+    pub(crate) manages: bool,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Frame {
@@ -51,7 +54,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Frame {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         let visitor = Visitor::from_request_parts(parts, state).await?;
         let theme = Theme::read(&parts.headers);
-        Ok(Self { name: Some(visitor.name().to_owned()), csrf: visitor.csrf().to_owned(), theme })
+        let manages = visitor.may(Action::Manage);
+        Ok(Self { name: Some(visitor.name().to_owned()), csrf: visitor.csrf().to_owned(), theme, manages })
     }
 }
 
@@ -87,7 +91,7 @@ pub(crate) fn refused(refused: Refused, as_page: bool) -> Response {
     let Refused(problem) = refused;
     let why = audit::Why(problem.title.clone());
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let frame = Frame { name: None, csrf: String::new(), theme: Theme::System };
+    let frame = Frame { name: None, csrf: String::new(), theme: Theme::System, manages: false };
     let refused = RefusedPage { frame, status: problem.status, title: problem.title, detail: problem.detail };
     let mut response = page_with(status, &refused);
     response.extensions_mut().insert(why);

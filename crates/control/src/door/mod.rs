@@ -6,7 +6,7 @@
 //! | `/api/v1/{operators,tokens,audit}…` | an admin who is logged in | who comes in, and who did what |
 //! | `PUT /api/v1/releases/SERVICE` | likewise | a release from another machine |
 //! | `/federate` | likewise | the stored series, for another Prometheus |
-//! | `/`, … | somebody logged in, or a token | the pages of the [dashboard](crate::dashboard) |
+//! | `/`, … | somebody logged in, or a token; `/operators…`, `/tokens…`, `/audit` an admin who is logged in | the pages of the [dashboard](crate::dashboard) |
 //! | `POST /hooks/push` | the repository's host, by its signature ([`push`]) | deploys what was pushed |
 //! | `/login`, `/invite`, `/logout`, `/account` | anybody; what changes something, by a form's token | logging in, and one's own account ([`pages`]) |
 //!
@@ -182,7 +182,7 @@ async fn known(app: &App, request: Request) -> Result<(Person, Request), Refused
     if let Some(token) = bearer.and_then(|value| value.strip_prefix("Bearer ")) {
         let sha256 = access::hash(token);
         let row = remember(app, move |store| store.token_by_hash(&sha256)).await?.ok_or_else(stranger)?;
-        return Ok((by_token(app, row).await?, request));
+        return Ok((comes_in(app, row).await?, request));
     }
     let Some(claim) = access::Claim::of(request.headers()) else {
         let person = logged_in(app, request.headers()).await?.ok_or_else(stranger)?;
@@ -198,7 +198,19 @@ async fn known(app: &App, request: Request) -> Result<(Person, Request), Refused
     if !claim.holds(&row.sha256, parts.method.as_str(), &path, &body, clock::timestamp()) {
         return Err(stranger());
     }
-    Ok((by_token(app, row).await?, Request::from_parts(parts, body.into())))
+    Ok((comes_in(app, row).await?, Request::from_parts(parts, body.into())))
+}
+
+/// Whoever shows a token that lets in, which is written down of it.
+async fn comes_in(app: &App, row: TokenRow) -> Result<Person, Refused> {
+    let (sha256, now) = (row.sha256.clone(), clock::timestamp().as_second());
+    let anew = row.is_used_anew(now);
+    let person = by_token(app, row).await?;
+    // Whoever looks at a full disk is not kept out by it.
+    if anew && let Err(Refused(why)) = remember(app, move |store| store.use_token(&sha256, now)).await {
+        tracing::warn!(why = why.detail, "it cannot be written down that a token is used");
+    }
+    Ok(person)
 }
 
 /// Who shows a token: nobody, where its time is over or an operator of its name is kept out.
@@ -209,9 +221,9 @@ async fn by_token(app: &App, row: TokenRow) -> Result<Person, Refused> {
     Person::by_token(row.view, clock::timestamp()).filter(|_| !kept_out).ok_or_else(stranger)
 }
 
-/// Whether somebody who was let in a while ago would still be, to look: a stream goes on for longer than a request. What cannot be found
-/// out counts as no.
-pub(crate) async fn still_sees(app: &App, person: &Person) -> bool {
+/// Whether somebody who was let in a while ago may still do this: a stream goes on for longer than a request. What cannot be found out counts
+/// as no.
+pub(crate) async fn still_may(app: &App, person: &Person, action: Action) -> bool {
     let now = match person.session() {
         None => {
             let name = person.name.clone();
@@ -226,7 +238,7 @@ pub(crate) async fn still_sees(app: &App, person: &Person) -> bool {
             row.map(|row| person.with(row))
         }
     };
-    now.is_some_and(|person| person.may(Action::See))
+    now.is_some_and(|person| person.may(action))
 }
 
 /// Who is logged in with these cookies.

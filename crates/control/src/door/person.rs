@@ -74,12 +74,16 @@ impl fmt::Debug for Session {
     }
 }
 
+/// Whether its time is not over.
+pub(crate) fn is_alive(token: &TokenView, now: Timestamp) -> bool {
+    // What cannot be read has ended.
+    token.expires_at.as_ref().is_none_or(|end| end.parse::<Timestamp>().is_ok_and(|end| now < end))
+}
+
 impl Person {
     /// Who shows this token. `None`: its time is over.
     pub(crate) fn by_token(token: TokenView, now: Timestamp) -> Option<Self> {
-        // What cannot be read has ended.
-        let alive = token.expires_at.is_none_or(|end| end.parse::<Timestamp>().is_ok_and(|end| now < end));
-        alive.then_some(Self { name: token.name, way: Way::Token(token.scopes) })
+        is_alive(&token, now).then_some(Self { name: token.name, way: Way::Token(token.scopes) })
     }
 
     /// Who is logged in there; `id` is what lets in.
@@ -171,6 +175,7 @@ mod tests {
             scopes: scopes.iter().copied().collect(),
             made_at: String::new(),
             expires_at: expires_at.map(str::to_owned),
+            used_at: None,
         };
         Person::by_token(token, Timestamp::from_second(1_000_000).expect("a time"))
     }

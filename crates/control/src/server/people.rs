@@ -8,7 +8,8 @@ use axum::{Extension, Json, Router};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{App, AtDoor, Limit, Refused, ask, problem, remember};
-use crate::api::{Invitation, NewOperator, OperatorAfter, OperatorChange, OperatorView, SessionView};
+use crate::api::{Invitation, NewOperator, OperatorAfter, OperatorChange, OperatorView, Role, SessionView};
+use crate::door::person::Person;
 use crate::store::{Changed, SessionRow, Store, StoreError};
 use crate::supervisor::{Call, internal};
 use crate::{clock, paths, people};
@@ -39,11 +40,16 @@ async fn add(
     State(app): State<App>,
     body: Result<Json<NewOperator>, JsonRejection>,
 ) -> Result<Json<OperatorAfter>, Refused> {
-    let Json(NewOperator { name, role }) = body?;
+    let Json(new) = body?;
+    Ok(Json(invite(&app, new).await?))
+}
+
+/// Invites somebody who was not known before.
+pub(crate) async fn invite(app: &App, NewOperator { name, role }: NewOperator) -> Result<OperatorAfter, Refused> {
     people::check_name(&name)?;
-    let (code, invitation, end) = invitation(&app).await?;
+    let (code, invitation, end) = invitation(app).await?;
     let at = clock::timestamp().to_string();
-    let added = remember(&app, {
+    let added = remember(app, {
         let name = name.clone();
         move |store| {
             let added = store.add_operator(&name, role, &at)?;
@@ -59,7 +65,7 @@ async fn add(
         );
         return Err(Refused(problem(409, "this does not fit the present state", detail)));
     }
-    after(&app, &name, Some(invitation)).await
+    after(app, &name, Some(invitation)).await
 }
 
 async fn change(
@@ -69,53 +75,102 @@ async fn change(
     body: Result<Json<OperatorChange>, JsonRejection>,
 ) -> Result<Json<OperatorAfter>, Refused> {
     let Json(change) = body?;
-    let of_oneself = person.is_some_and(|Extension(person)| person.name == name);
+    let by = person.map(|Extension(person)| person);
+    Ok(Json(carry_out(&app, by.as_ref(), &name, change).await?))
+}
+
+/// Changes what becomes of an operator; `by`: who came in at the door, `None` for the owner of the machine, who may do all of it.
+pub(crate) async fn carry_out(
+    app: &App,
+    by: Option<&Person>,
+    name: &str,
+    change: OperatorChange,
+) -> Result<OperatorAfter, Refused> {
+    let of_oneself = by.is_some_and(|person| person.name == name);
     if of_oneself && !matches!(change, OperatorChange::Revoke { .. }) {
         let detail = format!("{name} is you; another admin does this, or `mana operator` on the machine itself");
         return Err(Refused(problem(409, "nobody takes away their own access", detail)));
     }
+    let at_door = by.is_some();
     let mut invited = None;
-    let changed = {
-        let name = name.clone();
-        match change {
-            OperatorChange::Role { role } => remember(&app, move |store| store.set_role(&name, role)).await?,
-            OperatorChange::Disable => remember(&app, move |store| store.set_disabled(&name, true)).await?,
-            OperatorChange::Enable => remember(&app, move |store| store.set_disabled(&name, false)).await?,
-            OperatorChange::Reset => {
-                let (code, invitation, end) = invitation(&app).await?;
-                invited = Some(invitation);
-                remember(&app, move |store| store.invite(&name, &code, end)).await?
+    let changed = match change {
+        OperatorChange::Role { role: Role::Admin } => {
+            write(app, name, |store, of| store.set_role(of, Role::Admin)).await?
+        }
+        OperatorChange::Role { role } => take(app, at_door, name, move |store, of| store.set_role(of, role)).await?,
+        OperatorChange::Disable => take(app, at_door, name, |store, of| store.set_disabled(of, true)).await?,
+        OperatorChange::Enable => write(app, name, |store, of| store.set_disabled(of, false)).await?,
+        OperatorChange::Reset => {
+            let (code, invitation, end) = invitation(app).await?;
+            invited = Some(invitation);
+            take(app, at_door, name, move |store, of| store.invite(of, &code, end)).await?
+        }
+        OperatorChange::Revoke { session: Some(session) } => {
+            let begin = session.clone();
+            let ended = write(app, name, move |store, of| store.revoke_session(of, &begin)).await?;
+            if ended == Changed::No {
+                let detail = format!("`{session}` is none of {name}; `mana operator sessions {name}` lists them");
+                return Err(Refused(problem(404, "there is no such session", detail)));
             }
-            OperatorChange::Revoke { session: Some(session) } => {
-                let of = name.clone();
-                let begin = session.clone();
-                let ended = remember(&app, move |store| store.revoke_session(&of, &begin)).await?;
-                if ended == Changed::No {
-                    let detail = format!("`{session}` is none of {name}; `mana operator sessions {name}` lists them");
-                    return Err(Refused(problem(404, "there is no such session", detail)));
-                }
-                ended
-            }
-            OperatorChange::Revoke { session: None } => {
-                // Nobody to log out is as good as everybody logged out.
-                remember(&app, move |store| store.revoke_sessions(&name, "").map(|_| Changed::Yes)).await?
-            }
+            ended
+        }
+        OperatorChange::Revoke { session: None } => {
+            // Nobody to log out is as good as everybody logged out.
+            write(app, name, |store, of| store.revoke_sessions(of, "").map(|_| Changed::Yes)).await?
         }
     };
     if changed == Changed::No {
-        return Err(nobody(&name));
+        return Err(nobody(name));
     }
-    after(&app, &name, invited).await
+    after(app, name, invited).await
 }
 
-fn nobody(name: &str) -> Refused {
+async fn write(
+    app: &App,
+    name: &str,
+    work: impl FnOnce(&mut Store, &str) -> Result<Changed, StoreError> + Send + 'static,
+) -> Result<Changed, Refused> {
+    let of = name.to_owned();
+    remember(app, move |store| work(store, &of)).await
+}
+
+/// What takes access away. At the door it is not taken from the last admin: two who do it to each other at the same moment would leave nobody.
+async fn take(
+    app: &App,
+    at_door: bool,
+    name: &str,
+    work: impl FnOnce(&mut Store, &str) -> Result<Changed, StoreError> + Send + 'static,
+) -> Result<Changed, Refused> {
+    let of = name.to_owned();
+    let taken =
+        remember(app, move |store| if at_door { unless_last(store, &of, work) } else { work(store, &of).map(Some) });
+    let last = || {
+        let detail = format!(
+            "no other admin than {name} could log in then; invite one first, or `mana operator` on the machine itself"
+        );
+        Refused(problem(409, "somebody has to be admin", detail))
+    };
+    taken.await?.ok_or_else(last)
+}
+
+/// `None`: nobody else could log in as an admin, so it is not done.
+fn unless_last(
+    store: &mut Store,
+    name: &str,
+    work: impl FnOnce(&mut Store, &str) -> Result<Changed, StoreError>,
+) -> Result<Option<Changed>, StoreError> {
+    if store.is_last_admin(name)? { Ok(None) } else { work(store, name).map(Some) }
+}
+
+/// There is no operator of that name.
+pub(crate) fn nobody(name: &str) -> Refused {
     Refused(problem(404, "there is no such operator", name.to_owned()))
 }
 
-async fn after(app: &App, name: &str, invitation: Option<Invitation>) -> Result<Json<OperatorAfter>, Refused> {
+async fn after(app: &App, name: &str, invitation: Option<Invitation>) -> Result<OperatorAfter, Refused> {
     let of = name.to_owned();
     let row = remember(app, move |store| store.operator(&of)).await?.ok_or_else(|| nobody(name))?;
-    Ok(Json(OperatorAfter { view: row.view, invitation }))
+    Ok(OperatorAfter { view: row.view, invitation })
 }
 
 /// A new code, how it is told, and when it ends.
@@ -129,13 +184,18 @@ async fn invitation(app: &App) -> Result<(String, Invitation, i64), Refused> {
 }
 
 async fn sessions(State(app): State<App>, Path(name): Path<String>) -> Result<Json<Vec<SessionView>>, Refused> {
+    Ok(Json(sessions_of(&app, &name).await?))
+}
+
+/// Where an operator is logged in.
+pub(crate) async fn sessions_of(app: &App, name: &str) -> Result<Vec<SessionView>, Refused> {
     let now = clock::timestamp().as_second();
-    let of = name.clone();
-    let found = remember(&app, move |store| Ok((store.operator(&of)?, store.sessions(&of, now)?))).await?;
+    let of = name.to_owned();
+    let found = remember(app, move |store| Ok((store.operator(&of)?, store.sessions(&of, now)?))).await?;
     if found.0.is_none() {
-        return Err(nobody(&name));
+        return Err(nobody(name));
     }
-    Ok(Json(found.1.into_iter().map(view).collect()))
+    Ok(found.1.into_iter().map(view).collect())
 }
 
 /// A session as it is shown.
@@ -161,7 +221,7 @@ async fn check_audit(State(app): State<App>) -> Result<Response, Refused> {
 }
 
 /// Reads a memory that may be long, without the owner of the state having to wait.
-async fn beside<T: Send + 'static>(
+pub(crate) async fn beside<T: Send + 'static>(
     app: &App,
     read: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Refused> {
@@ -170,4 +230,33 @@ async fn beside<T: Send + 'static>(
     let done = tokio::task::spawn_blocking(work).await.map_err(|error| Refused(internal(&error)))?;
     let there = done.map_err(|error| Refused(internal(&error)))?;
     there.ok_or_else(|| Refused(problem(503, "the control plane's memory is not there yet", "ask again".to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_admins_who_act_on_each_other_at_once_leave_one() {
+        let mut store = Store::in_memory();
+        for name in ["ada", "bob"] {
+            store.add_operator(name, Role::Admin, "now").expect("written");
+            store.set_password(name, "hash", "").expect("written");
+        }
+        let acts: [fn(&mut Store, &str) -> Result<Changed, StoreError>; 3] = [
+            |store, of| store.set_disabled(of, true),
+            |store, of| store.set_role(of, Role::Approver),
+            |store, of| store.invite(of, "code", 100),
+        ];
+        for act in acts {
+            assert_eq!(unless_last(&mut store, "bob", act).expect("written"), Some(Changed::Yes));
+            assert_eq!(unless_last(&mut store, "ada", act).expect("written"), None, "both were let in before");
+            assert!(store.is_last_admin("ada").expect("read"));
+            // As before.
+            store.set_disabled("bob", false).expect("written");
+            store.set_role("bob", Role::Admin).expect("written");
+            store.set_password("bob", "hash", "").expect("written");
+        }
+        assert_eq!(unless_last(&mut store, "nobody", acts[0]).expect("written"), Some(Changed::No));
+    }
 }

@@ -43,6 +43,15 @@ impl NewEntry {
     }
 }
 
+/// Rows that were looked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct AuditPage {
+    /// Newest first.
+    pub(crate) rows: Vec<AuditEntry>,
+    /// Before this row there are some that were not looked at.
+    pub(crate) older: Option<u64>,
+}
+
 fn chained(before: &str, entry: &AuditEntry) -> String {
     let number = entry.number.to_string();
     let fields = [before, &number, &entry.at, &entry.who, &entry.source, &entry.what, &entry.target, &entry.outcome];
@@ -153,6 +162,39 @@ impl Store {
         read().map_err(sqlite("reading the audit log"))
     }
 
+    /// Rows that fit, newest first: so many at most, before a row or the newest ones. No more than so many rows are looked at for them.
+    pub(crate) fn audit_page(
+        &self,
+        before: Option<u64>,
+        most: usize,
+        most_looked_at: u64,
+        fits: impl Fn(&AuditEntry) -> bool,
+    ) -> Result<AuditPage, StoreError> {
+        let read = || -> rusqlite::Result<AuditPage> {
+            let newest = last(&self.db)?.map_or(0, |newest| newest.number);
+            let first = before.map_or(newest, |before| before.saturating_sub(1).min(newest));
+            let end = first.saturating_sub(most_looked_at);
+            let query = format!("SELECT {COLUMNS} FROM audit WHERE number <= ?1 AND number > ?2 ORDER BY number DESC");
+            let mut query = self.db.prepare(&query)?;
+            let mut rows = query.query([first.cast_signed(), end.cast_signed()])?;
+            let mut page = AuditPage { rows: Vec::new(), older: (end > 0).then_some(end + 1) };
+            while let Some(row) = rows.next()? {
+                let entry = entry(row)?;
+                if !fits(&entry) {
+                    continue;
+                }
+                let number = entry.number;
+                page.rows.push(entry);
+                if page.rows.len() >= most {
+                    page.older = (number > 1).then_some(number);
+                    break;
+                }
+            }
+            Ok(page)
+        };
+        read().map_err(sqlite("reading the audit log"))
+    }
+
     /// Whether somebody has done this from there before, as far as it was written down as done.
     pub(crate) fn has_done(&self, who: &str, what: &str, source: &str) -> Result<bool, StoreError> {
         let query =
@@ -162,10 +204,27 @@ impl Store {
 
     /// Walks the chain from its beginning.
     pub(crate) fn check_audit(&self) -> Result<AuditCheck, StoreError> {
+        self.check_audit_after(0)
+    }
+
+    /// Walks the last links of the chain, so many at most. Answers the row that is believed, after which it began (0: the whole was walked), too.
+    pub(crate) fn check_last_audited(&self, most: u64) -> Result<(u64, AuditCheck), StoreError> {
+        let newest = last(&self.db).map_err(sqlite("checking the audit log"))?.map_or(0, |newest| newest.number);
+        let believed = newest.saturating_sub(most);
+        Ok((believed, self.check_audit_after(believed)?))
+    }
+
+    /// Walks the chain after a row, which is believed.
+    fn check_audit_after(&self, believed: u64) -> Result<AuditCheck, StoreError> {
         let read = || -> rusqlite::Result<AuditCheck> {
-            let mut check = AuditCheck { good: 0, head: ORIGIN.to_owned(), broken: None };
-            let mut query = self.db.prepare(&format!("SELECT {COLUMNS} FROM audit ORDER BY number"))?;
-            let mut rows = query.query([])?;
+            let hash = "SELECT sha256 FROM audit WHERE number = ?1";
+            let head: Option<String> =
+                self.db.query_row(hash, [believed.cast_signed()], |row| row.get(0)).optional()?;
+            let head = head.unwrap_or_else(|| ORIGIN.to_owned());
+            let mut check = AuditCheck { good: believed, head, broken: None };
+            let query = format!("SELECT {COLUMNS} FROM audit WHERE number > ?1 ORDER BY number");
+            let mut query = self.db.prepare(&query)?;
+            let mut rows = query.query([believed.cast_signed()])?;
             let broken = |number, why: &str| Some(Broken { number, why: why.to_owned() });
             while let Some(row) = rows.next()? {
                 let entry = entry(row)?;
@@ -326,6 +385,51 @@ mod tests {
             store.db.execute(statement, []).expect("tampered");
             assert_eq!(broken(&store), expected, "{statement}");
         }
+    }
+
+    #[test]
+    fn rows_are_looked_for_page_by_page_and_not_among_all_at_once() {
+        let store = filled();
+        let page = |before: Option<u64>, most: usize, looked_at: u64, targets: &str| {
+            let fits = |row: &AuditEntry| targets.contains(row.target.as_str());
+            let AuditPage { rows, older } = store.audit_page(before, most, looked_at, fits).expect("read");
+            (rows.into_iter().map(|row| row.target).collect::<String>(), older)
+        };
+        let found = |rows: &str, older: Option<u64>| (rows.to_owned(), older);
+        assert_eq!(page(None, 10, 100, "abcd"), found("dcba", None));
+        // A page is full: the next one goes on before its last row.
+        assert_eq!(page(None, 2, 100, "abcd"), found("dc", Some(3)));
+        assert_eq!(page(Some(3), 2, 100, "abcd"), found("ba", None));
+        assert_eq!(page(None, 1, 100, "ab"), found("b", Some(2)));
+        assert_eq!(page(Some(2), 1, 100, "ab"), found("a", None));
+        // Enough was looked at: what was not is said.
+        assert_eq!(page(None, 10, 3, "a"), found("", Some(2)));
+        assert_eq!(page(Some(2), 10, 3, "a"), found("a", None));
+        for (before, rows) in
+            [(Some(0), ""), (Some(1), ""), (Some(2), "a"), (Some(99), "dcba"), (Some(u64::MAX), "dcba")]
+        {
+            assert_eq!(page(before, 10, 100, "abcd"), found(rows, None), "{before:?}");
+        }
+        let empty = Store::in_memory().audit_page(None, 10, 100, |_| true).expect("read");
+        assert_eq!(empty, AuditPage::default());
+    }
+
+    #[test]
+    fn the_last_links_of_the_chain_are_walked_by_themselves() {
+        let store = filled();
+        let whole = store.check_audit().expect("read");
+        let walked = |store: &Store, most| {
+            let (believed, check) = store.check_last_audited(most).expect("read");
+            (believed, check.good, check.broken.map(|broken| broken.number))
+        };
+        assert_eq!(store.check_last_audited(100).expect("read"), (0, whole.clone()));
+        assert_eq!(walked(&store, 2), (2, 4, None));
+        assert_eq!(store.check_last_audited(2).expect("read").1.head, whole.head);
+        assert_eq!(walked(&Store::in_memory(), 2), (0, 0, None));
+        store.db.execute_batch("DROP TRIGGER audit_is_not_changed").expect("gone");
+        store.db.execute("UPDATE audit SET who = 'eve' WHERE number = 3", []).expect("tampered");
+        assert_eq!(walked(&store, 2), (2, 2, Some(3)));
+        assert_eq!(walked(&store, 1), (3, 4, None), "what is believed is not looked at");
     }
 
     #[test]

@@ -32,9 +32,9 @@ use crate::api::AuditEntry;
 use crate::clock;
 
 pub(crate) use applied::{Applied, SlotRow, Slots};
-pub(crate) use audit::{Companion, NewEntry};
+pub(crate) use audit::{AuditPage, Companion, NewEntry};
 pub(crate) use instances::InstanceRow;
-pub(crate) use operators::{Changed, OperatorRow};
+pub(crate) use operators::{Changed, OperatorRow, PersonRow};
 pub(crate) use passkeys::PasskeyRow;
 pub(crate) use rollouts::{JournalRow, RolloutRow};
 pub(crate) use sessions::{NewSession, SessionRow};

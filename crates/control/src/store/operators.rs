@@ -4,6 +4,7 @@ use rusqlite::types::Type;
 use rusqlite::{OptionalExtension, Row, params};
 use sha2::{Digest, Sha256};
 
+use super::sessions::IDLE_S;
 use super::{Store, StoreError, Sync, sqlite};
 use crate::api::{OperatorView, Role};
 
@@ -20,6 +21,16 @@ pub(crate) struct OperatorRow {
     pub(crate) password: Option<String>,
     /// The second factor's secret, sealed.
     pub(crate) totp: Option<String>,
+}
+
+/// An operator with what is known of their ways in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PersonRow {
+    /// Its sessions are those that have not ended.
+    pub(crate) view: OperatorView,
+    pub(crate) passkeys: u32,
+    /// RFC 3339.
+    pub(crate) last_login: Option<String>,
 }
 
 /// Whether something was written.
@@ -52,6 +63,11 @@ fn operator(row: &Row<'_>) -> rusqlite::Result<OperatorRow> {
     Ok(OperatorRow { view, password, totp })
 }
 
+fn person(row: &Row<'_>) -> rusqlite::Result<PersonRow> {
+    let view = OperatorView { sessions: row.get(7)?, ..operator(row)?.view };
+    Ok(PersonRow { view, passkeys: row.get(8)?, last_login: row.get(9)? })
+}
+
 /// What a code or id is known by.
 pub(super) fn hash(text: &str) -> String {
     hex::encode(Sha256::digest(text.as_bytes()))
@@ -82,6 +98,31 @@ impl Store {
     pub(crate) fn operator(&self, name: &str) -> Result<Option<OperatorRow>, StoreError> {
         let query = format!("SELECT {COLUMNS} FROM operators WHERE name = ?1");
         self.db.query_row(&query, [name], operator).optional().map_err(sqlite("reading an operator"))
+    }
+
+    /// All of them, by their names. What lets somebody in begins a session, and is a row of the audit log.
+    pub(crate) fn people(&self, now: i64) -> Result<Vec<PersonRow>, StoreError> {
+        let read = || -> rusqlite::Result<Vec<PersonRow>> {
+            // Passkeys have names as well.
+            let query = format!(
+                "SELECT {COLUMNS},
+                     (SELECT count(*) FROM sessions
+                         WHERE operator = operators.name AND expires_at > ?1 AND seen_at > ?1 - ?2),
+                     (SELECT count(*) FROM passkeys WHERE operator = operators.name),
+                     (SELECT at FROM audit WHERE number = (SELECT max(number) FROM audit WHERE who = operators.name
+                         AND what IN ('login', 'login/passkey', 'invite') AND outcome = 'done'))
+                     FROM operators ORDER BY operators.name"
+            );
+            self.db.prepare(&query)?.query_map([now, IDLE_S], person)?.collect()
+        };
+        read().map_err(sqlite("reading the operators"))
+    }
+
+    /// Whether nobody else could log in as an admin.
+    pub(crate) fn is_last_admin(&self, name: &str) -> Result<bool, StoreError> {
+        let query = "SELECT count(*) FILTER (WHERE name = ?1) = 1 AND count(*) = 1 FROM operators
+                     WHERE role = 'admin' AND password IS NOT NULL AND NOT disabled";
+        self.db.query_row(query, [name], |row| row.get(0)).map_err(sqlite("counting the admins"))
     }
 
     pub(crate) fn set_role(&mut self, name: &str, role: Role) -> Result<Changed, StoreError> {
@@ -218,6 +259,74 @@ mod tests {
         assert_eq!(store.add_operator("one more", Role::Viewer, "now").expect("written"), Changed::No);
         assert_eq!(store.operators().expect("read").len(), MOST as usize);
         assert_eq!(store.set_role("nobody", Role::Viewer).expect("written"), Changed::No);
+    }
+
+    #[test]
+    fn the_last_admin_is_whoever_no_other_one_could_log_in_instead_of() {
+        let mut store = Store::in_memory();
+        let last = |store: &Store| -> Vec<String> {
+            let names = ["ada", "bob", "eve"].into_iter();
+            names.filter(|name| store.is_last_admin(name).expect("read")).map(str::to_owned).collect()
+        };
+        assert!(last(&store).is_empty(), "there is none");
+        store.add_operator("ada", Role::Admin, "now").expect("written");
+        store.add_operator("eve", Role::Viewer, "now").expect("written");
+        store.set_password("eve", "hash", "").expect("written");
+        assert!(last(&store).is_empty(), "only invited");
+        store.set_password("ada", "hash", "").expect("written");
+        assert_eq!(last(&store), ["ada"]);
+        store.add_operator("bob", Role::Admin, "now").expect("written");
+        assert_eq!(last(&store), ["ada"], "bob cannot log in yet");
+        store.set_password("bob", "hash", "").expect("written");
+        assert!(last(&store).is_empty());
+        store.set_disabled("ada", true).expect("written");
+        assert_eq!(last(&store), ["bob"]);
+        store.set_disabled("ada", false).expect("written");
+        store.set_role("bob", Role::Approver).expect("written");
+        assert_eq!(last(&store), ["ada"]);
+    }
+
+    #[test]
+    fn what_is_known_of_somebody_is_their_own_and_of_now() {
+        use crate::store::{NewEntry, NewSession, PasskeyRow};
+
+        const NOW: i64 = 1_000_000;
+        let mut store = Store::in_memory();
+        for name in ["ada", "bob"] {
+            store.add_operator(name, Role::Admin, "now").expect("written");
+        }
+        for (id, at) in [("old", NOW - IDLE_S), ("new", NOW - 1)] {
+            let new =
+                NewSession { id: id.into(), operator: "ada".into(), address: String::new(), agent: String::new() };
+            store.begin_session(&new, at).expect("written");
+        }
+        let passkey = PasskeyRow {
+            id: "k".into(),
+            operator: "ada".into(),
+            name: "bob".into(),
+            algorithm: -7,
+            public_key: String::new(),
+            sign_count: 0,
+            made_at: 0,
+            used_at: None,
+        };
+        store.add_passkey(&passkey).expect("written");
+        for (who, what, outcome, at) in [
+            ("ada", "invite", "done", "1"),
+            ("ada", "login", "done", "2"),
+            ("ada", "login", "refused: wrong code", "3"),
+            ("ada", "deploy", "done", "4"),
+            ("bob", "deploy", "done", "5"),
+        ] {
+            let (who, what, outcome) = (who.into(), what.into(), outcome.into());
+            store.audit(NewEntry { who, what, outcome, ..NewEntry::default() }, at).expect("written");
+        }
+        let people = store.people(NOW).expect("read");
+        let known: Vec<_> = people
+            .iter()
+            .map(|row| (row.view.name.as_str(), row.view.sessions, row.passkeys, row.last_login.as_deref()))
+            .collect();
+        assert_eq!(known, [("ada", 1, 1, Some("2")), ("bob", 0, 0, None)]);
     }
 
     #[test]

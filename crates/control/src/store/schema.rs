@@ -224,6 +224,10 @@ pub(super) const STEPS: &[&str] = &[
     ) STRICT;
     CREATE INDEX asked_of_a_rollout ON asked (rollout);
 ",
+    "
+    -- When a token last let somebody in, to the minute or so, in seconds since 1970; absent: not since this was written down.
+    ALTER TABLE tokens ADD COLUMN used_at INTEGER;
+",
 ];
 
 pub(super) fn bring_up_to_date(db: &mut Connection) -> Result<(), StoreError> {

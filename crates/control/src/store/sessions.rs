@@ -10,7 +10,7 @@ use crate::api::Role;
 /// Sessions of one operator; the one not used for longest ends for another.
 const MOST: u32 = 20;
 /// Without a request a session ends after so long, in seconds.
-const IDLE_S: i64 = 12 * 3_600;
+pub(super) const IDLE_S: i64 = 12 * 3_600;
 /// A session ends after so long, in seconds.
 const AGE_S: i64 = 7 * 24 * 3_600;
 /// Its use is written down so often at most, in seconds.

@@ -32,8 +32,9 @@ impl Supervisor {
             scopes: request.scopes.clone(),
             made_at: clock::timestamp().to_string(),
             expires_at,
+            used_at: None,
         };
-        let row = TokenRow { sha256: access::hash(&token), view: view.clone() };
+        let row = TokenRow::new(access::hash(&token), view.clone());
         if !self.store.add_token(&row).map_err(|error| internal(&error))? {
             return Err(conflict(format!(
                 "there is a token {0} already, or there are too many; `mana token revoke {0}` takes it back",

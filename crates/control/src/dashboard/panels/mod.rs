@@ -2,7 +2,9 @@
 //! same as a table.
 
 mod alerts;
+mod audit;
 mod budgets;
+mod chain;
 mod channels;
 mod databases;
 mod dependencies;
@@ -10,6 +12,7 @@ mod groups;
 mod health;
 mod incidents;
 mod latency;
+mod operators;
 mod quiets;
 mod resources;
 mod rollout;
@@ -17,16 +20,24 @@ mod rollouts;
 mod rules;
 mod service;
 mod services;
+mod sessions;
+mod tokens;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use askama::Template;
 
+pub(crate) use chain::Chain;
+
 use super::Dashboard;
 use super::measured::now_ms;
+use super::overview::unknown;
 use super::table::Table;
 use crate::api::Status;
+use crate::audit::search::Asked;
+use crate::door::person::{Action, Person};
+use crate::people::check_name;
 use crate::server::{Refused, ask};
 use crate::supervisor::Call;
 
@@ -58,7 +69,20 @@ pub(crate) enum Panel {
     Rollouts,
     /// One of them.
     Rollout(u64),
+    /// Everybody who may log in.
+    Operators,
+    /// Where one of them is logged in.
+    Sessions(String),
+    /// Tokens of the API.
+    Tokens,
+    /// Rows of the audit log that are looked for, newest first.
+    Audit(Asked),
+    /// Whether the audit log is as it was written.
+    Chain,
 }
+
+/// What addresses call the audit log.
+const AUDIT: &str = "audit";
 
 /// Part of a service's page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -133,10 +157,13 @@ impl Panel {
     ];
 
     /// Those of other pages that there is one of.
-    const OTHERS: [Self; 9] = [
+    const OTHERS: [Self; 12] = [
         Self::Rules,
         Self::Incidents,
         Self::Rollouts,
+        Self::Operators,
+        Self::Tokens,
+        Self::Chain,
         Self::Groups(Buttons::With),
         Self::Groups(Buttons::Without),
         Self::Quiets(Buttons::With),
@@ -145,7 +172,7 @@ impl Panel {
         Self::Channels(Buttons::Without),
     ];
 
-    /// In addresses: `health`, `service/NAME/signals`, `rollout/7`.
+    /// In addresses: `health`, `service/NAME/signals`, `rollout/7`, `audit?who=ada`.
     pub(crate) fn key(&self) -> String {
         match self {
             Self::Health => "health".to_owned(),
@@ -164,15 +191,62 @@ impl Panel {
             Self::Incident(number) => format!("incident/{number}"),
             Self::Rollouts => "rollouts".to_owned(),
             Self::Rollout(number) => format!("rollout/{number}"),
+            Self::Operators => "operators".to_owned(),
+            Self::Sessions(name) => format!("sessions/{name}"),
+            Self::Tokens => "tokens".to_owned(),
+            Self::Audit(asked) if *asked == Asked::default() => AUDIT.to_owned(),
+            Self::Audit(asked) => format!("{AUDIT}?{}", asked.query()),
+            Self::Chain => "chain".to_owned(),
         }
     }
 
+    /// What somebody has to be allowed who sees it.
+    pub(crate) fn action(&self) -> Action {
+        match self {
+            Self::Operators | Self::Sessions(_) | Self::Tokens | Self::Audit(_) | Self::Chain => Action::Manage,
+            Self::Health
+            | Self::Services
+            | Self::Latency
+            | Self::Resources
+            | Self::Alerts
+            | Self::Databases
+            | Self::Dependencies
+            | Self::Service(..)
+            | Self::Rules
+            | Self::Groups(_)
+            | Self::Quiets(_)
+            | Self::Channels(_)
+            | Self::Incidents
+            | Self::Incident(_)
+            | Self::Rollouts
+            | Self::Rollout(_) => Action::See,
+        }
+    }
+
+    /// The one that somebody asks for by its key, and the query behind it, if they may see it.
+    pub(crate) fn sought(key: &str, query: Option<&str>, person: &Person) -> Result<Self, Refused> {
+        let panel = match query {
+            Some(query) if key == AUDIT => Some(Self::Audit(Asked::read(query))),
+            _ => Self::by_key(key),
+        };
+        let panel = panel.ok_or_else(|| unknown(key))?;
+        person.require(panel.action())?;
+        Ok(panel)
+    }
+
     pub(crate) fn by_key(key: &str) -> Option<Self> {
+        if let Some(query) = key.strip_prefix(AUDIT).and_then(|rest| rest.strip_prefix('?')) {
+            return Some(Self::Audit(Asked::read(query)));
+        }
         if let Some(panel) = Self::OVERVIEW.into_iter().chain(Self::OTHERS).find(|panel| panel.key() == key) {
             return Some(panel);
         }
+        if key == AUDIT {
+            return Some(Self::Audit(Asked::default()));
+        }
         let mut parts = key.split('/');
         let panel = match (parts.next()?, parts.next()?, parts.next()) {
+            ("sessions", name, None) if check_name(name).is_ok() => Self::Sessions(name.to_owned()),
             ("incident", number, None) => Self::Incident(number.parse().ok()?),
             ("rollout", number, None) => Self::Rollout(number.parse().ok()?),
             ("service", name, Some(part)) => {
@@ -205,6 +279,11 @@ impl Panel {
             Self::Channels(_) => "Channels",
             Self::Incidents => "Incidents",
             Self::Incident(_) => "What is known",
+            Self::Operators => "Who may log in",
+            Self::Sessions(_) => "Where they are logged in",
+            Self::Tokens => "Tokens",
+            Self::Audit(_) => "Who changed what",
+            Self::Chain => "Has anybody changed it",
         }
     }
 
@@ -249,6 +328,11 @@ impl Panel {
             Self::Channels(buttons) => shown(&channels::look(dashboard, *buttons).await),
             Self::Incidents => shown(&incidents::look(dashboard)),
             Self::Incident(number) => shown(&incidents::one(dashboard, *number)),
+            Self::Operators => shown(&operators::look(dashboard).await),
+            Self::Sessions(name) => shown(&sessions::look(dashboard, name).await),
+            Self::Tokens => shown(&tokens::look(dashboard).await),
+            Self::Audit(asked) => shown(&audit::look(dashboard, asked).await),
+            Self::Chain => shown(&chain::look(dashboard).await),
         }
     }
 }
@@ -274,19 +358,56 @@ pub(super) async fn status(dashboard: &Dashboard) -> Result<Status, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::{Scope, TokenView};
 
     #[test]
     fn a_panel_is_found_by_what_addresses_call_it() {
         let service = |part| Panel::Service("chat-web".to_owned(), part);
         let own = Part::ALL.map(service).into_iter().chain(Panel::OTHERS);
-        let own = own.chain([Panel::Rollout(7), Panel::Incident(3)]);
+        let own = own.chain([Panel::Rollout(7), Panel::Incident(3), Panel::Sessions("bob@example.com".to_owned())]);
+        let own =
+            own.chain(["", "who=ada&target=a%2Cb%7E+%25&before=70"].map(|query| Panel::Audit(Asked::read(query))));
         for panel in Panel::OVERVIEW.into_iter().chain(own) {
             assert_eq!(Panel::by_key(&panel.key()), Some(panel.clone()), "{panel:?}");
         }
-        for key in
-            ["", "nothing", "rollout/", "rollout/x", "rollout/7/8", "service/a", "service/a/b", "service/a/slots/c"]
-        {
+        for key in [
+            "",
+            "nothing",
+            "rollout/",
+            "rollout/x",
+            "rollout/7/8",
+            "service/a",
+            "service/a/b",
+            "service/a/slots/c",
+            "sessions/",
+            "sessions/a b",
+            "audit/1",
+            "auditor",
+        ] {
             assert_eq!(Panel::by_key(key), None, "{key}");
         }
+    }
+
+    #[test]
+    fn what_is_for_admins_alone_is_shown_to_nobody_else() {
+        let reader = TokenView {
+            name: "grafana".into(),
+            scopes: Scope::ALL.into_iter().collect(),
+            made_at: String::new(),
+            expires_at: None,
+            used_at: None,
+        };
+        let reader = Person::by_token(reader, jiff::Timestamp::UNIX_EPOCH).expect("let in");
+        let refused = |key: &str, query: Option<&str>| {
+            let sought = Panel::sought(key, query, &reader);
+            sought.err().map(|Refused(problem)| problem.status)
+        };
+        for key in ["health", "rollouts", "channels", "service/a/slots"] {
+            assert_eq!(refused(key, None), None, "{key}");
+        }
+        for key in ["operators", "sessions/ada", "tokens", "audit", "audit?who=ada", "chain"] {
+            assert_eq!(refused(key, None), Some(403), "{key}");
+        }
+        assert_eq!((refused("audit", Some("who=ada")), refused("nothing", Some("who=ada"))), (Some(403), Some(404)));
     }
 }

@@ -127,12 +127,13 @@ pub(super) async fn shown(
 }
 
 /// Why a password is not that of whoever is logged in.
-pub(super) enum Unconfirmed {
+pub(crate) enum Unconfirmed {
     Wrong,
     Later(u64),
 }
 
-pub(super) async fn confirm(
+/// Whether this is the password of whoever is logged in: what would let somebody else in later asks for it again.
+pub(crate) async fn confirm(
     app: &App,
     person: &Person,
     password: SecretString,

@@ -27,6 +27,8 @@ use crate::api::Problem;
 use crate::server::{App, MAX_REQUEST_BYTES, Refused, ask, problem};
 use crate::supervisor::Call;
 use crate::{audit, clock};
+pub(crate) use account::{Unconfirmed, confirm};
+pub(crate) use words::browser;
 
 /// Where somebody goes who has logged in and said nothing else.
 const HOME: &str = "/";

@@ -21,7 +21,7 @@ const SYSTEMS: [(&str, &str); 6] = [
 ];
 
 /// `Firefox on Linux`; the description itself where it is none of the usual ones.
-pub(super) fn browser(agent: &str) -> String {
+pub(crate) fn browser(agent: &str) -> String {
     let find =
         |names: &[(&str, &'static str)]| names.iter().find(|(part, _)| agent.contains(part)).map(|(_, name)| *name);
     match (find(&BROWSERS), find(&SYSTEMS)) {
