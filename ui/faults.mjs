@@ -6,8 +6,13 @@ const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 
 /** Everything that is wrong, so that all of it is told at once. */
 export async function faults(page, what) {
-  const wider = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-  const tooWide = wider > 0 ? [`${what}: ${wider} px wider than the screen`] : [];
+  const [wider, by] = await page.evaluate(() => {
+    const root = document.documentElement;
+    const scrolls = (element) => element.parentElement?.closest(".scroll") !== null;
+    const out = [...document.body.querySelectorAll("*")].filter((element) => element.getBoundingClientRect().right > root.clientWidth && !scrolls(element));
+    return [root.scrollWidth - root.clientWidth, out.slice(0, 5).map((element) => `${element.tagName.toLowerCase()}.${element.getAttribute("class")}`)];
+  });
+  const tooWide = wider > 0 ? [`${what}: ${wider} px wider than the screen, by ${by.join(", ")}`] : [];
   await page.evaluate(axe);
   const found = await page.evaluate(async () => {
     const { violations } = await globalThis.axe.run(document, { resultTypes: ["violations"] });

@@ -236,6 +236,8 @@ pub(crate) async fn beside<T: Send + 'static>(
 mod tests {
     use super::*;
 
+    type Act = fn(&mut Store, &str) -> Result<Changed, StoreError>;
+
     #[test]
     fn two_admins_who_act_on_each_other_at_once_leave_one() {
         let mut store = Store::in_memory();
@@ -243,7 +245,7 @@ mod tests {
             store.add_operator(name, Role::Admin, "now").expect("written");
             store.set_password(name, "hash", "").expect("written");
         }
-        let acts: [fn(&mut Store, &str) -> Result<Changed, StoreError>; 3] = [
+        let acts: [Act; 3] = [
             |store, of| store.set_disabled(of, true),
             |store, of| store.set_role(of, Role::Approver),
             |store, of| store.invite(of, "code", 100),

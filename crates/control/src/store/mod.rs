@@ -157,7 +157,10 @@ impl Store {
         let row = self.companion.as_ref().map(Companion::entry);
         let sure = sync == Sync::Full || row.is_some();
         let work = |db: &Connection| -> rusqlite::Result<(T, Option<AuditEntry>)> {
+            let before = db.total_changes();
             let done = work(db)?;
+            // What was refused changes nothing, and is not written down as done.
+            let row = row.filter(|_| db.total_changes() > before);
             let row = row.map(|row| audit::add(db, row, &clock::timestamp().to_string())).transpose()?;
             Ok((done, row))
         };
