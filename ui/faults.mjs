@@ -8,7 +8,8 @@ const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 export async function faults(page, what) {
   const [wider, by] = await page.evaluate(() => {
     const root = document.documentElement;
-    const scrolls = (element) => element.parentElement?.closest(".scroll") !== null;
+    // What stands absolutely may do so beside what scrolls.
+    const scrolls = (element) => element.parentElement?.closest(".scroll")?.contains(element.offsetParent ?? element) === true;
     const out = [...document.body.querySelectorAll("*")].filter((element) => element.getBoundingClientRect().right > root.clientWidth && !scrolls(element));
     return [root.scrollWidth - root.clientWidth, out.slice(0, 5).map((element) => `${element.tagName.toLowerCase()}.${element.getAttribute("class")}`)];
   });
