@@ -16,15 +16,15 @@ htmx.config.noSwap = [204, 304, "4xx", "5xx"] as unknown as number[];
 
 startThemeSwitch();
 startTimes();
-// The rest can be seen in nothing but what changes: the page itself is painted first. (One that nobody sees is not painted.)
-if (document.hidden) start();
-else requestAnimationFrame(() => setTimeout(start));
+startActions();
+startForms();
+startLines();
+startRollout();
+// Charts are drawn, and news asked for, once the page itself is painted. (One that nobody sees is not painted.)
+if (document.hidden) follow();
+else requestAnimationFrame(() => setTimeout(follow));
 
-function start() {
-  startActions();
+function follow() {
   startCharts();
-  startForms();
-  startLines();
-  startRollout();
   startLive();
 }
