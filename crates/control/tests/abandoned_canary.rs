@@ -59,8 +59,13 @@ async fn control_plane_dead_mid_canary() {
         (view.stage == "canary" && view.new.percent == 20).then_some(())
     })
     .await;
-    let (anew, share) = on_disk(&ecosystem);
-    assert!(anew > ended && share == 20, "{anew} {share}");
+    // What it says first is what it knew last: the edge is told anew.
+    let anew = until("the edge gives it its share", async || {
+        let (generation, share) = on_disk(&ecosystem);
+        (share == 20).then_some(generation)
+    })
+    .await;
+    assert!(anew > ended, "{anew}");
     until("the new version is asked again", async || (version(&ecosystem).await == "v1").then_some(())).await;
     command(&ecosystem, number, "ada", Command::Abort).await.expect("taken");
     reaches(&ecosystem, number, &["rolled-back"]).await;
