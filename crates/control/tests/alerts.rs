@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mana_control::api::{AlertCommand, AlertRequest, Alerting};
 use mana_watch::alert::{Comparison, Condition};
-use support::webhook::{Taken, webhook};
+use support::webhook::{Taken, sent, webhook};
 use support::{Ecosystem, Service, free_port, until, until_within};
 
 async fn watched(port: u16) -> Ecosystem {
@@ -44,6 +44,7 @@ async fn a_test_alert_arrives_once_though_the_control_plane_was_killed_and_is_ac
     let alert = alerting.alerts.iter().find(|alert| alert.rule == "Test").expect("it fires");
     assert_eq!((alert.state.as_str(), alert.severity.as_str()), ("firing", "P3"));
     let group = alert.group.expect("told");
+    until("it is written down as sent", async || (sent(&ecosystem) == 1).then_some(())).await;
     ecosystem.kill_control();
     ecosystem.start_control().await;
     let acknowledged = AlertCommand::Acknowledge { group, comment: "I am on it".into(), for_ms: None };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mana_control::api::Deploy;
 
 use mana_control::paths;
-use support::webhook::{Taken, webhook};
+use support::webhook::{Taken, sent, webhook};
 use support::{Ecosystem, Service, example, free_port, until};
 
 const SHOP: &str = "shop-backend";
@@ -55,12 +55,6 @@ async fn a_webhook_that_is_down_gets_each_message_once_when_it_is_back_though_th
     let text = last["text"].as_str().expect("text");
     assert!(text.contains("`mana rollout show 1`"), "{text}");
     ecosystem.down().await;
-}
-
-fn sent(ecosystem: &Ecosystem) -> u32 {
-    let db = rusqlite::Connection::open(paths::database(&ecosystem.data())).expect("there");
-    let query = "SELECT count(*) FROM outbox WHERE json_extract(delivery, '$.end') = 'sent'";
-    db.query_row(query, [], |row| row.get(0)).expect("read")
 }
 
 /// Deploys a release whose program is not there: it is aborted.
