@@ -82,7 +82,6 @@ pub(super) fn change(method: &Method, path: &str, body: &Value) -> Change {
         ("POST", ["hooks", rest @ ..] | rest) => (rest.join("/"), String::new()),
         (method, rest) => (format!("{} {}", method.to_lowercase(), rest.join("/")), String::new()),
     };
-    // Whoever adds a call that only writes the memory, or is done by the owner of the state, adds it here: its row is then written with it.
     let by = match parts.as_slice() {
         ["v1", "operators", ..] | ["operators" | "login" | "logout" | "invite" | "account", ..] => By::Memory,
         ["v1", "rollouts" | "put-back" | "apply" | "restart" | "down" | "run" | "tokens", ..]

@@ -66,8 +66,7 @@ impl Asked {
 
     /// In an address.
     pub(crate) fn query(&self) -> String {
-        let mut text = form_urlencoded::Serializer::new(String::new());
-        let pairs = [
+        logs::query_of([
             ("who", &self.who),
             ("what", &self.what),
             ("target", &self.target),
@@ -75,13 +74,7 @@ impl Asked {
             ("to", &self.to),
             ("before", &self.before),
             ("rows", &self.rows),
-        ];
-        for (name, value) in pairs {
-            if !value.is_empty() {
-                text.append_pair(name, value);
-            }
-        }
-        text.finish()
+        ])
     }
 
     /// The same, from before this row on.

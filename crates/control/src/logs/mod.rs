@@ -15,8 +15,8 @@ use crate::paths;
 pub use line::{Level, Line};
 pub(crate) use reading::{Following, New};
 pub use reading::{Found, find};
-pub(crate) use search::time;
 pub use search::{Asked, Search};
+pub(crate) use search::{query_of, time};
 
 /// The edge's lines, one a request: read like the log of a service of this name.
 pub const ACCESS: &str = "access";

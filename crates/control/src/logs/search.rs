@@ -66,22 +66,21 @@ impl Asked {
 
     /// In an address.
     pub(crate) fn query(&self) -> String {
-        let mut text = form_urlencoded::Serializer::new(String::new());
-        let pairs = [
+        query_of([
             ("service", &self.service),
             ("level", &self.level),
             ("q", &self.q),
             ("request_id", &self.request_id),
             ("from", &self.from),
             ("to", &self.to),
-        ];
-        for (name, value) in pairs {
-            if !value.is_empty() {
-                text.append_pair(name, value);
-            }
-        }
-        text.finish()
+        ])
     }
+}
+
+/// The fields of a form in an address, without those that say nothing.
+pub(crate) fn query_of<'a>(fields: impl IntoIterator<Item = (&'a str, &'a String)>) -> String {
+    let said = fields.into_iter().filter(|(_, value)| !value.is_empty());
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(said).finish()
 }
 
 /// RFC 3339, or what a field for date and time gives: `2026-01-02T03:04`, in UTC.
