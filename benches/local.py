@@ -9,6 +9,8 @@ import time
 
 # Above the ports that instances get where a manifest says nothing else.
 PORT_LOWEST, PORT_TRIES = 30_000, 100
+# Given already; nobody may have bound them yet.
+GIVEN = set()
 
 
 def free_port():
@@ -16,12 +18,15 @@ def free_port():
     lowest = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     for _ in range(PORT_TRIES):
         port = random.randrange(PORT_LOWEST, lowest)
+        if port in GIVEN:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
-                return port
             except OSError:
                 continue
+        GIVEN.add(port)
+        return port
     sys.exit(f"no free port of {PORT_TRIES} that were tried between {PORT_LOWEST} and {lowest}")
 
 

@@ -1,7 +1,7 @@
 //! A real browser: headless Chromium, driven over WebDriver.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -37,7 +37,7 @@ impl Browser {
 
     /// Starts one whose user has installed an authority, as `mana trust` says.
     pub async fn trusting(width: u32, height: u32, authority: Option<&Path>) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
+        let port = test_ports::free_port();
         let profile = tempfile::tempdir().expect("a temporary folder");
         if let Some(authority) = authority {
             install(authority, profile.path());

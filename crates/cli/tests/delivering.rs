@@ -15,8 +15,9 @@ use lost::LostAnswers;
 use repository::Repository;
 use rustix::process::Signal;
 use serde_json::Value;
-use support::{Background, example, free_ports, text, until};
+use support::{Background, example, text, until};
 use tempfile::TempDir;
+use test_ports::free_port;
 
 const BACKEND: &str = "shop-backend";
 const WEB: &str = "shop-web";
@@ -33,7 +34,7 @@ impl Shop {
     /// What lies in the folder runs. `backend`, `web`: how each is rolled out.
     fn up(backend: &str, web: &str) -> Self {
         let shop = Self { repository: Repository::new(""), outside: tempfile::tempdir().expect("a folder") };
-        let [edge, one, other] = free_ports();
+        let [edge, one, other] = std::array::from_fn(|_| free_port());
         let manifest = format!(
             r#"
 name = "small"

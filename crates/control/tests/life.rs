@@ -61,7 +61,7 @@ async fn a_service_that_crashes_again_and_again_is_reported_with_its_last_words_
         [Service::new("good"), Service::new("bad").env("CRASH_AT_START", "1"), Service::new("c").needs("bad")];
     let events = all(ecosystem.apply(&services).await).await;
     let Some(Event::Failed { reason }) = events.last() else { panic!("{events:#?}") };
-    assert_eq!(reason, "not up: bad");
+    assert_eq!(reason, "not up: bad", "{events:#?}");
     let failed = events.iter().find_map(|event| match event {
         Event::ServiceFailed { service, reason, log_tail, hint } if service == "bad" => Some((reason, log_tail, hint)),
         _ => None,

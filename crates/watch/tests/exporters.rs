@@ -4,7 +4,7 @@
 mod reading;
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use mana_watch::Labels;
 use mana_watch::exposition::{ACCEPT, Format};
 use reading::check;
+use test_ports::free_port;
 
 /// Until a program answers.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -34,10 +35,6 @@ impl Drop for Running {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
 }
 
 /// The body that it answers with, and its format.

@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use test_ports::free_port;
 
-use super::servers::{Certificates, LOOK, START, free_port};
+use super::servers::{Certificates, LOOK, START};
 
 /// A PostgreSQL server.
 pub struct OwnPostgres {

@@ -1,7 +1,6 @@
 //! Database servers of a test's own, for what cannot be done to the shared ones: stopping, starting again, halting, filling,
 //! failing over. Each is in a temporary folder on a port of its own, and ended by its process id.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -16,11 +15,6 @@ pub(super) const START: Duration = Duration::from_secs(30);
 
 /// How often that is looked at.
 pub(super) const LOOK: Duration = Duration::from_millis(20);
-
-pub(super) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("a bound socket has an address").port()
-}
 
 /// A certificate for `localhost` from an authority that nobody knows, and another authority.
 pub struct Certificates {

@@ -2,12 +2,12 @@
 
 #![expect(dead_code, reason = "each test file uses its own part")]
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use test_ports::free_port;
 
 /// Longest wait for anything that is waited for.
 const BOUND: Duration = Duration::from_secs(20);
@@ -24,7 +24,7 @@ impl Ecosystem {
     /// Two services, the second needing the first, and a static page. `backend` is added to the first one's description.
     pub(crate) fn new(backend: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("mana-cli-").tempdir().expect("a temporary folder");
-        let [port, backend_port, web_port] = free_ports();
+        let [port, backend_port, web_port] = std::array::from_fn(|_| free_port());
         let program = example("small_service");
         let manifest = format!(
             r#"
@@ -176,12 +176,6 @@ pub(crate) fn is_alive(pid: u64) -> bool {
 
 pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// Ports that nobody uses now. All are held until all are found, so they differ.
-pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
-    let sockets: Vec<TcpListener> = (0..N).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
-    std::array::from_fn(|index| sockets[index].local_addr().expect("an address").port())
 }
 
 /// A program of `examples/`, which cargo builds along with the tests.

@@ -10,11 +10,11 @@ pub(crate) mod webhook;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Empty};
@@ -23,6 +23,7 @@ use mana_control::api::{Apply, Event, InstanceStatus, Overrides, Restart, Servic
 use mana_control::client::{Client, ClientError, Events};
 use mana_control::paths;
 use tempfile::TempDir;
+pub(crate) use test_ports::free_port;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Nothing here takes longer on a busy machine.
@@ -33,26 +34,6 @@ pub(crate) fn example(name: &str) -> PathBuf {
     let tests = std::env::current_exe().expect("own path");
     let target = tests.parent().and_then(Path::parent).expect("target folder");
     target.join("examples").join(name)
-}
-
-/// Ports of tests: below those that outgoing connections get, and instances; above the last that a manifest may not name in between (11,211).
-/// One that the system offers may be taken by whoever connects next.
-const PORTS: std::ops::Range<u32> = 11_300..19_000;
-/// A test is a process of its own; each begins at another place.
-const APART: u32 = 64;
-
-/// A port nobody uses now, and nobody else here takes.
-pub(crate) fn free_port() -> u16 {
-    static TAKEN: AtomicU32 = AtomicU32::new(0);
-    let all = PORTS.end - PORTS.start;
-    for _ in 0..all {
-        let number = std::process::id().wrapping_mul(APART).wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
-        let port = u16::try_from(PORTS.start + number % all).expect("a port");
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no free port between {} and {}", PORTS.start, PORTS.end);
 }
 
 /// Waits for a condition; says what it waited for when it takes too long.
@@ -242,9 +223,7 @@ impl Ecosystem {
         if let Some((_, port)) = self.ports.iter().find(|(name, _)| *name == service) {
             return *port;
         }
-        // Each is free only for as long as nobody takes it, so the system may well offer one twice.
-        let taken = |port: &u16| *port == self.listen || self.ports.iter().any(|(_, other)| other == port);
-        let port = std::iter::repeat_with(free_port).find(|port| !taken(port)).expect("it goes on for ever");
+        let port = free_port();
         self.ports.push((service, port));
         port
     }
@@ -361,10 +340,12 @@ impl Drop for Ecosystem {
             let _ = control.kill();
             let _ = control.wait();
         }
-        if std::thread::panicking()
-            && let Ok(log) = std::fs::read_to_string(paths::control_log(&self.data()))
-        {
-            eprintln!("--- control.log ---\n{log}");
+        if std::thread::panicking() {
+            let edge = paths::instance_log(&self.data(), "edge", "", 1);
+            for path in [paths::control_log(&self.data()), edge] {
+                let log = std::fs::read_to_string(&path).unwrap_or_else(|error| error.to_string());
+                eprintln!("--- {} ---\n{log}", path.display());
+            }
         }
         for pid in self.processes() {
             kill(pid, rustix::process::Signal::KILL);

@@ -1,7 +1,7 @@
 //! Certificates from a real ACME server (pebble), its faults included.
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -53,11 +53,9 @@ const DNS_MANAGEMENT: usize = 5;
 
 impl World {
     fn new() -> Self {
-        let sockets: Vec<_> = (0..6).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).collect();
-        let ports: Vec<_> = sockets.iter().map(|socket| socket.local_addr().unwrap().port()).collect();
         let world = Self {
             folder: tempfile::tempdir().unwrap(),
-            ports: ports.try_into().unwrap(),
+            ports: std::array::from_fn(|_| test_ports::free_port()),
             names: None,
             authority: None,
         };

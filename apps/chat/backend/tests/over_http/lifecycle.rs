@@ -92,9 +92,9 @@ async fn an_answer_that_cannot_be_stored_in_full_is_not_stored_at_all(store: Sto
 
 async fn without_the_ledger_no_model_is_called(store: Store) {
     let world = World::start(store).await;
-    let person = world.person("ada").await;
-    for fault in [Fault::Error, Fault::Break, Fault::LoseAnswer] {
-        world.cache.delete(&format!("credits:{}", person.id)).await.unwrap();
+    for (name, fault) in [("ada", Fault::Error), ("bob", Fault::Break), ("eve", Fault::LoseAnswer)] {
+        // A person for each: what the release of the one before left is cached whenever its answer comes.
+        let person = world.person(name).await;
         world.gate.fault("balance", fault);
         let (status, problem) = parts(world.call(&person, Method::GET, "/api/credits", None).await).await;
         assert_eq!((status, &problem["code"]), (503, &json!("ledger_unavailable")), "{fault:?}");
