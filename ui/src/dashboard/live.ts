@@ -18,9 +18,9 @@ export function renew(name: string): void {
 }
 
 export function startLive(): void {
-  const panels = document.body.dataset["live"];
+  const panels = [...document.querySelectorAll<HTMLElement>("[data-live]")].map((panel) => panel.dataset["live"]).join(",");
   askAgain();
-  if (panels === undefined || panels === "") return;
+  if (panels === "") return;
   // With each panel stands what the page showed of it when it was written; what it shows later, only the page knows.
   const keys = panels.replace(/~[0-9a-f]*/g, "");
   let asked = panels;

@@ -9,12 +9,12 @@ use mana_manifest::plan::Notification;
 use mana_watch::alert::{Condition, Span};
 
 use super::Dashboard;
+use super::coming::Coming;
 use super::fields::Fields;
 use super::guard::Visitor;
 use super::incidents::services;
-use super::overview::soon;
-use super::pages::{Frame, NoPage, page};
-use super::panels::{Buttons, Panel, Shown};
+use super::pages::{Frame, NoPage};
+use super::panels::{Buttons, Panel};
 use crate::api::{AlertCommand, AlertRequest};
 use crate::door::person::Action;
 use crate::logs::time;
@@ -27,7 +27,7 @@ use crate::supervisor::Call;
 #[template(path = "dashboard/alerting.html")]
 struct Page {
     frame: Frame,
-    panels: Vec<(Panel, Option<Shown>)>,
+    panels: Vec<Panel>,
     services: Vec<String>,
     may_write: bool,
     /// Through which channels a test is told that goes on.
@@ -51,9 +51,10 @@ async fn render(dashboard: &Dashboard, visitor: &Visitor, frame: Frame, tested: 
     let buttons = if may_write { Buttons::With } else { Buttons::Without };
     let panels =
         vec![Panel::Alerts, Panel::Groups(buttons), Panel::Rules, Panel::Quiets(buttons), Panel::Channels(buttons)];
-    let (panels, services) = tokio::join!(soon(dashboard, panels), services(dashboard));
+    let coming = Coming::begin(dashboard, panels);
+    let (panels, services) = (coming.names(), services(dashboard).await);
     let test_channels = dashboard.app.watching.alerts.seen().alerting.test_channels.clone();
-    page(&Page { frame, panels, services, may_write, test_channels, tested })
+    coming.in_page(&Page { frame, panels, services, may_write, test_channels, tested })
 }
 
 /// The manifest's channels, and the environment that they are of.

@@ -6,9 +6,9 @@ use axum::extract::{RawQuery, State};
 use axum::response::Response;
 
 use super::Dashboard;
-use super::overview::soon;
-use super::pages::{Frame, page};
-use super::panels::{Panel, Shown};
+use super::coming::Coming;
+use super::pages::Frame;
+use super::panels::Panel;
 use crate::audit::search::{Asked, MOST_ROWS};
 
 #[derive(Template)]
@@ -16,7 +16,7 @@ use crate::audit::search::{Asked, MOST_ROWS};
 struct Page {
     frame: Frame,
     asked: Asked,
-    panels: Vec<(Panel, Option<Shown>)>,
+    panels: Vec<Panel>,
 }
 
 impl Page {
@@ -29,6 +29,7 @@ impl Page {
 /// `GET /audit?who=…&what=…&target=…&from=…&to=…&before=…`
 pub(crate) async fn show(State(dashboard): State<Dashboard>, RawQuery(query): RawQuery, frame: Frame) -> Response {
     let asked = Asked::read(query.as_deref().unwrap_or_default());
-    let panels = soon(&dashboard, vec![Panel::Chain, Panel::Audit(asked.clone())]).await;
-    page(&Page { frame, asked, panels })
+    let coming = Coming::begin(&dashboard, vec![Panel::Chain, Panel::Audit(asked.clone())]);
+    let panels = coming.names();
+    coming.in_page(&Page { frame, asked, panels })
 }

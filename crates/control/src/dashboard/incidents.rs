@@ -7,11 +7,11 @@ use axum::response::{IntoResponse, Redirect, Response};
 use mana_watch::alert::Severity;
 use mana_watch::incident::Status;
 
+use super::coming::Coming;
 use super::fields::Fields;
 use super::guard::Visitor;
-use super::overview::soon;
-use super::pages::{Frame, NoPage, page};
-use super::panels::{Panel, Shown, status};
+use super::pages::{Frame, NoPage};
+use super::panels::{Panel, status};
 use super::state::{Mark, State};
 use super::{Dashboard, units};
 use crate::api::{IncidentCommand, IncidentRequest, IncidentView};
@@ -46,16 +46,16 @@ struct Form {
 #[template(path = "dashboard/incidents.html")]
 struct AllPage {
     frame: Frame,
-    panels: Vec<(Panel, Option<Shown>)>,
+    panels: Vec<Panel>,
     services: Vec<String>,
     may_write: bool,
 }
 
 /// `GET /incidents`
 pub(crate) async fn all(Shared(dashboard): Shared<Dashboard>, visitor: Visitor, frame: Frame) -> Response {
-    let panels = soon(&dashboard, vec![Panel::Incidents]).await;
-    let services = services(&dashboard).await;
-    page(&AllPage { frame, panels, services, may_write: visitor.may(Action::Deploy) })
+    let coming = Coming::begin(&dashboard, vec![Panel::Incidents]);
+    let (panels, services) = (coming.names(), services(&dashboard).await);
+    coming.in_page(&AllPage { frame, panels, services, may_write: visitor.may(Action::Deploy) })
 }
 
 /// The manifest's, but for the edge.
@@ -71,7 +71,7 @@ struct OnePage {
     view: IncidentView,
     mark: Mark,
     forms: Vec<Form>,
-    panels: Vec<(Panel, Option<Shown>)>,
+    panels: Vec<Panel>,
     may_write: bool,
 }
 
@@ -94,7 +94,7 @@ pub(crate) async fn one(
     frame: Frame,
 ) -> Result<Response, NoPage> {
     let view = known(&dashboard, number)?;
-    let panels = soon(&dashboard, vec![Panel::Incident(number)]).await;
+    let coming = Coming::begin(&dashboard, vec![Panel::Incident(number)]);
     let form = |command, label, hint, value: Option<&String>| Form {
         command,
         label,
@@ -108,7 +108,8 @@ pub(crate) async fn one(
         form("action", "Action item", "What is to be done so that it does not happen again.", None),
     ];
     let (mark, may_write) = (mark(&view), visitor.may(Action::Deploy));
-    Ok(page(&OnePage { frame, view, mark, forms, panels, may_write }))
+    let panels = coming.names();
+    Ok(coming.in_page(&OnePage { frame, view, mark, forms, panels, may_write }))
 }
 
 /// The one of this number, as it is known.

@@ -28,14 +28,11 @@ const LONGEST: Duration = Duration::from_hours(1);
 /// Panels of one page.
 const MOST_PANELS: usize = 16;
 
-/// What a page asks to be told of: its panels, each with what it shows of it (`health~1f`), so that nothing is missed that happens before the
-/// stream begins. A page that has shown them for a while asks by their keys alone, and is told of all.
-pub(super) fn names(panels: &[(Panel, Option<Shown>)]) -> String {
-    let name = |(panel, shown): &(Panel, Option<Shown>)| {
-        let mark = shown.as_ref().map(|shown| format!("{:x}", shown.mark())).unwrap_or_default();
-        format!("{}~{mark}", panel.key())
-    };
-    panels.iter().map(name).collect::<Vec<_>>().join(",")
+/// What a page asks to be told of, panel by panel: its key and what is shown of it (`health~1f`), so that nothing is missed that happens
+/// before the stream begins. A page that has shown them for a while asks by their keys alone, and is told of all.
+pub(super) fn name(panel: &Panel, shown: Option<&Shown>) -> String {
+    let mark = shown.map(|shown| format!("{:x}", shown.mark())).unwrap_or_default();
+    format!("{}~{mark}", panel.key())
 }
 
 /// What the page shows of a panel.
@@ -157,7 +154,7 @@ mod tests {
     fn a_page_asks_for_what_it_shows_and_for_what_it_waits_for() {
         let shown = Shown { html: "<p>".into(), table: std::sync::Arc::default() };
         let mark = shown.mark();
-        let asked = names(&[(Panel::Rollout(7), Some(shown)), (Panel::Databases, None)]);
+        let asked = [name(&Panel::Rollout(7), Some(&shown)), name(&Panel::Databases, None)].join(",");
         let found: Vec<_> = asked.split(',').filter_map(named).collect();
         assert_eq!(found, [(Panel::Rollout(7), Seen::Mark(mark)), (Panel::Databases, Seen::Fetched)]);
         assert_eq!((pause(&found), pause(&found[1..])), (LOOK_AT_ROLLOUTS_EVERY, LOOK_EVERY));
@@ -171,10 +168,6 @@ mod tests {
             (Action::See, Action::Manage, Action::Manage)
         );
         let panel = Panel::Audit(crate::audit::search::Asked::read("target=a%2Cb~c"));
-        assert_eq!(
-            named(&names(&[(panel.clone(), None)])),
-            Some((panel, Seen::Fetched)),
-            "in an address it stays whole"
-        );
+        assert_eq!(named(&name(&panel, None)), Some((panel, Seen::Fetched)), "in an address it stays whole");
     }
 }

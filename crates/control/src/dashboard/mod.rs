@@ -29,6 +29,7 @@ pub(crate) mod alerts;
 pub(crate) mod assets;
 mod audit;
 mod charts;
+mod coming;
 mod export;
 mod fields;
 mod figures;

@@ -5,10 +5,10 @@ use askama::Template;
 use axum::extract::{Path, State as Shared};
 use axum::response::{IntoResponse, Redirect, Response};
 
+use super::coming::Coming;
 use super::fields::Fields;
-use super::overview::soon;
-use super::pages::{Frame, NoPage, page};
-use super::panels::{Panel, Shown};
+use super::pages::{Frame, NoPage};
+use super::panels::Panel;
 use super::state::{Mark, State};
 use super::{Dashboard, units};
 use crate::api::{NewOperator, OperatorAfter, OperatorChange, OperatorView, Role};
@@ -77,7 +77,7 @@ struct AllPage {
     frame: Frame,
     me: String,
     told: Option<Told>,
-    panels: Vec<(Panel, Option<Shown>)>,
+    panels: Vec<Panel>,
 }
 
 #[derive(Template)]
@@ -89,7 +89,7 @@ struct OnePage {
     person: PersonRow,
     mark: Mark,
     factor: Mark,
-    panels: Vec<(Panel, Option<Shown>)>,
+    panels: Vec<Panel>,
 }
 
 impl OnePage {
@@ -114,8 +114,9 @@ pub(crate) async fn all(Shared(dashboard): Shared<Dashboard>, person: Person, fr
 
 /// The page of all, with what was brought about.
 pub(super) async fn shown(dashboard: &Dashboard, person: &Person, frame: Frame, told: Option<Told>) -> Response {
-    let panels = soon(dashboard, vec![Panel::Operators, Panel::Tokens]).await;
-    page(&AllPage { frame, me: person.name.clone(), told, panels })
+    let coming = Coming::begin(dashboard, vec![Panel::Operators, Panel::Tokens]);
+    let panels = coming.names();
+    coming.in_page(&AllPage { frame, me: person.name.clone(), told, panels })
 }
 
 /// `POST /operators`
@@ -152,9 +153,10 @@ async fn one_shown(
     let now = clock::timestamp().as_second();
     let people = beside(&dashboard.app, move |store| store.people(now)).await?;
     let person = people.into_iter().find(|person| person.view.name == name).ok_or_else(|| nobody(&name))?;
-    let panels = soon(dashboard, vec![Panel::Sessions(name)]).await;
+    let coming = Coming::begin(dashboard, vec![Panel::Sessions(name)]);
+    let panels = coming.names();
     let (mark, factor) = (mark(&person.view), factor(&person));
-    Ok(page(&OnePage { frame, me: visitor.name.clone(), told, person, mark, factor, panels }))
+    Ok(coming.in_page(&OnePage { frame, me: visitor.name.clone(), told, person, mark, factor, panels }))
 }
 
 /// `POST /operators/{name}/{command}`

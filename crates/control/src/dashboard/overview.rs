@@ -1,21 +1,16 @@
 //! The page that everybody sees first.
 
-use std::time::Duration;
-
 use askama::Template;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::{Html, IntoResponse, Response};
-use futures_util::future::join_all;
 
-use super::pages::{Frame, NoPage, page};
-use super::panels::{Panel, Shown, status};
+use super::coming::Coming;
+use super::pages::{Frame, NoPage};
+use super::panels::{Panel, status};
 use super::{Dashboard, units};
 use crate::clock;
 use crate::door::person::Person;
 use crate::server::{Refused, problem};
-
-/// How long the page waits for its panels: what takes longer shows up later by itself.
-const PATIENCE: Duration = Duration::from_millis(120);
 
 #[derive(Template)]
 #[template(path = "dashboard/overview.html")]
@@ -24,7 +19,7 @@ struct Overview {
     ecosystem: String,
     environment: String,
     now: String,
-    panels: Vec<(Panel, Option<Shown>)>,
+    panels: Vec<Panel>,
 }
 
 impl Overview {
@@ -35,22 +30,12 @@ impl Overview {
 
 /// `GET /`
 pub(crate) async fn show(State(dashboard): State<Dashboard>, frame: Frame) -> Response {
-    let panels = soon(&dashboard, Panel::OVERVIEW.into()).await;
+    let coming = Coming::begin(&dashboard, Panel::OVERVIEW.into());
     let status = status(&dashboard).await.ok();
     let (ecosystem, environment) = status.map(|status| (status.ecosystem, status.environment)).unwrap_or_default();
     let now = clock::timestamp().to_string();
-    page(&Overview { frame, ecosystem, environment, now, panels })
-}
-
-/// Panels side by side, those that are there soon; what is not goes on being made, for whoever asks next.
-pub(super) async fn soon(dashboard: &Dashboard, panels: Vec<Panel>) -> Vec<(Panel, Option<Shown>)> {
-    let within = async |panel: Panel| {
-        let (dashboard, asked) = (dashboard.clone(), panel.clone());
-        let shown = tokio::spawn(async move { asked.show(&dashboard).await });
-        let shown = tokio::time::timeout(PATIENCE, shown).await;
-        (panel, shown.ok().and_then(Result::ok))
-    };
-    join_all(panels.into_iter().map(within)).await
+    let panels = coming.names();
+    coming.in_page(&Overview { frame, ecosystem, environment, now, panels })
 }
 
 /// `GET /panels/{key}`

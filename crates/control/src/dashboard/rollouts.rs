@@ -5,10 +5,10 @@ use axum::extract::{Path, State as Shared};
 use axum::response::Response;
 
 use super::Dashboard;
+use super::coming::Coming;
 use super::guard::Visitor;
-use super::overview::soon;
-use super::pages::{Frame, NoPage, page};
-use super::panels::{Panel, Shown};
+use super::pages::{Frame, NoPage};
+use super::panels::Panel;
 use super::state::{Mark, State};
 use crate::api::RolloutView;
 use crate::door::person::Action;
@@ -104,13 +104,14 @@ fn buttons(view: &RolloutView, may: impl Fn(Action) -> bool) -> Vec<Button> {
 #[template(path = "dashboard/rollouts.html")]
 struct AllPage {
     frame: Frame,
-    panels: Vec<(Panel, Option<Shown>)>,
+    panels: Vec<Panel>,
 }
 
 /// `GET /rollouts`
 pub(crate) async fn all(Shared(dashboard): Shared<Dashboard>, frame: Frame) -> Response {
-    let panels = soon(&dashboard, vec![Panel::Rollouts]).await;
-    page(&AllPage { frame, panels })
+    let coming = Coming::begin(&dashboard, vec![Panel::Rollouts]);
+    let panels = coming.names();
+    coming.in_page(&AllPage { frame, panels })
 }
 
 #[derive(Template)]
@@ -119,7 +120,7 @@ struct OnePage {
     frame: Frame,
     view: RolloutView,
     buttons: Vec<Button>,
-    panels: Vec<(Panel, Option<Shown>)>,
+    panels: Vec<Panel>,
 }
 
 impl OnePage {
@@ -140,9 +141,10 @@ pub(crate) async fn one(
     frame: Frame,
 ) -> Result<Response, NoPage> {
     let view = ask(&dashboard.app, |reply| Call::RolloutView { number, reply }).await?;
-    let panels = soon(&dashboard, vec![Panel::Rollout(number)]).await;
+    let coming = Coming::begin(&dashboard, vec![Panel::Rollout(number)]);
     let buttons = buttons(&view, |scope| visitor.may(scope));
-    Ok(page(&OnePage { frame, view, buttons, panels }))
+    let panels = coming.names();
+    Ok(coming.in_page(&OnePage { frame, view, buttons, panels }))
 }
 
 #[cfg(test)]

@@ -8,12 +8,12 @@ use axum::response::Response;
 use serde_json::Value;
 
 use super::Dashboard;
+use super::coming::Coming;
 use super::figures::Figures;
 use super::guard::Visitor;
 use super::logs;
-use super::overview::soon;
-use super::pages::{Frame, NoPage, page};
-use super::panels::{Panel, Part, Shown, status};
+use super::pages::{Frame, NoPage};
+use super::panels::{Panel, Part, status};
 use super::state::{Mark, State};
 use crate::api::ServiceStatus;
 use crate::desired::EDGE;
@@ -32,7 +32,7 @@ struct Page {
     service: ServiceStatus,
     mark: Mark,
     reasons: Vec<String>,
-    panels: Vec<(Panel, Option<Shown>)>,
+    panels: Vec<Panel>,
     lines: Vec<Line>,
     settings: Vec<(String, String)>,
     may_deploy: bool,
@@ -58,8 +58,8 @@ pub(crate) async fn show(
     let unknown = || Refused(problem(404, "there is no such service", format!("`{name}` is none of the manifest's")));
     let service = service.ok_or_else(unknown)?;
     let parts = Part::ALL.map(|part| Panel::Service(name.clone(), part));
-    let (panels, figures, serving, lines) = tokio::join!(
-        soon(&dashboard, parts.into()),
+    let coming = Coming::begin(&dashboard, parts.into());
+    let (figures, serving, lines) = tokio::join!(
         Figures::look(&dashboard.measured),
         ask(&dashboard.app, Call::Serving),
         logs::last(&dashboard, &name, LINES)
@@ -74,7 +74,8 @@ pub(crate) async fn show(
     let settings = serving.map(|serving| settings(&serving.plan, &name)).unwrap_or_default();
     let may_deploy = visitor.may(Action::Deploy);
     let mark = state.mark(word);
-    Ok(page(&Page { frame, service, mark, reasons, panels, lines, settings, may_deploy }))
+    let panels = coming.names();
+    Ok(coming.in_page(&Page { frame, service, mark, reasons, panels, lines, settings, may_deploy }))
 }
 
 /// What the manifest means for a service, setting by setting. Secrets stand in a plan by their names; what looks like one
