@@ -32,7 +32,7 @@ use crate::supervisor::{Call, Message};
 use crate::watching::Watching;
 use crate::{clock, paths};
 pub(crate) use content::Component;
-use content::{Facts, content};
+use content::{Content, Facts, content};
 use days::{Day, Days};
 use publish::Pace;
 
@@ -63,13 +63,13 @@ struct Writer {
     days: Days,
     /// When probes were counted last, and the day of it.
     counted: Option<(Instant, Date)>,
-    pace: Pace,
+    pace: Pace<Content>,
 }
 
 /// Writes the page until the process ends.
 pub(crate) fn start(data: &Path, mailbox: mpsc::Sender<Message>, watching: Watching) {
     let (data, days) = (data.to_owned(), read(&paths::status_days(data)));
-    tokio::spawn(Writer { data, mailbox, watching, days, counted: None, pace: Pace::default() }.run());
+    tokio::spawn(Writer { data, mailbox, watching, days, counted: None, pace: Pace::new() }.run());
 }
 
 impl Writer {
@@ -114,8 +114,7 @@ impl Writer {
             quiets: &seen.alerting.quiets,
             now,
         });
-        let text = serde_json::to_string(&made).unwrap_or_default();
-        if !self.pace.is_due(now.as_millisecond(), &text, urgent) {
+        if !self.pace.is_due(now.as_millisecond(), &made, urgent) {
             return;
         }
         let rendered = match render::render(&made, now) {
@@ -125,7 +124,7 @@ impl Writer {
         let folder = paths::status_page(&self.data);
         let written = tokio::task::spawn_blocking(move || publish::publish(&folder, &rendered)).await;
         match written {
-            Ok(Ok(())) => self.pace.wrote(now.as_millisecond(), text),
+            Ok(Ok(())) => self.pace.wrote(now.as_millisecond(), made),
             Ok(Err(error)) => tracing::error!(%error, "the status page cannot be written; it stays as it was"),
             Err(error) => tracing::error!(%error, "writing the status page broke off"),
         }

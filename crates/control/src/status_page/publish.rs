@@ -10,18 +10,22 @@ use crate::clock;
 use crate::dashboard::assets;
 
 /// When the page is written anew. Pure.
-#[derive(Debug, Default)]
-pub(super) struct Pace {
+#[derive(Debug)]
+pub(super) struct Pace<C> {
     /// When, in milliseconds since 1970, and what stood in it.
-    last: Option<(i64, String)>,
+    last: Option<(i64, C)>,
 }
 
 /// How soon after another a change is written.
 pub(super) const CHANGES_EVERY: Duration = Duration::from_secs(30);
 
-impl Pace {
+impl<C: PartialEq> Pace<C> {
+    pub(super) fn new() -> Self {
+        Self { last: None }
+    }
+
     /// Whether it is time. `urgent`: an incident has changed, which does not wait.
-    pub(super) fn is_due(&self, now: i64, content: &str, urgent: bool) -> bool {
+    pub(super) fn is_due(&self, now: i64, content: &C, urgent: bool) -> bool {
         let Some((at, before)) = &self.last else { return true };
         // A clock that was set back must not stop the page.
         let since = now.abs_diff(*at);
@@ -30,7 +34,7 @@ impl Pace {
         (is_new && (urgent || passed(CHANGES_EVERY))) || passed(super::RENEWED_EVERY)
     }
 
-    pub(super) fn wrote(&mut self, now: i64, content: String) {
+    pub(super) fn wrote(&mut self, now: i64, content: C) {
         self.last = Some((now, content));
     }
 }
@@ -82,9 +86,9 @@ mod tests {
 
     #[test]
     fn changes_wait_for_their_time_and_incidents_do_not() {
-        let mut pace = Pace::default();
-        assert!(pace.is_due(0, "a", false), "the first");
-        pace.wrote(0, "a".to_owned());
+        let mut pace = Pace::new();
+        assert!(pace.is_due(0, &"a", false), "the first");
+        pace.wrote(0, "a");
         for (now, content, urgent, due) in [
             (1_000, "a", true, false),
             (1_000, "b", false, false),
@@ -96,7 +100,7 @@ mod tests {
             (60_000, "a", false, true),
             (-60_000, "a", false, true),
         ] {
-            assert_eq!(pace.is_due(now, content, urgent), due, "{now} {content} {urgent}");
+            assert_eq!(pace.is_due(now, &content, urgent), due, "{now} {content} {urgent}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use jiff::Timestamp;
-use serde_json::json;
+use serde::Serialize;
 
 use super::RENEWED_EVERY;
 use super::content::{Content, Incident, Maintenance, Shown};
@@ -28,10 +28,19 @@ pub(super) struct Rendered {
 pub(super) fn render(content: &Content, at: Timestamp) -> Result<Rendered, askama::Error> {
     let html = Page { content, at }.render()?;
     let feed = Feed { content, at, items: items(content, at) }.render()?;
-    let mut json = serde_json::to_value(content).unwrap_or_default();
-    json["rendered_at"] = json!(at.to_string());
-    json["renewed_every_seconds"] = json!(RENEWED_EVERY.as_secs());
-    Ok(Rendered { html, json: format!("{json:#}\n"), feed })
+    let whole = Whole { content, rendered_at: at, renewed_every_seconds: RENEWED_EVERY.as_secs() };
+    // Written as it is read: with a history of fifty services, a copy in memory would be most of what the control plane holds.
+    let json = serde_json::to_string_pretty(&whole).map_err(askama::Error::custom)?;
+    Ok(Rendered { html, json: json + "\n", feed })
+}
+
+/// What `status.json` says.
+#[derive(Serialize)]
+struct Whole<'a> {
+    #[serde(flatten)]
+    content: &'a Content,
+    rendered_at: Timestamp,
+    renewed_every_seconds: u64,
 }
 
 #[derive(Template)]
@@ -228,6 +237,8 @@ fn clean(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use mana_watch::incident::{EntryKind, Status};
+
+    use serde_json::json;
 
     use super::super::content::tests::{component, entry, incident, made, now, quiet};
     use super::*;
