@@ -3,6 +3,9 @@
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest as _, Sha256};
 
 include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
@@ -18,6 +21,17 @@ struct Asset {
     name: &'static str,
     plain: &'static [u8],
     brotli: &'static [u8],
+}
+
+/// What pages look like. It stands in each of them, so that the first of them is painted as soon as it begins to be there.
+pub(crate) fn looks() -> &'static str {
+    let style = ASSETS.iter().find(|asset| Some(asset.name) == STYLE.strip_prefix("/assets/"));
+    style.and_then(|style| std::str::from_utf8(style.plain).ok()).unwrap_or_default()
+}
+
+/// [`looks`] as a policy names it.
+pub(super) fn looks_hash() -> String {
+    format!("'sha256-{}'", STANDARD.encode(Sha256::digest(looks())))
 }
 
 /// What the status page needs of it, by name; the edge compresses it itself.

@@ -1,11 +1,14 @@
 //! What all pages share: their frame, their headers, and the page that says why there is none.
 
+use std::sync::LazyLock;
+
 use askama::Template;
 use axum::extract::{FromRequestParts, Request};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 
+use super::assets;
 use super::guard::Visitor;
 use super::theme::Theme;
 use crate::api::Problem;
@@ -13,11 +16,15 @@ use crate::audit;
 use crate::door::person::Action;
 use crate::server::Refused;
 
-/// Nothing but this site's own files, and nothing inline.
-const POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+/// Nothing but this site's own files, and nothing inline but what pages look like.
+static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let policy = format!("default-src 'self'; style-src 'self' {}; {REST}", assets::looks_hash());
+    HeaderValue::try_from(policy).expect("a hash is visible ASCII")
+});
+const REST: &str =
+    "img-src 'self' data:; object-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
-const FIXED: [(HeaderName, &str); 6] = [
-    (header::CONTENT_SECURITY_POLICY, POLICY),
+const FIXED: [(HeaderName, &str); 5] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
     // `no-referrer` would make browsers hide the origin of our own forms.
@@ -33,6 +40,7 @@ pub(crate) async fn headers(request: Request, next: Next) -> Response {
     for (name, value) in FIXED {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    headers.insert(header::CONTENT_SECURITY_POLICY, POLICY.clone());
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
