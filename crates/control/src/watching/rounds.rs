@@ -1,6 +1,7 @@
 //! Each target at its own time: whoever is slow holds up nobody.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
@@ -24,8 +25,6 @@ const SUBJECTS: &str = "subjects";
 const EDGE: &str = "edge";
 /// How long at most until the time is looked at again: a clock may be set.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How old the connection of a probe becomes: a client that comes anew finds another certificate, another address behind a name.
-const RENEWED_EVERY: Duration = Duration::from_mins(1);
 
 /// What a turn is about.
 #[derive(Clone)]
@@ -36,6 +35,9 @@ enum Task {
     Probe { service: String, via: &'static str, asked: Asked, line: Arc<Line> },
     Outside(Arc<Session>),
 }
+
+/// Connections to where somebody is asked: the address, and the host where a connection is one host's alone.
+type Lines = BTreeMap<(SocketAddr, Option<String>), Arc<Line>>;
 
 /// Watches until the process ends.
 pub(super) async fn run(
@@ -48,6 +50,7 @@ pub(super) async fn run(
     let edge = Arc::new(admin::Client::new(paths::edge_socket(&data)).timeout(TIMEOUT));
     let mut schedule = Schedule::new(INTERVAL);
     let mut tasks = BTreeMap::from([(SUBJECTS.to_owned(), Task::Subjects)]);
+    let mut lines = Lines::new();
     let (ended, mut endings) = mpsc::channel::<(String, Option<Subjects>)>(64);
     if schedule.add(SUBJECTS, now_ms()).is_err() {
         return;
@@ -62,7 +65,7 @@ pub(super) async fn run(
             Some((target, subjects)) = endings.recv() => {
                 schedule.done(&target, now_ms());
                 if let Some(subjects) = subjects {
-                    follow(&subjects, &mut tasks, &mut schedule, &told);
+                    follow(&subjects, &mut tasks, &mut lines, &mut schedule, &told);
                     known.send_replace(subjects);
                 }
             }
@@ -87,7 +90,14 @@ pub(super) async fn run(
 }
 
 /// Takes up what is new and leaves what is gone.
-fn follow(subjects: &Subjects, tasks: &mut BTreeMap<String, Task>, schedule: &mut Schedule, told: &SyncSender<Told>) {
+fn follow(
+    subjects: &Subjects,
+    tasks: &mut BTreeMap<String, Task>,
+    lines: &mut Lines,
+    schedule: &mut Schedule,
+    told: &SyncSender<Told>,
+) {
+    let mut line = |address, host| Arc::clone(lines.entry((address, host)).or_default());
     let mut wanted = BTreeMap::from([(SUBJECTS.to_owned(), Task::Subjects)]);
     if subjects.edge {
         wanted.insert(EDGE.to_owned(), Task::Edge);
@@ -95,11 +105,7 @@ fn follow(subjects: &Subjects, tasks: &mut BTreeMap<String, Task>, schedule: &mu
     for instance in &subjects.instances {
         if let Some(port) = instance.port {
             let target = instance.target();
-            // Whoever is asked already keeps its connection.
-            let line = match tasks.get(&target) {
-                Some(Task::Scrape { port: known, line, .. }) if *known == port => Arc::clone(line),
-                _ => Arc::default(),
-            };
+            let line = line((Ipv4Addr::LOCALHOST, port).into(), None);
             wanted.insert(target, Task::Scrape { port, labels: instance.labels(), ready: instance.ready, line });
         }
     }
@@ -107,10 +113,8 @@ fn follow(subjects: &Subjects, tasks: &mut BTreeMap<String, Task>, schedule: &mu
         for (via, asked) in [("direct", &service.direct), ("public", &service.public)] {
             if let Some(asked) = asked {
                 let target = format!("{}/probe-{via}", service.name);
-                let line = match tasks.get(&target) {
-                    Some(Task::Probe { asked: known, line, .. }) if known == asked => Arc::clone(line),
-                    _ => Arc::new(Line::renewed_every(RENEWED_EVERY)),
-                };
+                let is_its_own = asked.tls || asked.by_name.is_some();
+                let line = line(asked.address, is_its_own.then(|| asked.host.clone()));
                 wanted.insert(target, Task::Probe { service: service.name.clone(), via, asked: asked.clone(), line });
             }
         }
@@ -139,6 +143,8 @@ fn follow(subjects: &Subjects, tasks: &mut BTreeMap<String, Task>, schedule: &mu
         }
     });
     *tasks = wanted;
+    // Those that nobody is asked over any more.
+    lines.retain(|_, line| Arc::strong_count(line) > 1);
 }
 
 #[expect(clippy::too_many_arguments, reason = "what a turn may need, handed on once")]

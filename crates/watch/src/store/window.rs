@@ -21,7 +21,7 @@ pub(super) struct Window {
     pub(super) samples: u64,
 }
 
-/// The values of one series. In memory, a value that stands still costs nothing, and any other eight bytes for ten minutes.
+/// The values of one series. In memory, a value that stands still costs nothing, and any other eight bytes for five minutes.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Column {
     /// The round of the first value.
@@ -158,7 +158,7 @@ impl Column {
                 values.len()
             }
         };
-        // Exactly what is needed: doubling would leave half of it empty for ten minutes.
+        // Exactly what is needed: doubling would leave half of it empty until the next.
         self.sealed.reserve_exact(bytes.len() + 4);
         put_length(&mut self.sealed, count);
         put_length(&mut self.sealed, bytes.len());

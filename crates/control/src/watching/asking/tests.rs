@@ -47,7 +47,6 @@ fn asked(address: SocketAddr) -> Asked {
 #[tokio::test]
 async fn probes_share_a_connection_until_it_is_old_or_closed() {
     for (line, answer, made) in [
-        (Line::renewed_every(PATIENCE), OK, 1),
         (Line::default(), OK, 1),
         (Line::renewed_every(Duration::ZERO), OK, 5),
         (Line::default(), "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok", 5),
@@ -157,4 +156,15 @@ async fn scrapes_share_a_connection_and_tell_an_exposition_from_anything_else() 
     let large = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 999999999\r\n\r\nup 1\n";
     let (address, _) = server(large).await;
     assert!(matches!(scrape(&Line::default(), address.port(), PATIENCE).await, Err(Failure::Size(MAX_BODY_BYTES))));
+}
+
+#[tokio::test]
+async fn who_is_asked_at_the_same_moment_has_a_connection_of_their_own_and_few_are_kept() {
+    let (address, connections) = server(OK).await;
+    let (line, ways, asked) = (Line::default(), ways(), asked(address));
+    for made in [6, 8] {
+        let six = futures_util::future::join_all((0..6).map(|_| probe(&line, &ways, PATIENCE, &asked))).await;
+        assert!(six.iter().all(Result::is_ok), "{six:?}");
+        assert_eq!(connections.load(Ordering::Relaxed), made);
+    }
 }
