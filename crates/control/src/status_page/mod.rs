@@ -18,6 +18,7 @@ mod render;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -63,7 +64,7 @@ struct Writer {
     days: Days,
     /// When probes were counted last, and the day of it.
     counted: Option<(Instant, Date)>,
-    pace: Pace<Content>,
+    pace: Pace<Arc<Content>>,
 }
 
 /// Writes the page until the process ends.
@@ -105,7 +106,7 @@ impl Writer {
             None => BTreeMap::new(),
         };
         let seen = self.watching.alerts.seen();
-        let made = content(&Facts {
+        let made = Arc::new(content(&Facts {
             page: &page,
             components: &components,
             reached: &reached,
@@ -113,16 +114,12 @@ impl Writer {
             incidents: &seen.incidents,
             quiets: &seen.alerting.quiets,
             now,
-        });
+        }));
         if !self.pace.is_due(now.as_millisecond(), &made, urgent) {
             return;
         }
-        let rendered = match render::render(&made, now) {
-            Ok(rendered) => rendered,
-            Err(error) => return tracing::error!(%error, "the status page cannot be written"),
-        };
-        let folder = paths::status_page(&self.data);
-        let written = tokio::task::spawn_blocking(move || publish::publish(&folder, &rendered)).await;
+        let (folder, content) = (paths::status_page(&self.data), Arc::clone(&made));
+        let written = tokio::task::spawn_blocking(move || publish::publish(&folder, &content, now)).await;
         match written {
             Ok(Ok(())) => self.pace.wrote(now.as_millisecond(), made),
             Ok(Err(error)) => tracing::error!(%error, "the status page cannot be written; it stays as it was"),

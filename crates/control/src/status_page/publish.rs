@@ -1,11 +1,14 @@
 //! The folder that the edge gives out: every file is there as a whole, or as it was before.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use super::render::Rendered;
+use jiff::Timestamp;
+
+use super::content::Content;
+use super::render;
 use crate::clock;
 use crate::dashboard::assets;
 
@@ -40,7 +43,7 @@ impl<C: PartialEq> Pace<C> {
 }
 
 /// Writes all files, the page itself last: what it needs is there by then.
-pub(super) fn publish(folder: &Path, rendered: &Rendered) -> io::Result<()> {
+pub(super) fn publish(folder: &Path, content: &Content, at: Timestamp) -> io::Result<()> {
     let own = folder.join("assets");
     fs::create_dir_all(&own)?;
     let wanted = assets::of_status_page();
@@ -52,9 +55,9 @@ pub(super) fn publish(folder: &Path, rendered: &Rendered) -> io::Result<()> {
     if !folder.join("favicon.svg").exists() {
         replace(folder, "favicon.svg", assets::ICON.as_bytes())?;
     }
-    replace(folder, "status.json", rendered.json.as_bytes())?;
-    replace(folder, "feed.xml", rendered.feed.as_bytes())?;
-    replace(folder, "index.html", rendered.html.as_bytes())?;
+    written(folder, "status.json", |file| render::json(content, at, file))?;
+    written(folder, "feed.xml", |file| render::feed(content, at, file))?;
+    written(folder, "index.html", |file| render::html(content, at, file))?;
     // Those of a version before.
     for entry in fs::read_dir(&own)? {
         let entry = entry?;
@@ -67,11 +70,15 @@ pub(super) fn publish(folder: &Path, rendered: &Rendered) -> io::Result<()> {
 
 /// Puts a file where another one was, at once.
 pub(super) fn replace(folder: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+    written(folder, name, |file| file.write_all(content))
+}
+
+fn written(folder: &Path, name: &str, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<()> {
     let passing = folder.join(format!(".{name}-{}.new", clock::unique()));
     let written = (|| {
-        let mut file = File::create(&passing)?;
-        file.write_all(content)?;
-        file.sync_all()?;
+        let mut file = BufWriter::new(File::create(&passing)?);
+        write(&mut file)?;
+        file.into_inner()?.sync_all()?;
         fs::rename(&passing, folder.join(name))
     })();
     if written.is_err() {
@@ -82,7 +89,9 @@ pub(super) fn replace(folder: &Path, name: &str, content: &[u8]) -> io::Result<(
 
 #[cfg(test)]
 mod tests {
+    use super::super::content::tests::{component, made, now};
     use super::*;
+    use crate::api::ServiceState;
 
     #[test]
     fn changes_wait_for_their_time_and_incidents_do_not() {
@@ -107,11 +116,13 @@ mod tests {
     #[test]
     fn what_is_published_is_whole_and_leaves_nothing_else_behind() {
         let folder = tempfile::tempdir().expect("a folder");
-        let rendered = |text: &str| Rendered { html: text.into(), json: "{}".into(), feed: "<rss/>".into() };
-        publish(folder.path(), &rendered("one")).expect("written");
+        let content = made(&[component("shop-web", ServiceState::Up)], &[], &[], &[]);
+        publish(folder.path(), &content, now()).expect("written");
         fs::write(folder.path().join("assets/old.css"), "").expect("written");
-        publish(folder.path(), &rendered("two")).expect("written");
-        assert_eq!(fs::read_to_string(folder.path().join("index.html")).expect("read"), "two");
+        let later = now() + jiff::SignedDuration::from_mins(7);
+        publish(folder.path(), &content, later).expect("written");
+        let page = fs::read_to_string(folder.path().join("index.html")).expect("read");
+        assert!(page.contains("2026-03-01 12:07 UTC") && page.trim_end().ends_with("</html>"), "{page}");
         let names = |folder: &Path| {
             let mut names: Vec<String> = fs::read_dir(folder)
                 .expect("read")

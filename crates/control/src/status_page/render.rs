@@ -1,4 +1,7 @@
-//! The page, its feed and its JSON, as text. Pure.
+//! The page, its feed and its JSON, written as their content is read: with a history of fifty services, a copy of it in memory would be most of
+//! what the control plane holds. Pure.
+
+use std::io::{self, Write};
 
 use askama::Template;
 use jiff::Timestamp;
@@ -16,22 +19,21 @@ const MOST_ITEMS: usize = 50;
 const BAR: usize = 6;
 const STEP: usize = 8;
 
-/// Files of the page.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Rendered {
-    pub(super) html: String,
-    pub(super) json: String,
-    pub(super) feed: String,
+/// The page.
+pub(super) fn html(content: &Content, at: Timestamp, to: &mut impl Write) -> io::Result<()> {
+    Page { content, at }.write_into(to)
 }
 
-/// Writes all of them.
-pub(super) fn render(content: &Content, at: Timestamp) -> Result<Rendered, askama::Error> {
-    let html = Page { content, at }.render()?;
-    let feed = Feed { content, at, items: items(content, at) }.render()?;
+/// The same for programs.
+pub(super) fn json(content: &Content, at: Timestamp, mut to: &mut impl Write) -> io::Result<()> {
     let whole = Whole { content, rendered_at: at, renewed_every_seconds: RENEWED_EVERY.as_secs() };
-    // Written as it is read: with a history of fifty services, a copy in memory would be most of what the control plane holds.
-    let json = serde_json::to_string_pretty(&whole).map_err(askama::Error::custom)?;
-    Ok(Rendered { html, json: json + "\n", feed })
+    serde_json::to_writer_pretty(&mut to, &whole)?;
+    to.write_all(b"\n")
+}
+
+/// What is new, for readers of feeds.
+pub(super) fn feed(content: &Content, at: Timestamp, to: &mut impl Write) -> io::Result<()> {
+    Feed { content, at, items: items(content, at) }.write_into(to)
 }
 
 /// What `status.json` says.
@@ -237,14 +239,14 @@ fn clean(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use mana_watch::incident::{EntryKind, Status};
-
     use serde_json::json;
 
     use super::super::content::tests::{component, entry, incident, made, now, quiet};
     use super::*;
     use crate::api::ServiceState;
 
-    fn rendered() -> Rendered {
+    /// Page, JSON and feed.
+    fn rendered() -> [String; 3] {
         let components = [component("shop-web", ServiceState::Up), component("shop-backend", ServiceState::Down)];
         let timeline = vec![
             entry(EntryKind::Update, "A disk is full, <b>more</b> is on its way", Some(Status::Identified)),
@@ -252,12 +254,17 @@ mod tests {
         ];
         let incidents = [incident(2, &["shop-backend"], false, timeline), incident(1, &["shop-web"], true, Vec::new())];
         let quiets = [quiet("maintenance", "2026-03-02T11:00:00Z", "2026-03-02T13:00:00Z")];
-        render(&made(&components, &[("shop-web", 1.0)], &incidents, &quiets), now()).expect("written")
+        let (content, mut files) =
+            (made(&components, &[("shop-web", 1.0)], &incidents, &quiets), [Vec::new(), Vec::new(), Vec::new()]);
+        html(&content, now(), &mut files[0]).expect("written");
+        json(&content, now(), &mut files[1]).expect("written");
+        feed(&content, now(), &mut files[2]).expect("written");
+        files.map(|file| String::from_utf8(file).expect("text"))
     }
 
     #[test]
     fn the_page_its_feed_and_its_json_say_the_same() {
-        let Rendered { html, json, feed } = rendered();
+        let [html, json, feed] = rendered();
         let read: serde_json::Value = serde_json::from_str(&json).expect("JSON");
         assert_eq!((&read["state"], &read["rendered_at"]), (&json!("outage"), &json!("2026-03-01T12:00:00Z")));
         assert_eq!(read["incidents"][0]["updates"][1]["text"], "A disk is full, <b>more</b> is on its way");
