@@ -1,10 +1,18 @@
 //! Which port an instance gets: its last one where that is free, else the next free one of the range.
 //!
-//! Free means: not given to another instance of ours, and a bind on 127.0.0.1 succeeds now. Another program may still take
-//! it in the moment between; the instance then ends at its own bind and the next try gets another port.
+//! Free means: not given to another instance of ours, not claimed by another control plane of this machine, and a bind on 127.0.0.1 succeeds
+//! now. Another program may still take it in the moment between; the instance then ends at its own bind and the next try gets another port.
+//!
+//! A claim is a socket with a name of its own (`@mana-port-20001`): those are as many as there are ports, in each network namespace, and end with
+//! whoever holds them. Without it, two control planes could give out the same port at once, and each would take the instance that was quicker
+//! for its own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::{Mutex, PoisonError};
 
 /// No port of the range can be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,9 +72,44 @@ impl Ports {
     }
 }
 
+/// Ports that are given to instances of ours, which need not listen yet.
+#[derive(Debug, Default)]
+pub struct Claims {
+    held: Mutex<BTreeMap<u16, UnixDatagram>>,
+}
+
+impl Claims {
+    /// Lets go of those of instances that have ended.
+    pub fn keep_only(&self, given: &BTreeSet<u16>) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).retain(|port, _| given.contains(port));
+    }
+
+    /// Whether the port is free, and ours from now on.
+    pub fn claim(&self, port: u16) -> bool {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.contains_key(&port) {
+            return can_be_bound(port);
+        }
+        match claimed(port) {
+            Ok(claim) if can_be_bound(port) => {
+                held.insert(port, claim);
+                true
+            }
+            Ok(_) => false,
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => false,
+            // Out of file handles, say: instances are started without a claim rather than not at all.
+            Err(_) => can_be_bound(port),
+        }
+    }
+}
+
+fn claimed(port: u16) -> io::Result<UnixDatagram> {
+    UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(format!("mana-port-{port}"))?)
+}
+
 /// Whether a program could listen on this port of 127.0.0.1 now. (`SO_REUSEADDR` is set, as every server does: closed
 /// connections of the last run do not count, a listening socket does.)
-pub fn can_be_bound(port: u16) -> bool {
+fn can_be_bound(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
@@ -99,6 +142,19 @@ mod tests {
     #[test]
     fn a_listening_socket_takes_a_port() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind");
-        assert!(!can_be_bound(listener.local_addr().expect("address").port()));
+        let port = listener.local_addr().expect("address").port();
+        assert!(!can_be_bound(port) && !Claims::default().claim(port));
+    }
+
+    #[test]
+    fn of_two_control_planes_one_gives_a_port_until_its_instance_has_ended() {
+        // Below those that the system gives to others meanwhile.
+        let port = (30_000..32_000).find(|port| can_be_bound(*port)).expect("a free port");
+        let (ours, theirs) = (Claims::default(), Claims::default());
+        assert!(ours.claim(port) && ours.claim(port) && !theirs.claim(port));
+        ours.keep_only(&BTreeSet::from([port]));
+        assert!(!theirs.claim(port));
+        ours.keep_only(&BTreeSet::new());
+        assert!(theirs.claim(port) && !ours.claim(port));
     }
 }

@@ -50,7 +50,7 @@ use std::sync::Arc;
 use mana_notify::outbox::Outbox;
 use mana_runtime::driver::{Driver, Exit, Handle, Signal, StartError};
 use mana_runtime::lifecycle::{self, Effect, Phase, Time, What};
-use mana_runtime::ports::Ports;
+use mana_runtime::ports::{Claims, Ports};
 use mana_runtime::usage::Sampler;
 use tokio::sync::mpsc;
 
@@ -164,6 +164,7 @@ pub(crate) struct Supervisor {
     /// What is known of instances that ended while no control plane ran, by service, slot and ordinal.
     past: BTreeMap<(String, Slot, u16), Past>,
     ports: Option<Ports>,
+    claims: Claims,
     edge: EdgeLink,
     /// Since when the edge's present version is the one to run, if it came while this control plane runs.
     edge_taken: Option<Time>,
@@ -209,6 +210,7 @@ impl Supervisor {
             next_key: 1,
             past: BTreeMap::new(),
             ports: None,
+            claims: Claims::default(),
             edge: EdgeLink::default(),
             edge_taken: None,
             drains: Drains::default(),

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use mana_manifest::plan::{Command, Value};
 use mana_runtime::driver::{Exit, Handle, Spec, StartError};
 use mana_runtime::lifecycle::What;
-use mana_runtime::ports;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::endings::{Before, Reason};
@@ -159,7 +158,9 @@ impl Supervisor {
             .filter_map(|other| other.instance.as_ref().and_then(|instance| instance.port))
             .collect();
         let ports = self.ports.as_ref().ok_or_else(|| NotStarted::Later("no range of ports is known".into()))?;
-        ports.pick(place.last_port, &taken, ports::can_be_bound).map_err(|error| NotStarted::Later(error.to_string()))
+        self.claims.keep_only(&taken);
+        let picked = ports.pick(place.last_port, &taken, |port| self.claims.claim(port));
+        picked.map_err(|error| NotStarted::Later(error.to_string()))
     }
 
     /// The whole environment of a process of this service, secrets revealed. Checked before every start.
