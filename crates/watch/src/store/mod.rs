@@ -15,6 +15,7 @@
 //!
 //! Everything is plain synchronous I/O, for a thread that may wait. One owner appends and maintains; a [`Reader`] reads beside it.
 
+mod ahead;
 mod bits;
 mod block;
 mod build;
