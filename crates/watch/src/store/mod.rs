@@ -15,7 +15,6 @@
 //!
 //! Everything is plain synchronous I/O, for a thread that may wait. One owner appends and maintains; a [`Reader`] reads beside it.
 
-mod ahead;
 mod bits;
 mod block;
 mod build;

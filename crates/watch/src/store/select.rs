@@ -10,7 +10,6 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::ahead::{Take, ahead};
 use super::block::Block;
 use super::block::index::Index;
 use super::error::StoreError;
@@ -27,15 +26,6 @@ struct Asked<'a> {
     to: i64,
     step: i64,
     keep: Keep,
-}
-
-impl Asked<'_> {
-    /// Whether its series have so many samples that it is worth a thread to read them.
-    fn is_long(&self) -> bool {
-        const LONG: i64 = 1_000;
-        let beat = wanted(self.step).span_ms().max(10_000);
-        self.to.saturating_sub(self.from) / beat >= LONG
-    }
 }
 
 /// Why reading stopped.
@@ -61,12 +51,9 @@ impl Source for Reader {
         each: &mut Each<'_>,
     ) -> Result<(), SourceError> {
         let asked = Asked { matchers, from, to, step, keep };
-        let read = |take: &mut Take<'_>| {
-            // Series that were given were right, so what is read once more goes on after them.
-            let mut given = None;
-            again(|| self.try_each(&asked, &mut given, take))
-        };
-        if asked.is_long() { ahead(read, each) } else { read(&mut |labels, samples| each(labels, samples)) }
+        // Series that were given were right, so what is read once more goes on after them.
+        let mut given = None;
+        again(|| self.try_each(&asked, &mut given, each))
     }
 }
 
@@ -171,7 +158,7 @@ impl Reader {
     }
 
     /// Gives the series after the key `given`, which becomes that of the last one.
-    fn try_each(&self, asked: &Asked<'_>, given: &mut Option<Vec<u8>>, take: &mut Take<'_>) -> Result<(), Stop> {
+    fn try_each(&self, asked: &Asked<'_>, given: &mut Option<Vec<u8>>, each: &mut Each<'_>) -> Result<(), Stop> {
         let Asked { matchers, from, to, step, keep } = *asked;
         let (held, blocks) = {
             let state = self.state();
@@ -210,7 +197,7 @@ impl Reader {
                 continue;
             }
             in_order(&mut samples);
-            if take(key::labels(&key), &mut samples).is_break() {
+            if each(key::labels(&key), &samples).is_break() {
                 return Ok(());
             }
             given.get_or_insert_default().clone_from(&key);
