@@ -78,6 +78,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_pages_look_like_can_stand_in_them() {
+        assert!(looks().contains(".panel") && !looks().contains("</"), "{}", looks());
+    }
+
+    #[test]
     fn brotli_goes_only_to_who_takes_it() {
         let check = |list: &'static str, expected: bool| {
             let headers = HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(list))]);

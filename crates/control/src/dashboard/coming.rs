@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::body::{Body, Bytes};
-use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 use futures_util::{StreamExt as _, stream};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::Dashboard;
+use super::pages::unwritten;
 use super::panels::{Panel, Shown};
 
 /// How long a page waits for its panels: what takes longer shows up later by itself.
@@ -55,8 +55,8 @@ impl Coming {
     pub(super) fn in_page(self, template: &impl Template) -> Response {
         let page = match template.render() {
             Ok(page) if page.matches(GAP).count() == self.panels.len() => page,
-            Ok(_) => return cannot("its template has another number of panels"),
-            Err(error) => return cannot(&error.to_string()),
+            Ok(_) => return unwritten("its template has another number of panels"),
+            Err(error) => return unwritten(&error.to_string()),
         };
         let mut pieces: VecDeque<Bytes> =
             page.split(GAP).map(|piece| Bytes::copy_from_slice(piece.as_bytes())).collect();
@@ -80,13 +80,10 @@ impl Coming {
     }
 }
 
-fn cannot(error: &str) -> Response {
-    tracing::error!(error, "a page cannot be written");
-    StatusCode::INTERNAL_SERVER_ERROR.into_response()
-}
-
 #[cfg(test)]
 mod tests {
+    use axum::http::StatusCode;
+
     use super::*;
 
     #[derive(Template)]

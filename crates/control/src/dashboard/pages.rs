@@ -75,11 +75,14 @@ pub(crate) fn page(template: &impl Template) -> Response {
 fn page_with(status: StatusCode, template: &impl Template) -> Response {
     match template.render() {
         Ok(html) => (status, Html(html)).into_response(),
-        Err(error) => {
-            tracing::error!(%error, "a page cannot be written");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
+        Err(error) => unwritten(&error.to_string()),
     }
+}
+
+/// Where a page cannot be written, which is a mistake in it.
+pub(super) fn unwritten(error: &str) -> Response {
+    tracing::error!(error, "a page cannot be written");
+    StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }
 
 #[derive(Template)]
