@@ -15,7 +15,7 @@ use kit::clock;
 use kit::database::Database;
 use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, Insert, QueryFilter, QueryOrder,
     QuerySelect, Select,
 };
 use sha2::{Digest, Sha256};
@@ -104,19 +104,7 @@ pub(crate) struct Keep {
 }
 
 impl Keep {
-    /// Marks the call as done and keeps its answer. Fails where another one has taken over.
-    pub(crate) async fn insert(&self, db: &impl ConnectionTrait, conversation: ConversationId) -> Result<(), DbErr> {
-        self.done(db).await?;
-        let row = answers::ActiveModel {
-            execution: Set(self.execution.0),
-            conversation_id: Set(conversation.0),
-            answer: Set(self.answer.clone()),
-        };
-        answers::Entity::insert(row).exec_without_returning(db).await?;
-        Ok(())
-    }
-
-    /// Marks the call as done without an answer to give again: what it belonged to is deleted already. Fails where another one
+    /// Marks the call as done: what it belongs to is stored in this transaction, or was deleted already. Fails where another one
     /// has taken over.
     pub(crate) async fn done(&self, db: &impl ConnectionTrait) -> Result<(), DbErr> {
         let done = calls::Entity::update_many()
@@ -128,6 +116,15 @@ impl Keep {
             return Err(DbErr::Custom("another one has taken over the call of this Idempotency-Key".into()));
         }
         Ok(())
+    }
+
+    /// What keeps the answer, to be given again for as long as its conversation is there.
+    pub(crate) fn insertion(&self, conversation: ConversationId) -> Insert<answers::ActiveModel> {
+        answers::Entity::insert(answers::ActiveModel {
+            execution: Set(self.execution.0),
+            conversation_id: Set(conversation.0),
+            answer: Set(self.answer.clone()),
+        })
     }
 }
 

@@ -5,14 +5,13 @@
 //! [`MAX_LOG_PAGES`] brings in the little that is left, and the log begins anew. Nothing of it is about what is durable: the log
 //! is, with each commit.
 
-use std::sync::Weak;
 use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
-use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use super::Bounded;
+use super::writer::Writers;
 
 /// Pages of the log, of 4 KiB each.
 pub(super) const MAX_LOG_PAGES: u32 = 16_000;
@@ -21,10 +20,10 @@ pub(super) const MAX_LOG_PAGES: u32 = 16_000;
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Brings the log in for as long as there is somebody who could write.
-pub(super) async fn run(connection: Bounded<DatabaseConnection>, writer: Weak<Semaphore>) {
+pub(super) async fn run(connection: Bounded<DatabaseConnection>, writers: Writers) {
     loop {
         sleep(EVERY).await;
-        if writer.strong_count() == 0 {
+        if writers.strong_count() == 0 {
             return;
         }
         // It waits for nobody, and what it cannot bring in comes with the next one.

@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use sea_orm::sqlx::PgConnection;
 use sea_orm::sqlx::error::DatabaseError;
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, RuntimeErr, Statement};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, RuntimeErr, Statement};
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
+use super::transaction::Transaction;
 use super::{Database, concurrent};
 use crate::config::Env;
 use crate::{Failure, clock};
@@ -183,7 +184,7 @@ impl Migrations {
         let engine = database.engine();
         let transaction = database.begin_write().await?;
         // A file may take longer than other statements do.
-        let unbounded: &DatabaseTransaction = &transaction;
+        let unbounded: &Transaction = &transaction;
         if engine == DbBackend::Postgres {
             let settings =
                 format!("SET LOCAL statement_timeout = '{STEP_TIMEOUT}'; SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'");
@@ -311,7 +312,7 @@ fn is_locked(error: &DbErr) -> bool {
 }
 
 /// Writes down that it ran.
-async fn note(transaction: &DatabaseTransaction, migration: &Migration, engine: DbBackend) -> Result<(), DbErr> {
+async fn note(transaction: &Transaction, migration: &Migration, engine: DbBackend) -> Result<(), DbErr> {
     let marks = if engine == DbBackend::Sqlite { "?, ?, ?, ?" } else { "$1, $2, $3, $4" };
     let insert = format!("INSERT INTO schema_migrations (version, name, checksum, applied_at) VALUES ({marks})");
     let values = [

@@ -1,9 +1,9 @@
 //! The database: SQLite or PostgreSQL by `DATABASE_URL`, one code for both.
 //!
 //! Reads go through the pool ([`Database`] dereferences to SeaORM's connection). Whoever writes more than one statement
-//! takes [`Database::begin_write`]: on SQLite writers queue fairly in the process and lock at once (`BEGIN IMMEDIATE`), so
-//! no transaction ever fails half-way because another one wrote in between. They share one connection: what it keeps of the
-//! file stays true, since nobody else has written meanwhile, and is not read anew for each.
+//! takes [`Database::begin_write`]: on SQLite writers queue fairly in the process and lock with their first statement
+//! (`BEGIN IMMEDIATE`), so no transaction ever fails half-way because another one wrote in between. They share one connection:
+//! what it keeps of the file stays true, since nobody else has written meanwhile, and is not read anew for each.
 //!
 //! Every commit is durable before it is acknowledged (`synchronous = FULL`, PostgreSQL's default).
 
@@ -12,25 +12,30 @@ mod checkpoints;
 mod concurrent;
 mod failures;
 mod migrations;
+mod transaction;
+mod writer;
 
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sea_orm::sqlx::ConnectOptions as _;
+use sea_orm::sqlx::sqlite::SqliteConnectOptions;
 use sea_orm::{
-    ConnAcquireErr, ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqlErr,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+    ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, SqlErr, Statement, TransactionTrait,
 };
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::config;
-use bounded::{ANSWER_TIMEOUT, COMMIT_TIMEOUT, Server};
+use bounded::{ANSWER_TIMEOUT, Server};
+use transaction::Transaction;
+use writer::Writer;
 
 pub use bounded::Bounded;
 pub use failures::{is_conflict, is_unavailable};
 pub use migrations::{Migration, MigrationError, Migrations, State};
+pub use transaction::{CommitError, WriteTransaction};
 
 /// Connections of one instance.
 pub const POOL_SIZE: u32 = 10;
@@ -69,13 +74,6 @@ pub struct Database {
     writer: Option<Writer>,
 }
 
-/// The connection of all transactions that write, and whose turn it is: they queue here rather than poll for SQLite's lock.
-#[derive(Clone)]
-struct Writer {
-    connection: Bounded<DatabaseConnection>,
-    turn: Arc<Semaphore>,
-}
-
 /// Opens the pool. The first connection is made when first needed, so a database that is away makes a service unready,
 /// not dead.
 pub async fn connect(url: Option<&SecretString>) -> Result<Database, crate::Failure> {
@@ -99,16 +97,7 @@ pub async fn connect(url: Option<&SecretString>) -> Result<Database, crate::Fail
     if sqlite {
         // A file is there or the statement says so; asking first is a way to the connection's thread and back for each use.
         options.test_before_acquire(false);
-        options.map_sqlx_sqlite_opts(|options| {
-            options
-                .create_if_missing(true)
-                .foreign_keys(true)
-                .busy_timeout(BUSY_TIMEOUT)
-                .pragma("journal_mode", "WAL")
-                .pragma("synchronous", "FULL")
-                .pragma("wal_autocheckpoint", checkpoints::MAX_LOG_PAGES.to_string())
-                .pragma("cache_size", format!("-{PAGE_CACHE_KIB}"))
-        });
+        options.map_sqlx_sqlite_opts(durable);
         make_wal(options.clone()).await;
     } else {
         options.statement_timeout(STATEMENT_TIMEOUT);
@@ -121,20 +110,29 @@ pub async fn connect(url: Option<&SecretString>) -> Result<Database, crate::Fail
     }
     let mut writer = None;
     if sqlite {
-        let mut one = options.clone();
-        one.max_connections(WRITERS);
         options.max_connections(POOL_SIZE - WRITERS);
-        let inner = sea_orm::Database::connect(one).await.map_err(crate::Failure::new)?;
-        let connection = Bounded { inner, server: Arc::clone(&server) };
-        writer = Some(Writer { connection, turn: Arc::new(Semaphore::new(1)) });
+        let own: SqliteConnectOptions = text.parse().map_err(crate::Failure::new)?;
+        writer = Some(Writer::new(durable(own).disable_statement_logging()));
     }
     let inner = sea_orm::Database::connect(options).await.map_err(crate::Failure::new)?;
     let connection = Bounded { inner, server };
     let name = name_of(text).into();
     if let Some(writer) = &writer {
-        tokio::spawn(checkpoints::run(connection.clone(), Arc::downgrade(&writer.turn)));
+        tokio::spawn(checkpoints::run(connection.clone(), writer.writers()));
     }
     Ok(Database { connection, name, writer })
+}
+
+/// What every connection to a SQLite file wants of it.
+fn durable(options: SqliteConnectOptions) -> SqliteConnectOptions {
+    options
+        .create_if_missing(true)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("journal_mode", "WAL")
+        .pragma("synchronous", "FULL")
+        .pragma("wal_autocheckpoint", checkpoints::MAX_LOG_PAGES.to_string())
+        .pragma("cache_size", format!("-{PAGE_CACHE_KIB}"))
 }
 
 /// The last part of the URL's path, without the ending of a file; of its characters those that need no quoting anywhere.
@@ -166,25 +164,17 @@ async fn make_wal(mut options: ConnectOptions) {
 }
 
 impl Database {
-    /// Begins a transaction that writes.
+    /// Begins a transaction that writes. SQLite locks with its first statement; in this process nobody else has a turn from now on.
     pub async fn begin_write(&self) -> Result<WriteTransaction, DbErr> {
-        let (turn, connection) = match &self.writer {
-            Some(Writer { connection, turn }) => (Some(self.turn(turn).await?), connection),
-            None => (None, &self.connection),
+        let Bounded { inner, server } = &self.connection;
+        let begin = async {
+            match &self.writer {
+                Some(writer) => writer.turn().await.map(Transaction::Sqlite),
+                None => inner.begin().await.map(Transaction::Postgres),
+            }
         };
-        let options = TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..Default::default()
-        };
-        let Bounded { inner, server } = connection;
-        let inner = server.answer(ANSWER_TIMEOUT, inner.begin_with_options(options)).await?;
-        Ok(WriteTransaction { transaction: Bounded { inner, server: Arc::clone(server) }, _turn: turn })
-    }
-
-    async fn turn(&self, writer: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, DbErr> {
-        let busy = || DbErr::ConnectionAcquire(ConnAcquireErr::Timeout);
-        let turn = tokio::time::timeout(ACQUIRE_TIMEOUT, Arc::clone(writer).acquire_owned()).await;
-        turn.map_err(|_| busy())?.map_err(|_| busy())
+        let inner = server.answer(ANSWER_TIMEOUT, begin).await?;
+        Ok(WriteTransaction::new(inner, Arc::clone(server)))
     }
 
     /// For whoever waits for less long than a statement may take: there was no answer within `bound`. Gives the error.
@@ -204,10 +194,9 @@ impl Database {
 
     /// Open connections and how many of them are unused.
     pub fn pool(&self) -> (u32, usize) {
-        if let Some(Writer { connection, .. }) = &self.writer {
-            let (all, writing) =
-                (self.connection.get_sqlite_connection_pool(), connection.get_sqlite_connection_pool());
-            (all.size() + writing.size(), all.num_idle() + writing.num_idle())
+        if let Some(writer) = &self.writer {
+            let (reading, (open, unused)) = (self.connection.get_sqlite_connection_pool(), writer.pool());
+            (reading.size() + open, reading.num_idle() + unused)
         } else {
             let pool = self.connection.get_postgres_connection_pool();
             (pool.size(), pool.num_idle())
@@ -220,39 +209,6 @@ impl Deref for Database {
 
     fn deref(&self) -> &Self::Target {
         &self.connection
-    }
-}
-
-/// A transaction that writes; dropped without [`WriteTransaction::commit`] it is rolled back.
-pub struct WriteTransaction {
-    transaction: Bounded<DatabaseTransaction>,
-    _turn: Option<OwnedSemaphorePermit>,
-}
-
-impl WriteTransaction {
-    /// Makes it durable. After an error it is not known whether it is.
-    pub async fn commit(self) -> Result<(), DbErr> {
-        let Bounded { inner, server } = self.transaction;
-        server.answer(COMMIT_TIMEOUT, inner.commit()).await
-    }
-
-    /// Undoes it.
-    pub async fn rollback(self) -> Result<(), DbErr> {
-        let Bounded { inner, server } = self.transaction;
-        server.answer(ANSWER_TIMEOUT, inner.rollback()).await
-    }
-
-    /// Makes it durable, however long that takes.
-    async fn commit_unbounded(self) -> Result<(), DbErr> {
-        self.transaction.inner.commit().await
-    }
-}
-
-impl Deref for WriteTransaction {
-    type Target = Bounded<DatabaseTransaction>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.transaction
     }
 }
 

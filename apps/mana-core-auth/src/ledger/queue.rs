@@ -3,8 +3,10 @@
 //! Nobody is answered before the commit that carries their call. What waits is bounded in number and in time; whoever is told
 //! that the ledger is busy or away may ask the same again: a call is done once.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use kit::database::{Database, is_conflict, is_unavailable};
 use kit::{Credits, clock, failpoint};
 use sea_orm::DbErr;
@@ -198,15 +200,15 @@ async fn write(database: Database, mut asked: mpsc::Receiver<Asked>) {
         // Whoever has given up was told that nothing is known; so nothing is done.
         batch.retain(|asked| !asked.answer.is_closed());
         let batch = std::mem::take(&mut batch);
-        // In a task of its own, so that a panic costs this batch alone.
-        if let Err(error) = tokio::spawn(carry_out_all(database.clone(), batch)).await {
-            tracing::error!(%error, "a batch of the ledger panicked; it has changed nothing");
+        // A panic, whose message the panic hook has written, costs this batch alone. What it has seen is gone with it.
+        if AssertUnwindSafe(carry_out_all(&database, batch)).catch_unwind().await.is_err() {
+            tracing::error!("a batch of the ledger panicked; it has changed nothing");
         }
     }
 }
 
 /// Carries out a batch and answers; where one of its calls cannot be written, each by itself.
-async fn carry_out_all(database: Database, batch: Vec<Asked>) {
+async fn carry_out_all(database: &Database, batch: Vec<Asked>) {
     let (mut calls, mut answers) = (Vec::new(), Vec::new());
     for Asked { call, now, answer } in batch {
         calls.push((call, now));
@@ -215,11 +217,11 @@ async fn carry_out_all(database: Database, batch: Vec<Asked>) {
     if calls.is_empty() {
         return;
     }
-    let outcomes = match carry_out(&database, &calls).await {
+    let outcomes = match carry_out(database, &calls).await {
         Err(Broken::Wrong) if calls.len() > 1 => {
             let mut outcomes = Vec::new();
             for call in &calls {
-                let outcome = carry_out(&database, std::slice::from_ref(call)).await;
+                let outcome = carry_out(database, std::slice::from_ref(call)).await;
                 outcomes.push(outcome.map_err(Error::from).and_then(|mut one| one.remove(0)));
             }
             outcomes
@@ -298,7 +300,6 @@ async fn transact(
 ) -> Result<Vec<Result<Answer, Error>>, DbErr> {
     failpoint::here("ledger: before the transaction");
     let transaction = database.begin_write().await?;
-    failpoint::here("ledger: transaction begun");
     let asked: Vec<&Call> = calls.iter().map(|(call, _)| call).collect();
     let mut book = storage::read(&transaction, &asked).await?;
     book.repeated = repeated;
@@ -310,9 +311,9 @@ async fn transact(
         transaction.rollback().await?;
         return Ok(outcomes);
     }
-    storage::write(&transaction, &book).await?;
-    failpoint::here("ledger: written");
-    transaction.commit().await?;
+    let statements = storage::writing(database.engine(), &book)?;
+    failpoint::here("ledger: before writing");
+    transaction.commit_with(statements).await?;
     failpoint::here("ledger: committed");
     Ok(outcomes)
 }

@@ -318,12 +318,13 @@ struct RedemptionRow {
     created_at: i64,
 }
 
-/// Writes what has changed.
-pub(super) async fn write(tx: &WriteTransaction, book: &Book) -> Result<(), DbErr> {
+/// What writes what has changed.
+pub(super) fn writing(engine: DbBackend, book: &Book) -> Result<Vec<Statement>, DbErr> {
     let document = document(book)?;
     let text = text(&document);
-    if tx.get_database_backend() == DbBackend::Postgres {
-        return execute(tx, sql::WRITE_POSTGRES, &text).await;
+    let statement = |sql: &str| Statement::from_sql_and_values(engine, sql, [text.as_str().into()]);
+    if engine == DbBackend::Postgres {
+        return Ok(vec![statement(sql::WRITE_POSTGRES)]);
     }
     let parts = [
         (document.balances.is_empty(), sql::WRITE_BALANCES_SQLITE),
@@ -335,11 +336,9 @@ pub(super) async fn write(tx: &WriteTransaction, book: &Book) -> Result<(), DbEr
         (document.redemptions.is_empty(), sql::WRITE_USES_SQLITE),
         (document.redemptions.is_empty(), sql::WRITE_REDEMPTIONS_SQLITE),
     ];
-    kit::failpoint::here("ledger: before the statements");
-    // SQLite runs several as one: each way to its thread and back costs more than what it does there.
-    let statements: Vec<&str> =
-        parts.into_iter().filter_map(|(empty, statement)| (!empty).then_some(statement)).collect();
-    execute(tx, &statements.join(";\n"), &text).await
+    let needed: Vec<&str> = parts.into_iter().filter_map(|(empty, sql)| (!empty).then_some(sql)).collect();
+    // One parameter for all of them.
+    Ok(vec![statement(&needed.join(";\n"))])
 }
 
 fn document(book: &Book) -> Result<Document<'_>, DbErr> {
@@ -440,12 +439,6 @@ async fn query<const N: usize>(
     let engine = tx.get_database_backend();
     let values = values.map(sea_orm::Value::from);
     tx.query_all_raw(Statement::from_sql_and_values(engine, statement.of(engine), values)).await
-}
-
-async fn execute(tx: &WriteTransaction, statement: &str, document: &str) -> Result<(), DbErr> {
-    let engine = tx.get_database_backend();
-    let statement = Statement::from_sql_and_values(engine, statement, [document.to_owned().into()]);
-    tx.execute_raw(statement).await.map(drop)
 }
 
 /// Forgets a user's keys and what was answered to them.

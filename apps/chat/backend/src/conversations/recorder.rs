@@ -4,12 +4,14 @@
 //! Nobody is told that something is stored before the commit that carries it.
 
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kit::database::{self, Database};
+use futures_util::FutureExt;
+use kit::database::{CommitError, Database};
 use kit::failpoint;
-use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait, QueryTrait};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait, QueryTrait, Statement};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -69,24 +71,24 @@ async fn write_all(db: Database, mut asked: mpsc::Receiver<Asked>) {
         // Two instances that touch the same conversations do it in the same order, so that neither waits for the other for ever.
         batch.sort_unstable_by_key(|asked| asked.exchange.target.id().0);
         let batch = std::mem::take(&mut batch);
-        // In a task of its own, so that a panic costs this batch alone.
-        if let Err(error) = tokio::spawn(store(db.clone(), batch)).await {
-            tracing::error!(%error, "a batch of exchanges panicked");
+        // A panic, whose message the panic hook has written, costs this batch alone. What it has seen is gone with it.
+        if AssertUnwindSafe(store(&db, batch)).catch_unwind().await.is_err() {
+            tracing::error!("a batch of exchanges panicked");
         }
     }
 }
 
 /// Stores a batch and tells; where one of it cannot be written, each by itself.
-async fn store(db: Database, batch: Vec<Asked>) {
+async fn store(db: &Database, batch: Vec<Asked>) {
     let (exchanges, waiting): (Vec<_>, Vec<_>) = batch.into_iter().map(|asked| (asked.exchange, asked.told)).unzip();
     if exchanges.is_empty() {
         return;
     }
-    match transact(&db, &exchanges).await {
+    match transact(db, &exchanges).await {
         Err(RecordError::NotStored(error)) if exchanges.len() > 1 => {
             tracing::warn!(error = %chain(&error), exchanges = exchanges.len(), "exchanges are stored one by one: one of them cannot be");
             for (exchange, told) in exchanges.into_iter().zip(waiting) {
-                let outcome = transact(&db, &[exchange]).await;
+                let outcome = transact(db, &[exchange]).await;
                 let _ = told.send(outcome.and_then(|recorded| recorded[0].ok_or(RecordError::Gone)));
             }
         }
@@ -104,19 +106,23 @@ async fn store(db: Database, batch: Vec<Asked>) {
 async fn transact(db: &Database, exchanges: &[Arc<Exchange>]) -> Result<Vec<Option<Recorded>>, RecordError> {
     let not_stored = |error| RecordError::NotStored(Arc::new(error));
     let transaction = db.begin_write().await.map_err(not_stored)?;
-    let recorded = write(&*transaction, exchanges).await.map_err(not_stored)?;
+    let (recorded, statements) = prepare(&*transaction, exchanges).await.map_err(not_stored)?;
     // Dropping the transaction rolls it back.
     if recorded.iter().any(Option::is_some) {
-        transaction.commit().await.map_err(|error| RecordError::Unknown(Arc::new(error)))?;
+        failpoint::here("chat: before the exchange is written");
+        transaction.commit_with(statements).await.map_err(|error| match error {
+            CommitError::Undone(error) => not_stored(error),
+            CommitError::Unknown(error) => RecordError::Unknown(Arc::new(error)),
+        })?;
     }
     Ok(recorded)
 }
 
-/// Writes all rows.
-async fn write(
+/// Looks at what is there and takes what others must not change meanwhile; what will have come of each, and what writes the rows.
+async fn prepare(
     transaction: &impl ConnectionTrait,
     exchanges: &[Arc<Exchange>],
-) -> Result<Vec<Option<Recorded>>, DbErr> {
+) -> Result<(Vec<Option<Recorded>>, Vec<Statement>), DbErr> {
     let engine = transaction.get_database_backend();
     let (there, made) = conversations(transaction, exchanges).await?;
     let outcome = |(exchange, is_there): (&Arc<Exchange>, bool)| match (is_there, exchange.delivered) {
@@ -128,10 +134,10 @@ async fn write(
     let all = || exchanges.iter().zip(&recorded);
     let charged = || all().filter(|(_, it)| it.is_some()).map(|(exchange, _)| exchange);
     let whole = || all().filter(|(_, it)| **it == Some(Recorded::Whole)).map(|(exchange, _)| exchange);
-    if charged().next().is_none() {
-        return Ok(recorded);
-    }
     let mut statements = Vec::new();
+    if charged().next().is_none() {
+        return Ok((recorded, statements));
+    }
     if !made.is_empty() {
         statements.push(conversation::Entity::insert_many(made).build(engine));
     }
@@ -143,18 +149,14 @@ async fn write(
     }
     let settles = charged().map(|exchange| (exchange.settle, exchange.now));
     statements.push(Instruction::insertion(settles).build(engine));
-    failpoint::here("chat: before the instruction is written down");
-    database::execute_all(transaction, statements).await?;
-    failpoint::here("chat: instruction written down, not committed");
-    for (exchange, outcome) in all() {
-        match (&exchange.keep, outcome) {
-            (Some(keep), Some(Recorded::Whole)) => keep.insert(transaction, exchange.target.id()).await?,
-            (Some(keep), Some(Recorded::ChargeOnly)) => keep.done(transaction).await?,
-            _ => {}
+    for exchange in charged() {
+        if let Some(keep) = &exchange.keep {
+            keep.done(transaction).await?;
         }
     }
-    failpoint::here("chat: exchange written, not committed");
-    Ok(recorded)
+    let kept = |exchange: &Arc<Exchange>| Some(exchange.keep.as_ref()?.insertion(exchange.target.id()).build(engine));
+    statements.extend(whole().filter_map(kept));
+    Ok((recorded, statements))
 }
 
 /// Touches their conversations; which of them are there, and those that are to be made.

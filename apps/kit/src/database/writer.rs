@@ -1,0 +1,212 @@
+//! SQLite's one connection for transactions that write. Whoever writes takes a turn at it, in the order of asking, rather than
+//! poll for SQLite's lock.
+//!
+//! Each way to the connection's thread and back costs more than most statements do there, so a transaction makes few of them: it
+//! begins with its first statement (`BEGIN IMMEDIATE` goes along), and [`Turn::commit_with`] ends it with its last ones.
+
+use std::sync::{Arc, Weak};
+
+use futures_util::TryStreamExt;
+use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteQueryResult};
+use sea_orm::sqlx::{self, AssertSqlSafe, ConnectOptions as _, Either, Executor as _, SqliteConnection};
+use sea_orm::{
+    ConnAcquireErr, ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement, Values,
+};
+use sea_query_sqlx::SqlxValues;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::time::timeout;
+
+use super::{ACQUIRE_TIMEOUT, CommitError};
+
+const BEGIN: &str = "BEGIN IMMEDIATE";
+const COMMIT: &str = "COMMIT";
+
+/// The connection, opened by whoever needs it first.
+#[derive(Clone)]
+pub(super) struct Writer {
+    options: SqliteConnectOptions,
+    connection: Arc<Mutex<Option<SqliteConnection>>>,
+}
+
+/// Lives for as long as there is somebody who could write.
+pub(super) type Writers = Weak<Mutex<Option<SqliteConnection>>>;
+
+impl Writer {
+    pub(super) fn new(options: SqliteConnectOptions) -> Self {
+        Self { options, connection: Arc::default() }
+    }
+
+    pub(super) fn writers(&self) -> Writers {
+        Arc::downgrade(&self.connection)
+    }
+
+    /// Waits for its turn.
+    pub(super) async fn turn(&self) -> Result<Turn, DbErr> {
+        let turn = timeout(ACQUIRE_TIMEOUT, self.connection.clone().lock_owned()).await;
+        let mut connection = turn.map_err(|_| DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))?;
+        if connection.is_none() {
+            let opened = self.options.connect().await;
+            *connection = Some(opened.map_err(|error| DbErr::Conn(sqlx_error(error)))?);
+        }
+        Ok(Turn(Mutex::new(Held { connection, open: false })))
+    }
+
+    /// Open connections, and how many of them are unused.
+    pub(super) fn pool(&self) -> (u32, usize) {
+        match self.connection.try_lock().as_deref() {
+            Ok(None) => (0, 0),
+            Ok(Some(_)) => (1, 1),
+            Err(_) => (1, 0),
+        }
+    }
+}
+
+/// A transaction that has its turn; dropped, it is undone.
+pub struct Turn(Mutex<Held>);
+
+struct Held {
+    connection: OwnedMutexGuard<Option<SqliteConnection>>,
+    /// Whether a transaction may be open.
+    open: bool,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.open {
+            // Closing it undoes what is open on it, whatever its thread is at. The next one opens another.
+            *self.connection = None;
+        }
+    }
+}
+
+/// What came of statements that went together.
+#[derive(Default)]
+struct Outcome {
+    rows: Vec<QueryResult>,
+    result: SqliteQueryResult,
+    /// Statements that were carried out.
+    done: usize,
+}
+
+impl Held {
+    fn connection(&mut self) -> Result<&mut SqliteConnection, DbErr> {
+        self.connection.as_mut().ok_or(DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed))
+    }
+
+    /// What goes before the next statement.
+    fn opening(&mut self) -> &'static str {
+        if std::mem::replace(&mut self.open, true) { "" } else { BEGIN }
+    }
+
+    /// Carries out statements in their order, and tells in `outcome` how far it came.
+    async fn run(&mut self, sql: String, values: Option<Values>, outcome: &mut Outcome) -> Result<(), RuntimeErr> {
+        // What `BEGIN` is answered with is about the statement before it.
+        let ignored = usize::from(sql.starts_with(BEGIN));
+        let query = sqlx::query_with(AssertSqlSafe(sql), SqlxValues(values.unwrap_or(Values(Vec::new()))));
+        let connection = self.connection().map_err(|error| RuntimeErr::Internal(error.to_string()))?;
+        let mut answers = connection.fetch_many(query);
+        while let Some(answer) = answers.try_next().await.map_err(sqlx_error)? {
+            match answer {
+                Either::Left(result) => {
+                    if outcome.done >= ignored {
+                        outcome.result.extend([result]);
+                    }
+                    outcome.done += 1;
+                }
+                Either::Right(row) => outcome.rows.push(row.into()),
+            }
+        }
+        Ok(())
+    }
+
+    async fn statement(&mut self, statement: Statement) -> Result<Outcome, RuntimeErr> {
+        let mut outcome = Outcome::default();
+        let sql = joined([self.opening(), &statement.sql]);
+        self.run(sql, statement.values, &mut outcome).await?;
+        Ok(outcome)
+    }
+
+    async fn end(&mut self, sql: &'static str) -> Result<(), DbErr> {
+        if self.open {
+            self.run(sql.to_owned(), None, &mut Outcome::default()).await.map_err(DbErr::Exec)?;
+            self.open = false;
+        }
+        Ok(())
+    }
+}
+
+impl Turn {
+    pub(super) async fn commit(self) -> Result<(), DbErr> {
+        self.0.into_inner().end(COMMIT).await
+    }
+
+    pub(super) async fn rollback(self) -> Result<(), DbErr> {
+        self.0.into_inner().end("ROLLBACK").await
+    }
+
+    /// Carries out the last statements and commits, in one go.
+    pub(super) async fn commit_with(self, statements: Vec<Statement>) -> Result<(), CommitError> {
+        let mut held = self.0.into_inner();
+        let opening = held.opening();
+        let (mut texts, mut values) = (vec![opening], Vec::new());
+        for statement in &statements {
+            texts.push(&statement.sql);
+            values.extend(statement.values.iter().flat_map(|values| values.0.iter().cloned()));
+        }
+        texts.push(COMMIT);
+        let before_commit = statements.len() + usize::from(!opening.is_empty());
+        let mut outcome = Outcome::default();
+        match held.run(joined(texts), Some(Values(values)), &mut outcome).await {
+            Ok(()) => {
+                held.open = false;
+                Ok(())
+            }
+            Err(error) if outcome.done < before_commit => Err(CommitError::Undone(DbErr::Exec(error))),
+            Err(error) => Err(CommitError::Unknown(DbErr::Exec(error))),
+        }
+    }
+}
+
+/// Statements as one text; those that are empty are none.
+fn joined<'a>(statements: impl IntoIterator<Item = &'a str>) -> String {
+    let mut joined = String::new();
+    for statement in statements.into_iter().filter(|statement| !statement.is_empty()) {
+        if !joined.is_empty() {
+            joined.push_str(";\n");
+        }
+        joined.push_str(statement);
+    }
+    joined
+}
+
+fn sqlx_error(error: sqlx::Error) -> RuntimeErr {
+    RuntimeErr::SqlxError(Arc::new(error))
+}
+
+#[async_trait::async_trait]
+impl ConnectionTrait for Turn {
+    fn get_database_backend(&self) -> DbBackend {
+        DbBackend::Sqlite
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        let outcome = self.0.lock().await.statement(statement).await.map_err(DbErr::Exec)?;
+        Ok(outcome.result.into())
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        let mut held = self.0.lock().await;
+        let sql = joined([held.opening(), sql]);
+        let done = held.connection()?.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await;
+        done.map(ExecResult::from).map_err(|error| DbErr::Exec(sqlx_error(error)))
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        Ok(self.query_all_raw(statement).await?.into_iter().next())
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        let outcome = self.0.lock().await.statement(statement).await.map_err(DbErr::Query)?;
+        Ok(outcome.rows)
+    }
+}
