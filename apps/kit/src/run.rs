@@ -8,8 +8,8 @@ use crate::telemetry;
 /// Exit code for configuration or a command line that cannot be used.
 const EXIT_CONFIG: u8 = 64;
 
-/// Threads that run a service's tasks. Two: a long computation in one handler never stops the others, and each thread
-/// costs memory.
+/// Threads that run a service's tasks, at most: each costs memory, and each that another one wakes costs time. What takes long
+/// runs in [`BLOCKING_THREADS`].
 const WORKER_THREADS: usize = 2;
 
 /// Threads for blocking work (password hashing, files). A bound, since each may hold a hash's memory.
@@ -33,6 +33,12 @@ impl Failure {
     }
 }
 
+/// As many as half of the machine's processors: a service shares them with the edge, the services it calls and their databases.
+fn worker_threads() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    (processors / 2).clamp(1, WORKER_THREADS)
+}
+
 /// Runs a service's `main`: gives it the environment and the arguments after the program's name, and turns its end into an
 /// exit code (0, 1, or 64 for configuration). What it fails with is logged once, here, and told on standard error.
 pub fn run<F, Fut>(main: F) -> ExitCode
@@ -42,7 +48,7 @@ where
 {
     telemetry::init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKER_THREADS)
+        .worker_threads(worker_threads())
         .max_blocking_threads(BLOCKING_THREADS)
         .enable_all()
         .build();
