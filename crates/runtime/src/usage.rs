@@ -47,8 +47,8 @@ impl Sampler {
     pub fn sample(&mut self, leaders: &[u32]) -> io::Result<HashMap<u32, Usage>> {
         let now = Instant::now();
         let mut processes = HashMap::new();
-        for pid in identity::own_processes()? {
-            // One that ends while it is looked at takes nothing any more.
+        for pid in identity::processes()? {
+            // One that ends while it is looked at takes nothing any more. Whose they are shows in who started them.
             if let Ok(stat) = identity::stat(pid) {
                 processes.insert(pid, stat);
             }

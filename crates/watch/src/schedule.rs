@@ -16,8 +16,8 @@ pub const INTERVAL: Duration = Duration::from_secs(10);
 pub const TIMEOUT: Duration = Duration::from_secs(8);
 /// Most targets; a machine of a small team has some dozens.
 pub const MAX_TARGETS: usize = 2_000;
-/// Places are this far apart: of two hundred targets that are looked at every ten seconds, four have their turn together.
-const STEP_MS: i64 = 200;
+/// Places are this far apart, in milliseconds: of two hundred targets that are looked at every ten seconds, four have their turn together.
+pub const STEP_MS: i64 = 200;
 /// A turn that is this late still counts as in time: even steps between samples take less room, and no one sees the difference.
 const IN_TIME_MS: i64 = 100;
 

@@ -95,6 +95,28 @@ pub(crate) enum Call {
     Journal { limit: u32, reply: Reply<Vec<JournalEntry>> },
 }
 
+impl Call {
+    /// Whether nothing can follow from it: of what is asked all the time.
+    pub(super) fn only_asks(&self) -> bool {
+        matches!(
+            self,
+            Self::Status(_)
+                | Self::Subjects(_)
+                | Self::Channels(_)
+                | Self::StatusPage(_)
+                | Self::AlertChannels { .. }
+                | Self::Watched(_)
+                | Self::Site(_)
+                | Self::Serving(_)
+                | Self::Memory(_)
+                | Self::Rollouts { .. }
+                | Self::RolloutView { .. }
+                | Self::Rollout { .. }
+                | Self::Journal { .. }
+        )
+    }
+}
+
 impl fmt::Debug for Call {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {

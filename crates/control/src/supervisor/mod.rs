@@ -268,10 +268,12 @@ impl Supervisor {
     }
 
     fn handle(&mut self, message: Message) {
-        // Most messages say that a healthy instance is healthy: `step` knows whether one changed anything. Who logs in changes nothing.
-        let aside = matches!(&message, Message::Life { .. })
-            || matches!(&message, Message::Call(call) if matches!(**call, Call::Memory(_)));
-        self.changed |= !aside;
+        // Most messages say that a healthy instance is healthy: `step` knows whether one changed anything. Who asks changes nothing.
+        self.changed |= match &message {
+            Message::Life { .. } => false,
+            Message::Call(call) => !call.only_asks(),
+            _ => true,
+        };
         match message {
             Message::Life { key, what } => self.step(key, what),
             Message::Spawned { key, run, result } => self.spawned(key, run, result),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use mana_edge::admin;
 use mana_runtime::lifecycle::{Answer, What};
 use mana_runtime::probe::{self, DOUBT_INTERVAL, PROBE_TIMEOUT, READY_INTERVAL, STARTING_INTERVAL, jittered};
+use mana_watch::schedule::STEP_MS;
 use tokio::sync::{mpsc, watch};
 
 use super::Message;
@@ -79,10 +80,24 @@ async fn ask_on(key: Key, run: u64, target: Target, mut pace: watch::Receiver<Pa
             return;
         }
         tokio::select! {
-            () = tokio::time::sleep(jittered(interval, clock::chance())) => {}
+            () = tokio::time::sleep(pause(now, interval)) => {}
             changed = pace.changed() => if changed.is_err() { return },
         }
     }
+}
+
+/// Until an instance is asked next. Those that are ready are asked at the moments at which the watch asks, too: of dozens of them
+/// several at once, since each time that a processor wakes costs as much as a question.
+fn pause(pace: Pace, interval: Duration) -> Duration {
+    let pause = jittered(interval, clock::chance());
+    if pace == Pace::Ready { until_next(clock::timestamp().as_millisecond(), pause) } else { pause }
+}
+
+/// Until the first of those moments that is `pause` or more after `now`, in milliseconds since 1970.
+fn until_next(now: i64, pause: Duration) -> Duration {
+    let after = now.saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX));
+    let moment = after.saturating_add((STEP_MS - after.rem_euclid(STEP_MS)) % STEP_MS);
+    Duration::from_millis(moment.saturating_sub(now).unsigned_abs())
 }
 
 /// Keeps what is needed from one question to the next.
@@ -123,5 +138,23 @@ impl Asker {
                 (answer, live)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_ready_is_asked_at_a_moment_of_the_watch_and_never_too_early() {
+        for now in [0, 1, 199, 200, 1_795_833_600_123] {
+            for pause in [2_250, 3_000, 3_001, 3_750] {
+                let moment = now + i64::try_from(until_next(now, Duration::from_millis(pause)).as_millis()).unwrap();
+                assert_eq!(moment % STEP_MS, 0);
+                assert!((0..STEP_MS).contains(&(moment - now - pause.cast_signed())), "{now} {pause}: {moment}");
+            }
+        }
+        assert!((2_250..=3_950).contains(&pause(Pace::Ready, READY_INTERVAL).as_millis()));
+        assert!(pause(Pace::Starting, STARTING_INTERVAL) < Duration::from_millis(32));
     }
 }

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use mana_edge::admin;
 use mana_watch::exposition::Format;
 use mana_watch::schedule::{INTERVAL, Schedule, TIMEOUT};
@@ -161,7 +163,7 @@ fn begin(
     let (ways, edge, mailbox, told, ended) =
         (Arc::clone(ways), Arc::clone(edge), mailbox.clone(), told.clone(), ended.clone());
     let named = target.clone();
-    let turn = tokio::spawn(async move {
+    let turn = async move {
         let began = Instant::now();
         let turned = || Turned { at, took: began.elapsed(), missed };
         let mut subjects = None;
@@ -193,11 +195,11 @@ fn begin(
             }
         }
         subjects
-    });
+    };
     tokio::spawn(async move {
-        // However it ends: a target whose turn never did would not be asked again.
-        let subjects = turn.await.unwrap_or_else(|error| {
-            tracing::error!(target = named, %error, "a turn broke off");
+        // However it ends: a target whose turn never did would not be asked again. What a panic says, its hook has written.
+        let subjects = AssertUnwindSafe(turn).catch_unwind().await.unwrap_or_else(|_| {
+            tracing::error!(target = named, "a turn broke off");
             None
         });
         // Whoever hears it is gone only when the process ends.

@@ -101,15 +101,16 @@ pub(crate) fn check(identity: &Identity) -> Result<(), AdoptError> {
     }
 }
 
-/// All process ids of this user, as `/proc` lists them.
+/// All process ids, as `/proc` lists them.
+pub(crate) fn processes() -> io::Result<impl Iterator<Item = u32>> {
+    Ok(fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()))
+}
+
+/// Those of this user.
 pub(crate) fn own_processes() -> io::Result<impl Iterator<Item = u32>> {
     let me = rustix::process::geteuid().as_raw();
-    Ok(fs::read_dir("/proc")?.filter_map(move |entry| {
-        let entry = entry.ok()?;
-        let pid = entry.file_name().to_str()?.parse().ok()?;
-        // A process that ends while it is looked at is not there, which is what the caller wants to know.
-        (entry.metadata().ok()?.uid() == me).then_some(pid)
-    }))
+    // A process that ends while it is looked at is not there, which is what the caller wants to know.
+    Ok(processes()?.filter(move |pid| fs::metadata(format!("/proc/{pid}")).is_ok_and(|folder| folder.uid() == me)))
 }
 
 /// The value of a variable in a process's initial environment. `None` also when the process is gone or not readable.

@@ -7,6 +7,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -70,11 +71,26 @@ impl Reader {
                 if !found.contains(key) {
                     found.insert(key.to_vec());
                 }
-                self.allowed(found.len())
+                self.allowed(found.len()).map(ControlFlow::Continue)
             })?;
             let mut labels: Vec<Labels> = found.iter().map(|key| key::labels(key)).collect();
             labels.sort();
             Ok(labels)
+        })
+    }
+
+    /// Whether there is any of these series.
+    ///
+    /// # Errors
+    /// As of [`Reader::series`].
+    pub fn has(&self, matchers: &[Matcher], from: i64, to: i64) -> Result<bool, SourceError> {
+        again(|| {
+            let mut found = false;
+            self.each_key(matchers, from, to, &mut |_| {
+                found = true;
+                Ok(ControlFlow::Break(()))
+            })?;
+            Ok(found)
         })
     }
 
@@ -115,7 +131,7 @@ impl Reader {
                         texts.insert(text.to_owned());
                     }
                 }
-                Ok(())
+                Ok(ControlFlow::Continue(()))
             })?;
             Ok(texts.into_iter().collect())
         })
@@ -126,12 +142,13 @@ impl Reader {
         all.iter().filter(|block| !block.is_damaged()).map(Arc::clone).collect()
     }
 
+    /// Gives the key of each, until told to stop.
     fn each_key(
         &self,
         matchers: &[Matcher],
         from: i64,
         to: i64,
-        each: &mut impl FnMut(&[u8]) -> Result<(), Stop>,
+        each: &mut impl FnMut(&[u8]) -> Result<ControlFlow<()>, Stop>,
     ) -> Result<(), Stop> {
         let mut key = Vec::new();
         let blocks = {
@@ -140,7 +157,9 @@ impl Reader {
                 let Some(measured) = state.head.registry.get(slot) else { continue };
                 if state.head.has_within(slot, measured, from, to) {
                     state.head.key(measured, &mut key);
-                    each(&key)?;
+                    if each(&key)?.is_break() {
+                        return Ok(());
+                    }
                 }
             }
             Self::blocks(&state.blocks)
@@ -151,7 +170,9 @@ impl Reader {
             let mut matching = index.matching(matchers).map_err(broken)?;
             while matching.next(&index).map_err(broken)? {
                 matching.entry().key(&index, &mut key);
-                each(&key)?;
+                if each(&key)?.is_break() {
+                    return Ok(());
+                }
             }
         }
         Ok(())

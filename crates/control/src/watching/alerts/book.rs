@@ -51,8 +51,7 @@ pub(in crate::watching) fn judged(reader: &Reader, ready: &Ready, now: i64, unti
     if !values.is_empty() {
         return Outcome::Values(values);
     }
-    let there =
-        |matchers: &[Matcher]| reader.series(matchers, now - THERE_MS, now).is_ok_and(|series| !series.is_empty());
+    let there = |matchers: &[Matcher]| reader.has(matchers, now - THERE_MS, now).is_ok_and(|there| there);
     if expression.missing(there).is_empty() { Outcome::Values(values) } else { Outcome::NoData }
 }
 

@@ -133,6 +133,14 @@ fn labels_are_found_in_memory_and_in_blocks() {
         [labels("up", &[("zone", "a"), ("a", "x")])]
     );
     assert!(reader.series(&named("down"), from, to).unwrap().is_empty());
+    for (matchers, from, to, there) in [
+        (named("up"), from, to, true),
+        (named("down"), from, to, false),
+        (vec![Matcher::equal("zone", "b")], from, START + HOUR, false),
+        (vec![Matcher::equal("zone", "b")], START + 3 * HOUR, to, true),
+    ] {
+        assert_eq!(reader.has(&matchers, from, to).unwrap(), there, "{matchers:?} {from} {to}");
+    }
 }
 
 #[test]
