@@ -33,10 +33,10 @@ lint: ui
 	cd ui && npm run check
 
 unit: ui ## Unit, property and service tests (inside `scripts/test-services.sh run`)
-	scripts/nextest.sh --workspace --exclude system-tests
+	scripts/nextest.sh unit
 
 system: build ## The whole system through its real binary and a real browser
-	scripts/nextest.sh -p system-tests
+	scripts/nextest.sh system
 
 fuzz: ## Feeds the edge's parsers with what a fuzzer comes up with, a minute each (`scripts/fuzz.sh SECONDS`: longer)
 	scripts/fuzz.sh
