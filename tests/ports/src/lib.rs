@@ -6,8 +6,9 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-/// Below those that outgoing connections get, and instances; above the last that a manifest may not name in between (11,211).
-const PORTS: Range<u16> = 11_300..19_000;
+/// Below those that outgoing connections get, and instances; above those at which control planes listen for spans
+/// (`mana-control`'s `traces`), any of them at any time, and the last that a manifest may not name (11,211).
+const PORTS: Range<u16> = 15_318..19_000;
 /// Processes look from different places on, which is quicker; the locks keep them apart.
 const APART: usize = 64;
 

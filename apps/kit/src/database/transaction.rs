@@ -24,7 +24,8 @@ impl WriteTransaction {
         server.answer(COMMIT_TIMEOUT, inner.commit()).await
     }
 
-    /// Executes its last statements and makes it durable; on SQLite in one go.
+    /// Executes its last statements and makes it durable; on SQLite in one go, so that parameters with a number (`?1`) are those of
+    /// all of them together.
     pub async fn commit_with(self, statements: Vec<Statement>) -> Result<(), CommitError> {
         let Bounded { inner, server } = self.0;
         let turn = match inner {
