@@ -167,13 +167,14 @@ impl Database {
     /// Begins a transaction that writes. SQLite locks with its first statement; in this process nobody else has a turn from now on.
     pub async fn begin_write(&self) -> Result<WriteTransaction, DbErr> {
         let Bounded { inner, server } = &self.connection;
-        let begin = async {
-            match &self.writer {
-                Some(writer) => writer.turn().await.map(Transaction::Sqlite),
-                None => inner.begin().await.map(Transaction::Postgres),
+        let inner = match &self.writer {
+            Some(writer) => {
+                // That others write is no outage.
+                let turn = writer.turn().await?;
+                Transaction::Sqlite(server.answer(ANSWER_TIMEOUT, writer.open(turn)).await?)
             }
+            None => Transaction::Postgres(server.answer(ANSWER_TIMEOUT, inner.begin()).await?),
         };
-        let inner = server.answer(ANSWER_TIMEOUT, begin).await?;
         Ok(WriteTransaction::new(inner, Arc::clone(server)))
     }
 

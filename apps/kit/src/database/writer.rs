@@ -43,12 +43,18 @@ impl Writer {
     /// Waits for its turn.
     pub(super) async fn turn(&self) -> Result<Turn, DbErr> {
         let turn = timeout(ACQUIRE_TIMEOUT, self.connection.clone().lock_owned()).await;
-        let mut connection = turn.map_err(|_| DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))?;
+        let connection = turn.map_err(|_| DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))?;
+        Ok(Turn(Mutex::new(Held { connection, open: false })))
+    }
+
+    /// Opens the connection for whose turn it is, where it is not open.
+    pub(super) async fn open(&self, mut turn: Turn) -> Result<Turn, DbErr> {
+        let connection = &mut turn.0.get_mut().connection;
         if connection.is_none() {
             let opened = self.options.connect().await;
-            *connection = Some(opened.map_err(|error| DbErr::Conn(sqlx_error(error)))?);
+            **connection = Some(opened.map_err(|error| DbErr::Conn(sqlx_error(error)))?);
         }
-        Ok(Turn(Mutex::new(Held { connection, open: false })))
+        Ok(turn)
     }
 
     /// Open connections, and how many of them are unused.
