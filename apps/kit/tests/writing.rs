@@ -103,6 +103,39 @@ async fn what_is_dropped_or_rolled_back_is_undone_and_holds_up_nobody() {
 }
 
 #[tokio::test]
+async fn a_refusal_costs_nobody_the_connection_and_ends_no_transaction() {
+    let (_file, database) = start().await;
+    let transaction = database.begin_write().await.unwrap();
+    transaction.execute_unprepared("CREATE TEMP TABLE here (id INTEGER)").await.unwrap();
+    transaction.commit().await.unwrap();
+    let transaction = database.begin_write().await.unwrap();
+    transaction.execute_raw(insert(1)).await.unwrap();
+    let refused = transaction.execute_raw(insert(1)).await.unwrap_err();
+    assert!(kit::database::is_unique_violation(&refused), "{refused}");
+    transaction.execute_raw(insert(2)).await.unwrap();
+    drop(transaction);
+    let transaction = database.begin_write().await.unwrap();
+    transaction.execute_raw(statement("INSERT INTO here VALUES (?)", [1])).await.unwrap();
+    transaction.commit_with(vec![insert(3)]).await.unwrap();
+    assert_eq!(ids(&database).await, [3]);
+}
+
+#[tokio::test]
+async fn whoever_could_not_begin_writes_nothing() {
+    let (file, database) = start().await;
+    let other = file.connect().await;
+    let held = other.begin_write().await.unwrap();
+    held.execute_raw(insert(1)).await.unwrap();
+    let transaction = database.begin_write().await.unwrap();
+    let busy = transaction.execute_raw(insert(2)).await.unwrap_err();
+    assert!(kit::database::is_unavailable(&busy), "{busy}");
+    held.commit().await.unwrap();
+    assert!(transaction.commit_with(vec![insert(3)]).await.is_err());
+    assert_eq!(ids(&database).await, [1]);
+    assert!(is_free(&database).await);
+}
+
+#[tokio::test]
 async fn how_many_rows_a_statement_changed_is_not_mixed_up_with_those_of_the_one_before() {
     let (_file, database) = start().await;
     database.begin_write().await.unwrap().commit_with(vec![insert(1), insert(2), insert(3)]).await.unwrap();

@@ -8,7 +8,10 @@ use sea_orm::{DbErr, RuntimeErr};
 const AWAY: [&str; 12] =
     ["57P01", "57P02", "57P03", "57P05", "57014", "53100", "53200", "53300", "08000", "08003", "08006", "25006"];
 
-/// What it says when two transactions were in each other's way, or one waited too long: trying again at once may help.
+/// What SQLite says when another one has held its lock for longer than a writer waits, in its four ways.
+const BUSY: [&str; 4] = ["5", "261", "517", "773"];
+
+/// What PostgreSQL says when two transactions were in each other's way, or one waited too long: trying again at once may help.
 const IN_THE_WAY: [&str; 3] = ["40001", "40P01", "55P03"];
 
 /// Whether the database does not answer, rather than refuse. Whether the statement was carried out is not known.
@@ -22,7 +25,9 @@ pub fn is_unavailable(error: &DbErr) -> bool {
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed => true,
-            sqlx::Error::Database(error) => error.code().is_some_and(|code| AWAY.contains(&&*code)),
+            sqlx::Error::Database(error) => {
+                error.code().is_some_and(|code| AWAY.contains(&&*code) || BUSY.contains(&&*code))
+            }
             _ => false,
         }),
     }

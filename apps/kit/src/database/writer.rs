@@ -10,9 +10,10 @@ use futures_util::TryStreamExt;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteQueryResult};
 use sea_orm::sqlx::{self, AssertSqlSafe, ConnectOptions as _, Either, Executor as _, SqliteConnection};
 use sea_orm::{
-    ConnAcquireErr, ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement, Values,
+    ConnAcquireErr, ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement, Value, Values,
 };
 use sea_query_sqlx::SqlxValues;
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::timeout;
 
@@ -20,6 +21,9 @@ use super::{ACQUIRE_TIMEOUT, CommitError};
 
 const BEGIN: &str = "BEGIN IMMEDIATE";
 const COMMIT: &str = "COMMIT";
+
+/// SQLite's code for what a constraint refuses, in the last byte.
+const CONSTRAINT: u32 = 19;
 
 /// The connection, opened by whoever needs it first.
 #[derive(Clone)]
@@ -44,13 +48,12 @@ impl Writer {
     pub(super) async fn turn(&self) -> Result<Turn, DbErr> {
         let turn = timeout(ACQUIRE_TIMEOUT, self.connection.clone().lock_owned()).await;
         let connection = turn.map_err(|_| DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))?;
-        Ok(Turn(Mutex::new(Held { connection, open: false })))
+        Ok(Turn(Mutex::new(Held { connection: Some(connection), open: false, busy: false, broken: false })))
     }
 
     /// Opens the connection for whose turn it is, where it is not open.
     pub(super) async fn open(&self, mut turn: Turn) -> Result<Turn, DbErr> {
-        let connection = &mut turn.0.get_mut().connection;
-        if connection.is_none() {
+        if let Some(connection) = turn.0.get_mut().connection.as_mut().filter(|connection| connection.is_none()) {
             let opened = self.options.connect().await;
             **connection = Some(opened.map_err(|error| DbErr::Conn(sqlx_error(error)))?);
         }
@@ -71,16 +74,31 @@ impl Writer {
 pub struct Turn(Mutex<Held>);
 
 struct Held {
-    connection: OwnedMutexGuard<Option<SqliteConnection>>,
+    /// There until it is dropped.
+    connection: Option<OwnedMutexGuard<Option<SqliteConnection>>>,
     /// Whether a transaction may be open.
     open: bool,
+    /// Whether the connection's thread may be at a statement of it.
+    busy: bool,
+    /// Whether something failed that SQLite may have undone the transaction for: what came after it would be no part of any.
+    broken: bool,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if self.open {
+        let Some(mut connection) = self.connection.take().filter(|_| self.open) else { return };
+        match Handle::try_current() {
+            Ok(runtime) if !self.busy => {
+                // Who comes next waits for it.
+                runtime.spawn(async move {
+                    let Some(open) = connection.as_mut() else { return };
+                    if open.execute("ROLLBACK").await.is_err() {
+                        *connection = None;
+                    }
+                });
+            }
             // Closing it undoes what is open on it, whatever its thread is at. The next one opens another.
-            *self.connection = None;
+            _ => *connection = None,
         }
     }
 }
@@ -95,8 +113,9 @@ struct Outcome {
 }
 
 impl Held {
-    fn connection(&mut self) -> Result<&mut SqliteConnection, DbErr> {
-        self.connection.as_mut().ok_or(DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed))
+    fn connection(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
+        let connection = self.connection.as_mut().and_then(|held| held.as_mut());
+        connection.filter(|_| !self.broken).ok_or(sqlx::Error::WorkerCrashed)
     }
 
     /// What goes before the next statement.
@@ -104,41 +123,67 @@ impl Held {
         if std::mem::replace(&mut self.open, true) { "" } else { BEGIN }
     }
 
+    /// After an answer, or none. What is refused for what must be unique, or there, leaves the transaction as it was.
+    fn answered<T>(&mut self, answer: Result<T, sqlx::Error>) -> Result<T, RuntimeErr> {
+        self.busy = false;
+        answer.map_err(|error| {
+            let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
+            self.broken |= code.is_none_or(|code| code & 0xff != CONSTRAINT);
+            sqlx_error(error)
+        })
+    }
+
     /// Carries out statements in their order, and tells in `outcome` how far it came.
-    async fn run(&mut self, sql: String, values: Option<Values>, outcome: &mut Outcome) -> Result<(), RuntimeErr> {
-        // What `BEGIN` is answered with is about the statement before it.
-        let ignored = usize::from(sql.starts_with(BEGIN));
-        let query = sqlx::query_with(AssertSqlSafe(sql), SqlxValues(values.unwrap_or(Values(Vec::new()))));
-        let connection = self.connection().map_err(|error| RuntimeErr::Internal(error.to_string()))?;
-        let mut answers = connection.fetch_many(query);
-        while let Some(answer) = answers.try_next().await.map_err(sqlx_error)? {
-            match answer {
-                Either::Left(result) => {
-                    if outcome.done >= ignored {
-                        outcome.result.extend([result]);
-                    }
-                    outcome.done += 1;
-                }
-                Either::Right(row) => outcome.rows.push(row.into()),
-            }
-        }
-        Ok(())
+    async fn run(&mut self, sql: String, values: Vec<Value>, outcome: &mut Outcome) -> Result<(), RuntimeErr> {
+        self.busy = true;
+        let answer = carry_out(self.connection(), sql, values, outcome).await;
+        self.answered(answer)
     }
 
     async fn statement(&mut self, statement: Statement) -> Result<Outcome, RuntimeErr> {
         let mut outcome = Outcome::default();
         let sql = joined([self.opening(), &statement.sql]);
-        self.run(sql, statement.values, &mut outcome).await?;
+        let values = statement.values.map_or_else(Vec::new, |values| values.0);
+        self.run(sql, values, &mut outcome).await?;
         Ok(outcome)
     }
 
     async fn end(&mut self, sql: &'static str) -> Result<(), DbErr> {
         if self.open {
-            self.run(sql.to_owned(), None, &mut Outcome::default()).await.map_err(DbErr::Exec)?;
+            let mut outcome = Outcome::default();
+            self.run(sql.to_owned(), Vec::new(), &mut outcome).await.map_err(DbErr::Exec)?;
+            if outcome.done != 1 {
+                return Err(DbErr::Exec(sqlx_error(sqlx::Error::WorkerCrashed)));
+            }
             self.open = false;
         }
         Ok(())
     }
+}
+
+async fn carry_out(
+    connection: Result<&mut SqliteConnection, sqlx::Error>,
+    sql: String,
+    values: Vec<Value>,
+    outcome: &mut Outcome,
+) -> Result<(), sqlx::Error> {
+    // What `BEGIN` is answered with is about the statement before it.
+    let ignored = usize::from(sql.starts_with(BEGIN));
+    let query = sqlx::query_with(AssertSqlSafe(sql), SqlxValues(Values(values)));
+    // A thread that dies in between ends this as if it had come to its end: whoever has to know counts.
+    let mut answers = connection?.fetch_many(query);
+    while let Some(answer) = answers.try_next().await? {
+        match answer {
+            Either::Left(result) => {
+                if outcome.done >= ignored {
+                    outcome.result.extend([result]);
+                }
+                outcome.done += 1;
+            }
+            Either::Right(row) => outcome.rows.push(row.into()),
+        }
+    }
+    Ok(())
 }
 
 impl Turn {
@@ -150,23 +195,25 @@ impl Turn {
         self.0.into_inner().end("ROLLBACK").await
     }
 
-    /// Carries out the last statements and commits, in one go.
+    /// Carries out the last statements, of one each, and commits, in one go.
     pub(super) async fn commit_with(self, statements: Vec<Statement>) -> Result<(), CommitError> {
         let mut held = self.0.into_inner();
-        let opening = held.opening();
-        let (mut texts, mut values) = (vec![opening], Vec::new());
-        for statement in &statements {
-            texts.push(&statement.sql);
-            values.extend(statement.values.iter().flat_map(|values| values.0.iter().cloned()));
+        let (mut texts, mut values) = (vec![held.opening().to_owned()], Vec::new());
+        for statement in statements {
+            texts.push(statement.sql);
+            values.extend(statement.values.into_iter().flat_map(|values| values.0));
         }
-        texts.push(COMMIT);
-        let before_commit = statements.len() + usize::from(!opening.is_empty());
+        texts.retain(|text| !text.is_empty());
+        let before_commit = texts.len();
+        texts.push(COMMIT.to_owned());
         let mut outcome = Outcome::default();
-        match held.run(joined(texts), Some(Values(values)), &mut outcome).await {
-            Ok(()) => {
+        let answer = held.run(joined(texts.iter().map(String::as_str)), values, &mut outcome).await;
+        match answer {
+            Ok(()) if outcome.done > before_commit => {
                 held.open = false;
                 Ok(())
             }
+            Ok(()) => Err(CommitError::Unknown(DbErr::Exec(sqlx_error(sqlx::Error::WorkerCrashed)))),
             Err(error) if outcome.done < before_commit => Err(CommitError::Undone(DbErr::Exec(error))),
             Err(error) => Err(CommitError::Unknown(DbErr::Exec(error))),
         }
@@ -178,7 +225,7 @@ fn joined<'a>(statements: impl IntoIterator<Item = &'a str>) -> String {
     let mut joined = String::new();
     for statement in statements.into_iter().filter(|statement| !statement.is_empty()) {
         if !joined.is_empty() {
-            joined.push_str(";\n");
+            joined.push_str("\n;\n");
         }
         joined.push_str(statement);
     }
@@ -203,8 +250,12 @@ impl ConnectionTrait for Turn {
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
         let mut held = self.0.lock().await;
         let sql = joined([held.opening(), sql]);
-        let done = held.connection()?.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await;
-        done.map(ExecResult::from).map_err(|error| DbErr::Exec(sqlx_error(error)))
+        held.busy = true;
+        let done = match held.connection() {
+            Ok(connection) => connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await,
+            Err(error) => Err(error),
+        };
+        held.answered(done).map(ExecResult::from).map_err(DbErr::Exec)
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {

@@ -336,9 +336,12 @@ pub(super) fn writing(engine: DbBackend, book: &Book) -> Result<Vec<Statement>, 
         (document.redemptions.is_empty(), sql::WRITE_USES_SQLITE),
         (document.redemptions.is_empty(), sql::WRITE_REDEMPTIONS_SQLITE),
     ];
-    let needed: Vec<&str> = parts.into_iter().filter_map(|(empty, sql)| (!empty).then_some(sql)).collect();
-    // One parameter for all of them.
-    Ok(vec![statement(&needed.join(";\n"))])
+    let needed = parts.into_iter().filter_map(|(empty, sql)| (!empty).then_some(sql));
+    // One parameter for all of them, which go together: the first brings it.
+    Ok(needed
+        .enumerate()
+        .map(|(n, sql)| if n == 0 { statement(sql) } else { Statement::from_string(engine, sql) })
+        .collect())
 }
 
 fn document(book: &Book) -> Result<Document<'_>, DbErr> {
