@@ -40,10 +40,13 @@ async fn a_test_alert_arrives_once_though_the_control_plane_was_killed_and_is_ac
     let tested = wish(&ecosystem, AlertCommand::Test).await.expect("taken");
     assert_eq!(tested.test_channels, Some(vec!["on-call".to_owned()]));
     until("it arrives", async || titles(&taken).iter().any(|title| title.contains("test")).then_some(())).await;
-    let alerting = ecosystem.client().await.alerting().await.expect("asked");
-    let alert = alerting.alerts.iter().find(|alert| alert.rule == "Test").expect("it fires");
+    let alert = until("it is shown in a group that was told", async || {
+        let alerting = ecosystem.client().await.alerting().await.expect("asked");
+        alerting.alerts.into_iter().find(|alert| alert.rule == "Test" && alert.group.is_some())
+    })
+    .await;
     assert_eq!((alert.state.as_str(), alert.severity.as_str()), ("firing", "P3"));
-    let group = alert.group.expect("told");
+    let group = alert.group.expect("just seen");
     until("it is written down as sent", async || (sent(&ecosystem) == 1).then_some(())).await;
     ecosystem.kill_control();
     ecosystem.start_control().await;
@@ -59,6 +62,27 @@ async fn a_test_alert_arrives_once_though_the_control_plane_was_killed_and_is_ac
     let after = titles(&taken);
     let began = after.iter().filter(|title| title.starts_with("[P3] a test")).count();
     assert_eq!(began, 1, "nobody is told anew of what began: {after:#?}");
+    ecosystem.down().await;
+}
+
+#[tokio::test]
+async fn a_group_that_is_shown_can_be_acknowledged() {
+    let port = free_port();
+    let _taken = webhook(port).await;
+    let mut ecosystem = watched(port).await;
+    until("the rules are evaluated", async || ecosystem.client().await.alerting().await.expect("asked").evaluated_at)
+        .await;
+    wish(&ecosystem, AlertCommand::Test).await.expect("taken");
+    let shown = until("it is shown", async || {
+        let alerting = ecosystem.client().await.alerting().await.expect("asked");
+        let of_alert = alerting.alerts.iter().find_map(|alert| alert.group);
+        let of_group = alerting.groups.first().map(|group| group.number);
+        assert_eq!(of_alert, of_group);
+        of_group
+    })
+    .await;
+    let acknowledged = AlertCommand::Acknowledge { group: shown, comment: "I am on it".into(), for_ms: None };
+    wish(&ecosystem, acknowledged).await.expect("at once");
     ecosystem.down().await;
 }
 

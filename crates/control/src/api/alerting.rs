@@ -52,13 +52,13 @@ pub struct AlertView {
     /// Likewise in one: `silence`, `maintenance` or `cause`.
     #[serde(default)]
     pub muted_by: Option<String>,
-    /// Number of the group that it is in.
+    /// Number of the group that it is in, once people were told of that.
     pub group: Option<u64>,
     /// What to do about it.
     pub runbook: Option<String>,
 }
 
-/// Alerts that people are told of together.
+/// Alerts that people were told of together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GroupView {
     /// Its number.

@@ -13,6 +13,8 @@ pub(super) fn alerting(
     budgets: Vec<BudgetView>,
     evaluated_at: Option<i64>,
 ) -> Alerting {
+    // Whoever sees a group may acknowledge it, which waits until people were told of it.
+    let groups: Vec<GroupView> = state.groups().filter(|group| group.is_told()).map(group).collect();
     let mut alerts: Vec<AlertView> = state
         .alerts()
         .map(|(id, alert)| AlertView {
@@ -35,7 +37,7 @@ pub(super) fn alerting(
                 .as_ref()
                 .map(|why| muted(why, |number| state.quiets().find(|quiet| quiet.number == number))),
             muted_by: alert.muted.as_ref().map(|why| muted_by(why).to_owned()),
-            group: alert.group,
+            group: alert.group.filter(|number| groups.iter().any(|group| group.number == *number)),
             runbook: state.rules().find(|view| view.rule.name == id.rule).and_then(|view| view.rule.runbook.clone()),
         })
         .collect();
@@ -45,7 +47,7 @@ pub(super) fn alerting(
     });
     Alerting {
         alerts,
-        groups: state.groups().map(group).collect(),
+        groups,
         quiets: state.quiets().map(quiet).collect(),
         rules: state
             .rules()
