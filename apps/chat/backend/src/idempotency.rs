@@ -15,7 +15,7 @@ use kit::clock;
 use kit::database::Database;
 use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, Insert, QueryFilter, QueryOrder,
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, InsertMany, QueryFilter, QueryOrder,
     QuerySelect, Select,
 };
 use sha2::{Digest, Sha256};
@@ -118,13 +118,17 @@ impl Keep {
         Ok(())
     }
 
-    /// What keeps the answer, to be given again for as long as its conversation is there.
-    pub(crate) fn insertion(&self, conversation: ConversationId) -> Insert<answers::ActiveModel> {
-        answers::Entity::insert(answers::ActiveModel {
-            execution: Set(self.execution.0),
+    /// What keeps answers, to be given again for as long as their conversations are there; nothing where there are none.
+    pub(crate) fn insertion<'a>(
+        kept: impl Iterator<Item = (&'a Self, ConversationId)>,
+    ) -> Option<InsertMany<answers::ActiveModel>> {
+        let row = |(keep, conversation): (&Self, ConversationId)| answers::ActiveModel {
+            execution: Set(keep.execution.0),
             conversation_id: Set(conversation.0),
-            answer: Set(self.answer.clone()),
-        })
+            answer: Set(keep.answer.clone()),
+        };
+        let rows: Vec<_> = kept.map(row).collect();
+        (!rows.is_empty()).then(|| answers::Entity::insert_many(rows))
     }
 }
 

@@ -21,9 +21,7 @@ use std::time::Duration;
 
 use sea_orm::sqlx::ConnectOptions as _;
 use sea_orm::sqlx::sqlite::SqliteConnectOptions;
-use sea_orm::{
-    ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, SqlErr, Statement, TransactionTrait,
-};
+use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, SqlErr, TransactionTrait};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
@@ -211,24 +209,6 @@ impl Deref for Database {
     fn deref(&self) -> &Self::Target {
         &self.connection
     }
-}
-
-/// Executes statements in their order, as parts of one transaction. SQLite is given them as one: each way to its thread and back
-/// costs more than what it does there.
-pub async fn execute_all(transaction: &impl ConnectionTrait, statements: Vec<Statement>) -> Result<(), DbErr> {
-    let engine = transaction.get_database_backend();
-    if engine != DbBackend::Sqlite {
-        for statement in statements {
-            transaction.execute_raw(statement).await?;
-        }
-        return Ok(());
-    }
-    let (mut texts, mut values) = (Vec::with_capacity(statements.len()), Vec::new());
-    for statement in statements {
-        texts.push(statement.sql);
-        values.extend(statement.values.into_iter().flat_map(|values| values.0));
-    }
-    transaction.execute_raw(Statement::from_sql_and_values(engine, texts.join(";\n"), values)).await.map(drop)
 }
 
 /// Whether a statement failed because what must be unique was there already.

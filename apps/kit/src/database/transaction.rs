@@ -6,7 +6,6 @@ use std::sync::Arc;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement};
 
 use super::bounded::{ANSWER_TIMEOUT, Bounded, COMMIT_TIMEOUT, Server};
-use super::execute_all;
 use super::writer::Turn;
 use crate::failpoint;
 
@@ -32,7 +31,9 @@ impl WriteTransaction {
             Transaction::Sqlite(turn) => turn,
             Transaction::Postgres(transaction) => {
                 let transaction = Bounded { inner: transaction, server };
-                execute_all(&transaction, statements).await.map_err(CommitError::Undone)?;
+                for statement in statements {
+                    transaction.execute_raw(statement).await.map_err(CommitError::Undone)?;
+                }
                 failpoint::here("database: written, not committed");
                 let Bounded { inner, server } = transaction;
                 return server.answer(COMMIT_TIMEOUT, inner.commit()).await.map_err(CommitError::Unknown);

@@ -115,7 +115,8 @@ struct Outcome {
 impl Held {
     fn connection(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
         let connection = self.connection.as_mut().and_then(|held| held.as_mut());
-        connection.filter(|_| !self.broken).ok_or(sqlx::Error::WorkerCrashed)
+        let over = || sqlx::Error::Protocol("an error before has ended the transaction".into());
+        connection.filter(|_| !self.broken).ok_or_else(over)
     }
 
     /// What goes before the next statement.

@@ -19,6 +19,7 @@ use super::attachments;
 use super::erasure::Erased;
 use super::store::{Exchange, RecordError, Recorded, Target, touch};
 use crate::entity::{conversation, message};
+use crate::idempotency::Keep;
 use crate::lifecycle::chain;
 use crate::outbox::Instruction;
 
@@ -154,8 +155,8 @@ async fn prepare(
             keep.done(transaction).await?;
         }
     }
-    let kept = |exchange: &Arc<Exchange>| Some(exchange.keep.as_ref()?.insertion(exchange.target.id()).build(engine));
-    statements.extend(whole().filter_map(kept));
+    let kept = whole().filter_map(|exchange| Some((exchange.keep.as_ref()?, exchange.target.id())));
+    statements.extend(Keep::insertion(kept).map(|insertion| insertion.build(engine)));
     Ok((recorded, statements))
 }
 
