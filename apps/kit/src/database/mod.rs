@@ -116,7 +116,7 @@ pub async fn connect(url: Option<&SecretString>) -> Result<Database, crate::Fail
     let connection = Bounded { inner, server };
     let name = name_of(text).into();
     if let Some(writer) = &writer {
-        tokio::spawn(checkpoints::run(connection.clone(), writer.writers()));
+        tokio::spawn(checkpoints::run(connection.clone(), writer.writers(), checkpoints::EVERY));
     }
     Ok(Database { connection, name, writer })
 }

@@ -32,8 +32,18 @@ pub(super) struct Writer {
     connection: Arc<Mutex<Option<SqliteConnection>>>,
 }
 
-/// Lives for as long as there is somebody who could write.
-pub(super) type Writers = Weak<Mutex<Option<SqliteConnection>>>;
+/// Everybody who could write.
+pub(super) struct Writers(Weak<Mutex<Option<SqliteConnection>>>);
+
+impl Writers {
+    /// Executes something between two transactions, where any was made yet. `None`: nobody is there any more.
+    pub(super) async fn between(&self, sql: &'static str) -> Option<Result<(), DbErr>> {
+        let connection = self.0.upgrade()?;
+        let mut connection = connection.lock().await;
+        let Some(open) = connection.as_mut() else { return Some(Ok(())) };
+        Some(open.execute(sql).await.map(drop).map_err(|error| DbErr::Exec(sqlx_error(error))))
+    }
+}
 
 impl Writer {
     pub(super) fn new(options: SqliteConnectOptions) -> Self {
@@ -41,7 +51,7 @@ impl Writer {
     }
 
     pub(super) fn writers(&self) -> Writers {
-        Arc::downgrade(&self.connection)
+        Writers(Arc::downgrade(&self.connection))
     }
 
     /// Waits for its turn.
