@@ -9,6 +9,7 @@
 //! | [`process`] | the first driver: plain processes, held by pidfd |
 //! | [`lifecycle`] | the life of one instance as a pure reducer: no I/O, no clock, no chance |
 //! | [`probe`] | is it up? asked over a kept-alive connection |
+//! | [`exchange`] | one question of HTTP/1 and its answer, over a stream that costs nothing before and after |
 //! | [`logs`] | log files that instances write themselves: rotated, tailed, followed |
 //! | [`usage`] | what an instance and its children take of processor and memory |
 //! | [`ports`] | which port an instance gets |
@@ -22,6 +23,7 @@
 //! nothing else in this crate changes.
 
 pub mod driver;
+pub mod exchange;
 pub mod lifecycle;
 pub mod logs;
 pub mod ports;

@@ -6,15 +6,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
-use hyper::{Request, Response, StatusCode};
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustix::io::Errno;
 use tokio::net::TcpStream;
 
+use crate::exchange;
 pub use crate::lifecycle::Answer;
 
 /// Longest wait for one answer. Well above the slowest healthy one, so that a busy machine takes nobody down.
@@ -40,33 +40,50 @@ pub fn jittered(interval: Duration, jitter: f64) -> Duration {
 pub struct Prober {
     address: SocketAddr,
     h2c: bool,
-    sender: Option<Sender>,
+    kept: Option<Kept>,
 }
 
 /// A connection, in the version that the instance speaks.
 #[derive(Debug)]
-enum Sender {
-    Http1(http1::SendRequest<Empty<Bytes>>),
-    Http2(http2::SendRequest<Empty<Bytes>>),
+enum Kept {
+    Http1(TcpStream),
+    Http2(SendRequest<Empty<Bytes>>),
 }
 
-impl Sender {
-    fn is_closed(&self) -> bool {
-        match self {
-            Self::Http1(sender) => sender.is_closed(),
-            Self::Http2(sender) => sender.is_closed(),
-        }
+impl Kept {
+    /// The connection, where it is open still.
+    fn open(mut self) -> Option<Self> {
+        let open = match &mut self {
+            Self::Http1(stream) => exchange::is_open(stream),
+            Self::Http2(sender) => !sender.is_closed(),
+        };
+        open.then_some(self)
     }
 
-    async fn send(&mut self, request: Request<Empty<Bytes>>) -> Result<Response<Incoming>, hyper::Error> {
+    /// Asks, and gives the connection back where it can be used again. A body that is too long or breaks off does not change what the
+    /// status said.
+    async fn ask(self, request: Request<Empty<Bytes>>) -> Result<(StatusCode, Bytes, Option<Self>), hyper::Error> {
         match self {
-            Self::Http1(sender) => {
-                sender.ready().await?;
-                sender.send_request(request).await
+            Self::Http1(stream) => {
+                let mut answer = exchange::ask(stream, request).await?;
+                let status = answer.response.status();
+                let mut body = BytesMut::new();
+                while let Some(piece) = answer.piece().await {
+                    match piece {
+                        Ok(piece) if body.len() + piece.len() <= MAX_BODY_BYTES => body.extend_from_slice(&piece),
+                        _ => return Ok((status, Bytes::new(), None)),
+                    }
+                }
+                Ok((status, body.freeze(), answer.stream().await.map(Self::Http1)))
             }
-            Self::Http2(sender) => {
+            Self::Http2(mut sender) => {
                 sender.ready().await?;
-                sender.send_request(request).await
+                let response = sender.send_request(request).await?;
+                let status = response.status();
+                let Ok(body) = Limited::new(response.into_body(), MAX_BODY_BYTES).collect().await else {
+                    return Ok((status, Bytes::new(), None));
+                };
+                Ok((status, body.to_bytes(), Some(Self::Http2(sender))))
             }
         }
     }
@@ -85,13 +102,12 @@ enum Failure {
 impl Prober {
     /// For the instance at this address, which speaks HTTP/1.1, or HTTP/2 without TLS (`h2c`). Nothing is opened yet.
     pub fn new(address: SocketAddr, h2c: bool) -> Self {
-        Self { address, h2c, sender: None }
+        Self { address, h2c, kept: None }
     }
 
     /// Asks once. Never takes longer than [`PROBE_TIMEOUT`].
     pub async fn ask(&mut self, path: &str) -> Answer {
         let Ok(answer) = tokio::time::timeout(PROBE_TIMEOUT, self.ask_unbounded(path)).await else {
-            self.sender = None;
             return Answer::Down(format!("{path} did not answer within {} s", PROBE_TIMEOUT.as_secs()));
         };
         answer
@@ -112,9 +128,10 @@ impl Prober {
     }
 
     async fn exchange(&mut self, path: &str) -> Result<(StatusCode, Bytes), Failure> {
-        let (mut sender, reused) = match self.sender.take() {
-            Some(sender) if !sender.is_closed() => (sender, true),
-            _ => (self.connect().await?, false),
+        let kept = self.kept.take().and_then(Kept::open);
+        let (kept, reused) = match kept {
+            Some(kept) => (kept, true),
+            None => (self.connect().await?, false),
         };
         let broken = |error: hyper::Error| {
             if reused { Failure::Stale } else { Failure::Instance(format!("{path}: no answer ({error})")) }
@@ -126,17 +143,12 @@ impl Prober {
             .header("user-agent", "mana-probe")
             .body(Empty::new())
             .map_err(|error| Failure::Own(format!("{path} cannot be asked for: {error}")))?;
-        let response = sender.send(request).await.map_err(broken)?;
-        let status = response.status();
-        // A body that is too long or breaks off does not change what the status said, but the connection is not reused.
-        let Ok(body) = Limited::new(response.into_body(), MAX_BODY_BYTES).collect().await else {
-            return Ok((status, Bytes::new()));
-        };
-        self.sender = Some(sender);
-        Ok((status, body.to_bytes()))
+        let (status, body, kept) = kept.ask(request).await.map_err(broken)?;
+        self.kept = kept;
+        Ok((status, body))
     }
 
-    async fn connect(&self) -> Result<Sender, Failure> {
+    async fn connect(&self) -> Result<Kept, Failure> {
         let address = self.address;
         let stream = TcpStream::connect(address).await.map_err(|error| {
             let ours = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::ADDRNOTAVAIL];
@@ -147,17 +159,15 @@ impl Prober {
                 Failure::Instance(why)
             }
         })?;
+        if !self.h2c {
+            return Ok(Kept::Http1(stream));
+        }
         let failed = |error| Failure::Instance(format!("no HTTP with {address}: {error}"));
         // A connection's errors reach the sender; it ends when the sender is dropped.
-        if self.h2c {
-            let io = TokioIo::new(stream);
-            let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.map_err(failed)?;
-            tokio::spawn(connection);
-            return Ok(Sender::Http2(sender));
-        }
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
+        let io = TokioIo::new(stream);
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.map_err(failed)?;
         tokio::spawn(connection);
-        Ok(Sender::Http1(sender))
+        Ok(Kept::Http2(sender))
     }
 }
 
@@ -180,6 +190,8 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use hyper::Response;
+    use hyper::body::Incoming;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 

@@ -89,14 +89,14 @@ async fn scraped(line: &Line, port: u16) -> Result<Given, Failure> {
     let question = question.body(Empty::new()).map_err(|error| Failure::Question(error.to_string()))?;
     let connect = async {
         let stream = TcpStream::connect(("127.0.0.1", port)).await;
-        line::begin(stream.map_err(|error| Failure::Connection(error.to_string()))?).await
+        Ok(Box::new(stream.map_err(|error| Failure::Connection(error.to_string()))?) as line::Way)
     };
     let answer = line.ask(question, connect).await?;
-    let status = answer.response.status();
+    let status = answer.response().status();
     if status.is_server_error() {
         return Err(Failure::Answer(status));
     }
-    let kind = answer.response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = answer.response().headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let format = match kind.split(';').next().unwrap_or_default().trim() {
         "application/openmetrics-text" if status.is_success() => Some(Format::OpenMetrics),
         "text/plain" if status.is_success() => Some(Format::Text),
@@ -117,8 +117,8 @@ pub(super) async fn probe(line: &Line, ways: &Ways, timeout: Duration, asked: &A
 
 async fn probed(line: &Line, ways: &Ways, asked: &Asked) -> Result<(), Failure> {
     let answer = line.ask(question(asked)?, ways.connect(asked)).await?;
-    let status = answer.response.status();
-    let is_ours = asked.by_name.is_none() || answer.response.headers().contains_key(REQUEST_ID);
+    let status = answer.response().status();
+    let is_ours = asked.by_name.is_none() || answer.response().headers().contains_key(REQUEST_ID);
     answer.rest().await;
     if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
         Err(Failure::Answer(status))

@@ -6,8 +6,7 @@
 mod cgroup;
 mod files;
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 
 pub use cgroup::Cgroup;
@@ -20,6 +19,8 @@ use crate::gather::{Sink, Strange, Unknown, Why};
 
 /// Most that is read of a file of a process.
 const MAX_FILE_BYTES: u64 = 64 << 10;
+/// Room for most of them.
+const FILE_BYTES: usize = 4 << 10;
 /// Most file handles that are counted one by one, on kernels that do not tell their number.
 const MAX_COUNTED: u32 = 1 << 20;
 
@@ -30,6 +31,8 @@ pub struct Process {
     pid: u32,
     folder: OwnedFd,
     machine: Machine,
+    /// Handles that it may have, as of when it was looked at most closely.
+    limit: Option<f64>,
     buffer: Vec<u8>,
 }
 
@@ -50,7 +53,7 @@ pub enum Depth {
     /// At what the kernel has at hand.
     #[default]
     Plain,
-    /// At each page of its memory, too, to tell what it adds to the machine: milliseconds for a large process, so every minute rather than
+    /// Also at what seldom changes, and at each page of its memory, to tell what it adds to the machine: milliseconds for a large process, so every minute rather than
     /// every round.
     Pages,
 }
@@ -122,7 +125,7 @@ impl Process {
         };
         let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC;
         let folder = rustix::fs::open(proc.join(pid.to_string()), flags, Mode::empty()).map_err(gone_or)?;
-        let mut process = Self { pid, folder, machine, buffer: Vec::new() };
+        let mut process = Self { pid, folder, machine, limit: None, buffer: Vec::new() };
         let text = process.text("stat").map_err(gone_or)?;
         let strange = |_| LookError::System { pid, source: io::Error::other("its stat has an unknown form") };
         let stat = Stat::read(text).map_err(strange)?;
@@ -140,6 +143,15 @@ impl Process {
 
     /// Measures it.
     pub fn measure(&mut self, depth: Depth, sink: &mut dyn Sink) -> Presence {
+        let limit = match self.limit.filter(|_| depth == Depth::Plain) {
+            Some(known) => Ok(known),
+            None => self.parsed("limits", files::open_files_limit),
+        };
+        self.limit = limit.as_ref().ok().copied();
+        let io = self.parsed("io", files::io);
+        let open = self.open_files();
+        let pss = (depth == Depth::Pages).then(|| self.parsed("smaps_rollup", files::pss));
+        // What is read last says whether all before was of a process that was there: of one that ended in between nothing is put.
         let stat = match self.text("stat").map(Stat::read) {
             Err(error) if is_gone(error) => return Presence::Gone,
             Ok(Ok(stat)) if stat.ended => return Presence::Gone,
@@ -153,14 +165,6 @@ impl Process {
                 return Presence::Here;
             }
         };
-        // Values are put once all are read: it may end in between, and then nothing is to be put.
-        let limit = self.parsed("limits", files::open_files_limit);
-        let io = self.parsed("io", files::io);
-        let open = self.open_files();
-        let pss = (depth == Depth::Pages).then(|| self.parsed("smaps_rollup", files::pss));
-        if self.text("stat").is_err_and(is_gone) {
-            return Presence::Gone;
-        }
         stat.put(&self.machine, sink);
         self.put("file handles", "fd", open.map_err(unreadable), sink, |open, sink| {
             sink.put("process_open_fds", &[], f64::from(open));
@@ -206,8 +210,17 @@ impl Process {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let opened = rustix::fs::openat(self.folder.as_fd(), file, flags, Mode::empty())?;
         self.buffer.clear();
-        let read = File::from(opened).take(MAX_FILE_BYTES).read_to_end(&mut self.buffer);
-        read.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+        // The kernel gives all that there is at once, as far as there is room.
+        while (self.buffer.len() as u64) < MAX_FILE_BYTES {
+            self.buffer.reserve(FILE_BYTES);
+            let room = self.buffer.spare_capacity_mut().len();
+            if rustix::io::retry_on_intr(|| {
+                rustix::io::read(&opened, rustix::buffer::spare_capacity(&mut self.buffer))
+            })? < room
+            {
+                break;
+            }
+        }
         // A program's name may be anything; it is not needed, but the numbers behind it are.
         if let Err(error) = std::str::from_utf8(&self.buffer) {
             let (from, to) = (error.valid_up_to(), self.buffer.iter().rposition(|byte| *byte == b')'));

@@ -21,7 +21,8 @@ pub(super) struct Window {
     pub(super) samples: u64,
 }
 
-/// The values of one series. In memory, a value that stands still costs nothing, and any other eight bytes for five minutes.
+/// The values of one series. In memory, a value that stands still costs nothing, a whole number four bytes for five minutes, and any
+/// other eight.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Column {
     /// The round of the first value.
@@ -38,8 +39,86 @@ pub(super) struct Column {
 enum Open {
     /// The same value over and over.
     Run { bits: u64, count: usize },
-    /// Different ones, [`CHUNK`] at most.
+    /// Whole numbers, by how much they are more than `base`; [`CHUNK`] at most, as below.
+    Whole { base: i64, more: Vec<i32> },
+    /// Different ones.
     Values(Vec<u64>),
+}
+
+/// Instead of how much more it is, where there is no value.
+const NOTHING: i32 = i32::MIN;
+
+/// The whole number that a value is, where it is one and comes back as the same bits.
+fn whole(bits: u64) -> Option<i64> {
+    #[expect(clippy::cast_possible_truncation, reason = "what is cut off, or no number, comes back as another one")]
+    let number = f64::from_bits(bits) as i64;
+    (value_of(number) == bits).then_some(number)
+}
+
+fn value_of(number: i64) -> u64 {
+    #[expect(clippy::cast_precision_loss, reason = "it was a value")]
+    let value = number as f64;
+    value.to_bits()
+}
+
+/// By how much a value is more than `base`, where that can be held.
+fn more_than(base: i64, bits: u64) -> Option<i32> {
+    if bits == ABSENT {
+        return Some(NOTHING);
+    }
+    let more = i32::try_from(whole(bits)?.checked_sub(base)?).ok()?;
+    (more != NOTHING).then_some(more)
+}
+
+impl Open {
+    fn len(&self) -> usize {
+        match self {
+            Self::Run { count, .. } => *count,
+            Self::Whole { more, .. } => more.len(),
+            Self::Values(values) => values.len(),
+        }
+    }
+
+    /// Adds its values.
+    fn add_to(&self, found: &mut Vec<u64>) {
+        match self {
+            Self::Run { bits, count } => found.resize(found.len() + count, *bits),
+            Self::Whole { base, more } => {
+                let value = |more: &i32| if *more == NOTHING { ABSENT } else { value_of(base + i64::from(*more)) };
+                found.extend(more.iter().map(value));
+            }
+            Self::Values(values) => found.extend_from_slice(values),
+        }
+    }
+
+    /// Takes one that is not the same over and over.
+    fn push(&mut self, bits: u64) {
+        match self {
+            Self::Values(values) => return values.push(bits),
+            Self::Whole { base, more } => {
+                if let Some(one) = more_than(*base, bits) {
+                    return more.push(one);
+                }
+            }
+            Self::Run { bits: run, count } => {
+                // What is absent says nothing of what comes.
+                let base = whole(*run).or_else(|| whole(bits));
+                if let Some(base) = base
+                    && let (Some(first), Some(one)) = (more_than(base, *run), more_than(base, bits))
+                {
+                    let mut more = Vec::with_capacity(CHUNK);
+                    more.resize(*count, first);
+                    more.push(one);
+                    *self = Self::Whole { base, more };
+                    return;
+                }
+            }
+        }
+        let mut values = Vec::with_capacity(CHUNK);
+        self.add_to(&mut values);
+        values.push(bits);
+        *self = Self::Values(values);
+    }
 }
 
 impl Default for Open {
@@ -114,53 +193,33 @@ impl Column {
 
     fn push_next(&mut self, bits: u64) {
         self.length += 1;
-        match &mut self.open {
-            Open::Run { count, bits: run } if *count == 0 || *run == bits => {
+        if let Open::Run { count, bits: run } = &mut self.open {
+            if *count == 0 || *run == bits {
                 *run = bits;
                 *count += 1;
+                return;
             }
-            Open::Run { count, .. } if *count >= CHUNK => {
+            if *count >= CHUNK {
                 self.seal();
                 self.open = Open::Run { bits, count: 1 };
-            }
-            Open::Run { count, bits: run } => {
-                let mut values = Vec::with_capacity(CHUNK);
-                values.resize(*count, *run);
-                values.push(bits);
-                self.open = Open::Values(values);
-                self.seal_if_full();
-            }
-            Open::Values(values) => {
-                values.push(bits);
-                self.seal_if_full();
+                return;
             }
         }
-    }
-
-    fn seal_if_full(&mut self) {
-        if let Open::Values(values) = &self.open
-            && values.len() >= CHUNK
-        {
+        self.open.push(bits);
+        if self.open.len() >= CHUNK {
             self.seal();
         }
     }
 
     fn seal(&mut self) {
         let open = std::mem::take(&mut self.open);
+        let mut values = Vec::with_capacity(open.len());
+        open.add_to(&mut values);
         let mut bytes = Vec::new();
-        let count = match open {
-            Open::Run { bits, count } => {
-                values::encode(&vec![bits; count], &mut bytes);
-                count
-            }
-            Open::Values(values) => {
-                values::encode(&values, &mut bytes);
-                values.len()
-            }
-        };
+        values::encode(&values, &mut bytes);
         // Exactly what is needed: doubling would leave half of it empty until the next.
         self.sealed.reserve_exact(bytes.len() + 4);
-        put_length(&mut self.sealed, count);
+        put_length(&mut self.sealed, values.len());
         put_length(&mut self.sealed, bytes.len());
         self.sealed.append(&mut bytes);
     }
@@ -186,10 +245,7 @@ impl Column {
         }
         if begin < rounds.end {
             from.get_or_insert(begin);
-            match &self.open {
-                Open::Run { bits, count } => found.resize(found.len() + count, *bits),
-                Open::Values(values) => found.extend_from_slice(values),
-            }
+            self.open.add_to(&mut found);
         }
         (from.unwrap_or(begin), found)
     }
@@ -197,6 +253,7 @@ impl Column {
     fn bytes(&self) -> usize {
         let open = match &self.open {
             Open::Run { .. } => 0,
+            Open::Whole { more, .. } => more.capacity() * 4,
             Open::Values(values) => values.capacity() * 8,
         };
         size_of::<Self>() + self.sealed.capacity() + open
@@ -208,9 +265,20 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Whole numbers near to each other and far apart, at the ends of what can be held, and any others.
+    fn bits() -> impl Strategy<Value = u64> {
+        prop_oneof![
+            8 => (0i32..5).prop_map(|value| f64::from(value).to_bits()),
+            3 => prop::sample::select(vec![i32::MIN, i32::MIN + 1, i32::MAX]).prop_map(|value| f64::from(value).to_bits()),
+            2 => any::<i64>().prop_map(value_of),
+            2 => any::<f64>().prop_map(f64::to_bits),
+            1 => prop::sample::select(vec![-0.0, f64::NAN, f64::INFINITY, 2f64.powi(63), -(2f64.powi(63))]).prop_map(f64::to_bits),
+        ]
+    }
+
     proptest! {
         #[test]
-        fn values_come_back_at_their_rounds(steps in prop::collection::vec((1usize..4, 0u64..4, 1usize..90), 1..40), from in 0usize..500, length in 0usize..500) {
+        fn values_come_back_at_their_rounds(steps in prop::collection::vec((1usize..4, bits(), 1usize..90), 1..40), from in 0usize..500, length in 0usize..500) {
             let mut window = Window::new(1, 0);
             let mut expected: Vec<Option<u64>> = Vec::new();
             for (skipped, value, count) in steps {
@@ -244,5 +312,14 @@ mod tests {
         }
         assert_eq!(window.columns[0].bytes(), size_of::<Column>());
         assert!(window.columns[1].bytes() < size_of::<Column>() + 720);
+        let ten = |value: fn(i32) -> f64| {
+            let mut column = Column::default();
+            (0..10).zip(0..).for_each(|(round, number)| column.push(round, value(number).to_bits()));
+            column.bytes() - size_of::<Column>()
+        };
+        assert_eq!(
+            (ten(|round| f64::from(round) * 4096.0), ten(|round| f64::from(round) / 3.0)),
+            (CHUNK * 4, CHUNK * 8)
+        );
     }
 }

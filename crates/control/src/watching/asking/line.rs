@@ -1,23 +1,22 @@
 //! Connections to one place that are kept from one question to the next, in HTTP/1, one question at a time on each.
 //!
 //! Hundreds of questions every ten seconds are most of what watching costs. Each goes to a place that is known, so there is no address to be
-//! read and nobody to be redirected to. What is asked of the same place at different moments shares a connection, which takes 25 kB of memory.
+//! read and nobody to be redirected to. What is asked of the same place at different moments shares a connection, which is a stream and
+//! nothing more until then.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
-use hyper::body::{Body, Incoming};
-use hyper::client::conn::http1::{self, SendRequest};
+use http_body_util::Empty;
+use hyper::body::Incoming;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use mana_runtime::exchange::{self, Stream};
 
 use super::{Failure, REST_BYTES, REST_PATIENCE};
 
 type Question = Request<Empty<Bytes>>;
-pub(super) type Sender = SendRequest<Empty<Bytes>>;
+pub(super) type Way = Box<dyn Stream>;
 
 /// How old a connection becomes: a client that comes anew finds another certificate, another address behind a name.
 const RENEWED_EVERY: Duration = Duration::from_mins(1);
@@ -25,24 +24,22 @@ const RENEWED_EVERY: Duration = Duration::from_mins(1);
 const MOST_KEPT: usize = 4;
 
 /// A place that is asked again and again.
-#[derive(Debug)]
 pub(in super::super) struct Line {
     /// Those that nobody uses now, the one that was used last at the end.
     kept: Mutex<Vec<Kept>>,
     renewed_every: Duration,
 }
 
-#[derive(Debug)]
 struct Kept {
-    sender: Sender,
+    way: Way,
     made: Instant,
 }
 
 /// The beginning of an answer. Its connection is kept once its end was read.
 pub(super) struct Answer<'l> {
-    pub(super) response: Response<Incoming>,
+    given: exchange::Answer<Way>,
     line: &'l Line,
-    kept: Kept,
+    made: Instant,
 }
 
 impl Default for Line {
@@ -61,22 +58,22 @@ impl Line {
     pub(super) async fn ask(
         &self,
         question: Question,
-        connect: impl Future<Output = Result<Sender, Failure>>,
+        connect: impl Future<Output = Result<Way, Failure>>,
     ) -> Result<Answer<'_>, Failure> {
         // One that was closed while nobody used it says nothing of who is asked.
-        if let Some(mut kept) = self.take()
-            && let Ok(response) = sent(&mut kept.sender, question.clone()).await
+        if let Some(Kept { way, made }) = self.take()
+            && let Ok(given) = exchange::ask(way, question.clone()).await
         {
-            return Ok(Answer { response, line: self, kept });
+            return Ok(Answer { given, line: self, made });
         }
-        let mut kept = Kept { sender: connect.await?, made: Instant::now() };
-        let response = sent(&mut kept.sender, question).await.map_err(|error| broken(&error))?;
-        Ok(Answer { response, line: self, kept })
+        let (way, made) = (connect.await?, Instant::now());
+        let given = exchange::ask(way, question).await.map_err(|error| broken(&error))?;
+        Ok(Answer { given, line: self, made })
     }
 
     fn take(&self) -> Option<Kept> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.retain(|one| one.made.elapsed() < self.renewed_every && !one.sender.is_closed());
+        kept.retain_mut(|one| one.made.elapsed() < self.renewed_every && exchange::is_open(&mut one.way));
         kept.pop()
     }
 
@@ -89,24 +86,28 @@ impl Line {
 }
 
 impl Answer<'_> {
+    pub(super) fn response(&self) -> &Response<Incoming> {
+        &self.given.response
+    }
+
     /// Its body, of at most so many bytes.
     pub(super) async fn body(self, most: usize) -> Result<Vec<u8>, Failure> {
-        let Self { response, line, kept } = self;
-        let mut body = response.into_body();
-        let said = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        let Self { mut given, line, made } = self;
+        let said = usize::try_from(given.at_least()).unwrap_or(usize::MAX);
         if said > most {
             return Err(Failure::Size(most));
         }
         let mut bytes = Vec::with_capacity(said);
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| broken(&error))?;
-            let Some(piece) = frame.data_ref() else { continue };
+        while let Some(piece) = given.piece().await {
+            let piece = piece.map_err(|error| broken(&error))?;
             if bytes.len() + piece.len() > most {
                 return Err(Failure::Size(most));
             }
-            bytes.extend_from_slice(piece);
+            bytes.extend_from_slice(&piece);
         }
-        line.keep(kept);
+        if let Some(way) = given.stream().await {
+            line.keep(Kept { way, made });
+        }
         Ok(bytes)
     }
 
@@ -115,21 +116,6 @@ impl Answer<'_> {
         // What was asked is answered.
         let _ = tokio::time::timeout(REST_PATIENCE, self.body(REST_BYTES)).await;
     }
-}
-
-/// HTTP over a stream. It ends when its sender is dropped; what breaks it is told to that.
-pub(super) async fn begin<S>(stream: S) -> Result<Sender, Failure>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
-    tokio::spawn(connection);
-    Ok(sender)
-}
-
-async fn sent(sender: &mut Sender, question: Question) -> hyper::Result<Response<Incoming>> {
-    sender.ready().await?;
-    sender.send_request(question).await
 }
 
 fn broken(error: &hyper::Error) -> Failure {

@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{CertificateError, Error as TlsError};
 
 use super::Failure;
-use super::line::{Sender, begin};
+use super::line::Way;
 use super::names::Names;
 use crate::tls;
 use crate::watching::subjects::Asked;
@@ -33,7 +33,7 @@ impl Ways {
         Self { names: Names::default(), authority, connector: Mutex::default() }
     }
 
-    pub(super) async fn connect(&self, asked: &Asked) -> Result<Sender, Failure> {
+    pub(super) async fn connect(&self, asked: &Asked) -> Result<Way, Failure> {
         let (mut addresses, mut secure, mut by_name) = (vec![asked.address], asked.tls, false);
         if let Some(public) = asked.by_name {
             let found = self.names.of(&asked.host).await;
@@ -47,11 +47,11 @@ impl Ways {
         let stream = TcpStream::connect(addresses.as_slice()).await;
         let stream = stream.map_err(|error| Failure::Connection(format!("{}: {error}", shown(&addresses))))?;
         if !secure {
-            return begin(stream).await;
+            return Ok(Box::new(stream));
         }
         let name = tls::name(&asked.host).map_err(Failure::Certificate)?;
         let secured = self.connector().map_err(Failure::Certificate)?.connect(name, stream).await;
-        begin(secured.map_err(|error| refused(&asked.host, &addresses, by_name, &error))?).await
+        Ok(Box::new(secured.map_err(|error| refused(&asked.host, &addresses, by_name, &error))?))
     }
 
     /// Made anew when the authority was.
