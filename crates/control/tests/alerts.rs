@@ -75,10 +75,9 @@ async fn a_group_that_is_shown_can_be_acknowledged() {
     wish(&ecosystem, AlertCommand::Test).await.expect("taken");
     let shown = until("it is shown", async || {
         let alerting = ecosystem.client().await.alerting().await.expect("asked");
-        let of_alert = alerting.alerts.iter().find_map(|alert| alert.group);
-        let of_group = alerting.groups.first().map(|group| group.number);
-        assert_eq!(of_alert, of_group);
-        of_group
+        let shown = alerting.alerts.iter().find_map(|alert| alert.group)?;
+        assert!(alerting.groups.iter().any(|group| group.number == shown), "{alerting:#?}");
+        Some(shown)
     })
     .await;
     let acknowledged = AlertCommand::Acknowledge { group: shown, comment: "I am on it".into(), for_ms: None };

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 type Question = Request<Empty<Bytes>>;
 
-/// So much is read at once: what most programs say of themselves.
+/// So much is read at once: what most programs say of themselves. The head of an answer may not be longer.
 const READ_BYTES: usize = 32 << 10;
 
 /// What questions go over.
@@ -81,8 +81,10 @@ impl<S: Stream> Answer<S> {
         std::future::poll_fn(|context| if driven.poll(context) { Poll::Ready(()) } else { Poll::Pending }).await;
         let ended = driven.ended.is_some_and(|ended| ended.is_ok());
         let parts = driven.connection?.into_parts();
-        // What was sent without having been asked for is the beginning of nothing.
-        (ended && parts.read_buf.is_empty()).then(|| parts.io.into_inner())
+        let mut stream = parts.io.into_inner();
+        // What was sent without having been asked for is the beginning of nothing. (Looking at the stream also lets go of who asked: it is
+        // he who would be woken else, and kept for that.)
+        (ended && parts.read_buf.is_empty() && is_open(&mut stream)).then_some(stream)
     }
 }
 
@@ -143,7 +145,10 @@ impl<S: Stream> Driven<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
@@ -207,14 +212,39 @@ mod tests {
         let (found, _other) = answered("HTTP/1.1 200 OK\r\n\r\nabc").await;
         let (text, stream) = found.expect("an answer that ends with its stream");
         assert_eq!(text, "abc");
-        assert!(stream.is_none_or(|mut stream| !is_open(&mut stream)));
+        assert!(stream.is_none());
         for broken in ["", "HTTP/1.1 20", "nonsense\r\n\r\n"] {
             assert!(answered(broken).await.0.is_err(), "{broken}");
         }
     }
 
     #[tokio::test]
+    async fn a_stream_that_the_other_side_closes_later_is_not_open() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        let mut stream = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("connected");
+        let (other, _) = listener.accept().await.expect("accepted");
+        assert!(is_open(&mut stream));
+        drop(other);
+        for _ in 0..1_000 {
+            if !is_open(&mut stream) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("it was closed long ago");
+    }
+
+    #[tokio::test]
     async fn a_body_that_breaks_off_is_an_error_and_one_that_nobody_reads_costs_the_stream() {
+        const WHOLE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc";
+        let (stream, mut whole) = tokio::io::duplex(1024);
+        let answers = async {
+            assert!(whole.read(&mut [0; 1024]).await.is_ok_and(|length| length > 0), "asked");
+            whole.write_all(WHOLE.as_bytes()).await.expect("answered");
+        };
+        let (unread, ()) = tokio::join!(ask(stream, question()), answers);
+        assert!(unread.expect("a head").stream().await.is_none(), "the next answer would begin with this one's body");
+
         let (stream, mut other) = tokio::io::duplex(1024);
         let answers = async move {
             other.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc").await.expect("answered");

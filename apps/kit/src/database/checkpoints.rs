@@ -1,8 +1,9 @@
 //! SQLite's log of changes is brought into its file aside, every few seconds. SQLite itself does it within the commit that finds a
 //! thousand pages in the log, and whoever waits for that commit waits for all of it.
 //!
-//! Most of it is done while others write, and what they wrote meanwhile then, between two transactions: so all of the log is in the
-//! file, and the next commit begins the log anew where it is. A log that is written over and over is quicker to make durable than
+//! Most of it is copied while others write. What they wrote meanwhile follows between two transactions, and the file is made durable
+//! then: so all of the log is in the file, and the next commit begins the log anew where it is, unless somebody still reads an older
+//! state; then the log goes on, and has its next chance with the next time. A log that is written over and over is quicker to make durable than
 //! one that grows, since the file system has nothing of its own to write down. Nothing of it is about what is durable: the log is,
 //! with each commit.
 
@@ -27,9 +28,15 @@ const BRING_IN: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 pub(super) async fn run(connection: Bounded<DatabaseConnection>, writers: Writers, every: Duration) {
     loop {
         sleep(every).await;
-        let most = connection.query_one_raw(Statement::from_string(DbBackend::Sqlite, BRING_IN)).await.map(drop);
-        let Some(rest) = writers.between(BRING_IN).await else { return };
-        if let Err(error) = most.and(rest) {
+        if !writers.are_there() {
+            return;
+        }
+        let mut done = connection.query_one_raw(Statement::from_string(DbBackend::Sqlite, BRING_IN)).await.map(drop);
+        // Where that fails, those who write do not wait for all of it.
+        if done.is_ok() {
+            done = writers.between(BRING_IN).await.unwrap_or(Ok(()));
+        }
+        if let Err(error) = done {
             tracing::debug!(error = crate::telemetry::chain(&error), "the log of changes stays as it is");
         }
     }

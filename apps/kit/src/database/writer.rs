@@ -36,12 +36,21 @@ pub(super) struct Writer {
 pub(super) struct Writers(Weak<Mutex<Option<SqliteConnection>>>);
 
 impl Writers {
+    pub(super) fn are_there(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+
     /// Executes something between two transactions, where any was made yet. `None`: nobody is there any more.
     pub(super) async fn between(&self, sql: &'static str) -> Option<Result<(), DbErr>> {
         let connection = self.0.upgrade()?;
         let mut connection = connection.lock().await;
         let Some(open) = connection.as_mut() else { return Some(Ok(())) };
-        Some(open.execute(sql).await.map(drop).map_err(|error| DbErr::Exec(sqlx_error(error))))
+        let done = open.execute(sql).await;
+        if done.is_err() {
+            // Whoever writes next opens another.
+            *connection = None;
+        }
+        Some(done.map(drop).map_err(|error| DbErr::Exec(sqlx_error(error))))
     }
 }
 

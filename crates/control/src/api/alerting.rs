@@ -52,7 +52,7 @@ pub struct AlertView {
     /// Likewise in one: `silence`, `maintenance` or `cause`.
     #[serde(default)]
     pub muted_by: Option<String>,
-    /// Number of the group that it is in, once people were told of that.
+    /// Number of the group that it is in, once people were told of that group.
     pub group: Option<u64>,
     /// What to do about it.
     pub runbook: Option<String>,

@@ -8,6 +8,7 @@ mod files;
 
 use std::io;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 pub use cgroup::Cgroup;
 use files::Stat;
@@ -17,10 +18,12 @@ use rustix::io::Errno;
 
 use crate::gather::{Sink, Strange, Unknown, Why};
 
-/// Most that is read of a file of a process.
+/// No more is read of a file of a process once there is so much.
 const MAX_FILE_BYTES: u64 = 64 << 10;
 /// Room for most of them.
 const FILE_BYTES: usize = 4 << 10;
+/// How many handles a process may have is read again after this: it is changed seldom, and mostly by the process itself as it begins.
+const LIMIT_HOLDS: Duration = Duration::from_mins(1);
 /// Most file handles that are counted one by one, on kernels that do not tell their number.
 const MAX_COUNTED: u32 = 1 << 20;
 
@@ -31,8 +34,8 @@ pub struct Process {
     pid: u32,
     folder: OwnedFd,
     machine: Machine,
-    /// Handles that it may have, as of when it was looked at most closely.
-    limit: Option<f64>,
+    /// Handles that it may have, and when that was read.
+    limit: Option<(f64, Instant)>,
     buffer: Vec<u8>,
 }
 
@@ -53,7 +56,7 @@ pub enum Depth {
     /// At what the kernel has at hand.
     #[default]
     Plain,
-    /// Also at what seldom changes, and at each page of its memory, to tell what it adds to the machine: milliseconds for a large process, so every minute rather than
+    /// At each page of its memory, too, to tell what it adds to the machine: milliseconds for a large process, so every minute rather than
     /// every round.
     Pages,
 }
@@ -143,11 +146,14 @@ impl Process {
 
     /// Measures it.
     pub fn measure(&mut self, depth: Depth, sink: &mut dyn Sink) -> Presence {
-        let limit = match self.limit.filter(|_| depth == Depth::Plain) {
-            Some(known) => Ok(known),
-            None => self.parsed("limits", files::open_files_limit),
+        let limit = match self.limit.filter(|(_, read)| read.elapsed() < LIMIT_HOLDS) {
+            Some((known, _)) => Ok(known),
+            None => {
+                let limit = self.parsed("limits", files::open_files_limit);
+                self.limit = limit.as_ref().ok().map(|limit| (*limit, Instant::now()));
+                limit
+            }
         };
-        self.limit = limit.as_ref().ok().copied();
         let io = self.parsed("io", files::io);
         let open = self.open_files();
         let pss = (depth == Depth::Pages).then(|| self.parsed("smaps_rollup", files::pss));

@@ -83,6 +83,28 @@ fn a_pid_that_is_used_anew_is_another_process() {
 }
 
 #[test]
+fn what_a_process_may_have_is_read_again_after_a_minute() {
+    let proc = tempfile::tempdir().expect("a folder");
+    let folder = proc.path().join("17");
+    std::fs::create_dir(&folder).expect("a folder");
+    let stat = "17 (shop) S 1 17 17 0 -1 4194560 1 0 9 0 30 12 0 0 20 0 4 0 9876 10 55 1";
+    std::fs::write(folder.join("stat"), stat).expect("a file");
+    let mut process = Process::below(proc.path(), 17, 9876, machine()).expect("it is here");
+    let allowed = |limit: u32, process: &mut Process| {
+        let limits = format!("Max open files            {limit}                 524288               files\n");
+        std::fs::write(folder.join("limits"), limits).expect("a file");
+        let mut found = Found::default();
+        assert_eq!(process.measure(Depth::Plain, &mut found), Presence::Here);
+        found.get("process_max_fds", &[])
+    };
+    assert_eq!(allowed(1_024, &mut process), Some(1_024.0));
+    assert_eq!(allowed(4_096, &mut process), Some(1_024.0));
+    let (_, read) = process.limit.as_mut().expect("it is known");
+    *read = read.checked_sub(LIMIT_HOLDS).expect("a moment before");
+    assert_eq!(allowed(4_096, &mut process), Some(4_096.0));
+}
+
+#[test]
 fn what_may_not_be_read_is_unknown_and_the_rest_is_measured() {
     let proc = tempfile::tempdir().expect("a folder");
     let folder = proc.path().join("17");

@@ -21,8 +21,8 @@ pub(super) struct Window {
     pub(super) samples: u64,
 }
 
-/// The values of one series. In memory, a value that stands still costs nothing, a whole number four bytes for five minutes, and any
-/// other eight.
+/// The values of one series. In memory, a value that stands still costs nothing; others cost four bytes for five minutes where all of these
+/// minutes are whole numbers near to each other, and else eight.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Column {
     /// The round of the first value.

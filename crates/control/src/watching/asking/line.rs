@@ -2,7 +2,7 @@
 //!
 //! Hundreds of questions every ten seconds are most of what watching costs. Each goes to a place that is known, so there is no address to be
 //! read and nobody to be redirected to. What is asked of the same place at different moments shares a connection, which is a stream and
-//! nothing more until then.
+//! nothing more until then; one that is given up is dropped without a word.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
