@@ -146,13 +146,13 @@ impl Process {
 
     /// Measures it.
     pub fn measure(&mut self, depth: Depth, sink: &mut dyn Sink) -> Presence {
-        let limit = match self.limit.filter(|(_, read)| read.elapsed() < LIMIT_HOLDS) {
-            Some((known, _)) => Ok(known),
-            None => {
-                let limit = self.parsed("limits", files::open_files_limit);
-                self.limit = limit.as_ref().ok().map(|limit| (*limit, Instant::now()));
-                limit
-            }
+        let known = self.limit.filter(|(_, read)| read.elapsed() < LIMIT_HOLDS);
+        let limit = if let Some((known, _)) = known {
+            Ok(known)
+        } else {
+            let limit = self.parsed("limits", files::open_files_limit);
+            self.limit = limit.as_ref().ok().map(|limit| (*limit, Instant::now()));
+            limit
         };
         let io = self.parsed("io", files::io);
         let open = self.open_files();
