@@ -19,6 +19,16 @@ async fn watched(port: u16) -> Ecosystem {
     ecosystem
 }
 
+/// One whose rules were evaluated, and what its webhook takes.
+async fn evaluated() -> (Taken, Ecosystem) {
+    let port = free_port();
+    let taken = webhook(port).await;
+    let ecosystem = watched(port).await;
+    until("the rules are evaluated", async || ecosystem.client().await.alerting().await.expect("asked").evaluated_at)
+        .await;
+    (taken, ecosystem)
+}
+
 async fn wish(ecosystem: &Ecosystem, command: AlertCommand) -> Result<Alerting, String> {
     let request = AlertRequest { by: "ada".into(), command };
     ecosystem.client().await.alert(&request).await.map_err(|error| format!("{error:?}"))
@@ -32,11 +42,7 @@ fn titles(taken: &Taken) -> Vec<String> {
 
 #[tokio::test]
 async fn a_test_alert_arrives_once_though_the_control_plane_was_killed_and_is_acknowledged() {
-    let port = free_port();
-    let taken = webhook(port).await;
-    let mut ecosystem = watched(port).await;
-    until("the rules are evaluated", async || ecosystem.client().await.alerting().await.expect("asked").evaluated_at)
-        .await;
+    let (taken, mut ecosystem) = evaluated().await;
     let tested = wish(&ecosystem, AlertCommand::Test).await.expect("taken");
     assert_eq!(tested.test_channels, Some(vec!["on-call".to_owned()]));
     until("it arrives", async || titles(&taken).iter().any(|title| title.contains("test")).then_some(())).await;
@@ -67,11 +73,7 @@ async fn a_test_alert_arrives_once_though_the_control_plane_was_killed_and_is_ac
 
 #[tokio::test]
 async fn a_group_that_is_shown_can_be_acknowledged() {
-    let port = free_port();
-    let _taken = webhook(port).await;
-    let mut ecosystem = watched(port).await;
-    until("the rules are evaluated", async || ecosystem.client().await.alerting().await.expect("asked").evaluated_at)
-        .await;
+    let (_taken, mut ecosystem) = evaluated().await;
     wish(&ecosystem, AlertCommand::Test).await.expect("taken");
     let shown = until("it is shown", async || {
         let alerting = ecosystem.client().await.alerting().await.expect("asked");

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::{self, Connection, SendRequest};
-use hyper::header::{CONNECTION, HeaderMap};
-use hyper::{Request, Response, Version};
+use hyper::header::CONNECTION;
+use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -73,7 +73,7 @@ impl<S: Stream> Answer<S> {
     /// The stream, where another question can be asked over it: the whole body was read, and nobody closes it.
     pub async fn stream(self) -> Option<S> {
         let Self { response, read, sender, mut driven } = self;
-        if !read || !is_kept(response.version(), response.headers()) {
+        if !read || !is_kept(&response) {
             return None;
         }
         // Nothing more is asked, so it comes to its end as soon as it can.
@@ -88,14 +88,15 @@ impl<S: Stream> Answer<S> {
     }
 }
 
-/// Whether another question may follow, by what an answer says.
-fn is_kept(version: Version, headers: &HeaderMap) -> bool {
-    let closes = headers
+/// Whether another question may follow, by what an answer says. Whoever switches to another protocol, unasked, does not speak HTTP any more.
+fn is_kept<B>(response: &Response<B>) -> bool {
+    let closes = response
+        .headers()
         .get_all(CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .any(|value| value.split(',').any(|word| word.trim().eq_ignore_ascii_case("close")));
-    version == Version::HTTP_11 && !closes
+    response.version() == Version::HTTP_11 && response.status() != StatusCode::SWITCHING_PROTOCOLS && !closes
 }
 
 /// Whether a stream is as it was left: open, with nothing to read.
@@ -194,6 +195,12 @@ mod tests {
             (format!("{CHUNKED}checksum: 1\r\n\r\n"), "abc", true),
             ("HTTP/1.1 103 Hints\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc".to_owned(), "abc", true),
             ("HTTP/1.1 200 OK\r\nconnection: foo, Close\r\ncontent-length: 3\r\n\r\nabc".to_owned(), "abc", false),
+            (
+                "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: a\r\ncontent-length: 0\r\n\r\n"
+                    .to_owned(),
+                "",
+                false,
+            ),
             ("HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 3\r\n\r\nabc".to_owned(), "abc", false),
             ("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabcHTTP/1.1 200 OK\r\n".to_owned(), "abc", false),
         ] {

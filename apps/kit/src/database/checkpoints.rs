@@ -2,10 +2,9 @@
 //! thousand pages in the log, and whoever waits for that commit waits for all of it.
 //!
 //! Most of it is copied while others write. What they wrote meanwhile follows between two transactions, and the file is made durable
-//! then: so all of the log is in the file, and the next commit begins the log anew where it is, unless somebody still reads an older
-//! state; then the log goes on, and has its next chance with the next time. A log that is written over and over is quicker to make durable than
-//! one that grows, since the file system has nothing of its own to write down. Nothing of it is about what is durable: the log is,
-//! with each commit.
+//! then: so all of the log is in the file, and the next commit begins the log anew where it is. Where somebody still reads an older
+//! state, the log goes on until the next time. A log that is written over and over is quicker to make durable than one that grows,
+//! since the file system has nothing of its own to write down. Nothing of it is about what is durable: the log is, with each commit.
 
 use std::time::Duration;
 
@@ -45,18 +44,46 @@ pub(super) async fn run(connection: Bounded<DatabaseConnection>, writers: Writer
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::Path;
 
     use secrecy::SecretString;
 
     use super::*;
-    use crate::database::connect;
+    use crate::database::{Database, connect};
+
+    async fn database(folder: &Path) -> Database {
+        let url = SecretString::from(format!("sqlite://{}/a.db", folder.display()));
+        let database = connect(Some(&url)).await.expect("opened");
+        database.execute_unprepared("CREATE TABLE t (n INTEGER, text TEXT)").await.expect("made");
+        database
+    }
+
+    async fn write(database: &Database, number: i32) {
+        let transaction = database.begin_write().await.expect("its turn");
+        let text = format!("INSERT INTO t VALUES ({number}, hex(zeroblob(2000)))");
+        let insertion = Statement::from_string(DbBackend::Sqlite, text);
+        transaction.commit_with(vec![insertion]).await.expect("written");
+    }
+
+    #[tokio::test]
+    async fn what_takes_long_between_two_transactions_is_not_waited_for() {
+        const LONG: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000000) SELECT count(*) FROM n";
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = database(folder.path()).await;
+        let writers = database.writer.as_ref().expect("SQLite has one").writers();
+        write(&database, 1).await;
+        assert!(writers.between("SELECT 1").await.is_some_and(|done| done.is_ok()));
+        let late = writers.between(LONG).await.expect("somebody could write").expect_err("too long");
+        assert!(crate::telemetry::chain(&late).contains("timed out"), "{late:?}");
+        write(&database, 2).await;
+        drop(database);
+        assert!(!writers.are_there() && writers.between(LONG).await.is_none());
+    }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn the_log_begins_anew_while_others_write_and_read_without_a_pause() {
         let folder = tempfile::tempdir().expect("a folder");
-        let url = SecretString::from(format!("sqlite://{}/a.db", folder.path().display()));
-        let database = connect(Some(&url)).await.expect("opened");
-        database.execute_unprepared("CREATE TABLE t (n INTEGER, text TEXT)").await.expect("made");
+        let database = database(folder.path()).await;
         let writers = database.writer.as_ref().expect("SQLite has one").writers();
         let brought = tokio::spawn(run(database.connection.clone(), writers, Duration::from_millis(20)));
         let reader = database.clone();
@@ -73,10 +100,7 @@ mod tests {
         let mut written = 0;
         while beginnings().is_none_or(|times| times < 3) {
             assert!(written < 20_000, "the log goes on growing: {:?}", fs::metadata(&log).map(|log| log.len()));
-            let transaction = database.begin_write().await.expect("its turn");
-            let text = format!("INSERT INTO t VALUES ({written}, hex(zeroblob(2000)))");
-            let insertion = Statement::from_string(DbBackend::Sqlite, text);
-            transaction.commit_with(vec![insertion]).await.expect("written");
+            write(&database, written).await;
             written += 1;
         }
         reads.abort();

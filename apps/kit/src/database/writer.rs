@@ -4,7 +4,9 @@
 //! Each way to the connection's thread and back costs more than most statements do there, so a transaction makes few of them: it
 //! begins with its first statement (`BEGIN IMMEDIATE` goes along), and [`Turn::commit_with`] ends it with its last ones.
 
+use std::io::ErrorKind;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteQueryResult};
@@ -21,6 +23,9 @@ use super::{ACQUIRE_TIMEOUT, CommitError};
 
 const BEGIN: &str = "BEGIN IMMEDIATE";
 const COMMIT: &str = "COMMIT";
+
+/// How long those who write wait for what is done between two of their transactions: well below what they wait for their turn.
+const LONGEST_BETWEEN: Duration = Duration::from_secs(1);
 
 /// SQLite's code for what a constraint refuses, in the last byte.
 const CONSTRAINT: u32 = 19;
@@ -45,9 +50,10 @@ impl Writers {
         let connection = self.0.upgrade()?;
         let mut connection = connection.lock().await;
         let Some(open) = connection.as_mut() else { return Some(Ok(())) };
-        let done = open.execute(sql).await;
+        let late = |_| Err(sqlx::Error::Io(ErrorKind::TimedOut.into()));
+        let done = timeout(LONGEST_BETWEEN, open.execute(sql)).await.unwrap_or_else(late);
         if done.is_err() {
-            // Whoever writes next opens another.
+            // Whoever writes next opens another; what is late comes to its end in the thread of this one.
             *connection = None;
         }
         Some(done.map(drop).map_err(|error| DbErr::Exec(sqlx_error(error))))

@@ -20,6 +20,7 @@ mod block;
 mod build;
 mod disk;
 mod error;
+mod filling;
 mod head;
 mod ints;
 mod journal;

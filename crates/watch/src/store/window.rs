@@ -1,7 +1,8 @@
 //! Two hours of samples in memory: the times of each group once, and of each series a column of values, one a round.
 
 use super::bits::{ByteReader, put_length};
-use super::limits::{CHUNK, MAX_ROUNDS};
+use super::filling::Filling;
+use super::limits::MAX_ROUNDS;
 use super::values::{self, ABSENT};
 
 /// See the module's page.
@@ -31,100 +32,7 @@ pub(super) struct Column {
     length: usize,
     /// Chunks that are complete: how many values, how many bytes, and these.
     sealed: Vec<u8>,
-    open: Open,
-}
-
-/// The chunk that is being filled.
-#[derive(Debug, Clone)]
-enum Open {
-    /// The same value over and over.
-    Run { bits: u64, count: usize },
-    /// Whole numbers, by how much they are more than `base`; [`CHUNK`] at most, as below.
-    Whole { base: i64, more: Vec<i32> },
-    /// Different ones.
-    Values(Vec<u64>),
-}
-
-/// Instead of how much more it is, where there is no value.
-const NOTHING: i32 = i32::MIN;
-
-/// The whole number that a value is, where it is one and comes back as the same bits.
-fn whole(bits: u64) -> Option<i64> {
-    #[expect(clippy::cast_possible_truncation, reason = "what is cut off, or no number, comes back as another one")]
-    let number = f64::from_bits(bits) as i64;
-    (value_of(number) == bits).then_some(number)
-}
-
-fn value_of(number: i64) -> u64 {
-    #[expect(clippy::cast_precision_loss, reason = "it was a value")]
-    let value = number as f64;
-    value.to_bits()
-}
-
-/// By how much a value is more than `base`, where that can be held.
-fn more_than(base: i64, bits: u64) -> Option<i32> {
-    if bits == ABSENT {
-        return Some(NOTHING);
-    }
-    let more = i32::try_from(whole(bits)?.checked_sub(base)?).ok()?;
-    (more != NOTHING).then_some(more)
-}
-
-impl Open {
-    fn len(&self) -> usize {
-        match self {
-            Self::Run { count, .. } => *count,
-            Self::Whole { more, .. } => more.len(),
-            Self::Values(values) => values.len(),
-        }
-    }
-
-    /// Adds its values.
-    fn add_to(&self, found: &mut Vec<u64>) {
-        match self {
-            Self::Run { bits, count } => found.resize(found.len() + count, *bits),
-            Self::Whole { base, more } => {
-                let value = |more: &i32| if *more == NOTHING { ABSENT } else { value_of(base + i64::from(*more)) };
-                found.extend(more.iter().map(value));
-            }
-            Self::Values(values) => found.extend_from_slice(values),
-        }
-    }
-
-    /// Takes one that is not the same over and over.
-    fn push(&mut self, bits: u64) {
-        match self {
-            Self::Values(values) => return values.push(bits),
-            Self::Whole { base, more } => {
-                if let Some(one) = more_than(*base, bits) {
-                    return more.push(one);
-                }
-            }
-            Self::Run { bits: run, count } => {
-                // What is absent says nothing of what comes.
-                let base = whole(*run).or_else(|| whole(bits));
-                if let Some(base) = base
-                    && let (Some(first), Some(one)) = (more_than(base, *run), more_than(base, bits))
-                {
-                    let mut more = Vec::with_capacity(CHUNK);
-                    more.resize(*count, first);
-                    more.push(one);
-                    *self = Self::Whole { base, more };
-                    return;
-                }
-            }
-        }
-        let mut values = Vec::with_capacity(CHUNK);
-        self.add_to(&mut values);
-        values.push(bits);
-        *self = Self::Values(values);
-    }
-}
-
-impl Default for Open {
-    fn default() -> Self {
-        Self::Run { bits: 0, count: 0 }
-    }
+    open: Filling,
 }
 
 impl Window {
@@ -193,22 +101,10 @@ impl Column {
 
     fn push_next(&mut self, bits: u64) {
         self.length += 1;
-        if let Open::Run { count, bits: run } = &mut self.open {
-            if *count == 0 || *run == bits {
-                *run = bits;
-                *count += 1;
-                return;
-            }
-            if *count >= CHUNK {
-                self.seal();
-                self.open = Open::Run { bits, count: 1 };
-                return;
-            }
-        }
-        self.open.push(bits);
-        if self.open.len() >= CHUNK {
+        if self.open.is_full_for(bits) {
             self.seal();
         }
+        self.open.push(bits);
     }
 
     fn seal(&mut self) {
@@ -251,17 +147,14 @@ impl Column {
     }
 
     fn bytes(&self) -> usize {
-        let open = match &self.open {
-            Open::Run { .. } => 0,
-            Open::Whole { more, .. } => more.capacity() * 4,
-            Open::Values(values) => values.capacity() * 8,
-        };
-        size_of::<Self>() + self.sealed.capacity() + open
+        size_of::<Self>() + self.sealed.capacity() + self.open.bytes()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::filling::value_of;
+    use super::super::limits::CHUNK;
     use super::*;
     use proptest::prelude::*;
 
