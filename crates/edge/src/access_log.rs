@@ -138,6 +138,10 @@ fn line(into: &mut Vec<u8>, time: &str, record: &Record, asked: &Asked) {
         number(into, ",\"retries\":", u64::from(record.retries));
     }
     text(into, ",\"peer\":\"", record.busy.state.peer_text.as_bytes());
+    if let Some(client) = asked.client {
+        // Writing to a vector does not fail.
+        let _ = write!(into, ",\"client\":\"{client}\"");
+    }
     text(into, ",\"request_id\":\"", record.request_id.as_bytes());
     if let Some(traceparent) = &asked.traceparent {
         text(into, ",\"traceparent\":\"", traceparent.as_bytes());

@@ -206,6 +206,12 @@ pub(crate) fn client(headers: &HeaderMap, peer: IpAddr, claims: Claims<'_>) -> I
     claimed_client(headers, claims).unwrap_or(peer).to_canonical()
 }
 
+/// Whom a peer is believed to speak for, where that is somebody else.
+pub(crate) fn spoken_for(headers: &HeaderMap, peer: IpAddr, claims: Claims<'_>) -> Option<IpAddr> {
+    let client = claimed_client(headers, claims)?.to_canonical();
+    (client != peer.to_canonical()).then_some(client)
+}
+
 fn claimed_client(headers: &HeaderMap, claims: Claims<'_>) -> Option<IpAddr> {
     match claims {
         Claims::Dropped => None,

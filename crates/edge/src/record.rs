@@ -1,5 +1,6 @@
 //! What is remembered of a request while it runs, and told to metrics and access log when it ends, however it ends.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,11 +11,13 @@ use crate::body::Upload;
 use crate::cache::Use;
 use crate::compress::Offer;
 use crate::conn_state::Busy;
+use crate::headers;
 use crate::metrics::{Cells, Class};
 use crate::otlp::Span;
 use crate::pick::Choice;
 use crate::policy::Pass;
 use crate::pool::Upstream;
+use crate::serve;
 use crate::table::Target;
 use crate::view::View;
 use crate::worker::Worker;
@@ -71,6 +74,8 @@ pub(crate) struct Asked {
     pub(crate) method: Method,
     pub(crate) uri: Uri,
     pub(crate) host: Option<HeaderValue>,
+    /// Whom the peer is believed to speak for, where that is somebody else.
+    pub(crate) client: Option<IpAddr>,
     /// What its instance was told of the trace it belongs to.
     pub(crate) traceparent: Option<HeaderValue>,
 }
@@ -88,6 +93,7 @@ impl Record {
             method: parts.method.clone(),
             uri: parts.uri.clone(),
             host: parts.headers.get(http::header::HOST).cloned(),
+            client: headers::spoken_for(&parts.headers, busy.state.peer.ip(), serve::claims(&view, &busy.state)),
             traceparent: None,
         });
         Box::new(Self {

@@ -10,7 +10,7 @@ use mana_notify::channel::{Channel, Email, Encryption};
 use mana_notify::outbox::Delivery;
 use mana_notify::{Message, Severity};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 fn delivery() -> Delivery {
     let message = Message {
@@ -122,35 +122,39 @@ async fn mail_server(receiver: &'static str) -> (u16, tokio::task::JoinHandle<Ve
     let port = listener.local_addr().expect("bound").port();
     let task = tokio::spawn(async move {
         let (stream, _) = listener.accept().await.expect("a client");
-        let (read, mut write) = stream.into_split();
-        let mut lines = BufReader::new(read).lines();
-        let (mut told, mut in_data) = (Vec::new(), false);
-        write.write_all(b"220 test ESMTP\r\n").await.expect("written");
-        while let Ok(Some(line)) = lines.next_line().await {
-            let answer = match line.as_str() {
-                "." if in_data => {
-                    in_data = false;
-                    "250 taken"
-                }
-                _ if in_data => "",
-                "DATA" => {
-                    in_data = true;
-                    "354 go on"
-                }
-                "QUIT" => "221 bye",
-                _ if line.starts_with("EHLO") => "250-test\r\n250-8BITMIME\r\n250 AUTH PLAIN",
-                _ if line.starts_with("AUTH") => "235 welcome",
-                _ if line.starts_with("RCPT") => receiver,
-                _ => "250 fine",
-            };
-            told.push(line);
-            if !answer.is_empty() && write.write_all(format!("{answer}\r\n").as_bytes()).await.is_err() {
-                break;
-            }
-        }
-        told
+        conversation(stream, |_| receiver).await
     });
     (port, task)
+}
+
+async fn conversation(stream: TcpStream, receiver: impl Fn(&str) -> &'static str) -> Vec<String> {
+    let (read, mut write) = stream.into_split();
+    let mut lines = BufReader::new(read).lines();
+    let (mut told, mut in_data) = (Vec::new(), false);
+    write.write_all(b"220 test ESMTP\r\n").await.expect("written");
+    while let Ok(Some(line)) = lines.next_line().await {
+        let answer = match line.as_str() {
+            "." if in_data => {
+                in_data = false;
+                "250 taken"
+            }
+            _ if in_data => "",
+            "DATA" => {
+                in_data = true;
+                "354 go on"
+            }
+            "QUIT" => "221 bye",
+            _ if line.starts_with("EHLO") => "250-test\r\n250-8BITMIME\r\n250 AUTH PLAIN",
+            _ if line.starts_with("AUTH") => "235 welcome",
+            _ if line.starts_with("RCPT") => receiver(&line),
+            _ => "250 fine",
+        };
+        told.push(line);
+        if !answer.is_empty() && write.write_all(format!("{answer}\r\n").as_bytes()).await.is_err() {
+            break;
+        }
+    }
+    told
 }
 
 fn email(port: u16) -> Email {
@@ -182,9 +186,32 @@ async fn e_mail_goes_to_all_receivers_and_the_same_message_has_the_same_id() {
 }
 
 #[tokio::test]
+async fn a_receiver_whom_the_mail_server_does_not_know_keeps_nothing_from_the_others() {
+    for (knows_bob, others) in [("250 fine", true), ("550 no such user", false)] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let server = tokio::spawn(async move {
+            let mut told = Vec::new();
+            // One for both, and one for each.
+            for _ in 0..3 {
+                let (stream, _) = listener.accept().await.expect("a client");
+                let knows = |line: &str| if line.contains("ada@") { "550 no such user" } else { knows_bob };
+                told.push(conversation(stream, knows).await);
+            }
+            told
+        });
+        let sent = Channel::Email(email(port)).send(&delivery(), 0).await;
+        assert_eq!(sent.map_err(|failure| failure.refused), if others { Ok(()) } else { Err(true) });
+        let told = server.await.expect("no panic");
+        let taken = told.iter().filter(|told| told.iter().any(|line| line == "DATA")).count();
+        assert_eq!(taken, usize::from(others), "{told:#?}");
+    }
+}
+
+#[tokio::test]
 async fn a_mail_server_that_refuses_or_is_not_to_be_trusted_is_a_failure() {
     let (port, _server) = mail_server("550 no such user").await;
-    let channel = Channel::Email(email(port));
+    let channel = Channel::Email(Email { to: vec!["ada@example.org".to_owned()], ..email(port) });
     let failure = channel.send(&delivery(), 0).await.expect_err("refused");
     assert!(failure.refused && failure.why.contains("550"), "{failure:?}");
     assert!(!format!("{channel:?}").contains("hunter2"));

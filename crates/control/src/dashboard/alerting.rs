@@ -93,7 +93,8 @@ fn meant(command: &str, fields: &Fields) -> Result<AlertCommand, Refused> {
             AlertCommand::Acknowledge { group, comment, for_ms: None }
         }
         "silence" => {
-            let conditions = fields.text("conditions").split_whitespace().map(str::parse::<Condition>);
+            let conditions = words(fields.text("conditions"));
+            let conditions = conditions.iter().map(|word| word.parse::<Condition>());
             let conditions = conditions.collect::<Result<Vec<_>, _>>().map_err(|error| unsaid(error.to_string()))?;
             AlertCommand::Silence { conditions, for_ms: hold()?, reason: reason() }
         }
@@ -118,6 +119,23 @@ fn meant(command: &str, fields: &Fields) -> Result<AlertCommand, Refused> {
     })
 }
 
+/// What stands between spaces; those within double quotes belong to a word, and the quotes do not.
+fn words(text: &str) -> Vec<String> {
+    let (mut words, mut word, mut quoted) = (Vec::new(), None::<String>, false);
+    for letter in text.chars() {
+        match letter {
+            '"' => {
+                quoted = !quoted;
+                word.get_or_insert_default();
+            }
+            letter if letter.is_whitespace() && !quoted => words.extend(word.take()),
+            letter => word.get_or_insert_default().push(letter),
+        }
+    }
+    words.extend(word);
+    words
+}
+
 /// `POST /alerts/channels/{name}/test`: sends a message that says that it is a test, once, and shows how it went.
 pub(crate) async fn test(
     Shared(dashboard): Shared<Dashboard>,
@@ -139,4 +157,22 @@ pub(crate) async fn test(
         Err(why) => Tested { good: false, text: format!("{name}: not sent: {why}") },
     };
     Ok(render(&dashboard, &visitor, frame, Some(tested)).await.into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_stand_between_spaces_and_quotes_hold_them_together() {
+        for (text, expected) in [
+            ("", &[][..]),
+            ("service=chat  severity=~P3|P4 ", &["service=chat", "severity=~P3|P4"]),
+            (r#"alertname="Budget fast" service=a"#, &["alertname=Budget fast", "service=a"]),
+            (r#""alertname=Budget fast" service="""#, &["alertname=Budget fast", "service="]),
+            (r#"alertname="Budget fast"#, &["alertname=Budget fast"]),
+        ] {
+            assert_eq!(words(text), expected, "{text}");
+        }
+    }
 }

@@ -132,15 +132,20 @@ impl Measured {
             tracing::warn!(why, "a question of the dashboard was not answered");
             Unmeasured::Failed(why)
         };
-        let turn = tokio::time::timeout(TIMEOUT, self.turns.acquire()).await;
+        let turn = tokio::time::timeout(TIMEOUT, Arc::clone(&self.turns).acquire_owned()).await;
         let turn = turn.ok().and_then(Result::ok).ok_or_else(|| failed("too many are asked at once".to_owned()))?;
+        // Gone with whoever asked.
+        let waiting = Arc::new(());
+        let asked = Arc::downgrade(&waiting);
         let answer = tokio::task::spawn_blocking(move || {
+            // Held until the work has ended, whether somebody still waits for it or not.
+            let _turn = turn;
             let until = Instant::now() + TIMEOUT;
-            let stop = || Instant::now() >= until;
+            let stop = || Instant::now() >= until || asked.strong_count() == 0;
             work(&reader, &text, &Limits { stop: Some(&stop), ..Limits::default() })
         });
         let answer = answer.await.map_err(|error| failed(error.to_string()))?;
-        drop(turn);
+        drop(waiting);
         answer.map_err(|error| failed(error.to_string()))
     }
 }

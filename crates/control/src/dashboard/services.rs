@@ -116,29 +116,61 @@ fn plain(value: &Value) -> String {
 
 /// The value, where neither its name nor its form says that it is a secret.
 fn harmless(path: &str, text: &str) -> String {
-    const TELLING: [&str; 6] = ["secret", "token", "password", "passwd", "credential", "_key"];
-    let name = path.rsplit('.').next().unwrap_or(path).to_ascii_lowercase();
-    let is_environment = path.contains(".env.");
-    let named = is_environment && (TELLING.iter().any(|word| name.contains(word)) || name == "key");
-    // By name only: it is no secret what a secret is called.
-    if named && !(text.starts_with("[secret ") && text.ends_with(']')) {
+    let name = path.rsplit('.').next().unwrap_or(path);
+    // It is no secret what a secret is called.
+    if (path.contains(".env.") && is_telling(name) && !is_reference(text)) || path.contains("basic_auth") {
         return "hidden".to_owned();
     }
-    if path.contains("basic_auth") {
-        return "hidden".to_owned();
-    }
-    without_password(text)
+    // Words, of which the one after `--password` is one as well.
+    let mut after = false;
+    let text = text.replace(REFERENCE, JOINED);
+    let words = text.split(' ').map(|word| {
+        let hidden = after && !is_reference(word);
+        after = word.starts_with('-') && !word.contains('=') && is_telling(word);
+        if hidden { "hidden".to_owned() } else { harmless_word(word) }
+    });
+    words.collect::<Vec<_>>().join(" ").replace(JOINED, REFERENCE)
 }
 
-/// `scheme://name:password@host` without the password.
+/// How what is said by a secret's name begins; and the same as part of one word.
+const REFERENCE: &str = "[secret ";
+const JOINED: &str = "[secret\u{a0}";
+
+fn is_reference(text: &str) -> bool {
+    (text.starts_with(REFERENCE) || text.starts_with(JOINED)) && text.ends_with(']')
+}
+
+/// Whether what is called like this is most likely secret.
+fn is_telling(name: &str) -> bool {
+    const TELLING: [&str; 6] = ["secret", "token", "pass", "pwd", "credential", "apikey"];
+    let name = name.to_ascii_lowercase();
+    let is_key = name.split(|letter: char| !letter.is_ascii_alphanumeric()).any(|part| part == "key" || part == "keys");
+    is_key || TELLING.iter().any(|word| name.contains(word))
+}
+
+/// A word without the secrets in it: `--password=…`, `?key=…`, `scheme://name:password@host`.
+fn harmless_word(word: &str) -> String {
+    let (before, query) = word.split_once('?').map_or((word, None), |(before, query)| (before, Some(query)));
+    let assigned = |text: &str| match text.split_once('=') {
+        Some((name, value)) if is_telling(name) && !is_reference(value) => format!("{name}=hidden"),
+        _ => text.to_owned(),
+    };
+    let before = if before.contains("://") { without_password(before) } else { assigned(before) };
+    let Some(query) = query else { return before };
+    let query: Vec<String> = query.split('&').map(assigned).collect();
+    format!("{before}?{}", query.join("&"))
+}
+
+/// `scheme://name:password@host` without the password, which stands alone in `scheme://token@host`.
 fn without_password(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let Some((who, host)) = rest[..end].rsplit_once('@') else { return text.to_owned() };
     match who.split_once(':') {
-        Some((_, password)) if password.starts_with("[secret ") => text.to_owned(),
+        Some((_, password)) if is_reference(password) => text.to_owned(),
         Some((name, _)) => format!("{scheme}://{name}:hidden@{host}{}", &rest[end..]),
-        None => text.to_owned(),
+        None if is_reference(who) => text.to_owned(),
+        None => format!("{scheme}://hidden@{host}{}", &rest[end..]),
     }
 }
 
@@ -156,10 +188,14 @@ mod tests {
               "run": { "command": { "env": {
                   "SESSION_KEY": "[secret SESSION_KEY]",
                   "API_TOKEN": "written down",
-                  "GREETING": "hello",
+                  "GREETING": "hello = world",
+                  "SMTP_PASS": "written down",
+                  "OPENAI_APIKEY": "written down",
+                  "HOOK_URL": "https://hooks.example/a?channel=b&key=written-down",
+                  "REPOSITORY": "https://written-down@git.example/a",
                   "DATABASE_URL": "postgres://mana:hunter2@127.0.0.1/chat",
                   "CACHE_URL": "redis://:[secret REDIS]@127.0.0.1/0",
-              } } },
+              }, "arguments": ["serve", "--password=written-down", "--token", "[secret A]", "--token", "written-down", "--port=1"] } },
               "access": { "basic_auth": ["abcdef"] } },
         ] });
         let settings: BTreeMap<String, String> = settings(&plan, "a").into_iter().collect();
@@ -167,7 +203,15 @@ mod tests {
         assert_eq!(of("hosts"), Some("a.example b.example"));
         assert_eq!(of("run.command.env.SESSION_KEY"), Some("[secret SESSION_KEY]"));
         assert_eq!(of("run.command.env.API_TOKEN"), Some("hidden"));
-        assert_eq!(of("run.command.env.GREETING"), Some("hello"));
+        assert_eq!(of("run.command.env.GREETING"), Some("hello = world"));
+        assert_eq!(
+            (of("run.command.env.SMTP_PASS"), of("run.command.env.OPENAI_APIKEY")),
+            (Some("hidden"), Some("hidden"))
+        );
+        assert_eq!(of("run.command.env.HOOK_URL"), Some("https://hooks.example/a?channel=b&key=hidden"));
+        assert_eq!(of("run.command.env.REPOSITORY"), Some("https://hidden@git.example/a"));
+        let arguments = "serve --password=hidden --token [secret A] --token hidden --port=1";
+        assert_eq!(of("run.command.arguments"), Some(arguments));
         assert_eq!(of("run.command.env.DATABASE_URL"), Some("postgres://mana:hidden@127.0.0.1/chat"));
         assert_eq!(of("run.command.env.CACHE_URL"), Some("redis://:[secret REDIS]@127.0.0.1/0"));
         assert_eq!(of("access.basic_auth"), Some("hidden"));

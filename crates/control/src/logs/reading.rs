@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use mana_runtime::logs::{Follow, ROTATED_AWAY, tail};
+use mana_runtime::logs::{Follow, ROTATED_AWAY, tail, tail_until};
 
 use super::line::Line;
 use super::search::Search;
 
-/// Lines of one file that are looked at, from its end: what is older is `mana logs`' to find.
+/// Lines of one file that are looked at, from its end or from the time until which lines are looked for: what is older is `mana logs`' to find.
 const MOST_SEARCHED: usize = 20_000;
 /// Where only an id is looked for: most lines are passed over unread.
 const MOST_PASSED: usize = 50_000;
@@ -48,7 +48,9 @@ pub fn find(data: &Path, services: &[String], search: &Search, most: usize) -> F
             found.goes_on = true;
             break;
         }
-        let read = tail(&path, back).unwrap_or_else(|error| {
+        let is_later = |to| move |text: &str| Line::read(service, instance, text).at.map(|at| at > to);
+        let read = search.until().map_or_else(|| tail(&path, back), |to| tail_until(&path, back, &is_later(to)));
+        let read = read.unwrap_or_else(|error| {
             tracing::warn!(%error, path = %path.display(), "a log cannot be read");
             Vec::new()
         });
@@ -62,7 +64,8 @@ pub fn find(data: &Path, services: &[String], search: &Search, most: usize) -> F
             }
             if search.fits(&line) {
                 fitting.push(line);
-                if fitting.len() == most {
+                // One more than is given, so that it is told that there are more.
+                if fitting.len() > most {
                     break;
                 }
             }
@@ -192,6 +195,40 @@ mod tests {
         assert_eq!((messages(&last.lines), last.goes_on), (vec!["second", "third"], true));
         let errors = Asked { level: "error".into(), ..Asked::default() }.search().expect("understood");
         assert_eq!(messages(&find(data.path(), &services, &errors, 10).lines), ["third"]);
+    }
+
+    #[test]
+    fn a_time_that_is_long_ago_is_found_behind_more_lines_than_are_looked_at() {
+        let data = tempfile::tempdir().expect("a folder");
+        let folder = crate::paths::logs(data.path());
+        std::fs::create_dir_all(&folder).expect("made");
+        let day = |second: usize| {
+            let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+            format!(
+                r#"{{"timestamp":"2026-01-02T{hour:02}:{minute:02}:{second:02}Z","message":"m{hour}:{minute}:{second}"}}"#
+            )
+        };
+        let lines: Vec<String> = (0..2 * MOST_SEARCHED).map(day).collect();
+        append(&folder.join("1-a.log"), &lines.join("\n"));
+        let (from, to) = ("2026-01-02T00:10:00Z".to_owned(), "2026-01-02T00:10:02Z".to_owned());
+        let asked = Asked { from, to, ..Asked::default() }.search().expect("understood");
+        let found = find(data.path(), &["a".to_owned()], &asked, 10);
+        assert_eq!(messages(&found.lines), ["m0:10:0", "m0:10:1", "m0:10:2"]);
+    }
+
+    #[test]
+    fn of_more_lines_that_fit_than_are_given_it_is_told_that_there_are_more() {
+        let data = tempfile::tempdir().expect("a folder");
+        let folder = crate::paths::logs(data.path());
+        std::fs::create_dir_all(&folder).expect("made");
+        for second in 0..5 {
+            append(&folder.join("1-a.log"), &record(second, "ERROR", &second.to_string()));
+        }
+        let errors = Asked { level: "error".into(), ..Asked::default() }.search().expect("understood");
+        for (most, expected) in [(5, false), (3, true)] {
+            let found = find(data.path(), &["a".to_owned()], &errors, most);
+            assert_eq!((found.lines.len(), found.goes_on), (most, expected));
+        }
     }
 
     #[test]

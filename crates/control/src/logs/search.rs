@@ -118,6 +118,11 @@ impl Search {
             && self.words.iter().all(|word| holds(line, word))
     }
 
+    /// Until when, where later lines are not looked for.
+    pub(crate) fn until(&self) -> Option<Timestamp> {
+        self.to
+    }
+
     /// Whether older lines than this one cannot fit.
     pub(crate) fn is_before(&self, line: &Line) -> bool {
         self.from.zip(line.at).is_some_and(|(from, at)| at < from)

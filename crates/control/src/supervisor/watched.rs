@@ -124,7 +124,7 @@ fn elsewhere(plan: &Plan, secrets: &Secrets) -> Elsewhere {
     });
     let heartbeat = plan.watch.heartbeat.as_ref();
     let heartbeat = heartbeat.and_then(|beat| Some(Beat { url: revealed(&beat.url)?, every: beat.every }));
-    Elsewhere { remote_write, heartbeat }
+    Elsewhere { is_told: plan.watch.remote_write.is_some(), remote_write, heartbeat }
 }
 
 fn public(plan: &Plan) -> (std::net::SocketAddr, bool) {

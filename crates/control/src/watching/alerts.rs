@@ -105,6 +105,8 @@ pub(super) struct Watch {
     ready: Arc<[Ready]>,
     /// How often samples had been taken when rules were last evaluated.
     judged_rounds: u64,
+    /// How often all rules had their turn.
+    evaluations: usize,
     pub(super) mailbox: mpsc::Sender<Message>,
     seen: watch::Sender<Arc<Seen>>,
     evaluated_at: Option<i64>,
@@ -163,6 +165,7 @@ impl Watch {
             book: Book::default(),
             ready: Arc::default(),
             judged_rounds: 0,
+            evaluations: 0,
             mailbox,
             seen,
             evaluated_at: None,

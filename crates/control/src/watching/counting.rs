@@ -64,6 +64,15 @@ struct Line {
     #[serde(default)]
     route: String,
     peer: IpAddr,
+    /// Whom the peer speaks for: behind a proxy that is trusted everybody has its address.
+    #[serde(default)]
+    client: Option<IpAddr>,
+}
+
+impl Line {
+    fn client(&self) -> IpAddr {
+        self.client.unwrap_or(self.peer)
+    }
 }
 
 /// So many clients, as far as the end of the log goes back: services that call each other on this machine are none.
@@ -83,10 +92,10 @@ pub(super) fn clients(log: &Path, window: &Window, until: Instant) -> io::Result
             && let Ok(line) = serde_json::from_slice::<Line>(&text)
             && (500..600).contains(&line.status)
             && (window.from_ms..=window.to_ms).contains(&line.timestamp.as_millisecond())
-            && !line.peer.is_loopback()
+            && !line.client().is_loopback()
             && window.has(&line.route)
         {
-            found.insert(line.peer);
+            found.insert(line.client());
             if Instant::now() >= until {
                 break;
             }
@@ -166,12 +175,15 @@ mod tests {
             line(7, 200, "chat", "192.0.2.3"),
             line(8, 502, "chat-web", "192.0.2.4"),
             line(9, 502, "chat", "127.0.0.1"),
+            line(9, 502, "chat", r#"127.0.0.1","client":"192.0.2.2"#),
+            line(9, 502, "chat", r#"198.51.100.1","client":"192.0.2.8"#),
+            line(9, 502, "chat", r#"198.51.100.1","client":"192.0.2.9"#),
             line(9, 502, "ops", "192.0.2.5"),
             line(16, 502, "chat", "192.0.2.6"),
             line(9, 502, "chat", "192.0.2.7").chars().take(60).collect(),
         ];
         std::fs::write(&log, lines.join("\n")).expect("written");
-        for (services, expected) in [(&["chat"][..], 2), (&["chat-web"], 1), (&["auth"], 0), (&[], 3)] {
+        for (services, expected) in [(&["chat"][..], 4), (&["chat-web"], 1), (&["auth"], 0), (&[], 5)] {
             assert_eq!(clients(&log, &window(services), until).expect("read"), expected, "{services:?}");
         }
     }

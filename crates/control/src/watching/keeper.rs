@@ -284,7 +284,7 @@ impl Keeper {
                     }
                 }
             }
-            if subjects.elsewhere.remote_write.is_some() {
+            if subjects.elsewhere.is_told {
                 pulse.remote.put(sink);
             }
             if subjects.elsewhere.heartbeat.is_some() {

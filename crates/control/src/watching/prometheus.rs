@@ -14,6 +14,8 @@
 //! Each may be asked with GET, or with POST and a form. Queries are worked on beside all else, few at a time and with a deadline.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -179,13 +181,18 @@ async fn federate(State(app): State<App>, RawQuery(query): RawQuery) -> Result<R
         return Err(Failed::bad("name at least one series with `match[]`, such as match[]={__name__=~\".+\"}"));
     }
     let now = now_ms();
-    let text = worked(&app, move |reader, _| {
+    let text = worked(&app, move |reader, limits| {
+        let stopped = || limits.stop.is_some_and(|stop| stop());
         let mut last: BTreeMap<Labels, Sample> = BTreeMap::new();
         for matchers in &matchers {
-            for series in reader.select(matchers, now - LOOKBACK_MS, now, 1, Keep::Last)? {
-                if let Some(sample) = series.samples.last() {
-                    last.insert(series.labels, *sample);
+            reader.each(matchers, now - LOOKBACK_MS, now, 1, Keep::Last, &mut |labels, samples| {
+                if let Some(sample) = samples.last() {
+                    last.insert(labels, *sample);
                 }
+                if stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })?;
+            if stopped() {
+                return Err(QueryError::OutOfTime.into());
             }
         }
         let mut text = String::new();
@@ -206,10 +213,14 @@ async fn known(
         matchers.push(Vec::new());
     }
     let (from, to) = (asked.time("start", 0)?, asked.time("end", now_ms())?);
-    evaluated(app, move |reader, _| {
+    evaluated(app, move |reader, limits| {
+        let stopped = || limits.stop.is_some_and(|stop| stop());
         let mut found = Vec::new();
         for matchers in &matchers {
-            found.extend(reader.series(matchers, from, to)?);
+            found.extend(reader.series(matchers, from, to, &stopped)?);
+            if stopped() {
+                return Err(QueryError::OutOfTime.into());
+            }
         }
         found.sort();
         found.dedup();
@@ -234,14 +245,19 @@ async fn worked(
     let reader = reader.ok_or_else(|| busy("the stored series are not open yet; try again shortly"))?;
     let turn = tokio::time::timeout(PATIENCE, AT_ONCE.acquire()).await;
     let turn = turn.ok().and_then(Result::ok).ok_or_else(|| busy("too many queries at once; try again shortly"))?;
+    // Gone with whoever asked.
+    let waiting = Arc::new(());
+    let asked = Arc::downgrade(&waiting);
     let body = tokio::task::spawn_blocking(move || {
+        // Held until the work has ended, whether somebody still waits for it or not.
+        let _turn = turn;
         let until = Instant::now() + TIMEOUT;
-        let stop = || Instant::now() >= until;
+        let stop = || Instant::now() >= until || asked.strong_count() == 0;
         work(&reader, &Limits { stop: Some(&stop), ..Limits::default() })
     });
-    let body = body.await.map_err(|error| Failed::new(500, "internal", &error.to_string()))??;
-    drop(turn);
-    Ok(body)
+    let body = body.await.map_err(|error| Failed::new(500, "internal", &error.to_string()))?;
+    drop(waiting);
+    body
 }
 
 fn json(body: String) -> Response {

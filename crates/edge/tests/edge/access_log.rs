@@ -20,14 +20,16 @@ async fn each_request_leaves_a_line_by_which_it_is_found_elsewhere() {
     });
     let folder = tempfile::tempdir().unwrap();
     let (config, log) = (folder.path().join("edge.json"), folder.path().join("access.log"));
-    let given = snapshot(vec![route("chat", slots(&[service.address]))]);
+    let mut given = snapshot(vec![route("chat", slots(&[service.address]))]);
+    given.trusted_proxies = vec!["127.0.0.1".into()];
     std::fs::write(&config, serde_json::to_vec(&given).unwrap()).unwrap();
     let options = Options::new(&config).threads(NonZeroUsize::MIN).access_log(AccessLog::File(log.clone()));
     let edge = Edge::start(options).unwrap();
     let address = edge.addresses()[0];
     let answer = get(address, "chat.localhost", "/a?token=secret").await;
-    let traced =
-        format!("GET /b HTTP/1.1\r\nhost: chat.localhost\r\ntraceparent: {GIVEN}\r\nconnection: close\r\n\r\n");
+    let traced = format!(
+        "GET /b HTTP/1.1\r\nhost: chat.localhost\r\ntraceparent: {GIVEN}\r\nx-forwarded-for: 203.0.113.9\r\nconnection: close\r\n\r\n"
+    );
     assert_eq!(send(address, &traced).await.status, 200);
     assert_eq!(get(address, "other.localhost", "/c").await.status, 404);
     edge.stop().unwrap();
@@ -56,6 +58,7 @@ async fn each_request_leaves_a_line_by_which_it_is_found_elsewhere() {
     let told = told.lock().unwrap();
     assert_eq!([&first["traceparent"], &second["traceparent"]], [told[0].as_str(), told[1].as_str()]);
     assert_eq!(second["traceparent"], GIVEN);
+    assert_eq!((&first["client"], &second["client"]), (&Value::Null, &"203.0.113.9".into()));
     assert_eq!((&third["status"], &third["route"]), (&404.into(), &Value::Null));
     assert_eq!(third["traceparent"].as_str().map(str::len), Some(GIVEN.len()));
 }

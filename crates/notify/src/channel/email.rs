@@ -1,6 +1,8 @@
 //! E-mail by SMTP.
 
+use lettre::address::Envelope;
 use lettre::message::Mailbox;
+use lettre::transport::smtp;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 use secrecy::{ExposeSecret, SecretString};
@@ -38,17 +40,13 @@ pub struct Email {
 
 impl Email {
     pub(super) async fn send(&self, delivery: &Delivery) -> Result<(), Failure> {
-        let mail = self.mail(delivery)?;
-        self.transport()?.send(mail).await.map(drop).map_err(|error| Failure {
-            why: match error.status() {
-                Some(code) => format!("the mail server answers {code}"),
-                None if error.is_timeout() => "the mail server does not answer in time".to_owned(),
-                None if error.is_tls() => "the mail server's TLS is not to be trusted".to_owned(),
-                None => "the mail server cannot be talked to".to_owned(),
-            },
-            // 55x is about receivers and content; 53x about us.
-            refused: error.status().is_some_and(|code| code.to_string().starts_with("55")),
-        })
+        let (mail, transport) = (self.mail(delivery)?, self.transport()?);
+        let (all, text) = (mail.envelope(), mail.formatted());
+        match transport.send_raw(all, &text).await {
+            // One receiver whom the server does not know keeps nothing from the others.
+            Err(error) if is_refused(&error) && all.to().len() > 1 => each(&transport, all, &text).await,
+            sent => sent.map(drop).map_err(|error| failure(&error)),
+        }
     }
 
     fn mail(&self, delivery: &Delivery) -> Result<lettre::Message, Failure> {
@@ -89,6 +87,42 @@ impl Email {
             None => builder.build(),
         })
     }
+}
+
+/// A mail for each receiver: taken where one takes it, since a message that is sent again is there twice for whoever has it.
+async fn each(transport: &AsyncSmtpTransport<Tokio1Executor>, all: &Envelope, text: &[u8]) -> Result<(), Failure> {
+    let (mut taken, mut failures) = (false, Vec::new());
+    for receiver in all.to() {
+        let one = Envelope::new(all.from().cloned(), vec![receiver.clone()]);
+        let one = one.map_err(|_error| Failure { why: "the mail has no receiver".to_owned(), refused: true })?;
+        match transport.send_raw(&one, text).await {
+            Ok(_) => taken = true,
+            Err(error) => failures.push((receiver, failure(&error))),
+        }
+    }
+    if taken {
+        for (receiver, failure) in failures {
+            tracing::warn!(%receiver, why = failure.why, "one receiver of an e-mail does not get it");
+        }
+        return Ok(());
+    }
+    let worst = failures.into_iter().map(|(_, failure)| failure).min_by_key(|failure| failure.refused);
+    worst.map_or(Ok(()), Err)
+}
+
+/// 55x is about receivers and content; 53x about us.
+fn is_refused(error: &smtp::Error) -> bool {
+    error.status().is_some_and(|code| code.to_string().starts_with("55"))
+}
+
+fn failure(error: &smtp::Error) -> Failure {
+    let why = match error.status() {
+        Some(code) => format!("the mail server answers {code}"),
+        None if error.is_timeout() => "the mail server does not answer in time".to_owned(),
+        None if error.is_tls() => "the mail server's TLS is not to be trusted".to_owned(),
+        None => "the mail server cannot be talked to".to_owned(),
+    };
+    Failure { why, refused: is_refused(error) }
 }
 
 /// Whether a host name means this machine.

@@ -52,7 +52,7 @@ impl Follow {
         let mut follow = Self::from_beginning(path);
         let Some(mut log) = open(path)? else { return Ok((Vec::new(), follow)) };
         flock(&log, FlockOperation::LockShared)?;
-        let last = last_lines(&mut log, path, lines)?;
+        let last = last_lines(&mut log, path, lines, None)?;
         let meta = log.metadata()?;
         follow.file = Some((meta.dev(), meta.ino()));
         follow.offset = meta.len();

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 pub use follow::{Follow, ROTATED_AWAY};
 pub use rotate::{How, KEEP_FILES, Limits, MAX_BYTES, RotateError, Rotated, rotate};
-pub use tail::tail;
+pub use tail::{IsLater, tail, tail_until};
 
 /// Longest line that is handed on whole; a longer one is handed on in pieces of this size.
 pub const MAX_LINE_BYTES: usize = 64 * 1024;

@@ -14,7 +14,7 @@ type Causes = BTreeMap<String, (Severity, AlertId)>;
 impl State {
     /// Looks at all that fires, after whatever happened.
     pub(crate) fn mute(&mut self, at: i64, step: &mut Step) {
-        let (causes, now) = (self.causes(), self.clock.now);
+        let (causes, now) = (self.causes(at), self.clock.now);
         let mut changed = Vec::new();
         for (id, alert) in self.alerts.iter().filter(|(_, alert)| alert.fired.is_some()) {
             let wanted = self.quieted(id, alert, at).or_else(|| self.inhibited(id, alert, &causes));
@@ -55,11 +55,15 @@ impl State {
         })
     }
 
-    fn causes(&self) -> Causes {
+    /// Nobody hears of one that is silenced, so it explains nothing. Maintenance is known, and explains what follows from it.
+    fn causes(&self, at: i64) -> Causes {
         let mut causes = Causes::new();
         for (id, alert) in &self.alerts {
             if alert.fired.is_none() || alert.role != Role::Cause || id.kind != Kind::Breach || alert.subject.is_empty()
             {
+                continue;
+            }
+            if matches!(self.quieted(id, alert, at), Some(Muted::Silenced { .. })) {
                 continue;
             }
             let this = (alert.severity, id.clone());
@@ -71,7 +75,7 @@ impl State {
         causes
     }
 
-    /// The deepest cause that it follows from. This never goes in a circle: a cause lies deeper in what is needed, or is about the same
+    /// The deepest cause that it follows from, of those that are at least as urgent: a lesser message does not stand for it. This never goes in a circle: a cause lies deeper in what is needed, or is about the same
     /// subject and comes first.
     fn inhibited(&self, id: &AlertId, alert: &Alert, causes: &Causes) -> Option<Muted> {
         if alert.role == Role::Fact || causes.is_empty() || alert.subject.is_empty() {
@@ -84,6 +88,7 @@ impl State {
         let deepest = deeper
             .filter_map(|need| causes.get_key_value(need))
             .chain(own)
+            .filter(|(_, (severity, _))| *severity <= alert.severity)
             .min_by_key(|(subject, (_, cause))| (self.needs.depth(subject), cause.clone()));
         deepest.map(|(subject, (_, cause))| Muted::Inhibited { by: Box::new(cause.clone()), subject: subject.clone() })
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::model::{Entry, EntryKind, FOLLOW_UPS, Incident, Status};
 use crate::alert::Span;
 
-/// The reference's communication template, filled with what is known. Notes for those who work on it are not for everybody.
+/// The reference's communication template, filled with what is known. Notes for those who work on it are not for everybody, nor is who did what.
 pub fn announcement(incident: &Incident) -> String {
     let mut text = String::new();
     let mut line = |line: String| {
@@ -25,7 +25,7 @@ pub fn announcement(incident: &Incident) -> String {
         line(format!("RTO: {}", span.spoken()));
     }
     line("Timeline:".to_owned());
-    for entry in timeline(incident, |entry| entry.kind != EntryKind::Note) {
+    for entry in timeline(incident, |entry| entry.kind != EntryKind::Note, false) {
         line(format!("- {entry}"));
     }
     line(format!("Root Cause: {}", incident.cause.as_deref().unwrap_or("not known yet")));
@@ -66,7 +66,13 @@ pub fn post_mortem(incident: &Incident) -> String {
         .join("\n"),
     );
     part("## Timeline".to_owned());
-    part(timeline(incident, |_| true).iter().map(|entry| format!("- {}", plain(entry))).collect::<Vec<_>>().join("\n"));
+    part(
+        timeline(incident, |_| true, true)
+            .iter()
+            .map(|entry| format!("- {}", plain(entry)))
+            .collect::<Vec<_>>()
+            .join("\n"),
+    );
     part("## Alerts".to_owned());
     let alerts = incident.over.iter().chain(incident.firing.values()).map(|seen| {
         let took = seen.well_at.map_or_else(
@@ -133,16 +139,17 @@ fn affected(incident: &Incident) -> String {
         .map_or_else(|| "not counted".to_owned(), |known| format!("~{} {}", known.users, known.of))
 }
 
-/// Lines of the timeline; where some are left out, that stands between.
-fn timeline(incident: &Incident, stands: impl Fn(&Entry) -> bool) -> Vec<String> {
-    let mut lines: Vec<String> = incident.timeline.iter().filter(|entry| stands(entry)).map(entry).collect();
+/// Lines of the timeline, with who did what where that is told; where some are left out, that stands between.
+fn timeline(incident: &Incident, stands: impl Fn(&Entry) -> bool, names: bool) -> Vec<String> {
+    let stands = incident.timeline.iter().filter(|entry| stands(entry));
+    let mut lines: Vec<String> = stands.map(|one| entry(one, names)).collect();
     if incident.left_out > 0 {
         lines.insert(lines.len() / 2, format!("… {} further entries …", incident.left_out));
     }
     lines
 }
 
-fn entry(entry: &Entry) -> String {
+fn entry(entry: &Entry, names: bool) -> String {
     let Entry { at, kind, text, by, status: _ } = entry;
     let time = jiff::Timestamp::from_millisecond(*at)
         .map_or_else(|_| "?".to_owned(), |at| at.strftime("%H:%M UTC").to_string());
@@ -151,7 +158,7 @@ fn entry(entry: &Entry) -> String {
         EntryKind::Deploy => "Deploy: ",
         EntryKind::Alert | EntryKind::Recovery | EntryKind::Note | EntryKind::Update | EntryKind::State => "",
     };
-    let by = by.as_ref().map_or_else(String::new, |by| format!(" ({by})"));
+    let by = by.as_ref().filter(|_| names).map_or_else(String::new, |by| format!(" ({by})"));
     format!("{time}: {kind}{text}{by}")
 }
 

@@ -86,6 +86,12 @@ impl Expression {
         })
     }
 
+    /// How far before the time of its answer it looks at samples, in milliseconds; 0 where only at the last ones.
+    #[must_use]
+    pub fn longest_range_ms(&self) -> i64 {
+        reads::longest_range_ms(&self.0)
+    }
+
     /// The selectors that fit no series, if it can have no result because of that, as of [`never_fires`].
     #[must_use]
     pub fn missing(&self, exists: impl Fn(&[Matcher]) -> bool) -> Vec<String> {

@@ -13,6 +13,8 @@ pub struct Read {
     pub matchers: Vec<Matcher>,
     /// As it was written.
     pub text: String,
+    /// How far before the time of the answer its samples are looked at, in milliseconds; 0 where only the last one is.
+    pub range_ms: i64,
     /// Something comes of it where there is no series as well (`absent(…)`, the second part of `unless`).
     pub may_be_missing: bool,
 }
@@ -23,7 +25,7 @@ pub struct Read {
 /// The text is no expression that is supported.
 pub fn metrics_of(text: &str) -> Result<Vec<Read>, QueryError> {
     let mut reads = Vec::new();
-    collect(&parse::plan(text)?, false, &mut reads);
+    collect(&parse::plan(text)?, 0, false, &mut reads);
     Ok(reads)
 }
 
@@ -41,42 +43,50 @@ pub(super) fn missing(plan: &Plan, exists: impl Fn(&[Matcher]) -> bool) -> Vec<S
         return Vec::new();
     }
     let mut reads = Vec::new();
-    collect(plan, false, &mut reads);
+    collect(plan, 0, false, &mut reads);
     reads.into_iter().filter(|read| !exists(&read.matchers)).map(|read| read.text).collect()
 }
 
-fn collect(plan: &Plan, may_be_missing: bool, reads: &mut Vec<Read>) {
-    let push = |selector: &Selector, may_be_missing, reads: &mut Vec<Read>| {
-        reads.push(Read { matchers: selector.matchers.clone(), text: selector.shown.clone(), may_be_missing });
+/// How far an expression looks back at most, as of [`Read::range_ms`].
+pub(super) fn longest_range_ms(plan: &Plan) -> i64 {
+    let mut reads = Vec::new();
+    collect(plan, 0, false, &mut reads);
+    reads.iter().map(|read| read.range_ms).max().unwrap_or_default()
+}
+
+fn collect(plan: &Plan, range: i64, may_be_missing: bool, reads: &mut Vec<Read>) {
+    let push = |selector: &Selector, range_ms, may_be_missing, reads: &mut Vec<Read>| {
+        let (matchers, text) = (selector.matchers.clone(), selector.shown.clone());
+        reads.push(Read { matchers, text, range_ms, may_be_missing });
     };
     let window = |window: &Window, may_be_missing, reads: &mut Vec<Read>| match window {
-        Window::Stored { selector, .. } => push(selector, may_be_missing, reads),
-        Window::Subquery { of, .. } => collect(of, may_be_missing, reads),
+        Window::Stored { selector, range: own } => push(selector, range.saturating_add(*own), may_be_missing, reads),
+        Window::Subquery { of, range: own, .. } => collect(of, range.saturating_add(*own), may_be_missing, reads),
     };
     match plan {
         Plan::Number(_) | Plan::Text(_) | Plan::Pattern(_) => {}
-        Plan::Select(selector) => push(selector, may_be_missing, reads),
+        Plan::Select(selector) => push(selector, range, may_be_missing, reads),
         Plan::Range(of) => window(of, may_be_missing, reads),
-        Plan::Negate(of) => collect(of, may_be_missing, reads),
+        Plan::Negate(of) => collect(of, range, may_be_missing, reads),
         Plan::Binary(of) => {
-            collect(&of.left, may_be_missing, reads);
-            collect(&of.right, may_be_missing || of.operator == Operator::Unless, reads);
+            collect(&of.left, range, may_be_missing, reads);
+            collect(&of.right, range, may_be_missing || of.operator == Operator::Unless, reads);
         }
         Plan::Aggregate(of) => {
             if let Some(parameter) = &of.parameter {
-                collect(parameter, may_be_missing, reads);
+                collect(parameter, range, may_be_missing, reads);
             }
-            collect(&of.of, may_be_missing, reads);
+            collect(&of.of, range, may_be_missing, reads);
         }
         Plan::Call(function, arguments) => {
             let missing = may_be_missing || matches!(function, Function::Absent | Function::Scalar);
             for argument in arguments {
-                collect(argument, missing, reads);
+                collect(argument, range, missing, reads);
             }
         }
         Plan::OverTime(of) => {
             if let Some(parameter) = &of.parameter {
-                collect(parameter, may_be_missing, reads);
+                collect(parameter, range, may_be_missing, reads);
             }
             window(&of.window, may_be_missing || of.function == RangeFunction::Absent, reads);
         }
@@ -120,6 +130,7 @@ mod tests {
         let reads = metrics_of("rate(a{b=\"c\"}[5m]) > 1 unless absent(d) or max_over_time(sum(e)[1h:]) ").unwrap();
         let told: Vec<(&str, bool)> = reads.iter().map(|read| (read.text.as_str(), read.may_be_missing)).collect();
         assert_eq!(told, [("a{b=\"c\"}", false), ("d", true), ("e", false)]);
+        assert_eq!(reads.iter().map(|read| read.range_ms).collect::<Vec<_>>(), [300_000, 0, 3_600_000]);
         assert!(reads[0].matchers.iter().all(|matcher| matcher.fits(&Labels::new([(NAME, "a"), ("b", "c")]))));
     }
 

@@ -20,6 +20,9 @@ use super::thin::{Level, Point, each_kept};
 use super::{Reader, key};
 use crate::series::{Each, Keep, Labels, Matcher, Sample, Source, SourceError};
 
+/// Series between two looks at the clock: well under a millisecond.
+const KEYS_PER_LOOK: usize = 1 << 12;
+
 /// What a query wants to read.
 struct Asked<'a> {
     matchers: &'a [Matcher],
@@ -60,16 +63,26 @@ impl Source for Reader {
 
 impl Reader {
     /// Labels of the series that all matchers fit and that have samples around that time: a block is not looked into further than to see
-    /// that it holds the series.
+    /// that it holds the series. Where `stop` says that it is enough, those that were found until then.
     ///
     /// # Errors
     /// More fit than a query may read, or the store cannot be read.
-    pub fn series(&self, matchers: &[Matcher], from: i64, to: i64) -> Result<Vec<Labels>, SourceError> {
+    pub fn series(
+        &self,
+        matchers: &[Matcher],
+        from: i64,
+        to: i64,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Vec<Labels>, SourceError> {
         again(|| {
-            let mut found: HashSet<Vec<u8>> = HashSet::new();
+            let (mut found, mut seen): (HashSet<Vec<u8>>, usize) = (HashSet::new(), 0);
             self.each_key(matchers, from, to, &mut |key| {
                 if !found.contains(key) {
                     found.insert(key.to_vec());
+                }
+                seen += 1;
+                if seen.is_multiple_of(KEYS_PER_LOOK) && stop() {
+                    return Ok(ControlFlow::Break(()));
                 }
                 self.allowed(found.len()).map(ControlFlow::Continue)
             })?;

@@ -16,6 +16,10 @@ use super::{Table, Tabular};
 const SLOW_S: f64 = 0.2;
 /// Below this share of hits a database reads from disk.
 const HITS_LEAST: f64 = 0.9;
+/// Somebody who waits longer for a lock waits for a transaction that is forgotten, or too large.
+const LOCK_WAIT_MOST_S: f64 = 10.0;
+/// An older transaction keeps its server from clearing up what is deleted.
+const TRANSACTION_MOST_S: f64 = 3_600.0;
 
 /// By server and `datname`, but for databases that belong to the server itself.
 const CONNECTIONS: &str = "sum by (server, datname) (pg_stat_database_numbackends{datname!~\"template.*|postgres|\"})";
@@ -26,6 +30,9 @@ const HITS: &str = "sum by (server, datname) (rate(pg_stat_database_blks_hit{dat
     / (sum by (server, datname) (rate(pg_stat_database_blks_hit[15m]) + rate(pg_stat_database_blks_read[15m])) > 0)";
 const SIZE: &str = "sum by (server, datname) (pg_database_size_bytes{datname!~\"template.*|postgres|\"}) \
     or label_replace(max by (database) (mana_sqlite_size_bytes + mana_sqlite_wal_bytes), \"datname\", \"$1\", \"database\", \"(.+)\")";
+const LOCK_WAIT: &str = "max by (server, datname) (pg_locks_max_wait_seconds)";
+/// Of what is idle no transaction is open.
+const OLDEST: &str = "max by (server, datname) (pg_stat_activity_max_tx_duration)";
 /// Of files of SQLite, which have no server that could be asked: the last time they were read through they were whole.
 const WHOLE: &str = "label_replace(min by (database) (mana_sqlite_whole), \"datname\", \"$1\", \"database\", \"(.+)\")";
 /// What statements took that ran within the last interval: on average of it, or of all their runs where they are new.
@@ -74,6 +81,10 @@ struct Row {
     mean: Option<f64>,
     slow: Option<f64>,
     hits: Option<f64>,
+    /// Seconds for which somebody waits for a lock.
+    lock_wait: Option<f64>,
+    /// Seconds of the oldest transaction.
+    oldest: Option<f64>,
     size: Option<f64>,
     whole: Option<f64>,
     mark: Mark,
@@ -123,6 +134,14 @@ impl Row {
         self.hits.map(units::percent)
     }
 
+    fn lock_wait_text(&self) -> Option<String> {
+        self.lock_wait.map(units::seconds)
+    }
+
+    fn oldest_text(&self) -> Option<String> {
+        self.oldest.map(units::seconds)
+    }
+
     fn size_text(&self) -> Option<String> {
         self.size.map(units::bytes)
     }
@@ -137,6 +156,8 @@ struct Figures {
     mean: ByPlace,
     slow: ByPlace,
     hits: ByPlace,
+    lock_wait: ByPlace,
+    oldest: ByPlace,
     size: ByPlace,
     whole: ByPlace,
 }
@@ -159,8 +180,13 @@ pub(super) async fn look(dashboard: &Dashboard) -> Databases {
         measured.now(COUNTING),
         measured.now(WHOLE)
     );
-    let (pools, pools_most, pools_seen) =
-        tokio::join!(measured.now(POOLS), measured.now(POOLS_MOST), measured.now(POOLS_SEEN));
+    let (pools, pools_most, pools_seen, lock_wait, oldest) = tokio::join!(
+        measured.now(POOLS),
+        measured.now(POOLS_MOST),
+        measured.now(POOLS_SEEN),
+        measured.now(LOCK_WAIT),
+        measured.now(OLDEST)
+    );
     let unmeasured = connections.as_ref().err().map(Unmeasured::to_string);
     let figures = Figures {
         connections: by_place(connections),
@@ -168,6 +194,8 @@ pub(super) async fn look(dashboard: &Dashboard) -> Databases {
         mean: by_place(mean),
         slow: by_place(count),
         hits: by_place(hits),
+        lock_wait: by_place(lock_wait),
+        oldest: by_place(oldest),
         size: by_place(size),
         whole: by_place(whole),
     };
@@ -185,7 +213,7 @@ fn by_place(values: Result<Values, Unmeasured>) -> ByPlace {
 }
 
 fn rows(figures: &Figures) -> Vec<Row> {
-    let Figures { connections, most, mean, slow, hits, size, whole } = figures;
+    let Figures { connections, most, mean, slow, hits, lock_wait, oldest, size, whole } = figures;
     // The limit is a server's, and all of its databases share it.
     let mut used: BTreeMap<&str, f64> = BTreeMap::new();
     for ((server, _), count) in connections {
@@ -196,6 +224,7 @@ fn rows(figures: &Figures) -> Vec<Row> {
         let (server, name) = place;
         let of = |values: &ByPlace| values.get(place).copied();
         let (connections, mean, hits, whole) = (of(connections), of(mean), of(hits), of(whole));
+        let (lock_wait, oldest) = (of(lock_wait), of(oldest));
         // Statements are counted where the server has the extension for it: then none above the limit is 0.
         let slow = of(slow).or_else(|| mean.map(|_| 0.0));
         // A file has no connections that could be counted, and none that could run out.
@@ -204,10 +233,15 @@ fn rows(figures: &Figures) -> Vec<Row> {
         let mark = match whole {
             Some(whole) if whole < 1.0 => State::Critical.mark("Damaged"),
             Some(_) if connections.is_none() => State::Healthy.mark("Whole"),
-            _ => judge(used, most, slow, hits),
+            _ => match judge(used, most, slow, hits) {
+                mark if mark.state != State::Healthy => mark,
+                _ if lock_wait > Some(LOCK_WAIT_MOST_S) => State::Warning.mark("Waits for a lock"),
+                _ if oldest > Some(TRANSACTION_MOST_S) => State::Warning.mark("Old transaction"),
+                healthy => healthy,
+            },
         };
         let (server, name) = (server.clone(), name.clone());
-        Row { server, name, connections, most, mean, slow, hits, size: of(size), whole, mark }
+        Row { server, name, connections, most, mean, slow, hits, lock_wait, oldest, size: of(size), whole, mark }
     };
     let mut rows: Vec<Row> = places.into_iter().map(row).collect();
     rows.sort_by(|a, b| (&a.name, &a.server).cmp(&(&b.name, &b.server)));
@@ -317,6 +351,8 @@ impl Tabular for Databases {
             "query_mean_seconds",
             "slow_queries",
             "cache_hit_share",
+            "lock_wait_seconds",
+            "oldest_transaction_seconds",
             "size_bytes",
             "whole",
             "state",
@@ -331,6 +367,8 @@ impl Tabular for Databases {
                 known(row.mean),
                 known(row.slow),
                 known(row.hits),
+                known(row.lock_wait),
+                known(row.oldest),
                 known(row.size),
                 known(row.whole),
                 json!(row.mark.state.name()),
@@ -403,10 +441,19 @@ mod tests {
     fn databases_of_one_name_on_two_servers_are_two_and_a_limit_is_its_servers() {
         let place = |server: &str, name: &str| (server.to_owned(), name.to_owned());
         let figures = Figures {
-            connections: [(place("a", "shop"), 60.0), (place("a", "chat"), 30.0), (place("b", "shop"), 60.0)].into(),
+            connections: [
+                (place("a", "shop"), 60.0),
+                (place("a", "chat"), 30.0),
+                (place("b", "shop"), 60.0),
+                (place("c", "shop"), 1.0),
+                (place("d", "shop"), 1.0),
+            ]
+            .into(),
             most: [("a".to_owned(), 100.0), ("b".to_owned(), 1_000.0)].into(),
             size: [(place("", "file.db"), 4_096.0)].into(),
             whole: [(place("", "file.db"), 1.0)].into(),
+            lock_wait: [(place("b", "shop"), 0.5), (place("c", "shop"), 12.0)].into(),
+            oldest: [(place("d", "shop"), 7_200.0)].into(),
             ..Figures::default()
         };
         let rows = rows(&figures);
@@ -422,6 +469,8 @@ mod tests {
                 ("file.db", "", None, "Whole"),
                 ("shop", "a", text("60 / 100"), "Few connections left"),
                 ("shop", "b", text("60 / 1000"), "Healthy"),
+                ("shop", "c", text("1"), "Waits for a lock"),
+                ("shop", "d", text("1"), "Old transaction"),
             ]
         );
         let panel = |rows: Vec<Row>| Databases { rows, slow: vec![], unseen: vec![], pools: vec![], unmeasured: None };
@@ -432,7 +481,8 @@ mod tests {
     #[test]
     fn every_question_is_one_that_the_store_understands() {
         let fixed =
-            [CONNECTIONS, MOST, MEAN, HITS, SIZE, WHOLE, TEXTS, COUNTING, RUNNING, POOLS_SEEN].map(str::to_owned);
+            [CONNECTIONS, MOST, MEAN, HITS, SIZE, WHOLE, TEXTS, COUNTING, RUNNING, POOLS_SEEN, LOCK_WAIT, OLDEST]
+                .map(str::to_owned);
         for text in fixed.into_iter().chain([slow_now(), slow_count()]) {
             let answer = query::query(&Memory::default(), &text, 0, &Limits::default());
             assert!(answer.is_ok(), "{text}: {answer:?}");

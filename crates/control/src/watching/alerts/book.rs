@@ -16,12 +16,24 @@ const THERE_MS: i64 = 300_000;
 /// What a test is called.
 const TEST: &str = "Test";
 
+/// What a rule looks back at for this long a minute more does not change, and it reads a thousand times as much as others do.
+const SLOW_FROM_MS: i64 = 3_600_000;
+
+/// How often a rule is evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// A breach of it fires at once, so that it is looked at more often.
+    Prompt,
+    Usual,
+    /// Once a minute.
+    Slow,
+}
+
 /// A rule whose expression was read, since that costs more than to evaluate it.
 #[derive(Debug)]
 pub(in crate::watching) struct Ready {
     pub(in crate::watching) rule: String,
-    /// A breach of it fires at once, so that it is looked at more often.
-    pub(super) prompt: bool,
+    pub(super) pace: Pace,
     /// Or why it is none.
     expression: Result<Expression, String>,
 }
@@ -29,7 +41,13 @@ pub(in crate::watching) struct Ready {
 impl Ready {
     pub(in crate::watching) fn of(rule: &Rule) -> Self {
         let expression = Expression::read(&rule.expression).map_err(|error| error.to_string());
-        Self { rule: rule.name.clone(), prompt: rule.hold == Span::ZERO, expression }
+        let looks_back = expression.as_ref().map_or(0, Expression::longest_range_ms);
+        let pace = match rule.hold {
+            _ if looks_back >= SLOW_FROM_MS => Pace::Slow,
+            Span::ZERO => Pace::Prompt,
+            _ => Pace::Usual,
+        };
+        Self { rule: rule.name.clone(), pace, expression }
     }
 }
 

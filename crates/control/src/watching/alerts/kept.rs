@@ -1,6 +1,6 @@
 //! What of alerts and incidents is on disk: one file, replaced as a whole.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use mana_watch::alert::State;
@@ -23,18 +23,18 @@ pub(in crate::watching) struct Kept {
 }
 
 impl Kept {
-    /// What was there before; nothing where that cannot be read.
+    /// What was there before. A file that cannot be read is put aside, since the next one takes its place, and nothing is known.
     pub(super) fn read(file: &Path) -> Self {
-        let text = match std::fs::read(file) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Self::default(),
-            Err(error) => {
-                tracing::error!(%error, "the alerts of before cannot be read; they begin anew");
-                return Self::default();
-            }
+        let read = match std::fs::read(file) {
+            Ok(text) => serde_json::from_slice(&text).map_err(|error| error.to_string()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(error.to_string()),
         };
-        serde_json::from_slice(&text).unwrap_or_else(|error| {
-            tracing::error!(%error, file = %file.display(), "the alerts of before are not understood; they begin anew");
+        read.unwrap_or_else(|why| {
+            let mut aside = file.as_os_str().to_owned();
+            aside.push(format!(".unread-{}", clock::unique()));
+            let kept = std::fs::rename(file, &aside).map_or_else(|error| error.to_string(), |()| format!("{aside:?}"));
+            tracing::error!(why, file = %file.display(), kept, "the alerts of before are not understood; they begin anew");
             Self::default()
         })
     }
@@ -72,4 +72,25 @@ fn write(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
         let _ = std::fs::remove_file(&passing);
     }
     written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_understood_is_put_aside_and_not_written_over() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("alerts.json");
+        let later = br#"{"state":"of a later version"}"#;
+        write(&file, later).expect("written");
+        assert_eq!(Kept::read(&file).journal, None);
+        write(&file, b"{}").expect("written");
+        let others = std::fs::read_dir(folder.path()).expect("a folder").map(|entry| entry.expect("one").path());
+        let aside: Vec<_> = others.filter(|path| *path != file).collect();
+        assert_eq!(aside.len(), 1, "{aside:?}");
+        assert_eq!(std::fs::read(&aside[0]).expect("there"), later);
+        assert_eq!(Kept::read(&file).journal, None);
+        assert!(file.exists(), "one that is understood stays");
+    }
 }

@@ -3,6 +3,8 @@ use mana_watch::alert::{Comparison, Condition, Outcome, Severity};
 
 use crate::api::IncidentCommand;
 
+use super::book::Pace;
+use super::turns::is_due;
 use super::*;
 
 fn watching(data: &Path, mailbox: mpsc::Sender<Message>) -> Watch {
@@ -78,7 +80,12 @@ fn rules_that_fire_at_once_have_their_turn_every_two_seconds_and_all_every_five(
     let (none, prompt, all) = (Turn::Nobody, Turn::Prompt, Turn::All);
     assert_eq!(turns, [none, prompt, none, prompt, all, prompt, none, prompt, none, all]);
     let later = Rule { hold: alert::Span::from_secs(1), ..test() };
-    assert_eq!([test(), later].map(|rule| Ready::of(&rule).prompt), [true, false]);
+    let burns = Rule { expression: "sum(increase(errors[3d])) > 9 and sum(increase(errors[5m])) > 1".into(), ..test() };
+    assert_eq!([test(), later, burns].map(|rule| Ready::of(&rule).pace), [Pace::Prompt, Pace::Usual, Pace::Slow]);
+    let minute: Vec<usize> = (0..12).filter(|evaluation| is_due(all, Pace::Slow, *evaluation)).collect();
+    assert_eq!(minute, [0], "once a minute");
+    assert!([none, prompt].into_iter().all(|turn| !is_due(turn, Pace::Slow, 0) && !is_due(turn, Pace::Usual, 0)));
+    assert!([prompt, all].into_iter().all(|turn| is_due(turn, Pace::Prompt, 1)));
 }
 
 #[tokio::test]

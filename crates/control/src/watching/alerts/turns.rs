@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::super::rounds::now_ms;
 use super::super::subjects::Subjects;
+use super::book::Pace;
 use super::{Watch, judged};
 use crate::rules::{self, There};
 
@@ -19,6 +20,8 @@ const EVALUATE_TICKS: u64 = 5;
 /// And of rules whose breach fires at once. From the breach to the message it takes a scrape (ten seconds at most), this, and the moment that
 /// a group gathers (six seconds): less than two intervals.
 const PROMPT_TICKS: u64 = 2;
+/// And of rules that look far back: so many evaluations of all others, which is a minute. They do not have theirs at once.
+const SLOW_EVALUATIONS: usize = 12;
 /// Longest time for all rules together.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// How often it is looked which rules can never fire, and how far back: what was measured within a day may come again.
@@ -41,6 +44,15 @@ pub(super) fn turn(ticks: u64) -> Turn {
         Turn::Prompt
     } else {
         Turn::Nobody
+    }
+}
+
+/// Whether a rule is evaluated in a turn; `evaluation` counts those of all, from another number for each rule.
+pub(super) fn is_due(turn: Turn, pace: Pace, evaluation: usize) -> bool {
+    match pace {
+        Pace::Prompt => turn != Turn::Nobody,
+        Pace::Usual => turn == Turn::All,
+        Pace::Slow => turn == Turn::All && evaluation.is_multiple_of(SLOW_EVALUATIONS),
     }
 }
 
@@ -75,10 +87,15 @@ impl Watch {
 
     async fn evaluate(&mut self, reader: Reader, turn: Turn, now: i64) {
         let rules = Arc::clone(&self.ready);
+        let evaluation = self.evaluations;
+        if turn == Turn::All {
+            self.evaluations = evaluation.wrapping_add(1);
+        }
         let outcomes = tokio::task::spawn_blocking(move || {
             let until = Instant::now() + PATIENCE;
-            let due = rules.iter().filter(|rule| turn == Turn::All || rule.prompt);
-            due.map(|rule| (rule.rule.clone(), judged(&reader, rule, now, until))).collect::<Vec<_>>()
+            let due =
+                rules.iter().enumerate().filter(|(at, rule)| is_due(turn, rule.pace, evaluation.wrapping_add(*at)));
+            due.map(|(_, rule)| (rule.rule.clone(), judged(&reader, rule, now, until))).collect::<Vec<_>>()
         });
         match outcomes.await {
             Ok(outcomes) => {

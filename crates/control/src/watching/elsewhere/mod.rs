@@ -17,6 +17,8 @@ use super::subjects::Subjects;
 /// Who is told.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Elsewhere {
+    /// The manifest names a receiver of samples, whether its secrets can be read now or not: what it was not told yet waits.
+    pub(crate) is_told: bool,
     pub(crate) remote_write: Option<Receiver>,
     pub(crate) heartbeat: Option<Beat>,
 }

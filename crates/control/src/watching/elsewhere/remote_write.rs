@@ -57,8 +57,10 @@ pub(super) async fn run(
     // What is measured before it is known who is to be told is told as well.
     let mut from = now_ms();
     loop {
-        let receiver = subjects.borrow().elsewhere.remote_write.clone();
-        let nobody = receiver.is_none();
+        let (receiver, nobody) = {
+            let elsewhere = &subjects.borrow().elsewhere;
+            (elsewhere.remote_write.clone(), !elsewhere.is_told)
+        };
         let (Some(receiver), Some(reader)) = (receiver, reader.get()) else {
             // Whoever is named later is told from then on.
             if nobody && !subjects.borrow().services.is_empty() {
@@ -139,9 +141,11 @@ impl Teller {
                             }
                         }
                     }
-                    // It may be another one by now, or nobody.
-                    match self.subjects.borrow().elsewhere.remote_write.clone() {
-                        Some(now) => receiver = now,
+                    // It may be another one by now, or nobody; where its secrets cannot be read, it is the one before.
+                    let elsewhere = &self.subjects.borrow().elsewhere;
+                    match &elsewhere.remote_write {
+                        Some(now) => receiver = now.clone(),
+                        None if elsewhere.is_told => {}
                         None => return,
                     }
                 }

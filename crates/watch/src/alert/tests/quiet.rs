@@ -93,6 +93,29 @@ fn maintenance_covers_its_services_in_its_time_and_what_needs_them_is_held_back(
 }
 
 #[test]
+fn a_silenced_cause_holds_nothing_back_since_nobody_hears_of_it() {
+    let needs = [("web", ["chat"])].into_iter().collect();
+    let down = Rule { role: Role::Cause, severity: Severity::P1, ..rule("Down") };
+    let mut world = World::new(Book { needs, ..book(vec![down, rule("Slow")]) });
+    world.step(silence("alertname", "Down", START + HOUR, "it flaps"));
+    world.run(5 * MINUTE, &[("Down", rows(&["chat"])), ("Slow", rows(&["web"]))]);
+    assert_eq!(world.one().title, "[P2] web has Slow at 2");
+}
+
+#[test]
+fn a_lesser_cause_holds_nothing_back_that_is_more_urgent() {
+    let needs: Needs = [("web", ["provider"])].into_iter().collect();
+    for (severity, told) in [(Severity::P2, true), (Severity::P1, false)] {
+        let gone = Rule { role: Role::Cause, severity, ..rule("Gone") };
+        let down = Rule { role: Role::Cause, severity: Severity::P1, ..rule("Down") };
+        let mut world = World::new(Book { needs: needs.clone(), ..book(vec![gone, down, rule("Slow")]) });
+        let both = [("Gone", rows(&["provider"])), ("Down", rows(&["web"])), ("Slow", rows(&["web"]))];
+        world.run(5 * MINUTE, &both);
+        assert_eq!(world.take().iter().any(|tell| tell.title.contains("web has Down")), told);
+    }
+}
+
+#[test]
 fn what_is_well_again_when_its_silence_ends_is_not_told_first() {
     let mut world = World::of(vec![Rule { keep_firing_for: Span::from_mins(10), ..rule("Slow") }]);
     world.step(silence("service", "chat", START + 5 * MINUTE, "load test"));

@@ -129,10 +129,10 @@ fn labels_are_found_in_memory_and_in_blocks() {
     assert_eq!(reader.label_values("zone", &[], from, START + HOUR).unwrap(), ["a"]);
     assert_eq!(reader.label_values("zone", &[], START + 3 * HOUR, to).unwrap(), ["b"]);
     assert_eq!(
-        reader.series(&[Matcher::equal("zone", "a")], from, to).unwrap(),
+        reader.series(&[Matcher::equal("zone", "a")], from, to, &|| false).unwrap(),
         [labels("up", &[("zone", "a"), ("a", "x")])]
     );
-    assert!(reader.series(&named("down"), from, to).unwrap().is_empty());
+    assert!(reader.series(&named("down"), from, to, &|| false).unwrap().is_empty());
     for (matchers, from, to, there) in [
         (named("up"), from, to, true),
         (named("down"), from, to, false),
