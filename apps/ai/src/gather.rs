@@ -56,6 +56,12 @@ impl Gathered {
         usize::from(first) + further
     }
 
+    /// How many choices there are, those included that say nothing.
+    pub fn given(&self) -> usize {
+        let has_first = self.others.iter().any(|choice| crate::openai::index(choice) == 0);
+        self.others.len() + usize::from(!has_first)
+    }
+
     /// The choices as a plain answer has them, if there is more to them than the text. `finish` is the first one's.
     pub fn choices(&self, finish: &str) -> Option<Vec<Value>> {
         if self.others.is_empty() {

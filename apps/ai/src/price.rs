@@ -9,7 +9,7 @@
 use kit::Credits;
 use serde_json::Value;
 
-use crate::provider::{Request, Usage};
+use crate::provider::{Delta, Request, Usage};
 
 /// The price of an answer where nothing else is configured.
 const DEFAULT_WHOLE_CREDITS: i64 = 1;
@@ -35,7 +35,7 @@ pub enum Price {
         input: Credits,
         /// For a thousand tokens of the answer.
         output: Credits,
-        /// Reserved before the call, and the most that is charged.
+        /// Reserved before the call for each choice, and the most that is charged for it. A streamed answer ends where it is used up.
         max: Credits,
     },
 }
@@ -45,8 +45,19 @@ impl Price {
     pub fn reserve(&self, choices: u32) -> Option<Credits> {
         match self {
             Self::Answer(price) => price.units().checked_mul(choices.into()).map(Credits::from_units),
-            Self::Tokens { max, .. } => Some(*max),
+            Self::Tokens { max, .. } => max.units().checked_mul(choices.into()).map(Credits::from_units),
         }
+    }
+
+    /// Characters of an answer that `reserved` pays for beside a question of so many, none where the question alone costs all of it; `None`
+    /// where the price does not grow with the answer.
+    pub fn room(&self, question_chars: impl FnOnce() -> usize, reserved: Credits) -> Option<usize> {
+        let Self::Tokens { input, output, .. } = self else { return None };
+        let asked = i64::from(estimate(question_chars(), 0).prompt_tokens).saturating_mul(input.units());
+        let left = reserved.units().saturating_mul(PER).saturating_sub(asked).max(0);
+        // What costs nothing has no end.
+        let tokens = left.checked_div(output.units())?;
+        Some(usize::try_from(tokens).unwrap_or(usize::MAX).saturating_mul(CHARS_PER_TOKEN))
     }
 
     /// What to charge of `reserved`, in whole thousandths of a credit, rounded up: at least one.
@@ -93,6 +104,15 @@ fn chars(value: &Value) -> usize {
         Value::Array(list) => list.iter().map(chars).sum(),
         Value::String(text) => text.chars().count(),
         scalar => scalar.to_string().len(),
+    }
+}
+
+/// Characters of a piece of an answer.
+pub fn said_chars(piece: &Delta) -> usize {
+    match piece {
+        Delta::Content(text) => text.chars().count(),
+        Delta::Choices(choices) => choices.iter().map(|choice| chars(&choice["delta"])).sum(),
+        Delta::End(_) => 0,
     }
 }
 
@@ -269,7 +289,12 @@ mod tests {
             assert_eq!(price.charge(usage, 1, reserved).units(), units, "{usage:?}");
         }
         assert_eq!(estimate(400, 7).completion_tokens, 2);
+        assert_eq!(price.reserve(3), Some(Credits::whole(6)), "each choice may be as long");
+        for (chars, room) in [(0, 5_332), (4_000, 4_000), (15_997, 0), (1_000_000, 0)] {
+            assert_eq!(price.room(|| chars, reserved), Some(room), "{chars}");
+        }
         let each = Price::Answer(Credits::whole(2));
+        assert_eq!(each.room(|| panic!("it is not asked"), reserved), None);
         assert_eq!(each.charge(used(0, 0), 3, each.reserve(3).unwrap()), Credits::whole(6));
     }
 }

@@ -192,7 +192,7 @@ async fn answer(echo: &Echo, model: String, body: Body) -> Response {
     }
     let prompt_words = body.messages.iter().map(|m| m.text().split_whitespace().count()).sum();
     let include_usage = body.stream && body.stream_options.include_usage;
-    let choices = body.n.unwrap_or(1).clamp(1, MAX_CHOICES);
+    let choices = body.n.unwrap_or(1).clamp(1, MAX_CHOICES).min(script.choices);
     let tools = body.tools.into_iter().take(script.calls).map(|tool| tool.function.name).collect();
     let speech = Speech { number, model, prompt_words, include_usage, choices, tools, script, call };
     if body.stream { speech.streamed().into_response() } else { speech.plain().await }

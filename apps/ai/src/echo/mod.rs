@@ -21,6 +21,7 @@
 //! | `[end=N]` | in the last user message | ends the stream after N words in good order, but without `finish_reason` and `[DONE]` |
 //! | `[garbage=N]` | in the last user message | sends something that is not JSON after N words |
 //! | `[call=N]` | in the last user message | calls the first N of the offered tools with `{"said": …}` instead of speaking |
+//! | `[choices=N]` | in the last user message | answers no more than N times, whatever `n` says |
 //! | `[nul=N]` | in the last user message | says U+0000, which not every database can keep, N times |
 //! | `[words=N]` | in the last user message | answers with N numbered words, whatever was said; with none at all for 0 |
 //!

@@ -44,6 +44,8 @@ pub(super) struct Script {
     pub(super) course: Course,
     /// How many of the offered tools to call instead of speaking.
     pub(super) calls: usize,
+    /// Answers at most, whatever is asked for.
+    pub(super) choices: usize,
 }
 
 impl Script {
@@ -68,7 +70,7 @@ pub(super) fn write(settings: &Settings, model: &str, message: &str, number: u64
         _ => {}
     }
     let mut said = Vec::new();
-    let (mut count, mut calls) = (None, 0);
+    let (mut count, mut calls, mut choices) = (None, 0, usize::MAX);
     for word in message.split_whitespace() {
         match directive(word) {
             Some(("delay", n)) => delay = Duration::from_millis(n as u64).min(MAX_DELAY),
@@ -78,6 +80,7 @@ pub(super) fn write(settings: &Settings, model: &str, message: &str, number: u64
             Some(("end", n)) => course = Course::End(n),
             Some(("garbage", n)) => course = Course::Garbage(n),
             Some(("call", n)) => calls = n,
+            Some(("choices", n)) => choices = n.max(1),
             Some(("nul", n)) => said.extend(std::iter::repeat_n("\0", n.min(MAX_WORDS))),
             Some(("words", n)) => count = Some(n.min(MAX_WORDS)),
             _ => said.push(word),
@@ -87,13 +90,14 @@ pub(super) fn write(settings: &Settings, model: &str, message: &str, number: u64
         Some(count) => spaced((1..=count).map(|n| format!("word{n}"))),
         None => spaced(["You".to_owned(), "said:".to_owned()].into_iter().chain(said.into_iter().map(str::to_owned))),
     };
-    Script { words, delay, course, calls }
+    Script { words, delay, course, calls, choices }
 }
 
 /// `[name=number]`, of the names above; anything else is an ordinary word.
 fn directive(word: &str) -> Option<(&str, usize)> {
     let (name, number) = word.strip_prefix('[')?.strip_suffix(']')?.split_once('=')?;
-    let known = ["delay", "fail", "abort", "stall", "end", "garbage", "nul", "words", "call"].contains(&name);
+    let known =
+        ["delay", "fail", "abort", "stall", "end", "garbage", "nul", "words", "call", "choices"].contains(&name);
     known.then_some((name, number.parse().ok()?))
 }
 

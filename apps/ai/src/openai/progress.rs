@@ -4,7 +4,7 @@
 use super::chunk::{self, Chunk};
 use super::wire::ErrorBody;
 use crate::Error;
-use crate::limits::{MAX_ANSWER_BYTES, MAX_STREAM_BYTES};
+use crate::limits::{MAX_ANSWER_BYTES, MAX_PIECES_BYTES, MAX_STREAM_BYTES};
 use crate::provider::{Delta, Ending, Finish, Usage};
 
 /// The state of one stream.
@@ -13,16 +13,25 @@ pub(super) struct Progress {
     provider: String,
     finish: Option<Finish>,
     usage: Option<Usage>,
-    /// Of the stream as a whole, and of its text.
+    /// Of the stream as a whole, of its text, and of pieces that are more than that.
     content_bytes: usize,
     text_bytes: usize,
+    pieces_bytes: usize,
     /// Whether there was anything but an ending.
     said: bool,
 }
 
 impl Progress {
     pub(super) fn new(provider: &str) -> Self {
-        Self { provider: provider.to_owned(), finish: None, usage: None, content_bytes: 0, text_bytes: 0, said: false }
+        Self {
+            provider: provider.to_owned(),
+            finish: None,
+            usage: None,
+            content_bytes: 0,
+            text_bytes: 0,
+            pieces_bytes: 0,
+            said: false,
+        }
     }
 
     /// Takes the data of one event; gives the piece it carries, if it carries one.
@@ -49,10 +58,14 @@ impl Progress {
             self.finish = finish;
         }
         self.said |= delta.is_some();
-        if let Some(Delta::Content(text)) = &delta {
-            self.text_bytes += text.len();
-            if self.text_bytes > MAX_ANSWER_BYTES {
-                return Err(self.too_long(MAX_ANSWER_BYTES));
+        match &delta {
+            Some(Delta::Content(text)) => self.text_bytes += text.len(),
+            Some(Delta::Choices(_)) => self.pieces_bytes += data.len(),
+            Some(Delta::End(_)) | None => {}
+        }
+        for (bytes, most) in [(self.text_bytes, MAX_ANSWER_BYTES), (self.pieces_bytes, MAX_PIECES_BYTES)] {
+            if bytes > most {
+                return Err(self.too_long(most));
             }
         }
         Ok(delta)

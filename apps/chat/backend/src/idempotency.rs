@@ -9,6 +9,8 @@
 //! - Who works on a call renews its lease. A process that dies stops doing so, and the next call takes over; should the
 //!   first one still live, its transaction finds the other's name and fails, so there is one answer and one charge.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kit::clock;
@@ -45,7 +47,11 @@ const RENEW_EVERY: Duration = Duration::from_secs(10);
 
 /// How long the second of two equal calls waits for the first one's answer, and how often it looks.
 const PATIENCE: Duration = Duration::from_mins(1);
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Between two looks at whether it has: first, and at most, since each is a question to the database.
+const LOOK_AFTER: Duration = Duration::from_millis(100);
+const LOOK_AT_LATEST: Duration = Duration::from_secs(1);
+/// Calls of one person that wait for others with their keys at once; a further one is told to come again.
+const MOST_WAITING: usize = 64;
 
 /// Rows that a sweep removes at a time, until there are no more: each time is a transaction, and others write between two.
 const SWEPT_AT_ONCE: u64 = 500;
@@ -137,36 +143,83 @@ enum Look {
     Mine(Execution),
     Done(Uuid),
     Running,
+    /// There is no row any more: it was given up.
+    Gone,
+}
+
+/// How many calls of each person wait.
+#[derive(Debug, Clone, Default)]
+struct Waiting(Arc<Mutex<HashMap<Uuid, usize>>>);
+
+/// One that waits.
+struct Waits {
+    waiting: Waiting,
+    user: Uuid,
+}
+
+impl Waiting {
+    fn begin(&self, user: Uuid) -> Option<Waits> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(user).or_default();
+        if *count >= MOST_WAITING {
+            return None;
+        }
+        *count += 1;
+        Some(Waits { waiting: self.clone(), user })
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        let mut counts = self.waiting.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.user) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.user);
+            }
+        }
+    }
 }
 
 /// The tables `idempotent_calls` and `idempotent_answers`.
 #[derive(Clone)]
 pub(crate) struct Calls {
     db: Database,
+    waiting: Waiting,
 }
 
 impl Calls {
     pub(crate) fn new(db: Database) -> Self {
-        Self { db }
+        Self { db, waiting: Waiting::default() }
     }
 
     /// Says whether to carry a call out; waits for another one that does so already.
     pub(crate) async fn claim(&self, key: &Key) -> Result<Claim, Failure> {
+        let mut look = self.first(key).await?;
+        let (mut pause, mut waits) = (LOOK_AFTER, None);
         let waited = async {
             loop {
-                match self.look(key).await? {
+                look = match look {
                     Look::Mine(execution) => return Ok(Claim::Run(execution)),
                     Look::Done(execution) => return self.answer(execution).await,
-                    Look::Running => tokio::time::sleep(LOOK_EVERY).await,
-                }
+                    Look::Gone => self.first(key).await?,
+                    Look::Running => {
+                        if waits.is_none() {
+                            waits = Some(self.waiting.begin(key.user).ok_or(Failure::InProgress)?);
+                        }
+                        tokio::time::sleep(pause).await;
+                        pause = (pause * 2).min(LOOK_AT_LATEST);
+                        self.look(key).await?
+                    }
+                };
             }
         };
         tokio::time::timeout(PATIENCE, waited).await.unwrap_or(Err(Failure::InProgress))
     }
 
-    async fn look(&self, key: &Key) -> Result<Look, Failure> {
+    /// Makes the row, unless there is one.
+    async fn first(&self, key: &Key) -> Result<Look, Failure> {
         let (now, execution) = (now_ms(), clock::new_id());
-        let lease_until = now + millis(LEASE);
         let row = calls::ActiveModel {
             user_id: Set(key.user),
             operation: Set(key.operation.to_owned()),
@@ -174,7 +227,7 @@ impl Calls {
             body_hash: Set(key.body_hash.clone()),
             execution: Set(execution),
             done: Set(false),
-            lease_until: Set(lease_until),
+            lease_until: Set(now + millis(LEASE)),
             created_at: Set(now),
         };
         let first = OnConflict::new().do_nothing().to_owned();
@@ -182,9 +235,13 @@ impl Calls {
         if inserted.map_err(|e| storage(&e))? == 1 {
             return Ok(Look::Mine(Execution(execution)));
         }
+        self.look(key).await
+    }
+
+    async fn look(&self, key: &Key) -> Result<Look, Failure> {
+        let (now, execution) = (now_ms(), clock::new_id());
         let row = calls::Entity::find().filter(key.row()).one(&*self.db).await.map_err(|e| storage(&e))?;
-        // Given up in between: the next look is the first one.
-        let Some(row) = row else { return Ok(Look::Running) };
+        let Some(row) = row else { return Ok(Look::Gone) };
         if row.body_hash != key.body_hash {
             return Err(Failure::KeyReused);
         }
@@ -196,7 +253,7 @@ impl Calls {
         }
         let taken = calls::Entity::update_many()
             .col_expr(calls::Column::Execution, Expr::value(execution))
-            .col_expr(calls::Column::LeaseUntil, Expr::value(lease_until))
+            .col_expr(calls::Column::LeaseUntil, Expr::value(now + millis(LEASE)))
             .filter(key.row())
             .filter(calls::Column::Execution.eq(row.execution))
             .filter(calls::Column::Done.eq(false))

@@ -300,7 +300,7 @@ async fn read<T: DeserializeOwned>(call: RequestBuilder) -> Result<T, LedgerErro
         let senseless = |error| LedgerError::Unavailable(format!("its answer makes no sense: {}", reason(&error)));
         return answer.json().await.map_err(senseless);
     }
-    Err(refusal(status, &answer.json().await.map_err(|error| reason(&error))))
+    Err(refusal(status, &answer.json().await.map_err(|error| reason(&error)), false))
 }
 
 impl<T> OneOutcome<T> {
@@ -310,14 +310,15 @@ impl<T> OneOutcome<T> {
             Self::Problem(problem) => problem,
         };
         match StatusCode::from_u16(problem.status) {
-            Ok(status) => Err(refusal(status, &Ok(problem))),
+            Ok(status) => Err(refusal(status, &Ok(problem), true)),
             Err(_) => Err(LedgerError::Unavailable(format!("it answers {}", problem.status))),
         }
     }
 }
 
-/// What an answer that is no success means; with the problem it comes with, or why there is none.
-fn refusal(status: StatusCode, problem: &Result<ProblemBody, String>) -> LedgerError {
+/// What an answer that is no success means; with the problem it comes with, or why there is none. `of_ledger`: it is part of an answer
+/// that a ledger alone gives.
+fn refusal(status: StatusCode, problem: &Result<ProblemBody, String>, of_ledger: bool) -> LedgerError {
     let is = |code: &str| problem.as_ref().is_ok_and(|problem| problem.code == code);
     let says = || match problem {
         Ok(body) => format!("{status}, {}: {}", body.code, body.detail.as_deref().unwrap_or_default()),
@@ -325,11 +326,13 @@ fn refusal(status: StatusCode, problem: &Result<ProblemBody, String>) -> LedgerE
     };
     match status {
         StatusCode::PAYMENT_REQUIRED => LedgerError::OutOfCredits,
-        StatusCode::NOT_FOUND | StatusCode::CONFLICT | StatusCode::GONE | StatusCode::UNPROCESSABLE_ENTITY => {
-            if is("reservation_released") { LedgerError::GivenBack(says()) } else { LedgerError::Refused(says()) }
-        }
+        StatusCode::CONFLICT if is("reservation_released") => LedgerError::GivenBack(says()),
+        StatusCode::CONFLICT if is("conflict") => LedgerError::Refused(says()),
+        StatusCode::NOT_FOUND if is("unknown_reservation") || is("unknown_account") => LedgerError::Refused(says()),
+        StatusCode::UNPROCESSABLE_ENTITY if of_ledger => LedgerError::Refused(says()),
         StatusCode::FORBIDDEN if is("account_disabled") => LedgerError::AccountClosed,
-        // 401 is here on purpose, and so is any other 403: a wrong service token is put right by an operator, not by giving up.
+        // 401 is here on purpose, and so is any other 403: a wrong service token is put right by an operator, not by giving up. So are
+        // answers that a ledger does not give to such a call: another service at its address, or one of another version.
         _ => LedgerError::Unavailable(format!("it answers {}", says())),
     }
 }
@@ -376,9 +379,32 @@ mod tests {
         check(&problem(403, "forbidden"), "the ledger does not answer");
         check(&problem(409, "reservation_released"), "the reservation was given back before");
         check(&problem(409, "conflict"), "the ledger refuses");
-        check(&problem(404, "not_found"), "the ledger refuses");
+        check(&problem(404, "unknown_reservation"), "the ledger refuses");
+        check(&problem(404, "unknown_account"), "the ledger refuses");
+        check(&problem(404, "not_found"), "the ledger does not answer");
         check(&problem(422, "invalid"), "the ledger refuses");
         check(&problem(503, "ledger_busy"), "the ledger does not answer");
         check(&problem(1, "what"), "the ledger does not answer");
+    }
+
+    #[test]
+    fn what_another_service_would_answer_is_no_refusal() {
+        let problem = |code: &str| {
+            let body = format!(r#"{{"type":"urn:mana:problem:{code}","title":"t","status":404,"code":"{code}"}}"#);
+            Ok(serde_json::from_str(&body).unwrap())
+        };
+        let unreadable = || Err("it is HTML".to_owned());
+        for (status, problem) in [
+            (StatusCode::NOT_FOUND, problem("not_found")),
+            (StatusCode::NOT_FOUND, unreadable()),
+            (StatusCode::CONFLICT, unreadable()),
+            (StatusCode::GONE, unreadable()),
+            (StatusCode::UNPROCESSABLE_ENTITY, problem("invalid")),
+        ] {
+            let told = refusal(status, &problem, false);
+            assert!(matches!(told, LedgerError::Unavailable(_)), "{told}");
+        }
+        let told = refusal(StatusCode::NOT_FOUND, &problem("unknown_reservation"), false);
+        assert!(matches!(told, LedgerError::Refused(_)), "{told}");
     }
 }

@@ -201,6 +201,7 @@ async fn answer(
         request: &question.request,
         message: call.answer_id,
         created_at: call.created_at,
+        room: question.room,
     };
     let asked = Instant::now();
     let said = tokio::select! {
@@ -277,6 +278,8 @@ struct Question {
     choices: u32,
     /// What to hold back.
     reserve: Credits,
+    /// Characters of an answer that this pays for, where the price grows with it.
+    room: Option<usize>,
 }
 
 /// Validates the call, finds its conversation, and puts together what the model is to read.
@@ -303,7 +306,12 @@ async fn prepare(app: &App, caller: &Caller, call: &Call) -> Result<Question, Fa
         raw_messages: call.input.raw_messages.clone(),
         request_id: kit::context::request_id(),
     };
-    Ok(Question { valid, target, spot, request, is_first, choices, reserve })
+    let room = valid.offer.price.room(|| ai::price::read_chars(&request), reserve);
+    if room == Some(0) {
+        let why = format!("cost more to read than the {reserve} credits that an answer of this model may cost");
+        return Err(Failure::Invalid(vec![kit::FieldError::new("messages", why)]));
+    }
+    Ok(Question { valid, target, spot, request, is_first, choices, reserve, room })
 }
 
 /// What is stored, and what is told, of an answer.
@@ -326,7 +334,9 @@ fn exchange(
         usage: said.usage,
         created_at: call.created_at,
     };
-    let amount = charge(&question, (&said.offer, said.begun), &answered, held.instruction.amount);
+    let usage = answered.usage.unwrap_or_else(|| estimated(&question, &answered));
+    answered.usage = Some(usage);
+    let amount = charge(&question, &said.offer, usage, said.given, held.instruction.amount);
     answered.credits = held.left_after(amount);
     // What a person deletes is told to nobody: the answer to give again goes with its conversation.
     let keep = execution.map(|execution| Keep { execution, answer: json_text(&answered) });
@@ -341,7 +351,7 @@ fn exchange(
             content: stored_text(&answered),
             model: answered.model.clone(),
             finish: said.finish,
-            usage: said.usage,
+            usage: answered.usage,
         },
         target: question.target,
         settle: Instruction { action: Action::Settle, amount, ..held.instruction },
@@ -353,26 +363,20 @@ fn exchange(
     (exchange, answered)
 }
 
-/// The price of the model that answered; a fallback's is never more than that of the model that was asked.
-fn charge(
-    question: &Question,
-    (offer, begun): (&ai::Offer, Option<usize>),
-    answered: &Answered,
-    held: Credits,
-) -> Credits {
-    let estimated = || {
-        let told = stored_text(answered).chars().count();
-        ai::price::estimate(ai::price::read_chars(&question.request), told)
-    };
-    let usage = answered.usage.unwrap_or_else(estimated);
-    // Of what was cut short, what had begun.
-    let begun = begun.and_then(|begun| u32::try_from(begun).ok());
-    let choices = begun.map_or(question.choices, |begun| begun.clamp(1, question.choices));
+/// The price of the model that answered; a fallback's is never more than that of the model that was asked. Choices that were asked for and
+/// not given cost nothing.
+fn charge(question: &Question, offer: &ai::Offer, usage: ai::Usage, given: usize, held: Credits) -> Credits {
+    let choices = u32::try_from(given).unwrap_or(u32::MAX).clamp(1, question.choices);
     let cost = offer.price.charge(usage, choices, held);
     if matches!(offer.price, ai::Price::Tokens { .. }) && cost == held {
         metrics::counter!("chat_price_capped_total").increment(1);
     }
     cost
+}
+
+/// The tokens of what nobody counted: a provider that does not, or one whose answer was cut short before it did.
+fn estimated(question: &Question, answered: &Answered) -> ai::Usage {
+    ai::price::estimate(ai::price::read_chars(&question.request), stored_text(answered).chars().count())
 }
 
 /// What a conversation shows: the text; further answers and calls of tools below it. PostgreSQL keeps no U+0000, and CommonMark reads

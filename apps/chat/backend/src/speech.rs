@@ -27,8 +27,8 @@ pub(crate) struct Said {
     pub(crate) choices: Option<Vec<Value>>,
     pub(crate) finish: &'static str,
     pub(crate) usage: Option<ai::Usage>,
-    /// Of an answer that was cut short: how many choices had begun.
-    pub(crate) begun: Option<usize>,
+    /// How many choices there are; of an answer that was cut short, how many had begun.
+    pub(crate) given: usize,
     /// Who said it.
     pub(crate) offer: Offer,
 }
@@ -43,6 +43,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) message: MessageId,
     /// Milliseconds since 1970.
     pub(crate) created_at: i64,
+    /// Characters that what is held back pays for; `None` where the price does not grow with the answer.
+    pub(crate) room: Option<usize>,
 }
 
 impl Ask<'_> {
@@ -65,7 +67,8 @@ impl Ask<'_> {
                 let (answer, offer) = answer.map_err(Failure::Model)?;
                 let Ending { finish, usage } = answer.ending;
                 let (text, choices) = (answer.content, answer.choices);
-                Ok(Said { text, choices, finish: finish.as_str(), usage, begun: None, offer })
+                let given = choices.as_ref().map_or(1, Vec::len);
+                Ok(Said { text, choices, finish: finish.as_str(), usage, given, offer })
             }
             Gone = self.client.gone() => Err(Failure::ClientGone),
         }
@@ -79,6 +82,7 @@ impl Ask<'_> {
         self.client.leads(Lead { message: self.message, model: offer.model.clone(), created_at: self.created_at });
         let paced = self.app.pace.join();
         let mut pieces = VecDeque::new();
+        let mut room = self.room;
         let mut heard = Heard::default();
         let gone = self.client.gone();
         tokio::pin!(gone);
@@ -109,8 +113,16 @@ impl Ask<'_> {
                     }));
                 }
             };
+            let chars = room.map_or(0, |_| ai::price::said_chars(&piece));
             if heard.say(piece, self.client).await == Err(Gone) {
                 return heard.cut(self.client, offer);
+            }
+            if let Some(left) = &mut room {
+                *left = left.saturating_sub(chars);
+                if *left == 0 {
+                    metrics::counter!("chat_answers_limited_total", "code" => "price").increment(1);
+                    return heard.limited(self.client, offer);
+                }
             }
             if pieces.is_empty()
                 && let Some(pause) = paced.pause()
@@ -181,7 +193,8 @@ impl Heard {
             return self.cut(client, offer);
         }
         self.settle(usize::MAX);
-        Ok(said(self.delivered, ending.finish.as_str(), ending.usage, None, offer))
+        let given = self.delivered.given();
+        Ok(said(self.delivered, ending.finish.as_str(), ending.usage, given, offer))
     }
 
     /// Whether the client has left without all that was sent.
@@ -193,16 +206,10 @@ impl Heard {
 
 fn cut_short(gathered: Gathered, finish: &'static str, offer: Offer) -> Said {
     let begun = gathered.begun();
-    said(gathered, finish, None, Some(begun), offer)
+    said(gathered, finish, None, begun, offer)
 }
 
-fn said(
-    gathered: Gathered,
-    finish: &'static str,
-    usage: Option<ai::Usage>,
-    begun: Option<usize>,
-    offer: Offer,
-) -> Said {
+fn said(gathered: Gathered, finish: &'static str, usage: Option<ai::Usage>, given: usize, offer: Offer) -> Said {
     let choices = gathered.choices(finish);
-    Said { text: gathered.text, choices, finish, usage, begun, offer }
+    Said { text: gathered.text, choices, finish, usage, given, offer }
 }

@@ -196,9 +196,12 @@ impl From<Error> for Problem {
         let detail = sentence(&refusal.to_string());
         match refusal {
             Refusal::OutOfCredits { .. } => Self::out_of_credits(detail),
-            Refusal::UnknownUser => Self::not_found("account"),
+            // Codes of their own: somebody who does not know this path says "not_found" as well.
+            Refusal::UnknownUser => Self::new(StatusCode::NOT_FOUND, "unknown_account", "Not found").detail(detail),
             Refusal::Disabled => crate::sessions::closed(),
-            Refusal::UnknownReservation => Self::not_found("reservation"),
+            Refusal::UnknownReservation => {
+                Self::new(StatusCode::NOT_FOUND, "unknown_reservation", "Not found").detail(detail)
+            }
             Refusal::UnknownCode => Self::not_found("gift code, or it is no longer valid"),
             Refusal::UnknownPosting => Self::not_found("posting"),
             // Whoever delivered on a reservation that was given back meanwhile has to know it from every other refusal.

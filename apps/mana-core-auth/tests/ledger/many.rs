@@ -40,7 +40,7 @@ async fn each_of_several_calls_has_its_own_outcome(store: Store) {
     let expected = [
         json!(40),
         json!([402, "out_of_credits"]),
-        json!([404, "not_found"]),
+        json!([404, "unknown_account"]),
         json!([422, "invalid"]),
         json!(45),
         json!(20),
@@ -62,7 +62,7 @@ async fn each_of_several_calls_has_its_own_outcome(store: Store) {
         settle(&other, 4, 5),
     ]);
     let settled = many(&ledger, "settle", settles.clone()).await;
-    let expected = [json!(26), json!([422, "invalid"]), json!([404, "not_found"]), json!(26), json!(45)];
+    let expected = [json!(26), json!([422, "invalid"]), json!([404, "unknown_reservation"]), json!(26), json!(45)];
     assert_eq!(told(&settled), expected);
     assert_eq!(told(&many(&ledger, "settle", settles).await), expected, "settled once");
     assert_eq!(ledger.balance().await, 26);

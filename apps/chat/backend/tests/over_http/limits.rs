@@ -103,6 +103,50 @@ async fn tokens_are_charged_and_the_rest_is_given_back(store: Store) {
     assert_eq!((world.ask(&ada, "hi").await.status().as_u16(), world.model_calls()), (402, calls));
 }
 
+async fn answers_that_were_asked_for_and_not_given_cost_nothing(store: Store) {
+    let world = World::start(store).await;
+    let ada = world.person("ada").await;
+    let ask = |stream: bool, says: &str| {
+        let body =
+            json!({ "model": "echo", "n": 4, "stream": stream, "messages": [{ "role": "user", "content": says }] });
+        world.call(&ada, Method::POST, PATH, Some(body))
+    };
+    for (stream, says, left) in [
+        (false, "[choices=1] hi", 49),
+        (false, "[choices=3] hi", 46),
+        (true, "[choices=1] hi", 45),
+        (true, "[choices=2] hi", 43),
+    ] {
+        let answer = ask(stream, says).await;
+        assert_eq!(answer.status(), 200);
+        answer.bytes().await.unwrap();
+        until("it is settled", async || world.count("outbox").await == 0).await;
+        assert_eq!(world.ledger_balance(&ada).await, left, "{says}, streamed: {stream}");
+    }
+    // Some that say nothing are answers all the same.
+    assert_eq!(ask(true, "[words=0]").await.bytes().await.unwrap().is_empty(), false);
+    until("it is settled", async || world.count("outbox").await == 0).await;
+    assert_eq!(world.ledger_balance(&ada).await, 39);
+}
+
+async fn a_stream_ends_where_what_is_held_back_is_used_up_and_a_question_beyond_it_is_refused(store: Store) {
+    let world = World::start_with(store, &[("AI_PRICES", "echo=in:1/1k,out:100/1k,max=2,*=1")]).await;
+    let ada = world.person("ada").await;
+    let mut events = Events::of(world.ask_streaming(&ada, "[words=1000]").await);
+    let mut last = None;
+    while let Some(event) = events.next().await {
+        last = Some(event);
+    }
+    let (_, done) = last.expect("an end");
+    assert_eq!((&done["finish"], &done["credits"]), (&json!("length"), &json!(48)), "{done}");
+    let calls = world.model_calls();
+    // Two thousand tokens to read would cost more than an answer may.
+    let (status, problem) = parts(world.ask(&ada, &"x".repeat(8_100)).await).await;
+    assert_eq!((status, world.model_calls()), (422, calls), "{problem}");
+    assert!(problem.to_string().contains("cost more to read"), "{problem}");
+    assert_eq!(world.ledger_balance(&ada).await, 48);
+}
+
 async fn what_an_answer_did_not_cost_is_there_for_the_next_one(store: Store) {
     let world = World::start_with(store, &[("AI_PRICES", "echo=in:100/1k,out:1000/1k,max=30,*=1")]).await;
     let ada = world.person("ada").await;
@@ -273,6 +317,8 @@ crate::support::on_both_stores!(
     a_key_has_limits_of_its_own,
     what_was_not_spent_is_given_back_to_the_budget,
     tokens_are_charged_and_the_rest_is_given_back,
+    answers_that_were_asked_for_and_not_given_cost_nothing,
+    a_stream_ends_where_what_is_held_back_is_used_up_and_a_question_beyond_it_is_refused,
     what_an_answer_did_not_cost_is_there_for_the_next_one,
     who_leaves_pays_for_the_tools_and_pictures_that_the_model_read,
     a_model_that_fails_too_often_is_left_alone_and_operators_see_it,
