@@ -1,6 +1,6 @@
 // Drives the dashboard in a real browser: every page and panel, every button, in light and dark, on a desk and on a phone. Ends
 // with 1, and says what was wrong, where the console complains, a page is wider than its screen, or axe finds a violation.
-// Run by `crates/control/tests/dashboard.rs`, which says where (URL, TOKEN), what (SERVICE, ROLLOUT waiting for approval, LOG a
+// Run by `crates/control/tests/dashboard.rs`, which says where and as whom (INVITATION, a link), what (SERVICE, ROLLOUT waiting for approval, LOG a
 // file that its lines go to, ASKED an address of the service itself, SHOTS a folder for pictures) and in which browser (CHROMIUM).
 import assert from "node:assert/strict";
 import { appendFileSync, readFileSync } from "node:fs";
@@ -8,13 +8,36 @@ import { chromium } from "playwright-core";
 import { chartChecks } from "./chart-checks.mjs";
 import { faults } from "./faults.mjs";
 
-const { URL: at, TOKEN: token, SERVICE: service, ROLLOUT: rollout, LOG: log, ASKED: asked, CHROMIUM: executablePath, SHOTS: shots } = process.env;
+const { INVITATION: at, SERVICE: service, ROLLOUT: rollout, LOG: log, ASKED: asked, CHROMIUM: executablePath, SHOTS: shots } = process.env;
 const PATIENCE = 30_000;
 
 const browser = await chromium.launch({ executablePath: executablePath ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-dev-shm-usage"] });
 
+/** Somebody who was invited logs in once; each window is this person's. */
+async function logIn() {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.goto(at);
+  await page.fill("#password", "correct horse battery staple");
+  await page.fill("#again", "correct horse battery staple");
+  await page.click("main form button[type=submit]");
+  await page.waitForURL((url) => url.pathname === "/");
+  const state = await context.storageState();
+  await context.close();
+  return state;
+}
+const storageState = await logIn();
+
+/** Sends a form as a page would, without one. */
+async function send(page, path, fields) {
+  const account = await page.request.get(new URL("/account", at).href);
+  const csrf = /name="csrf" value="([^"]+)"/.exec(await account.text())?.[1];
+  const headers = { accept: "text/html", origin: new URL(at).origin, "sec-fetch-site": "same-origin" };
+  return page.request.post(new URL(path, at).href, { form: { csrf, ...fields }, headers });
+}
+
 async function open(options = {}) {
-  const context = await browser.newContext({ extraHTTPHeaders: { authorization: `Bearer ${token}` }, acceptDownloads: true, reducedMotion: "reduce", ...options });
+  const context = await browser.newContext({ storageState, acceptDownloads: true, reducedMotion: "reduce", ...options });
   context.setDefaultTimeout(PATIENCE);
   const page = await context.newPage();
   const complaints = [];
@@ -252,7 +275,7 @@ const checks = {
     assert.deepEqual(await faults(page, "/alerts with a group"), []);
     assert.deepEqual(complaints, []);
     // What nobody would know the reason of is refused, and says so.
-    const refused = await page.request.post(new URL("/alerts/silence", at).href, { form: { csrf: "", conditions: "service=a", for: "2h", reason: "" }, headers: { accept: "text/html" } });
+    const refused = await send(page, "/alerts/silence", { conditions: "service=a", for: "2h", reason: "" });
     assert.equal(refused.status(), 409);
     assert.match(await refused.text(), /a reason/);
     await context.close();
@@ -300,7 +323,7 @@ const checks = {
     await page.getByText("Not up to date").waitFor();
     assert.deepEqual(await faults(page, "/incidents, not up to date"), []);
     const title = "While nobody listened";
-    const opened = await page.request.post(new URL("/incidents", at).href, { form: { csrf: "", severity: "P4", title } });
+    const opened = await send(page, "/incidents", { severity: "P4", title });
     assert.equal(opened.status(), 200);
     assert.equal(await page.getByText(title).count(), 0);
     await page.unroute(stream);
@@ -382,7 +405,7 @@ const checks = {
     assert.equal(await page.locator(".decision").count(), 0);
     assert.deepEqual(complaints, []);
     // What is pressed too late is refused in a page that says why.
-    const refused = await page.request.post(new URL(`/rollouts/${rollout}/approve`, at).href, { form: { csrf: "", digest: "abc" }, headers: { accept: "text/html" } });
+    const refused = await send(page, `/rollouts/${rollout}/approve`, { digest: "abc" });
     assert.equal(refused.status(), 409);
     assert.match(await refused.text(), /<h1>/);
     await context.close();

@@ -7,8 +7,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command as Process;
 
-use mana_control::api::{NewToken, Scope};
+use mana_control::api::{NewToken, Role, Scope};
 
+use support::people::invitation;
 use support::repository::{Repository, SHOP, up};
 use support::webhook::webhook;
 use support::{Ecosystem, Load, free_port, until};
@@ -33,7 +34,7 @@ fn curl(url: &str, arguments: &[&str]) -> (u16, String) {
 
 /// A shop whose rollouts bob has to approve, with one that waits for him, a database in a file, and something that it depends on.
 async fn shop(hook: u16) -> (Repository, u64) {
-    let repository = Repository::with_environments("", "", DOOR).await;
+    let repository = Repository::with_environments("", "", &format!("{DOOR}scheme = \"http\"\n")).await;
     let text = std::fs::read_to_string(repository.folder().join("mana.toml")).expect("read");
     let books = repository.folder().join("data/books.db");
     rusqlite::Connection::open(&books)
@@ -199,7 +200,7 @@ async fn every_page_and_button_works_in_a_browser() {
     let hook = free_port();
     let taken = webhook(hook).await;
     let (repository, rollout) = shop(hook).await;
-    let bob = token(&repository.production, "bob", &[Scope::Read, Scope::Deploy, Scope::Approve]).await;
+    let bob = invitation(&repository.production, "bob", Role::Approver).await;
     let load = Load::with_pauses(repository.port, "/work", std::time::Duration::from_millis(50));
     let service = repository.production.service(SHOP).await;
     let log = service.instances.first().expect("an instance").log_file.clone();
@@ -214,7 +215,7 @@ async fn every_page_and_button_works_in_a_browser() {
     let ui = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ui");
     let mut node = tokio::process::Command::new("node");
     node.arg("drive-dashboard.mjs").current_dir(ui).kill_on_drop(true);
-    node.env("URL", format!("http://127.0.0.1:{}", repository.listen)).env("TOKEN", bob);
+    node.env("INVITATION", bob);
     node.env("SERVICE", SHOP).env("ROLLOUT", rollout.to_string()).env("LOG", log);
     node.env("ASKED", format!("http://127.0.0.1:{}/work", repository.port));
     let driven = node.output().await.expect("node runs (`make ui` installs what it needs)");

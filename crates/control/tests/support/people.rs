@@ -113,11 +113,16 @@ pub(crate) async fn started() -> Ecosystem {
     ecosystem
 }
 
-/// Invites somebody; answers the code of the link.
-pub(crate) async fn invited(ecosystem: &Ecosystem, name: &str, role: Role) -> String {
+/// Invites somebody; answers the link.
+pub(crate) async fn invitation(ecosystem: &Ecosystem, name: &str, role: Role) -> String {
     let request = NewOperator { name: name.into(), role };
     let after = ecosystem.client().await.add_operator(&request).await.expect("added");
-    let link = after.invitation.expect("a link").link;
+    after.invitation.expect("a link").link
+}
+
+/// As [`invitation`], but for the code of the link.
+pub(crate) async fn invited(ecosystem: &Ecosystem, name: &str, role: Role) -> String {
+    let link = invitation(ecosystem, name, role).await;
     let begin = format!("http://127.0.0.1:{}/invite#", ecosystem.listen);
     link.strip_prefix(&begin).expect("a code behind the #").to_owned()
 }

@@ -31,9 +31,8 @@ impl Kept {
             Err(error) => Err(error.to_string()),
         };
         read.unwrap_or_else(|why| {
-            let mut aside = file.as_os_str().to_owned();
-            aside.push(format!(".unread-{}", clock::unique()));
-            let kept = std::fs::rename(file, &aside).map_or_else(|error| error.to_string(), |()| format!("{aside:?}"));
+            let aside = file.with_extension(format!("json.unread-{}", clock::unique()));
+            let kept = std::fs::rename(file, &aside).map_or_else(|error| error.to_string(), |()| aside.display().to_string());
             tracing::error!(why, file = %file.display(), kept, "the alerts of before are not understood; they begin anew");
             Self::default()
         })
