@@ -60,6 +60,19 @@ try {
   await page.click("#passkey-login button");
   await page.waitForURL(new URL("/", at).href);
   assert.ok((await page.textContent("body")).includes(email), "the passkey signs in");
+
+  // Whoever finds the page open removes no passkey.
+  const remove = page.getByRole("button", { name: "Remove the passkey Chromium" });
+  for (const [typed, said] of [["not this one", "The password is wrong"], [password, "Your passkeys are changed."]]) {
+    await page.goto(new URL("/account", at).href);
+    await page.getByText("Chromium, since").click();
+    found.push(...(await faults(page, "/account with a passkey")));
+    if (process.env.SHOTS !== undefined) await page.screenshot({ path: `${process.env.SHOTS}/account.png`, fullPage: true });
+    await page.locator("details:has-text('Chromium, since') input[type=password]").fill(typed);
+    await remove.click();
+    await page.getByText(said).first().waitFor();
+  }
+  assert.equal(await page.getByText("Chromium, since").count(), 0, "it is gone");
   assert.deepEqual([...found, ...complaints], []);
 } finally {
   await browser.close();

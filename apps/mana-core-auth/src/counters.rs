@@ -73,16 +73,13 @@ impl Counters {
         }
     }
 
-    /// Whether something was remembered.
+    /// Whether something was remembered, by all instances or, where they have lost it, by this one.
     pub(crate) async fn is_marked(&self, key: &str) -> bool {
-        let found = match self.shared.get(key).await {
-            Ok(found) => found,
-            Err(error) => {
-                said(&error);
-                self.local.get(key).await.ok().flatten()
-            }
-        };
-        found.is_some()
+        let found = self.shared.get(key).await.unwrap_or_else(|error| {
+            said(&error);
+            None
+        });
+        found.is_some() || self.local.get(key).await.ok().flatten().is_some()
     }
 
     /// Whether this is the first use of something that may be used once within `ttl`.
@@ -132,6 +129,9 @@ mod tests {
         assert_eq!(counters.add("x", Duration::from_mins(1)).await, 4);
         assert_eq!(counters.add_together("y", Duration::from_mins(1)).await.unwrap(), 4);
         assert!(!counters.is_first_use("x", Duration::from_mins(1)).await);
+        counters.mark("z", Duration::from_mins(1)).await;
+        shared.delete("z").await.unwrap();
+        assert!(counters.is_marked("z").await, "nor does it forget whom somebody is known by");
     }
 
     #[tokio::test]

@@ -17,7 +17,8 @@ const EVERY: Duration = Duration::from_secs(15);
 /// How often it looks for free credits that are too old: each look reads every balance that has some.
 const LAPSE_EVERY: Duration = Duration::from_hours(1);
 
-/// How long the answer to a call with an idempotency key is remembered: far longer than anybody repeats a call.
+/// How long the answer to a call with an idempotency key is remembered: far longer than any service repeats a call. Those of grants are kept
+/// for good: somebody may look through their invoices after a year.
 const ANSWERS_KEPT: Duration = Duration::from_hours(7 * 24);
 
 /// How long a letter is kept after its code stopped counting.
@@ -96,6 +97,7 @@ async fn forget(app: &App) -> Result<(), DbErr> {
     let transaction = app.database.begin_write().await?;
     idempotency_key::Entity::delete_many()
         .filter(idempotency_key::Column::CreatedAt.lt(time::earlier(now, ANSWERS_KEPT)))
+        .filter(idempotency_key::Column::Operation.ne(ledger::GRANT))
         .exec(&*transaction)
         .await?;
     refresh_token::Entity::delete_many()

@@ -2,7 +2,8 @@
 //!
 //! Argon2id with at least OWASP's parameters ([`Hashing`]). Hashing is slow on purpose and takes memory, so it runs on a
 //! bounded number of threads: logins can wait for each other, but never starve the rest of the service. A password whose
-//! hash was made with lower parameters than today's is hashed anew when its owner signs in.
+//! hash was made with lower parameters than today's is hashed anew when its owner signs in; until then a wrong one is answered
+//! after today's work all the same, so that nobody can tell by the time which accounts there are.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -88,6 +89,10 @@ impl Drop for Threads {
 fn argon2(settings: &Hashing) -> Argon2<'static> {
     let params =
         Params::new(settings.memory_kib, settings.passes, LANES, None).expect("the settings are within bounds");
+    argon2_of(params)
+}
+
+fn argon2_of(params: Params) -> Argon2<'static> {
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
 
@@ -124,8 +129,17 @@ impl Passwords {
             Some(stored) => stored,
             None => self.dummy.get_or_try_init(|| self.first_dummy()).await?.clone(),
         };
-        let settings = self.settings.clone();
-        let verdict = self.work(move || verify_now(&settings, &password, &stored)).await?;
+        let (settings, calls) = (self.settings.clone(), Arc::clone(&self.calls));
+        let verdict = self.work(move || {
+            let (verdict, rest) = verify_now(&settings, &password, &stored);
+            if let Some(rest) = rest {
+                calls.fetch_add(1, Ordering::Relaxed);
+                // For nothing but its time.
+                drop(argon2_of(rest).hash_password(password.expose_secret().as_bytes()));
+            }
+            verdict
+        });
+        let verdict = verdict.await?;
         Ok(if known { verdict } else { Verdict::Wrong })
     }
 
@@ -159,20 +173,31 @@ impl Passwords {
     }
 }
 
-fn verify_now(settings: &Hashing, password: &SecretString, stored: &str) -> Verdict {
+/// What a password is, and, where it is wrong, what is left of today's work.
+fn verify_now(settings: &Hashing, password: &SecretString, stored: &str) -> (Verdict, Option<Params>) {
     let hash = match PasswordHash::new(stored) {
         Ok(hash) => hash,
         Err(error) => {
             tracing::error!(%error, "a stored password hash cannot be read");
-            return Verdict::Wrong;
+            return (Verdict::Wrong, None);
         }
     };
+    let params = Params::try_from(&hash);
     if argon2(settings).verify_password(password.expose_secret().as_bytes(), &hash).is_err() {
-        return Verdict::Wrong;
+        return (Verdict::Wrong, params.ok().and_then(|params| rest(settings, &params)));
     }
-    let same = Params::try_from(&hash)
-        .is_ok_and(|params| params.m_cost() >= settings.memory_kib && params.t_cost() >= settings.passes);
-    if same { Verdict::Right } else { Verdict::RightButOld }
+    let same = params.is_ok_and(|params| params.m_cost() >= settings.memory_kib && params.t_cost() >= settings.passes);
+    (if same { Verdict::Right } else { Verdict::RightButOld }, None)
+}
+
+/// The parameters whose work, done beside that of a stored hash, is today's: Argon2's time goes with its memory times its passes over it. `None`
+/// where nothing is left that could be measured.
+fn rest(settings: &Hashing, stored: &Params) -> Option<Params> {
+    let work = |memory_kib: u32, passes: u32| u64::from(memory_kib) * u64::from(passes);
+    let today = work(settings.memory_kib, settings.passes);
+    let left = today.checked_sub(work(stored.m_cost(), stored.t_cost()))?;
+    let memory_kib = u32::try_from(left / u64::from(settings.passes)).ok()?;
+    Params::new(memory_kib, settings.passes, LANES, None).ok()
 }
 
 #[cfg(test)]
@@ -238,5 +263,46 @@ mod tests {
         assert_eq!(verdict, Verdict::RightButOld);
         let stored = Passwords::new(high).hash(password()).await.unwrap();
         assert_eq!(Passwords::new(low).verify(password(), Some(&stored)).await.unwrap(), Verdict::Right);
+    }
+
+    #[test]
+    fn what_is_left_of_todays_work_is_what_a_stored_hash_has_not_taken() {
+        let work = |params: &Params| u64::from(params.m_cost()) * u64::from(params.t_cost());
+        for (stored, today, left) in [
+            ((19_456, 2), (19_456, 3), true),
+            ((19_456, 2), (65_536, 4), true),
+            ((47_104, 1), (19_456, 3), true),
+            ((19_456, 2), (19_456, 2), false),
+            ((19_456, 3), (19_456, 2), false),
+            ((65_536, 1), (19_456, 2), false),
+        ] {
+            let case = format!("{stored:?} of {today:?}");
+            let settings = Hashing { memory_kib: today.0, passes: today.1, ..Hashing::default() };
+            let stored = Params::new(stored.0, stored.1, LANES, None).unwrap();
+            let rest = rest(&settings, &stored);
+            assert_eq!(rest.is_some(), left, "{case}");
+            let Some(rest) = rest else { continue };
+            let missing = u64::from(today.0) * u64::from(today.1) - work(&stored) - work(&rest);
+            assert!(missing < u64::from(today.1), "{case}: {missing} KiB");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wrong_password_of_an_old_hash_is_answered_after_the_rest_of_todays_work() {
+        let today = Hashing { passes: 3, ..Hashing::default() };
+        let old = Passwords::new(Hashing::default()).hash("a good password".to_owned().into()).await.unwrap();
+        let passwords = Passwords::new(today);
+        let new = passwords.hash("a good password".to_owned().into()).await.unwrap();
+        for (password, stored, verdict, calls) in [
+            ("a wrong password", Some(&old), Verdict::Wrong, 2),
+            ("a good password", Some(&old), Verdict::RightButOld, 1),
+            ("a wrong password", Some(&new), Verdict::Wrong, 1),
+            ("a wrong password", None, Verdict::Wrong, 1),
+        ] {
+            let before = passwords.calls.load(Ordering::Relaxed);
+            let found = passwords.verify(password.to_owned().into(), stored.map(String::as_str)).await.unwrap();
+            let done = passwords.calls.load(Ordering::Relaxed) - before;
+            assert_eq!((found, done), (verdict, calls), "{password}, {stored:?}");
+        }
     }
 }

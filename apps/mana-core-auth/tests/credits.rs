@@ -146,6 +146,12 @@ async fn a_grant_with_a_key_is_given_once_however_often_its_command_is_run(store
         grant("9", &["--key", "invoice 17"]).await.unwrap();
         assert_eq!(balance().await, json!(59));
     }
+    // A month later somebody looks through the invoices once more.
+    let aged = "UPDATE idempotency_keys SET created_at = created_at - 2592000000";
+    world.auth.database.execute_unprepared(aged).await.unwrap();
+    world.auth.keep_house().await;
+    grant("9", &["--key", "invoice 17"]).await.unwrap();
+    assert_eq!(balance().await, json!(59));
     let other = grant("10", &["--key", "invoice 17"]).await.unwrap_err();
     assert_eq!(other, "this idempotency key was used for something else");
     grant("1", &[]).await.unwrap();
@@ -260,6 +266,10 @@ async fn the_history_is_exported_whole_and_safe_to_open(store: Store) {
     // The running balance of each line is the one below it and its amount.
     let balances: Vec<i64> = lines[1..].iter().map(|line| line.split(',').nth(3).unwrap().parse().unwrap()).collect();
     assert!(balances.windows(2).all(|pair| pair[0] == pair[1] + 1), "{balances:?}");
+    let all = world.get(&ada, "/api/auth/account/export").await;
+    let told = all["transactions"].as_array().unwrap().iter().map(|line| line["balance"].as_i64().unwrap());
+    assert_eq!(told.collect::<Vec<_>>(), balances, "and all of it is among what the account takes along");
+    assert_eq!(all["account"]["email"], "ada@example.com");
     world.finish().await;
 }
 

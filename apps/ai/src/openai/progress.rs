@@ -186,4 +186,13 @@ mod tests {
         let refused = refused.expect("it ends");
         assert_eq!((refused.code(), refused.is_fault()), ("model_answer_too_long", false));
     }
+
+    #[test]
+    fn pieces_that_are_more_than_text_end_at_a_limit_of_their_own() {
+        let mut progress = Progress::new("p");
+        let piece = format!(r#"{{"choices":[{{"index":1,"delta":{{"content":"{}"}}}}]}}"#, "x".repeat(60_000));
+        let taken = (0..1_000).take_while(|_| progress.event(piece.as_bytes()).is_ok()).count();
+        assert_eq!(taken, MAX_PIECES_BYTES / piece.len());
+        assert!(progress.event(piece.as_bytes()).is_err_and(|error| error.is_limit()));
+    }
 }

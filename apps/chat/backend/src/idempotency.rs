@@ -378,4 +378,15 @@ mod tests {
             assert!(Key::read(Some(wrong), ada, "chat", String::new).is_err());
         }
     }
+
+    #[test]
+    fn so_many_calls_of_a_person_wait_and_no_more() {
+        let (waiting, ada, bob) = (Waiting::default(), Uuid::from_u128(1), Uuid::from_u128(2));
+        let mut all: Vec<Waits> = (0..MOST_WAITING).map(|_| waiting.begin(ada).unwrap()).collect();
+        assert!(waiting.begin(ada).is_none() && waiting.begin(bob).is_some());
+        drop(all.pop());
+        assert!(waiting.begin(ada).is_some());
+        drop(all);
+        assert!(waiting.0.lock().unwrap().is_empty(), "nobody is kept who does not wait");
+    }
 }

@@ -10,6 +10,9 @@ use uuid::Uuid;
 use super::gifts::Code;
 use super::{Funds, Refusal, Reserved, Standing};
 
+/// The operation that gives credits, whose keys are kept for good.
+pub(crate) const GRANT: &str = "grant";
+
 /// What was asked, in a form whose hash tells whether it was the same.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Ask {
@@ -70,7 +73,7 @@ impl Call {
     /// Its name, for keys and metrics.
     pub(crate) fn operation(&self) -> &'static str {
         match self {
-            Self::Grant { .. } => "grant",
+            Self::Grant { .. } => GRANT,
             Self::Reserve { .. } => "reserve",
             Self::Settle { .. } => "settle",
             Self::Release { .. } => "release",

@@ -45,8 +45,8 @@ use uuid::Uuid;
 
 use crate::app::App;
 
-pub(crate) use calls::Ask;
-pub(crate) use history::{balance, by_user, owner};
+pub(crate) use calls::{Ask, GRANT};
+pub(crate) use history::{Line, balance, by_user, owner};
 pub(crate) use queue::{Ledger, Undo};
 pub(crate) use storage::open;
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use futures_util::{StreamExt, stream};
+use futures_util::{Stream, StreamExt, stream};
 use http::header;
 use kit::auth::User;
 use kit::{Credits, FieldError, Json, Problem, ProblemBody, Query};
+use sea_orm::DbErr;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -148,21 +149,8 @@ pub(crate) async fn page_of(app: &App, user: Uuid, page: &Page, told: bool) -> R
 ))]
 async fn export(State(app): State<Arc<App>>, user: User) -> Result<Response, Problem> {
     sessions::require_live(&app, &user).await?;
-    let user = user.claims.sub;
-    // What goes wrong at the beginning is still an ordinary error.
-    let first = super::by_user(&*app.database, user, None, EXPORT_PAGE).await?;
-    let head = csv::HEAD.to_owned() + &csv_lines(&first);
-    let rest = stream::try_unfold(next_after(&first), move |cursor| {
-        let app = app.clone();
-        async move {
-            let Some(cursor) = cursor else { return Ok(None) };
-            let lines = super::by_user(&*app.database, user, Some(cursor), EXPORT_PAGE).await.inspect_err(|error| {
-                tracing::warn!(error = kit::chain(error), "an export breaks off");
-            })?;
-            Ok::<_, sea_orm::DbErr>(Some((csv_lines(&lines), next_after(&lines))))
-        }
-    });
-    let body = Body::from_stream(stream::once(async { Ok(head) }).chain(rest));
+    let pieces = in_pieces(app, user.claims.sub, |lines| lines.iter().map(csv::line).collect()).await?;
+    let body = Body::from_stream(stream::once(async { Ok(csv::HEAD.to_owned()) }).chain(pieces));
     let headers = [
         (header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present"),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"credits.csv\""),
@@ -171,8 +159,25 @@ async fn export(State(app): State<Arc<App>>, user: User) -> Result<Response, Pro
     Ok((headers, body).into_response())
 }
 
-fn csv_lines(lines: &[Line]) -> String {
-    lines.iter().map(csv::line).collect()
+/// A person's whole history, the newest first, written page by page as it is read. What goes wrong at the beginning is still an ordinary error.
+pub(crate) async fn in_pieces(
+    app: Arc<App>,
+    user: Uuid,
+    write: fn(&[Line]) -> String,
+) -> Result<impl Stream<Item = Result<String, DbErr>> + use<>, DbErr> {
+    let first = super::by_user(&*app.database, user, None, EXPORT_PAGE).await?;
+    let rest = stream::try_unfold(next_after(&first), move |cursor| {
+        let app = Arc::clone(&app);
+        async move {
+            let Some(cursor) = cursor else { return Ok(None) };
+            let lines = super::by_user(&*app.database, user, Some(cursor), EXPORT_PAGE).await.inspect_err(|error| {
+                tracing::warn!(error = kit::chain(error), "an export breaks off");
+            })?;
+            Ok(Some((write(&lines), next_after(&lines))))
+        }
+    });
+    let first = write(&first);
+    Ok(stream::once(async { Ok(first) }).chain(rest))
 }
 
 /// Where the next page begins, unless this was the last.

@@ -191,14 +191,20 @@ async fn list(State(app): State<Arc<App>>, caller: User) -> Result<Json<PasskeyL
 }
 
 /// Removes a passkey: it opens nothing any more.
-#[utoipa::path(delete, path = "/api/auth/passkeys/{id}", tag = "account", security(("accessToken" = [])),
-    params(("id" = String, Path)), responses(
-    (status = 204),
-    (status = 401, body = ProblemBody),
-    (status = 404, body = ProblemBody),
-))]
-async fn remove(State(app): State<Arc<App>>, caller: User, Path(id): Path<String>) -> Result<StatusCode, Problem> {
-    let user = by_token(&app, &caller).await?;
+#[utoipa::path(post, path = "/api/auth/passkeys/{id}/remove", tag = "account", request_body = Proof,
+    security(("accessToken" = [])), params(("id" = String, Path)), responses(
+        (status = 204),
+        (status = 404, body = ProblemBody),
+        NotTheOwner,
+    ))]
+async fn remove(
+    State(app): State<Arc<App>>,
+    caller: User,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    Json(proof): Json<Proof>,
+) -> Result<StatusCode, Problem> {
+    let user = owner(&app, &caller, proof, &headers).await?;
     let removed = store::remove(&*app.database, user.id, &id).await?;
     if removed { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found("passkey")) }
 }

@@ -45,6 +45,20 @@ pub(super) async fn live(
         .await
 }
 
+/// A user's sessions, those that have ended too, in the order of their ids, those after `after`.
+pub(crate) async fn in_order(
+    connection: &impl ConnectionTrait,
+    user: Uuid,
+    after: Option<Uuid>,
+    limit: u64,
+) -> Result<Vec<session::Model>, DbErr> {
+    let mut which = of(user);
+    if let Some(after) = after {
+        which = which.add(session::Column::Id.gt(after));
+    }
+    session::Entity::find().filter(which).order_by_asc(session::Column::Id).limit(limit).all(connection).await
+}
+
 /// Ends a user's session; whether it was there and had not ended.
 pub(super) async fn end(connection: &impl ConnectionTrait, user: Uuid, id: Uuid, now: i64) -> Result<bool, DbErr> {
     Ok(end_those(connection, of(user).add(session::Column::Id.eq(id)), now).await? == 1)

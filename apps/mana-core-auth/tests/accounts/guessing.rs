@@ -52,6 +52,27 @@ async fn many_addresses_help_no_one_and_the_owners_own_still_gets_in(store: Stor
     assert_eq!(ada.login("ada@example.com", PASSWORD).await.status, StatusCode::OK);
 }
 
+async fn strangers_keep_nobody_out_where_the_account_was_made(store: Store) {
+    for way in ["immediate", "confirmed"] {
+        let auth = Auth::start_with(store, &[("REGISTRATION", way), ("LOGIN_FAILURES_PER_ACCOUNT", "8")]).await;
+        let caller = Caller::new(&auth.url);
+        let (ada, elsewhere) = (caller.from("198.51.100.9"), caller.from("203.0.113.200"));
+        let asked = json!({"email": "ada@example.com", "password": PASSWORD, "name": "Ada"});
+        let mut made = ada.post("/api/auth/register", asked).await;
+        if way == "confirmed" {
+            let code = auth.code_of_letter("Finish making your account").await;
+            made = ada.post("/api/auth/register/confirm", json!({"code": code, "password": PASSWORD})).await;
+        }
+        assert_eq!(made.status, StatusCode::CREATED, "{way}: {made:?}");
+        for index in 0..9 {
+            caller.from(&format!("203.0.113.{index}")).login("ada@example.com", "wrong password").await;
+        }
+        let refused = elsewhere.login("ada@example.com", PASSWORD).await;
+        assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS, "{way}");
+        assert_eq!(ada.login("ada@example.com", PASSWORD).await.status, StatusCode::OK, "{way}");
+    }
+}
+
 async fn strangers_who_never_stop_lock_nobody_out_who_reads_their_letters(store: Store) {
     let auth = Auth::start_with(store, &[("LOGIN_FAILURES_PER_ACCOUNT", "8")]).await;
     let caller = Caller::new(&auth.url);
@@ -110,6 +131,7 @@ crate::support::on_both_stores!(
     the_sixth_bad_login_is_throttled_alike_for_known_and_unknown,
     a_stranger_elsewhere_locks_nobody_out,
     many_addresses_help_no_one_and_the_owners_own_still_gets_in,
+    strangers_keep_nobody_out_where_the_account_was_made,
     strangers_who_never_stop_lock_nobody_out_who_reads_their_letters,
     one_address_has_a_hundred_requests_a_minute_on_whichever_instance,
 );

@@ -10,7 +10,7 @@ use axum::routing::delete;
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::support::{Auth, Caller, PASSWORD, Store, number};
+use crate::support::{Auth, Caller, PASSWORD, Store, number, sql};
 
 async fn a_deleted_account_leaves_a_balanced_ledger_that_names_nobody(store: Store) {
     let auth = Auth::start(store).await;
@@ -59,6 +59,35 @@ async fn an_export_holds_everything_and_no_secret(store: Store) {
     assert_eq!(caller.get("/api/auth/account/export", "").await.status, StatusCode::UNAUTHORIZED);
 }
 
+async fn an_export_of_many_sessions_is_one_whole_document(store: Store) {
+    let auth = Auth::start(store).await;
+    let caller = Caller::new(&auth.url);
+    let ada = caller.register("ada@example.com").await;
+    // Several pages' worth: one more than fill pages, then as many as fill them.
+    for (more, all) in [(1_000, 1_001), (499, 1_500)] {
+        let (numbers, id) = match store {
+            Store::Sqlite => (
+                format!("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {more})"),
+                "randomblob(16)",
+            ),
+            Store::Postgres => (format!("WITH n AS (SELECT generate_series(1, {more}) AS i)"), "gen_random_uuid()"),
+        };
+        let statement = format!(
+            "{numbers} INSERT INTO sessions (id, user_id, app_id, user_agent, created_at, last_used_at)
+            SELECT {id}, s.user_id, s.app_id, 'a \"browser\", it says', s.created_at, s.last_used_at FROM n,
+            (SELECT user_id, app_id, created_at, last_used_at FROM sessions LIMIT 1) s"
+        );
+        sql(&auth, &statement).await;
+        let export = caller.get("/api/auth/account/export", ada.access()).await;
+        let sessions = export.body["sessions"].as_array().unwrap();
+        assert_eq!(sessions.len(), all);
+        let quoted = sessions.iter().filter(|session| session["browser"] == "a \"browser\", it says").count();
+        assert_eq!(quoted, all - 1);
+        assert_eq!(export.body["transactions"].as_array().unwrap().len(), 1);
+        assert_eq!(export.body["account"]["email"], "ada@example.com");
+    }
+}
+
 /// What a deletion was told with: whose it was, and the token.
 type Told = Arc<Mutex<Vec<(String, String)>>>;
 
@@ -101,4 +130,5 @@ crate::support::on_both_stores!(
     other_services_forget_a_deleted_account_however_often_they_have_to_be_told,
     a_deleted_account_leaves_a_balanced_ledger_that_names_nobody,
     an_export_holds_everything_and_no_secret,
+    an_export_of_many_sessions_is_one_whole_document,
 );

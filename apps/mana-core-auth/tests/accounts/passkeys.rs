@@ -101,9 +101,15 @@ async fn a_passkey_signs_in_once_for_each_challenge_until_it_is_removed(store: S
 
     let listed = caller.get("/api/auth/passkeys", ada.access()).await;
     assert_eq!(listed.body["passkeys"].as_array().unwrap().len(), 1);
-    let path = format!("/api/auth/passkeys/{}", made.text("id"));
-    assert_eq!(caller.send(Method::DELETE, &path, eve.access(), None).await.status, StatusCode::NOT_FOUND);
-    assert_eq!(caller.send(Method::DELETE, &path, ada.access(), None).await.status, StatusCode::NO_CONTENT);
+    let path = format!("/api/auth/passkeys/{}/remove", made.text("id"));
+    let proof = |password: &str| Some(json!({ "password": password }));
+    for (who, password, status) in [
+        (&eve, PASSWORD, StatusCode::NOT_FOUND),
+        (&ada, "whoever found her token", StatusCode::FORBIDDEN),
+        (&ada, PASSWORD, StatusCode::NO_CONTENT),
+    ] {
+        assert_eq!(caller.send(Method::POST, &path, who.access(), proof(password)).await.status, status);
+    }
     let removed = ask(&caller).await;
     let credential = device.get(&removed.body["options"], user);
     assert_eq!(enter(&caller, removed.text("ticket"), &credential).await.status, StatusCode::UNAUTHORIZED);

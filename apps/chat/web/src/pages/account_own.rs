@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::Form;
+use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
@@ -291,11 +292,12 @@ pub(crate) async fn remove_passkey(
     visitor: Visitor,
     person: Person,
     Path(id): Path<String>,
+    Form(form): Form<Password>,
 ) -> Result<Response, Error> {
     // Of base64url, so that it is nothing but one part of an address.
     let id: String = id.chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect();
-    let path = format!("/api/auth/passkeys/{id}");
-    then_show(&app, &visitor, &person, (Method::DELETE, &path), None, "passkey").await
+    let path = format!("/api/auth/passkeys/{id}/remove");
+    then_show(&app, &visitor, &person, (Method::POST, &path), Some(form.body()), "passkey").await
 }
 
 /// `POST /account/passkeys/begin`, for the script.
@@ -319,11 +321,16 @@ pub(crate) async fn finish_passkey(
     Ok(axum::Json(json!({ "next": "/account?done=passkey" })))
 }
 
-/// `GET /account/export`
-pub(crate) async fn export(State(app): State<Shared>, visitor: Visitor, person: Person) -> Result<Response, Error> {
-    let all = call(&app, &visitor, &person, Method::GET, "/api/auth/account/export", None).await?;
-    let named = [(header::CONTENT_DISPOSITION, "attachment; filename=\"account.json\"")];
-    Ok((named, axum::Json(all)).into_response())
+/// `GET /account/export`: passed on as it comes.
+pub(crate) async fn export(State(app): State<Shared>, person: Person) -> Result<Response, Error> {
+    let auth = &app.auth;
+    let answer = person.call(&app, |access| async move { auth.export_account(&access).await }).await?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"account.json\""),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    Ok((headers, Body::from_stream(answer.bytes_stream())).into_response())
 }
 
 /// `POST /account/delete`

@@ -58,7 +58,16 @@ impl Auth {
 
     /// The whole history as CSV, as it is read.
     pub(crate) async fn export(&self, access: &SecretString) -> Result<Response, Failure> {
-        let request = self.http.get(self.address("/api/credits/transactions.csv")).timeout(EXPORT_PATIENCE);
+        self.file(access, "/api/credits/transactions.csv").await
+    }
+
+    /// All that is kept of an account, as it is read.
+    pub(crate) async fn export_account(&self, access: &SecretString) -> Result<Response, Failure> {
+        self.file(access, "/api/auth/account/export").await
+    }
+
+    async fn file(&self, access: &SecretString, path: &str) -> Result<Response, Failure> {
+        let request = self.http.get(self.address(path)).timeout(EXPORT_PATIENCE);
         call(SERVICE, request.bearer_auth(access.expose_secret())).await
     }
 
