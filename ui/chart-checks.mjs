@@ -11,8 +11,17 @@ export const chartChecks = ({ open, settled, service, at }) => ({
     const over = page.locator(".chart[data-chart=requests] .u-over");
     await over.scrollIntoViewIfNeeded();
     const { x, y, width, height } = await over.boundingBox();
-    // The crosshair is in every chart at once.
+    // The crosshair is in every chart at once, also in one that is drawn anew meanwhile.
+    const anew = async (route) => {
+      const answer = await route.fetch();
+      const body = await answer.json();
+      await page.waitForTimeout(1_000);
+      await route.fulfill({ response: answer, json: { ...body, names: body.names.map((name) => `${name}, anew`) } });
+    };
+    await page.route("**/data/latency?*", anew, { times: 1 });
+    await page.evaluate(() => document.dispatchEvent(new CustomEvent("mana:tick")));
     await page.mouse.move(x + width * 0.9, y + height / 2);
+    await page.locator(".chart[data-chart=latency] .u-legend", { hasText: ", anew" }).waitFor();
     await page.waitForFunction(() => {
       const cursors = [...document.querySelectorAll(".chart .u-cursor-x")].map((one) => one.style.transform);
       return cursors.length >= 2 && cursors.every((one) => one === cursors[0] && !one.includes("-10px"));

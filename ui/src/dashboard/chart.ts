@@ -52,6 +52,7 @@ export class Chart {
   constructor(
     private readonly element: HTMLElement,
     private readonly zoom: (from: number | null, to: number | null) => void,
+    private readonly drawn: () => void,
   ) {
     this.canvas.className = "canvas";
     this.canvas.tabIndex = 0;
@@ -95,12 +96,20 @@ export class Chart {
       if (!answer.ok) throw new Error((body as { detail?: string }).detail ?? String(answer.status));
       this.data = body as Data;
       this.draw();
+      this.drawn();
     } catch (error) {
       if (waiting.signal.aborted) return;
       this.say(`This chart's data is not there: ${error instanceof Error ? error.message : String(error)}`);
     } finally {
       if (this.waiting === waiting) this.loading = false;
     }
+  }
+
+  /** Tells the others where it is pointed at: one that was drawn anew does not know. */
+  point(): void {
+    if (this.plot === null) return;
+    const { cursor, over } = this.plot;
+    TOGETHER.pub("mousemove", this.plot, cursor.left ?? -10, cursor.top ?? -10, over.clientWidth, over.clientHeight, cursor.idx ?? 0);
   }
 
   private say(text: string): void {

@@ -22,7 +22,9 @@ export class Range {
 }
 
 export function startCharts(): void {
-  const charts = [...document.querySelectorAll<HTMLElement>(".chart[data-chart]")].map((element) => new Chart(element, zoom));
+  // A chart that is drawn anew knows its size by then.
+  const point = (): number => requestAnimationFrame(() => charts.find((chart) => chart.busy)?.point());
+  const charts: Chart[] = [...document.querySelectorAll<HTMLElement>(".chart[data-chart]")].map((element) => new Chart(element, zoom, point));
   if (charts.length === 0) return;
   let range = Range.ofPage();
   startLinks(() => range.query);
