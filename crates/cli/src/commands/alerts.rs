@@ -194,7 +194,7 @@ async fn list(client: &Client, json: bool, context: &Context) -> Result<Exit, Fa
         let Alerting { alerts, quiets, rules, budgets, .. } = &alerting;
         let rows: Vec<_> = alerts.iter().map(alert).collect();
         if rows.is_empty() {
-            output.line(&format!("nothing fires; {} rules are evaluated every five seconds", rules.len()))?;
+            output.line(&format!("nothing fires; {} rules are evaluated", rules.len()))?;
         }
         if !rows.is_empty() {
             for line in table::lines(&ALERTS, &rows, output.style(), output.width()) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mana_watch::query::{self, Answer, Limits, QueryError};
 use mana_watch::series::{Labels, Series};
@@ -12,6 +12,7 @@ use super::figures::Targets;
 use super::keep::Keep;
 use crate::clock;
 use crate::watching::Watching;
+use crate::watching::beside::beside;
 
 /// Longest time for one question: a page shows what is there and says what is not.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -134,18 +135,8 @@ impl Measured {
         };
         let turn = tokio::time::timeout(TIMEOUT, Arc::clone(&self.turns).acquire_owned()).await;
         let turn = turn.ok().and_then(Result::ok).ok_or_else(|| failed("too many are asked at once".to_owned()))?;
-        // Gone with whoever asked.
-        let waiting = Arc::new(());
-        let asked = Arc::downgrade(&waiting);
-        let answer = tokio::task::spawn_blocking(move || {
-            // Held until the work has ended, whether somebody still waits for it or not.
-            let _turn = turn;
-            let until = Instant::now() + TIMEOUT;
-            let stop = || Instant::now() >= until || asked.strong_count() == 0;
-            work(&reader, &text, &Limits { stop: Some(&stop), ..Limits::default() })
-        });
-        let answer = answer.await.map_err(|error| failed(error.to_string()))?;
-        drop(waiting);
+        let answer = beside(turn, TIMEOUT, move |limits| work(&reader, &text, limits)).await;
+        let answer = answer.map_err(|error| failed(error.to_string()))?;
         answer.map_err(|error| failed(error.to_string()))
     }
 }

@@ -21,6 +21,7 @@ pub(crate) mod address;
 pub(crate) mod alerts;
 mod alerts_view;
 mod asking;
+pub(crate) mod beside;
 mod budgets;
 mod counting;
 mod disks;

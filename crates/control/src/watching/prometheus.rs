@@ -15,8 +15,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Path, RawQuery, State};
@@ -29,6 +28,7 @@ use mana_watch::series::{Keep, Labels, Matcher, Sample, Source, SourceError};
 use mana_watch::store::Reader;
 use tokio::sync::Semaphore;
 
+use super::beside::beside;
 use super::rounds::now_ms;
 use crate::server::App;
 
@@ -245,19 +245,8 @@ async fn worked(
     let reader = reader.ok_or_else(|| busy("the stored series are not open yet; try again shortly"))?;
     let turn = tokio::time::timeout(PATIENCE, AT_ONCE.acquire()).await;
     let turn = turn.ok().and_then(Result::ok).ok_or_else(|| busy("too many queries at once; try again shortly"))?;
-    // Gone with whoever asked.
-    let waiting = Arc::new(());
-    let asked = Arc::downgrade(&waiting);
-    let body = tokio::task::spawn_blocking(move || {
-        // Held until the work has ended, whether somebody still waits for it or not.
-        let _turn = turn;
-        let until = Instant::now() + TIMEOUT;
-        let stop = || Instant::now() >= until || asked.strong_count() == 0;
-        work(&reader, &Limits { stop: Some(&stop), ..Limits::default() })
-    });
-    let body = body.await.map_err(|error| Failed::new(500, "internal", &error.to_string()))?;
-    drop(waiting);
-    body
+    let body = beside(turn, TIMEOUT, move |limits| work(&reader, limits)).await;
+    body.map_err(|error| Failed::new(500, "internal", &error.to_string()))?
 }
 
 fn json(body: String) -> Response {

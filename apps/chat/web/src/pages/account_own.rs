@@ -2,7 +2,6 @@
 
 use askama::Template;
 use axum::Form;
-use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
@@ -12,7 +11,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::account::enter;
-use super::{Shell, html};
+use super::{Shell, file, html};
 use crate::app::{App, Shared};
 use crate::error::Error;
 use crate::person::Person;
@@ -325,12 +324,7 @@ pub(crate) async fn finish_passkey(
 pub(crate) async fn export(State(app): State<Shared>, person: Person) -> Result<Response, Error> {
     let auth = &app.auth;
     let answer = person.call(&app, |access| async move { auth.export_account(&access).await }).await?;
-    let headers = [
-        (header::CONTENT_TYPE, "application/json"),
-        (header::CONTENT_DISPOSITION, "attachment; filename=\"account.json\""),
-        (header::CACHE_CONTROL, "no-store"),
-    ];
-    Ok((headers, Body::from_stream(answer.bytes_stream())).into_response())
+    Ok(file(answer, "application/json", "account.json"))
 }
 
 /// `POST /account/delete`

@@ -2,13 +2,12 @@
 
 use askama::Template;
 use axum::Form;
-use axum::body::Body;
 use axum::extract::{Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use super::{Shell, credits, html};
+use super::{Shell, credits, file, html};
 use crate::app::{App, Shared};
 use crate::error::Error;
 use crate::person::Person;
@@ -139,10 +138,5 @@ async fn page(
 pub(crate) async fn export(State(app): State<Shared>, person: Person) -> Result<Response, Error> {
     let auth = &app.auth;
     let answer = person.call(&app, |access| async move { auth.export(&access).await }).await?;
-    let headers = [
-        (header::CONTENT_TYPE, "text/csv; charset=utf-8; header=present"),
-        (header::CONTENT_DISPOSITION, "attachment; filename=\"credits.csv\""),
-        (header::CACHE_CONTROL, "no-store"),
-    ];
-    Ok((headers, Body::from_stream(answer.bytes_stream())).into_response())
+    Ok(file(answer, "text/csv; charset=utf-8; header=present", "credits.csv"))
 }

@@ -2,10 +2,9 @@
 
 use askama::Template;
 use axum::Form;
-use axum::body::Body;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{Redirect, Response};
 use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
@@ -215,10 +214,8 @@ pub(crate) async fn export_all(
 async fn file(app: &App, person: &Person, id: Option<Uuid>, query: &Export) -> Result<Response, Error> {
     let (backend, format) = (&app.backend, if query.format == "json" { "json" } else { "markdown" });
     let made = person.call(app, |access| async move { backend.export(&access, id, format).await }).await?;
-    let (kind, name) = match format {
-        "json" => ("application/json", "attachment; filename=\"chat.json\""),
-        _ => ("text/markdown; charset=utf-8", "attachment; filename=\"chat.md\""),
-    };
-    let headers = [(header::CONTENT_TYPE, kind), (header::CONTENT_DISPOSITION, name)];
-    Ok((headers, Body::from_stream(made.bytes_stream())).into_response())
+    Ok(match format {
+        "json" => super::file(made, "application/json", "chat.json"),
+        _ => super::file(made, "text/markdown; charset=utf-8", "chat.md"),
+    })
 }

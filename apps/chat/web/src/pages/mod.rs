@@ -13,6 +13,7 @@ pub(crate) mod settings;
 mod theme;
 
 use askama::Template;
+use axum::body::Body;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
@@ -78,4 +79,14 @@ fn html(status: StatusCode, template: &impl Template) -> Response {
 fn credits(amount: kit::Credits) -> String {
     let noun = if amount == kit::Credits::whole(1) { "credit" } else { "credits" };
     format!("{amount} {noun}")
+}
+
+/// Passes a file on as it comes, to be kept under a name.
+fn file(answer: reqwest::Response, kind: &'static str, name: &str) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, kind.to_owned()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
+        (header::CACHE_CONTROL, "no-store".to_owned()),
+    ];
+    (headers, Body::from_stream(answer.bytes_stream())).into_response()
 }
