@@ -22,6 +22,7 @@ pub mod client;
 pub mod clock;
 pub mod config;
 pub mod context;
+pub mod counters;
 mod credits;
 pub mod database;
 mod extract;
@@ -39,6 +40,7 @@ mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod trace;
+pub mod visitors;
 
 pub use credits::{Credits, CreditsError};
 pub use extract::{Json, Query};

@@ -9,8 +9,10 @@ use http::header;
 use jsonwebtoken::jwk::JwkSet;
 use kit::auth::{KeySource, Settings, Verifier};
 use kit::cache::Cache;
+use kit::counters::Counters;
 use kit::database::{self, Database, Migration, Migrations};
 use kit::service::Service;
+use kit::visitors::Visitors;
 use kit::{Problem, clock};
 use tokio::sync::{Notify, Semaphore};
 use utoipa::OpenApi;
@@ -20,7 +22,6 @@ use utoipa_axum::routes;
 
 use crate::accounts::farewells::{self, Told};
 use crate::config::{Config, Rules};
-use crate::counters::Counters;
 use crate::keyring::Keyring;
 use crate::letters::mailer::{Mail, Way};
 use crate::oidc::provider::Provider;
@@ -107,6 +108,8 @@ pub(crate) struct App {
     pub(crate) cache: Cache,
     pub(crate) ledger: ledger::Ledger,
     pub(crate) counters: Counters,
+    /// Whoever asks without a token.
+    pub(crate) visitors: Visitors,
     pub(crate) passwords: Passwords,
     pub(crate) secrets: Secrets,
     pub(crate) keys: Keyring,
@@ -161,9 +164,11 @@ pub(crate) async fn assemble(config: &Config) -> Result<(Service, Arc<App>), kit
     let secrets = Secrets::new(&config.signing_seed);
     // Its keys come with the keyring's first look at the database.
     let verifier = Arc::new(Verifier::new(KeySource::Fixed(JwkSet { keys: Vec::new() }), &config.issued));
+    let counters = Counters::new(cache.clone());
     let app = Arc::new(App {
         database: database.clone(),
-        counters: Counters::new(cache.clone()),
+        visitors: Visitors::new(counters.clone(), config.limits.requests_per_minute),
+        counters,
         cache: cache.clone(),
         ledger: ledger::Ledger::start(database.clone()),
         passwords: Passwords::new(config.hashing.clone()),
@@ -197,13 +202,13 @@ pub(crate) async fn assemble(config: &Config) -> Result<(Service, Arc<App>), kit
         .merge(second_factor::routes::public())
         .merge(passkeys::routes::public())
         .merge(oidc::routes::public())
+        .merge(oidc::metadata::routes())
+        .routes(routes!(published_keys))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&app), throttle::limit_requests));
     let (routes, document) = OpenApiRouter::with_openapi(Document::openapi())
-        .routes(routes!(published_keys))
         .merge(public)
         .merge(accounts::routes::routes())
         .merge(registration::routes::internal())
-        .merge(oidc::metadata::routes())
         .merge(accounts::password_routes::routes())
         .merge(accounts::own_routes::routes())
         .merge(letters::routes::routes())
@@ -235,7 +240,10 @@ pub(crate) async fn assemble(config: &Config) -> Result<(Service, Arc<App>), kit
 }
 
 /// The keys that sign access tokens (RFC 7517): the one that signs, the next one, and those whose tokens may still live.
-#[utoipa::path(get, path = "/.well-known/jwks.json", tag = "auth", responses((status = 200, body = serde_json::Value)))]
+#[utoipa::path(get, path = "/.well-known/jwks.json", tag = "auth", responses(
+    (status = 200, body = serde_json::Value),
+    (status = 429, body = kit::ProblemBody, description = "Too many requests; see Retry-After"),
+))]
 async fn published_keys(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Problem> {
     let keys = app.keys.published(&*app.database, clock::now()).await?;
     Ok(([(header::CACHE_CONTROL, KEYS_CACHE_CONTROL)], axum::Json(keys)))

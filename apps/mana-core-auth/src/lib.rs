@@ -21,7 +21,6 @@ mod accounts;
 mod app;
 pub mod commands;
 pub mod config;
-mod counters;
 mod entity;
 mod housekeeping;
 mod keyring;

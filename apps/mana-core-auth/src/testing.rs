@@ -171,6 +171,15 @@ impl Auth {
         codes::make(&self.database, &new, kit::clock::now()).await.expect("the database answers").code
     }
 
+    /// Turns a gift code into credits, past the bound on tries.
+    ///
+    /// # Errors
+    /// Why the ledger refuses it.
+    pub async fn redeem(&self, user: uuid::Uuid, code: &str) -> Result<(), String> {
+        let redeemed = self.ledger.redeem(user, code.parse()?, kit::clock::now()).await;
+        redeemed.map(drop).map_err(|error| error.to_string())
+    }
+
     /// Makes an account an administrator's.
     ///
     /// # Panics

@@ -8,7 +8,6 @@
 //!
 //! Requests ([`limit_requests`]): of one client address on everything that needs no token.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,12 +16,10 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 use kit::Problem;
+use kit::visitors::client_network;
 use sha2::{Digest, Sha256};
 
 use crate::app::App;
-
-/// Over which time requests are counted.
-const MINUTE: Duration = Duration::from_mins(1);
 
 /// How long an address stays known to an account after a sign-in.
 const KNOWN_FOR: Duration = Duration::from_hours(30 * 24);
@@ -70,56 +67,12 @@ pub(crate) async fn vouch(app: &App, account: &str, headers: &HeaderMap) {
 
 /// Around what can be called without a token: bounds the requests of one client address.
 pub(crate) async fn limit_requests(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let address = client_network(request.headers());
-    // Programs on this machine that call for nobody; what they call for others carries an address.
-    if !address.is_empty() {
-        let count = app.counters.add(&format!("requests:{}", digest(&address)), MINUTE).await;
-        if count > app.limits.requests_per_minute {
-            metrics::counter!("requests_throttled_total").increment(1);
-            return Problem::throttled(MINUTE.as_secs()).into_response();
-        }
+    match app.visitors.admit(request.headers()).await {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
     }
-    next.run(request).await
 }
 
 fn digest(text: &str) -> String {
     hex::encode(&Sha256::digest(text)[..16])
-}
-
-/// Whom the edge found to be asking: an IPv4 address, or the /64 of an IPv6 address, which is what one subscriber gets. Empty
-/// for this machine. The service itself listens on loopback only, so nobody else can claim to be somebody.
-pub(crate) fn client_network(headers: &HeaderMap) -> String {
-    let given = headers.get("x-real-ip").and_then(|value| value.to_str().ok()).map_or("", str::trim);
-    match given.parse::<IpAddr>().map(|address| address.to_canonical()) {
-        Ok(address) if address.is_loopback() => String::new(),
-        Ok(IpAddr::V4(address)) => address.to_string(),
-        Ok(IpAddr::V6(address)) => {
-            let network = address.to_bits() >> 64 << 64;
-            format!("{}/64", std::net::Ipv6Addr::from_bits(network))
-        }
-        Err(_) => String::new(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_client_is_an_address_or_a_network_of_its_own() {
-        let check = |given: &str, expected: &str| {
-            let headers = HeaderMap::from_iter([(
-                http::HeaderName::from_static("x-real-ip"),
-                http::HeaderValue::from_str(given).unwrap(),
-            )]);
-            assert_eq!(client_network(&headers), expected, "{given}");
-        };
-        check("203.0.113.7", "203.0.113.7");
-        check("::ffff:203.0.113.7", "203.0.113.7");
-        check("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64");
-        check("127.0.0.1", "");
-        check("::1", "");
-        check("nobody", "");
-        assert_eq!(client_network(&HeaderMap::new()), "");
-    }
 }

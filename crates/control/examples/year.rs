@@ -130,7 +130,9 @@ fn series(store: &mut Store) -> Vec<Filled> {
         add(&process, "process_disk_read_bytes_total", &own, 1e4, true);
         add(&process, "process_disk_written_bytes_total", &own, 1e5, true);
         for via in ["direct", "public"] {
-            let labels = [("service", name.as_str()), ("via", via)];
+            let host = format!("{name}.localhost");
+            let host = (via == "public").then_some(("host", host.as_str()));
+            let labels: Vec<_> = [("service", name.as_str()), ("via", via)].into_iter().chain(host).collect();
             add(&format!("{name}/probe-{via}"), "probe_success", &labels, 1.0 / 1.1, false);
         }
         let labels = &own[..1];

@@ -100,7 +100,9 @@ async fn databases_redis_and_others_are_measured_and_nothing_secret_is_told() {
     let more = format!(
         "\n[dependencies.model]\nurl = \"http://127.0.0.1:{http}/v1\"\n\
          [dependencies.books]\nurl = \"http://127.0.0.1:{http}/\"\nstatus = 200\n\
-         [dependencies.mail]\nurl = \"tcp://127.0.0.1:{closed}\"\ntimeout = \"500ms\"\n"
+         [dependencies.mail]\nurl = \"tcp://127.0.0.1:{closed}\"\ntimeout = \"500ms\"\n\
+         [notifications.team]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:{http}/hook\"\nevents = [\"alert\"]\n\
+         [notifications.nobody]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:{closed}/hook\"\nevents = [\"alert\"]\n"
     );
     let service = Service::new("a")
         .env("STORE_URL", &format!("{before}:${{secret.MADE}}@{place}/postgres?sslmode=prefer"))
@@ -119,6 +121,9 @@ async fn databases_redis_and_others_are_measured_and_nothing_secret_is_told() {
     value(&ecosystem, "mana_dependency_up{dependency=\"model\"}", one).await;
     value(&ecosystem, "mana_dependency_up{dependency=\"books\"}", |up| up == 0.0).await;
     value(&ecosystem, "mana_dependency_up{dependency=\"mail\"}", |up| up == 0.0).await;
+    value(&ecosystem, "mana_channel_up{channel=\"team\"}", one).await;
+    value(&ecosystem, "mana_channel_seconds{channel=\"team\"}", |seconds| seconds > 0.0).await;
+    value(&ecosystem, "mana_channel_up{channel=\"nobody\"}", |up| up == 0.0).await;
     status.store(500, Ordering::Relaxed);
     value(&ecosystem, "mana_dependency_up{dependency=\"model\"}", |up| up == 0.0).await;
     status.store(200, Ordering::Relaxed);

@@ -83,9 +83,10 @@ fn cases() -> Vec<Case> {
         ),
         (
             "PublicHostDown",
-            "service=chat",
+            "host=b,service=chat",
             vec![
-                ("probe_success{service=chat,via=public}", |_| 1.0, |_| 0.0),
+                ("probe_success{service=chat,via=public,host=a}", |_| 1.0, |_| 1.0),
+                ("probe_success{service=chat,via=public,host=b}", |_| 1.0, |_| 0.0),
                 ("probe_success{service=chat,via=direct}", |_| 1.0, |_| 1.0),
             ],
         ),
@@ -231,6 +232,7 @@ fn cases() -> Vec<Case> {
         ),
         ("DeployFailed", "service=chat", vec![("mana_rollout_failed{service=chat}", |_| 0.0, |_| 1.0)]),
         ("DependencyDown", "dependency=openai", vec![("mana_dependency_up{dependency=openai}", |_| 1.0, |_| 0.0)]),
+        ("ChannelDown", "channel=team", vec![("mana_channel_up{channel=team}", |_| 1.0, |_| 0.0)]),
         ("SeriesRefused", "", vec![("mana_watch_series_refused_total", free, grows)]),
     ]
 }

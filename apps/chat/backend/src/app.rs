@@ -9,8 +9,10 @@ use axum::routing::any;
 use axum::{Router, middleware};
 use kit::auth::ServiceToken;
 use kit::cache::Cache;
+use kit::counters::Counters;
 use kit::database::{Database, Migration, Migrations};
 use kit::service::Service;
+use kit::visitors::Visitors;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -80,6 +82,8 @@ pub(crate) struct App {
     pub(crate) router: ai::Router,
     pub(crate) pace: Pace,
     pub(crate) budgets: Budgets,
+    /// Whoever asks without a token.
+    pub(crate) visitors: Visitors,
     pub(crate) idempotency: idempotency::Calls,
     /// Lifecycles under way, with or without a client.
     pub(crate) tasks: TaskTracker,
@@ -121,6 +125,7 @@ pub fn start(config: Config, database: &Database, cache: Cache) -> Running {
         router: models.clone(),
         pace: Pace::default(),
         budgets: budgets.clone(),
+        visitors: Visitors::new(Counters::new(cache.clone()), config.visitor_requests_per_minute),
         idempotency: calls.clone(),
         tasks: tasks.clone(),
         cut: cut.clone(),

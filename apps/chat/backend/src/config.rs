@@ -3,7 +3,8 @@
 //! Beside what every service gets ([`kit::config::Base`]): `MANA_CORE_AUTH_URL` (the ledger and the token keys),
 //! `SERVICE_TOKEN` (shown to the ledger), `TOKEN_ISSUER`, `CHAT_MODEL_PLACES` (answers of a model written at once, 1024
 //! unless said otherwise; `AI_CONCURRENCY` says it by model), `CHAT_USER_REQUESTS_PER_MINUTE` and
-//! `CHAT_USER_CREDITS_PER_DAY` (what each person may do at most; no limit unless said), `CHAT_TITLE_MODEL` (which model names conversations: one of those on
+//! `CHAT_USER_CREDITS_PER_DAY` (what each person may do at most; no limit unless said), `CHAT_VISITOR_REQUESTS_PER_MINUTE` (what each
+//! client address may at what needs no token, 100 unless said), `CHAT_TITLE_MODEL` (which model names conversations: one of those on
 //! offer, or `none`; the cheapest unless said otherwise, and none where there is only echo, which names nothing), and the variables of [`ai::config`].
 
 use std::sync::Arc;
@@ -20,6 +21,9 @@ use crate::budgets::Limits;
 /// Answers written at once. A waiting stream costs tens of kilobytes; a thousand of them fit the service's memory.
 const DEFAULT_PLACES: usize = 1024;
 
+/// More pages in a minute than anybody reads.
+const DEFAULT_VISITOR_REQUESTS: u64 = 100;
+
 /// The service's name where the platform gives none.
 const NAME: &str = "chat-backend";
 
@@ -34,6 +38,8 @@ pub struct Config {
     pub(crate) router: ai::Router,
     /// What everyone may do at most.
     pub(crate) limits: Limits,
+    /// Requests a minute of one client address on what needs no token.
+    pub(crate) visitor_requests_per_minute: u64,
     /// Who names conversations.
     pub(crate) titles: Option<Offer>,
 }
@@ -57,16 +63,17 @@ impl Config {
         if env.optional("AI_CONCURRENCY").is_none() {
             routing.places = vec![("*".into(), places)];
         }
-        let requests_per_minute: Option<u64> =
-            env.parsed("CHAT_USER_REQUESTS_PER_MINUTE", "a number from 1 to 100000")?;
-        if requests_per_minute.is_some_and(|limit| !(1..=100_000).contains(&limit)) {
-            let name = "CHAT_USER_REQUESTS_PER_MINUTE";
-            return Err(invalid(
-                requests_per_minute.unwrap_or_default().to_string(),
-                name,
-                "a number from 1 to 100000",
-            ));
-        }
+        let requests = |name: &str| -> Result<Option<u64>, Error> {
+            let allowed = "a number from 1 to 100000";
+            let limit: Option<u64> = env.parsed(name, allowed)?;
+            match limit.filter(|limit| !(1..=100_000).contains(limit)) {
+                Some(beyond) => Err(invalid(beyond.to_string(), name, allowed)),
+                None => Ok(limit),
+            }
+        };
+        let requests_per_minute = requests("CHAT_USER_REQUESTS_PER_MINUTE")?;
+        let visitor_requests_per_minute =
+            requests("CHAT_VISITOR_REQUESTS_PER_MINUTE")?.unwrap_or(DEFAULT_VISITOR_REQUESTS);
         let credits_per_day: Option<Credits> = env.parsed("CHAT_USER_CREDITS_PER_DAY", "credits, more than 0")?;
         if let Some(limit) = credits_per_day.filter(|limit| *limit <= Credits::ZERO) {
             return Err(invalid(limit.to_string(), "CHAT_USER_CREDITS_PER_DAY", "credits, more than 0"));
@@ -83,6 +90,7 @@ impl Config {
             catalog,
             router,
             limits: Limits { requests_per_minute, credits_per_day },
+            visitor_requests_per_minute,
         })
     }
 }

@@ -4,7 +4,7 @@
 //! dies in between. A settle is tried a moment after its answer (`settling.rs`); what was not delivered, the dispatcher repeats
 //! with growing pauses. Delivering twice is harmless: the ledger resolves a reservation once and repeats its answer.
 //!
-//! A settle that comes so late that its reservation was given back moves to a reservation made anew, if the balance covers it.
+//! A settle that comes so late that its reservation was given back moves to a reservation made anew, as soon as the balance covers it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,6 +40,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How long it waits when the database does not answer: no need to say so every second.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether the balance covers what is owed by now.
+const OWED_EVERY: Duration = Duration::from_hours(1);
+
+/// How long that is done: whoever has no credits for so long does not come back for them.
+const OWED_FOR: Duration = Duration::from_hours(30 * 24);
 
 /// Instructions taken at a time: what goes to the ledger in one call.
 const BATCH: u64 = MOST_TOGETHER as u64;
@@ -286,13 +292,24 @@ impl Outbox {
 
     /// The reservation was given back before its settle came, since this service or the ledger was away for too long. What was
     /// delivered is to be paid for all the same: the instruction moves to a reservation made anew, under a key of the old one's
-    /// own, and is settled like any other. However often that is begun, and by whomever, it is one reservation and one charge.
+    /// own, and is settled like any other. However often that is begun, and by whomever, it is one charge. Where the balance does not
+    /// cover it, it is owed.
     async fn anew(&self, row: &row::Model, instruction: &Instruction, reason: &str) -> Result<(), DbErr> {
-        let key = format!("late:{}", instruction.reservation);
+        // The ledger repeats what it has answered to a key, and another answer may come of another hour.
+        let hours = (now_ms() - row.created_at).div_euclid(millis(OWED_EVERY));
+        let key = format!("late:{}:{hours}", instruction.reservation);
         let wanted = Hold { user: instruction.user, amount: instruction.amount, key };
         let reserved = match self.ledger.hold(&wanted).await {
             Ok(reserved) => reserved,
             Err(error @ LedgerError::Unavailable(_)) => return self.postpone(row, &error).await,
+            Err(LedgerError::OutOfCredits) if now_ms() - row.created_at < millis(OWED_FOR) => {
+                metrics::counter!("chat_settles_owed_total").increment(1);
+                tracing::info!(
+                    reservation = %instruction.reservation, user = %instruction.user, amount = %instruction.amount,
+                    "an answer that was delivered is owed: its reservation was given back, and the balance does not cover it"
+                );
+                return self.later(row, row.created_at + (hours + 1) * millis(OWED_EVERY)).await;
+            }
             Err(error) => {
                 metrics::counter!("chat_settles_lost_total").increment(1);
                 let reason = format!("{reason}; reserving it anew: {error}");
@@ -335,10 +352,14 @@ impl Outbox {
         let attempts = row.attempts + 1;
         let pause = pause(row.reservation_id, attempts);
         tracing::debug!(error = %chain(error), reservation = %row.reservation_id, attempts, pause_ms = pause.as_millis(), "instruction not delivered");
+        self.later(row, now_ms() + millis(pause)).await
+    }
+
+    async fn later(&self, row: &row::Model, at: i64) -> Result<(), DbErr> {
         let later = row::ActiveModel {
             reservation_id: Set(row.reservation_id),
-            attempts: Set(attempts),
-            next_attempt_at: Set(now_ms() + millis(pause)),
+            attempts: Set(row.attempts + 1),
+            next_attempt_at: Set(at),
             ..Default::default()
         };
         row::Entity::update_many()

@@ -36,13 +36,19 @@ fn metadata(app: &App) -> Value {
 type Told = ([(header::HeaderName, &'static str); 1], axum::Json<Value>);
 
 /// Where the keys are, and what tokens say.
-#[utoipa::path(get, path = "/.well-known/openid-configuration", tag = "auth", responses((status = 200, body = Value)))]
+#[utoipa::path(get, path = "/.well-known/openid-configuration", tag = "auth", responses(
+    (status = 200, body = Value),
+    (status = 429, body = kit::ProblemBody, description = "Too many requests; see Retry-After"),
+))]
 async fn openid(State(app): State<Arc<App>>) -> Told {
     ([(header::CACHE_CONTROL, CACHE_CONTROL)], axum::Json(metadata(&app)))
 }
 
 /// The same under its newer name.
-#[utoipa::path(get, path = "/.well-known/oauth-authorization-server", tag = "auth", responses((status = 200, body = Value)))]
+#[utoipa::path(get, path = "/.well-known/oauth-authorization-server", tag = "auth", responses(
+    (status = 200, body = Value),
+    (status = 429, body = kit::ProblemBody, description = "Too many requests; see Retry-After"),
+))]
 async fn oauth(State(app): State<Arc<App>>) -> Told {
     ([(header::CACHE_CONTROL, CACHE_CONTROL)], axum::Json(metadata(&app)))
 }

@@ -8,6 +8,7 @@ use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use kit::auth::ServiceCaller;
 use kit::database::is_unique_violation;
+use kit::visitors::client_network;
 use kit::{FieldError, Json, Problem, ProblemBody, clock};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -26,7 +27,7 @@ use crate::letters::{self, Kind};
 use crate::password::{self, Verdict};
 use crate::secrets::Purpose;
 use crate::sessions::{self, TokenPair};
-use crate::throttle::{Attempt, client_network, vouch};
+use crate::throttle::{Attempt, vouch};
 use crate::time;
 
 /// What needs no access token.

@@ -11,6 +11,12 @@ use uuid::Uuid;
 
 use crate::support::{Ledger, Store, register};
 
+/// People whose calls come between each other's.
+const PEOPLE: usize = 2;
+
+/// Codes that both may redeem: what each gives, and how often.
+const CODES: [(i64, u32); 3] = [(5, 1), (7, 1), (9, 2)];
+
 /// What a caller may do next.
 #[derive(Debug, Clone)]
 enum Step {
@@ -30,6 +36,11 @@ enum Step {
     Release {
         which: usize,
     },
+    Redeem {
+        which: usize,
+    },
+    /// The account is deleted.
+    Close,
     /// All that is held has its time over.
     Expire,
     /// What gave or spent credits is undone.
@@ -42,17 +53,21 @@ enum Step {
     Lapse,
 }
 
-fn any_step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        (1..40_i64, 0..6_u8, any::<bool>()).prop_map(|(amount, key, paid)| Step::Grant { amount, key, paid }),
-        (1..60_i64, 0..10_u8).prop_map(|(amount, key)| Step::Reserve { amount, key }),
-        (0..8_usize, proptest::option::of(0..70_i64)).prop_map(|(which, amount)| Step::Settle { which, amount }),
-        (0..8_usize).prop_map(|which| Step::Release { which }),
-        Just(Step::Expire),
-        (0..8_usize).prop_map(|which| Step::Reverse { which }),
-        Just(Step::Age),
-        Just(Step::Lapse),
-    ]
+/// A step, and whose.
+fn any_step() -> impl Strategy<Value = (usize, Step)> {
+    let step = prop_oneof![
+        6 => (1..40_i64, 0..6_u8, any::<bool>()).prop_map(|(amount, key, paid)| Step::Grant { amount, key, paid }),
+        6 => (1..60_i64, 0..10_u8).prop_map(|(amount, key)| Step::Reserve { amount, key }),
+        6 => (0..8_usize, proptest::option::of(0..70_i64)).prop_map(|(which, amount)| Step::Settle { which, amount }),
+        6 => (0..8_usize).prop_map(|which| Step::Release { which }),
+        6 => (0..CODES.len()).prop_map(|which| Step::Redeem { which }),
+        1 => Just(Step::Close),
+        6 => Just(Step::Expire),
+        6 => (0..8_usize).prop_map(|which| Step::Reverse { which }),
+        6 => Just(Step::Age),
+        6 => Just(Step::Lapse),
+    ];
+    (0..PEOPLE, step)
 }
 
 /// How a reservation was resolved: settled for this much, or released.
@@ -85,9 +100,10 @@ struct Done {
 /// An amount and whether it is paid for, and the answer.
 type Answered = ((i64, bool), StatusCode);
 
-/// The ledger as a few lines of plain code: what the real one must answer.
+/// One person's ledger as a few lines of plain code: what the real one must answer.
 #[derive(Default)]
 struct Model {
+    closed: bool,
     free: i64,
     paid: i64,
     /// By operation and key: what was asked, and what was answered.
@@ -107,6 +123,9 @@ impl Model {
     }
 
     fn reverse(&mut self, which: usize) -> Result<(), &'static str> {
+        if self.closed {
+            return Err("there is no such account");
+        }
         let done = &mut self.done[which];
         if done.reversed {
             return Err("the posting was reversed before");
@@ -130,6 +149,13 @@ impl Model {
         Ok(())
     }
 
+    fn close(&mut self) {
+        for held in self.reservations.iter_mut().filter(|held| held.state.is_none()) {
+            held.state = Some(Resolved::Released);
+        }
+        (self.free, self.paid, self.young, self.closed) = (0, 0, 0, true);
+    }
+
     fn age(&mut self) {
         self.young = 0;
         self.done.iter_mut().for_each(|done| done.young = false);
@@ -151,6 +177,9 @@ impl Model {
     }
 
     fn reserve(&mut self, amount: i64, id: Value) -> StatusCode {
+        if self.closed {
+            return StatusCode::NOT_FOUND;
+        }
         if self.free + self.paid < amount {
             return StatusCode::PAYMENT_REQUIRED;
         }
@@ -181,13 +210,48 @@ impl Model {
     }
 }
 
-async fn run_steps(ledger: &mut Ledger, steps: &[Step]) {
-    ledger.user = register(&ledger.client, &ledger.auth).await;
-    let mut model = Model::default();
-    model.give(ledger.last_posting().await, 50, 0);
+/// What became of a code: how often it may still be redeemed, and who has.
+struct Gift {
+    code: String,
+    amount: i64,
+    left: u32,
+    redeemed: [bool; PEOPLE],
+}
+
+impl Gift {
+    fn redeem(&mut self, who: usize, model: &Model) -> Result<(), &'static str> {
+        if self.redeemed[who] {
+            return Err("you have redeemed this code before");
+        }
+        if self.left == 0 {
+            return Err("this code is not valid, or no longer");
+        }
+        if model.closed {
+            return Err("there is no such account");
+        }
+        self.left -= 1;
+        self.redeemed[who] = true;
+        Ok(())
+    }
+}
+
+async fn run_steps(ledger: &mut Ledger, steps: &[(usize, Step)]) {
+    let (mut models, mut people, mut gifts) = ([(); PEOPLE].map(|()| Model::default()), Vec::new(), Vec::new());
+    for model in &mut models {
+        ledger.user = register(&ledger.client, &ledger.auth).await;
+        model.give(ledger.last_posting().await, 50, 0);
+        people.push(ledger.user.clone());
+    }
+    for (amount, uses) in CODES {
+        let code = ledger.auth.gift_code(kit::Credits::whole(amount), uses).await;
+        gifts.push(Gift { code, amount, left: uses, redeemed: [false; PEOPLE] });
+    }
     let mut old_until = 0;
-    for step in steps {
-        let (expected, (status, body)) = match step {
+    for (who, step) in steps {
+        ledger.user = people[*who].clone();
+        let model = &mut models[*who];
+        let mut said = None;
+        match step {
             Step::Grant { amount, key, paid } => {
                 let funds = if *paid { "paid" } else { "free" };
                 let body = json!({"amount": amount, "idempotencyKey": key.to_string(), "funds": funds});
@@ -195,16 +259,19 @@ async fn run_steps(ledger: &mut Ledger, steps: &[Step]) {
                 let posting = ledger.last_posting().await;
                 let expected = model.keyed("grant", *key, (*amount, *paid), |model| {
                     let (free, paid) = if *paid { (0, *amount) } else { (*amount, 0) };
+                    if model.closed {
+                        return StatusCode::NOT_FOUND;
+                    }
                     model.give(posting, free, paid);
                     StatusCode::OK
                 });
-                (expected, answer)
+                said = Some((expected, answer));
             }
             Step::Reserve { amount, key } => {
                 let answer = ledger.reserve(*amount, &key.to_string()).await;
                 let id = answer.1["reservationId"].clone();
                 let expected = model.keyed("reserve", *key, (*amount, false), |model| model.reserve(*amount, id));
-                (expected, answer)
+                said = Some((expected, answer));
             }
             Step::Settle { which, amount } => {
                 let Some(held) = model.reservations.get(*which).cloned() else { continue };
@@ -216,48 +283,65 @@ async fn run_steps(ledger: &mut Ledger, steps: &[Step]) {
                     let (id, free) = (ledger.last_posting().await, spent.min(held.free));
                     model.done.push(Done { id, gave: false, free, paid: spent - free, young: false, reversed: false });
                 }
-                (expected, answer)
+                said = Some((expected, answer));
             }
             Step::Release { which } => {
                 let Some(held) = model.reservations.get(*which).cloned() else { continue };
                 let body = json!({"reservationId": held.id});
-                (model.resolve(*which, Resolved::Released), ledger.call("release", body).await)
+                said = Some((model.resolve(*which, Resolved::Released), ledger.call("release", body).await));
+            }
+            Step::Redeem { which } => {
+                let gift = &mut gifts[*which];
+                let outcome = ledger.auth.redeem(ledger.user_id(), &gift.code).await;
+                assert_eq!(outcome, gift.redeem(*who, model).map_err(str::to_owned), "{step:?}");
+                if outcome.is_ok() {
+                    model.give(ledger.last_posting().await, 0, gift.amount);
+                }
+            }
+            Step::Close => {
+                ledger.auth.close(ledger.user_id()).await;
+                model.close();
             }
             Step::Expire => {
-                let open = |model: &Model| model.reservations.iter().position(|held| held.state.is_none());
                 let mut expected = 0;
-                while let Some(which) = open(&model) {
-                    model.resolve(which, Resolved::Released);
-                    expected += 1;
+                for model in &mut models {
+                    for which in 0..model.reservations.len() {
+                        if model.reservations[which].state.is_none() {
+                            model.resolve(which, Resolved::Released);
+                            expected += 1;
+                        }
+                    }
                 }
                 // Those of the sequences before this one are given back as well.
                 assert!(ledger.auth.expire_reservations(Duration::from_hours(2)).await >= expected);
-                continue;
             }
             Step::Reverse { which } => {
                 let Some(posting) = model.done.get(*which).map(|done| done.id) else { continue };
                 let outcome = ledger.auth.reverse(ledger.user_id(), posting).await.map(drop);
                 assert_eq!(outcome, model.reverse(*which).map_err(str::to_owned), "{step:?}");
-                assert_eq!(ledger.parts().await, (model.free, model.paid), "after {step:?}");
-                continue;
             }
             Step::Age => {
                 // Times are kept in milliseconds: nothing else happens in this one.
                 tokio::time::sleep(Duration::from_millis(2)).await;
                 old_until = kit::clock::now().as_millisecond();
                 tokio::time::sleep(Duration::from_millis(2)).await;
-                model.age();
-                continue;
+                models.iter_mut().for_each(Model::age);
             }
             Step::Lapse => {
                 ledger.auth.lapse_free_credits(old_until).await;
-                model.free = if old_until == 0 { model.free } else { model.free.min(model.young) };
-                assert_eq!(ledger.parts().await, (model.free, model.paid), "after {step:?}");
-                continue;
+                for model in models.iter_mut().filter(|_| old_until > 0) {
+                    model.free = model.free.min(model.young);
+                }
             }
-        };
-        assert_eq!(status, expected, "{step:?}: {body}");
-        assert_eq!(ledger.parts().await, (model.free, model.paid), "after {step:?}");
+        }
+        if let Some((expected, (status, body))) = said {
+            assert_eq!(status, expected, "{step:?}: {body}");
+        }
+        // What one does changes nothing of the other's.
+        for (person, model) in people.iter().zip(&models) {
+            ledger.user = person.clone();
+            assert_eq!(ledger.parts().await, (model.free, model.paid), "after {step:?}");
+        }
     }
     assert_eq!(ledger.auth.ledger_findings().await, Vec::<String>::new());
 }

@@ -214,16 +214,19 @@ fn day(reader: &Reader, date: Date, components: &[Component], now: Timestamp, un
     let age = now.as_millisecond() - from;
     let each_s = SAMPLES.iter().find(|(oldest, _)| age <= *oldest).map_or(OLDEST_SAMPLES_S, |(_, seconds)| *seconds);
     let seconds = (to - from) / 1_000 + 1;
-    let ask = |function: &str| {
-        let text = format!("sum by (service, via) ({function}(probe_success[{seconds}s]))");
+    let ask = |aggregation: &str, function: &str| {
+        let text = format!("{aggregation} by (service, via) ({function}(probe_success[{seconds}s]))");
         values(reader, &text, components, to, until)
     };
-    let (good, all) = (ask("sum_over_time"), ask("count_over_time"));
+    let (good, all) = (ask("sum", "sum_over_time"), ask("sum", "count_over_time"));
+    // Who has several hosts is probed as often through each of them.
+    let rounds = ask("max", "count_over_time");
     let of = |(name, all): (&String, &f64)| {
+        let rounds = rounds.get(name).copied()?;
         let good = good.get(name).copied().unwrap_or_default();
-        (name.clone(), Day::of(good, *all, each_s))
+        Some((name.clone(), Day::of(rounds * good / all, rounds, each_s)))
     };
-    all.iter().map(of).collect()
+    all.iter().filter_map(of).collect()
 }
 
 /// A value for each component, by the way that it is probed.

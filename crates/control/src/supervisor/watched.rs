@@ -20,7 +20,9 @@ impl Supervisor {
         let Some(desired) = self.desired.as_ref().filter(|_| self.running) else { return Subjects::default() };
         let plan = &desired.plan;
         let secrets = self.known_secrets();
-        let Found { all: outside, needs } = outside::found(plan, &secrets);
+        // One failure may be chance; from the second on it is the channel's.
+        let refusing = |channel: &str| self.outbox.failing(channel, 2).map(str::to_owned);
+        let Found { all: outside, needs } = outside::found(plan, &secrets, refusing);
         let services = plan.services.iter().map(|service| {
             let mut watched = self.watched_service(service, plan);
             watched.needs.extend(needs.get(&service.name).into_iter().flatten().cloned());
@@ -89,7 +91,11 @@ impl Supervisor {
         };
         let (address, tls) = public(plan);
         // Behind a balancer whose word is asked for on each connection, nobody gets in from here.
-        let host = service.hosts.first().filter(|_| !plan.proxy_protocol);
+        let hosts = service.hosts.iter().filter(|_| !plan.proxy_protocol);
+        let asked = |host: &String| {
+            let (host, path) = (host.clone(), path.clone());
+            Asked { address, tls, by_name: by_name(&host, plan), host, path }
+        };
         Service {
             name: service.name.clone(),
             project: service.project.clone(),
@@ -100,7 +106,7 @@ impl Supervisor {
             memory_bytes: service.limits.memory_bytes,
             rollout_failed: self.last_rollout_failed(&service.name),
             direct: direct.filter(|_| wanted > 0),
-            public: host.map(|host| Asked { address, tls, host: host.clone(), path, by_name: by_name(host, plan) }),
+            public: hosts.map(asked).collect(),
         }
     }
 

@@ -45,7 +45,7 @@ pub(super) struct Turned {
 /// What happened.
 pub(super) enum Told {
     Scraped { target: String, labels: Vec<(String, String)>, turn: Turned, answer: Result<Given, String>, ready: bool },
-    Probed { target: String, service: String, via: &'static str, at: i64, took: Duration, answer: Result<(), Failure> },
+    Probed { target: String, labels: Vec<(String, String)>, at: i64, took: Duration, answer: Result<(), Failure> },
     Outside { at: i64, session: Arc<Session>, reading: Reading },
     Subjects { at: i64, subjects: Subjects },
     Space(Found),
@@ -122,18 +122,17 @@ impl Keeper {
             Told::Scraped { target, labels, turn, answer, ready } => {
                 self.scraped(&target, &labels, turn, answer, ready);
             }
-            Told::Probed { target, service, via, at, took, answer } => {
+            Told::Probed { target, labels, at, took, answer } => {
                 match &answer {
                     Err(why @ (Failure::Nowhere { .. } | Failure::Elsewhere { .. } | Failure::Certificate(_)))
                         if self.may_say("probe") =>
                     {
-                        tracing::warn!(service, via, %why, "a probe did not come to the service");
+                        tracing::warn!(target, %why, "a probe did not come to the service");
                     }
-                    Err(why) => tracing::debug!(service, via, %why, "a probe failed"),
+                    Err(why) => tracing::debug!(target, %why, "a probe failed"),
                     Ok(()) => {}
                 }
-                let own = vec![("service".to_owned(), service), ("via".to_owned(), via.to_owned())];
-                self.gather(&target, own, at, |sink| {
+                self.gather(&target, labels, at, |sink| {
                     sink.put("probe_success", &[], f64::from(u8::from(answer.is_ok())));
                     sink.put("probe_duration_seconds", &[], took.as_secs_f64());
                     if let Err(failure) = &answer {

@@ -34,7 +34,7 @@ enum Task {
     Subjects,
     Edge,
     Scrape { port: u16, labels: Vec<(String, String)>, ready: bool, line: Arc<Line> },
-    Probe { service: String, via: &'static str, asked: Asked, line: Arc<Line> },
+    Probe { labels: Vec<(String, String)>, asked: Asked, line: Arc<Line> },
     Outside(Arc<Session>),
 }
 
@@ -112,13 +112,17 @@ fn follow(
         }
     }
     for service in &subjects.services {
-        for (via, asked) in [("direct", &service.direct), ("public", &service.public)] {
-            if let Some(asked) = asked {
-                let target = format!("{}/probe-{via}", service.name);
-                let is_its_own = asked.tls || asked.by_name.is_some();
-                let line = line(asked.address, is_its_own.then(|| asked.host.clone()));
-                wanted.insert(target, Task::Probe { service: service.name.clone(), via, asked: asked.clone(), line });
-            }
+        let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let direct = service.direct.iter().map(|asked| (asked, format!("{}/probe-direct", service.name), None));
+        let public = service.public.iter().map(|asked| {
+            (asked, format!("{}/probe-public/{}", service.name, asked.host), Some(label("host", &asked.host)))
+        });
+        for (asked, target, host) in direct.chain(public) {
+            let via = if host.is_some() { "public" } else { "direct" };
+            let labels = [label("service", &service.name), label("via", via)].into_iter().chain(host).collect();
+            let is_its_own = asked.tls || asked.by_name.is_some();
+            let line = line(asked.address, is_its_own.then(|| asked.host.clone()));
+            wanted.insert(target, Task::Probe { labels, asked: asked.clone(), line });
         }
     }
     let mut intervals = BTreeMap::new();
@@ -184,10 +188,9 @@ fn begin(
                 let answer = asking::scrape(&line, port, TIMEOUT).await.map_err(|failure| failure.to_string());
                 tell(&told, Told::Scraped { target: target.clone(), labels, turn: turned(), answer, ready });
             }
-            Task::Probe { service, via, asked, line } => {
+            Task::Probe { labels, asked, line } => {
                 let answer = asking::probe(&line, &ways, TIMEOUT, &asked).await;
-                let probed = Told::Probed { target: target.clone(), service, via, at, took: began.elapsed(), answer };
-                tell(&told, probed);
+                tell(&told, Told::Probed { target: target.clone(), labels, at, took: began.elapsed(), answer });
             }
             Task::Outside(session) => {
                 let reading = session.ask().await;

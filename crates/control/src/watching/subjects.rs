@@ -47,9 +47,9 @@ pub(crate) struct Service {
     pub(crate) memory_bytes: Option<u64>,
     /// The last rollout failed or went back, and none has succeeded since.
     pub(crate) rollout_failed: bool,
-    /// Where it is asked how it is, from inside and from outside.
+    /// Where it is asked how it is, from inside and from outside, through each of its hosts.
     pub(crate) direct: Option<Asked>,
-    pub(crate) public: Option<Asked>,
+    pub(crate) public: Vec<Asked>,
 }
 
 /// A question to a service.

@@ -10,10 +10,10 @@ use super::rule::Rule;
 const TEXT: &str = include_str!("builtin.toml");
 
 /// Every metric that the rules read, with who gives it and by which labels. Whoever gives one has to call it so.
-pub const METRICS: [(&str, &str); 29] = [
+pub const METRICS: [(&str, &str); 30] = [
     // The watch, of what it scrapes and probes.
     ("up", "watch, each scrape: service, instance; 1 if the target answered"),
-    ("probe_success", "watch, each probe: service, via=direct|public; 1 if it answered well"),
+    ("probe_success", "watch, each probe: service, via=direct|public, host of the latter; 1 if it answered well"),
     ("node_memory_MemAvailable_bytes", "watch, the host, as node_exporter says it"),
     ("node_memory_MemTotal_bytes", "watch, the host, as node_exporter says it"),
     ("node_filesystem_avail_bytes", "watch, the host, as node_exporter says it: device, mountpoint, fstype"),
@@ -26,6 +26,10 @@ pub const METRICS: [(&str, &str); 29] = [
         "watch, each PostgreSQL: server, database; the longest mean time of a statement in the last interval, or what runs for longer",
     ),
     ("mana_dependency_up", "watch, each external dependency: dependency; 1 if it answered well"),
+    (
+        "mana_channel_up",
+        "watch, each channel for messages: channel; 0 while it takes no connection, or none of what it is sent",
+    ),
     ("mana_watch_series_refused_total", "watch: series for which the store had no room"),
     // The control plane, of what it runs.
     ("mana_instances_wanted", "control: service; instances that there should be, 0 where it is stopped on purpose"),
@@ -56,7 +60,7 @@ pub const METRICS: [(&str, &str); 29] = [
 ];
 
 /// What is measured besides, of our own names.
-const OTHERS: [&str; 26] = [
+const OTHERS: [&str; 27] = [
     "probe_duration_seconds",
     "probe_failure",
     "scrape_duration_seconds",
@@ -68,6 +72,7 @@ const OTHERS: [&str; 26] = [
     "mana_instance_cpu_seconds_total",
     "mana_instance_processes",
     "mana_dependency_seconds",
+    "mana_channel_seconds",
     "mana_server_answer_seconds",
     "mana_database_running_seconds",
     "mana_pool_connections_max",

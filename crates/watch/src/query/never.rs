@@ -8,12 +8,13 @@ use crate::series::{NAME, Test};
 use crate::store::is_counter_name;
 
 /// Metrics that are 0 or 1.
-const YES_OR_NO: [&str; 8] = [
+const YES_OR_NO: [&str; 9] = [
     "up",
     "probe_success",
     "pg_up",
     "redis_up",
     "mana_dependency_up",
+    "mana_channel_up",
     "mana_rollout_failed",
     "mana_sqlite_whole",
     "redis_rdb_last_bgsave_status",

@@ -175,13 +175,16 @@ pub(crate) async fn revoke(
         (status = 200, description = "The conversation up to the message that was shared", body = SharedConversation),
         (status = 404, description = "No such link, or it was revoked", body = kit::ProblemBody),
         (status = 422, description = "Cursor or limit are not valid", body = kit::ProblemBody),
+        (status = 429, description = "Too many requests from this address; see Retry-After", body = kit::ProblemBody),
     ),
 )]
 pub(crate) async fn read(
     State(app): State<Arc<App>>,
+    headers: HeaderMap,
     Path(token): Path<String>,
     Query(query): Query<PageQuery>,
 ) -> Result<(HeaderMap, Json<SharedConversation>), Problem> {
+    app.visitors.admit(&headers).await?;
     let limit = query.limit()?;
     let store = &app.conversations;
     let share = store.shared(&token).await?.ok_or_else(|| Problem::not_found("link"))?;

@@ -140,6 +140,18 @@ async fn a_link_shows_what_was_said_until_then_to_anybody_until_it_is_revoked(st
     assert_eq!((read(&token, "").await.0, world.count("shares").await), (404, 0));
 }
 
+async fn one_address_reads_a_hundred_links_a_minute_whether_they_show_anything_or_not(store: Store) {
+    let world = World::start(store).await;
+    let read = async |address: &str| {
+        let request = world.http.get(world.url("/api/shared/nothing")).header("x-real-ip", address);
+        request.send().await.unwrap().status().as_u16()
+    };
+    for _ in 0..100 {
+        assert_eq!(read("203.0.113.7").await, 404);
+    }
+    assert_eq!((read("203.0.113.7").await, read("203.0.113.8").await), (429, 404));
+}
+
 async fn exports_hold_everything_and_nothing_of_others(store: Store) {
     let world = World::start(store).await;
     let (ada, eve) = (world.person("ada").await, world.person("eve").await);
@@ -402,6 +414,7 @@ crate::support::on_both_stores!(
     words_are_found_in_titles_and_messages_of_ones_own,
     what_is_put_away_leaves_the_list_and_comes_back,
     a_link_shows_what_was_said_until_then_to_anybody_until_it_is_revoked,
+    one_address_reads_a_hundred_links_a_minute_whether_they_show_anything_or_not,
     exports_hold_everything_and_nothing_of_others,
     a_long_export_comes_whole_in_order,
     instructions_are_a_persons_or_a_conversations_own,

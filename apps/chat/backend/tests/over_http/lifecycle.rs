@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Events, Fault, Store, World, parts, until};
+use crate::support::{Events, Fault, Person, Store, World, parts, until};
 use reqwest::Method;
 use sea_orm::ConnectionTrait;
 use serde_json::json;
@@ -282,7 +282,8 @@ async fn a_settle_that_comes_after_its_reservation_expired_is_charged_once_all_t
     assert_eq!(world.auth.ledger_findings().await, Vec::<String>::new());
 }
 
-async fn a_late_settle_that_nobody_can_pay_any_more_is_struck_off_and_counted(store: Store) {
+/// An answer of 30 credits, delivered and not settled in time, to somebody who has 20 left by now.
+async fn owing(store: Store) -> (World, Person) {
     let world = World::start_with(store, &[("AI_PRICES", "echo=30,*=1")]).await;
     let person = world.person("ada").await;
     world.gate.fault("settle", Fault::Error);
@@ -290,14 +291,49 @@ async fn a_late_settle_that_nobody_can_pay_any_more_is_struck_off_and_counted(st
     assert_eq!(world.auth.expire_reservations(Duration::from_hours(2)).await, 1);
     assert_eq!(world.ask(&person, "two").await.status(), 200, "the credits were there again");
     world.gate.heal();
-    until("both are done with", async || {
+    until("the other one is paid", async || {
+        world.dispatch_now().await;
+        world.count("outbox").await == 1
+    })
+    .await;
+    assert_eq!((world.ledger_balance(&person).await, world.count("messages").await), (20, 4));
+    (world, person)
+}
+
+async fn a_late_settle_that_nobody_can_pay_is_owed_until_there_are_credits(store: Store) {
+    let (world, person) = owing(store).await;
+    let reserved = world.gate.seen("reserve");
+    until("it was tried again", async || {
+        world.dispatch_now().await;
+        world.gate.seen("reserve") > reserved
+    })
+    .await;
+    world.grant(&person, 15).await;
+    assert_eq!((world.ledger_balance(&person).await, world.count("outbox").await), (35, 1));
+    world.age_outbox(Duration::from_hours(1)).await;
+    until("it is paid", async || {
         world.dispatch_now().await;
         world.count("outbox").await == 0
     })
     .await;
-    assert_eq!((world.ledger_balance(&person).await, world.count("messages").await), (20, 4));
+    assert_eq!(world.ledger_balance(&person).await, 5);
+    assert_eq!(world.auth.expire_reservations(Duration::from_hours(2)).await, 0, "nothing is held back");
+    assert_eq!(world.auth.ledger_findings().await, Vec::<String>::new());
+}
+
+async fn what_is_owed_for_a_month_is_struck_off_and_counted(store: Store) {
+    let (world, person) = owing(store).await;
+    world.age_outbox(Duration::from_hours(31 * 24)).await;
+    until("it is done with", async || {
+        world.dispatch_now().await;
+        world.count("outbox").await == 0
+    })
+    .await;
+    assert_eq!(world.ledger_balance(&person).await, 20);
     let metrics = world.http.get(world.url("/metrics")).send().await.unwrap().text().await.unwrap();
-    assert!(metrics.contains("\nchat_settles_lost_total "), "{metrics}");
+    for name in ["owed", "lost"] {
+        assert!(metrics.contains(&format!("\nchat_settles_{name}_total ")), "{metrics}");
+    }
     assert_eq!(world.auth.ledger_findings().await, Vec::<String>::new());
 }
 
@@ -372,7 +408,8 @@ crate::support::on_both_stores!(
     two_hundred_at_once_on_fifty_credits_make_exactly_fifty_answers,
     a_settle_that_fails_is_repeated_until_it_is_acknowledged_and_charges_once,
     a_settle_that_comes_after_its_reservation_expired_is_charged_once_all_the_same,
-    a_late_settle_that_nobody_can_pay_any_more_is_struck_off_and_counted,
+    a_late_settle_that_nobody_can_pay_is_owed_until_there_are_credits,
+    what_is_owed_for_a_month_is_struck_off_and_counted,
     a_release_that_fails_is_repeated_until_it_is_acknowledged,
     a_charge_repeated_fifty_times_at_once_is_one_debit,
     what_cannot_be_waited_for_is_cut_off_and_costs_nothing,

@@ -14,6 +14,7 @@ use crate::app::Shared as App;
 use crate::error::Error;
 use crate::person::Person;
 use crate::upstream::{Hit, Share, Shared};
+use crate::visitor::Visitor;
 use crate::words::Words;
 
 /// `POST /c/{id}/branch`
@@ -124,19 +125,21 @@ struct SharedPage {
 /// `GET /s/{token}`: what a link shows, to anybody. It tells nothing of who made it, and search engines leave it out.
 pub(crate) async fn shared(
     State(app): State<App>,
+    visitor: Visitor,
     headers: axum::http::HeaderMap,
     Path(token): Path<String>,
     Query(query): Query<Before>,
 ) -> Result<Response, Error> {
-    let shared = app.backend.shared(&token, query.cursor.as_deref()).await.map_err(|failure| {
-        match failure.refusal().map(|refusal| refusal.status) {
-            Some(StatusCode::NOT_FOUND) => {
-                let says = "This link shows nothing: it was revoked, or part of it is missing.";
-                Error::Told(Words::new(StatusCode::NOT_FOUND, "not_found", says))
+    let shared =
+        app.backend.shared(&visitor, &token, query.cursor.as_deref()).await.map_err(|failure| {
+            match failure.refusal().map(|refusal| refusal.status) {
+                Some(StatusCode::NOT_FOUND) => {
+                    let says = "This link shows nothing: it was revoked, or part of it is missing.";
+                    Error::Told(Words::new(StatusCode::NOT_FOUND, "not_found", says))
+                }
+                _ => failure.into(),
             }
-            _ => failure.into(),
-        }
-    })?;
+        })?;
     let shell = Shell { theme: Theme::read(&headers), csrf: String::new() };
     let mut response = html(StatusCode::OK, &SharedPage { shell, token, shared });
     let robots = HeaderName::from_static("x-robots-tag");

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::backend::{Attachment, Backend, Conversation, SERVICE};
 use super::{Failure, call, json};
 use crate::limits::BACKEND_PATIENCE;
+use crate::visitor::Visitor;
 
 /// A conversation that was found.
 #[derive(Debug, Deserialize)]
@@ -119,7 +120,7 @@ impl Backend {
     }
 
     /// What a link shows, to anybody.
-    pub(crate) async fn shared(&self, token: &str, cursor: Option<&str>) -> Result<Shared, Failure> {
+    pub(crate) async fn shared(&self, visitor: &Visitor, token: &str, cursor: Option<&str>) -> Result<Shared, Failure> {
         let mut url = self.address("/api/shared/");
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().push(token);
@@ -127,7 +128,7 @@ impl Backend {
         if let Some(cursor) = cursor {
             url.query_pairs_mut().append_pair("cursor", cursor);
         }
-        json(SERVICE, call(SERVICE, self.http.get(url).timeout(BACKEND_PATIENCE)).await?).await
+        json(SERVICE, call(SERVICE, visitor.pass_on(self.http.get(url).timeout(BACKEND_PATIENCE))).await?).await
     }
 
     /// Deletes every conversation.

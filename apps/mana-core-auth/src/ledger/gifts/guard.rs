@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use kit::Problem;
+use kit::visitors::client_network;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::throttle::client_network;
 
 /// Over which time tries are counted.
 const WINDOW: Duration = Duration::from_mins(15);

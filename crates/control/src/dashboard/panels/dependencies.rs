@@ -1,4 +1,4 @@
-//! What the services need and nobody here runs: model providers, databases, caches, receivers of webhooks.
+//! What the services need and nobody here runs: model providers, databases, caches; and who takes webhooks and other messages for people.
 
 use askama::Template;
 use mana_watch::series::Labels;
@@ -9,16 +9,20 @@ use super::super::state::{Mark, State};
 use super::super::{Dashboard, units};
 use super::{Table, Tabular};
 
-/// Servers that are asked for their own figures are dependencies too, by what they are called there.
+/// Servers that are asked for their own figures are dependencies too, by what they are called there, and so are channels.
 const UP: &str = "min by (dependency) (mana_dependency_up) \
-    or label_replace(min by (server) (pg_up or redis_up), \"dependency\", \"$1\", \"server\", \"(.+)\")";
+    or label_replace(min by (server) (pg_up or redis_up), \"dependency\", \"$1\", \"server\", \"(.+)\") \
+    or label_replace(max by (channel) (mana_channel_up), \"dependency\", \"channel $1\", \"channel\", \"(.+)\")";
 const LATENCY: &str = "max by (dependency) (mana_dependency_seconds) \
-    or label_replace(max by (server) (mana_server_answer_seconds), \"dependency\", \"$1\", \"server\", \"(.+)\")";
+    or label_replace(max by (server) (mana_server_answer_seconds), \"dependency\", \"$1\", \"server\", \"(.+)\") \
+    or label_replace(max by (channel) (mana_channel_seconds), \"dependency\", \"channel $1\", \"channel\", \"(.+)\")";
 const SUCCESS: &str = "min by (dependency) (avg_over_time(mana_dependency_up[24h])) \
     or label_replace(min by (server) (avg_over_time(pg_up[24h]) or avg_over_time(redis_up[24h])), \
-    \"dependency\", \"$1\", \"server\", \"(.+)\")";
+    \"dependency\", \"$1\", \"server\", \"(.+)\") or label_replace(min by (channel) (avg_over_time(mana_channel_up[24h])), \
+    \"dependency\", \"channel $1\", \"channel\", \"(.+)\")";
 const CHECKED: &str = "max by (dependency) (timestamp(mana_dependency_up)) \
-    or label_replace(max by (server) (timestamp(pg_up) or timestamp(redis_up)), \"dependency\", \"$1\", \"server\", \"(.+)\")";
+    or label_replace(max by (server) (timestamp(pg_up) or timestamp(redis_up)), \"dependency\", \"$1\", \"server\", \"(.+)\") \
+    or label_replace(max by (channel) (timestamp(mana_channel_up)), \"dependency\", \"channel $1\", \"channel\", \"(.+)\")";
 
 /// A dependency that succeeds less often is a matter.
 const SUCCESS_LEAST: f64 = 0.99;

@@ -15,13 +15,13 @@ use super::book::Pace;
 use super::{Watch, judged};
 use crate::rules::{self, There};
 
-/// How many of these lie between two evaluations of every rule: half of the interval of scrapes, so that what is measured is judged within it.
-const EVALUATE_TICKS: u64 = 5;
+/// How many of these lie between two evaluations of every rule: the interval of scrapes, since there is nothing newer to judge within it.
+const EVALUATE_TICKS: u64 = 10;
 /// And of rules whose breach fires at once. From the breach to the message it takes a scrape (ten seconds at most), this, and the moment that
 /// a group gathers (six seconds): less than two intervals.
 const PROMPT_TICKS: u64 = 2;
 /// And of rules that look far back: so many evaluations of all others, which is a minute. They do not have theirs at once.
-const SLOW_EVALUATIONS: usize = 12;
+const SLOW_EVALUATIONS: usize = 6;
 /// Longest time for all rules together.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// How often it is looked which rules can never fire, and how far back: what was measured within a day may come again.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mana_manifest::plan::{Part, Plan, Run, Value};
+use mana_manifest::plan::{Notification, Part, Plan, Run, Target, Value};
 use mana_watch::schedule::INTERVAL;
 use secrecy::ExposeSecret;
 use url::Url;
@@ -14,6 +14,8 @@ use crate::secrets::Secrets;
 
 /// How long those may take that the manifest says nothing else of.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a channel is asked whether it takes connections.
+const CHANNEL_EVERY: Duration = Duration::from_mins(1);
 /// Variables with such names hold addresses.
 const ENDING: &str = "_URL";
 
@@ -25,8 +27,8 @@ pub(crate) struct Found {
 }
 
 /// Which there are in a plan. What has a secret without a value, or an address that is not understood, is not among them: whoever needs
-/// it is not started either, or says so itself.
-pub(crate) fn found(plan: &Plan, secrets: &Secrets) -> Found {
+/// it is not started either, or says so itself. `refusing` knows why a channel has not taken the last message.
+pub(crate) fn found(plan: &Plan, secrets: &Secrets, refusing: impl Fn(&str) -> Option<String>) -> Found {
     let mut found = Found::default();
     for dependency in &plan.dependencies {
         let Some(text) = revealed(&dependency.url, secrets) else { continue };
@@ -44,6 +46,12 @@ pub(crate) fn found(plan: &Plan, secrets: &Secrets) -> Found {
                 found.use_of(&service.name, what);
             }
         }
+    }
+    for notification in &plan.notifications {
+        let Some((host, port)) = receiver(notification, secrets) else { continue };
+        let (name, refusing) = (notification.name.clone(), refusing(&notification.name));
+        let what = What::Channel { host, port, refusing };
+        found.all.push(Outside { name, what, interval: CHANNEL_EVERY, timeout: TIMEOUT, users: BTreeSet::new() });
     }
     found.all.truncate(MAX_OUTSIDE);
     for outside in &found.all {
@@ -69,6 +77,17 @@ impl Found {
         }
         let users = BTreeSet::from([service.to_owned()]);
         self.all.push(Outside { name: name_of(&what), what, interval: INTERVAL, timeout: TIMEOUT, users });
+    }
+}
+
+/// The server that a channel's messages go to.
+fn receiver(notification: &Notification, secrets: &Secrets) -> Option<(String, u16)> {
+    match &notification.target {
+        Target::Webhook { url, .. } | Target::Slack { url } | Target::Ntfy { url, .. } => {
+            let url = Url::parse(&revealed(url, secrets)?).ok()?;
+            Some((url.host_str()?.to_owned(), url.port_or_known_default()?))
+        }
+        Target::Email { host, port, .. } => Some((host.clone(), *port)),
     }
 }
 
@@ -144,7 +163,8 @@ mod tests {
     fn of(more: &str) -> Found {
         let text = format!("name = \"shop\"\ndomain = \"shop.example\"\n{more}");
         let manifest = Manifest::parse(Path::new("/srv/shop/mana.toml"), &text).expect("TOML");
-        found(&manifest.plan(&Overrides::default(), &Facts::assumed()).expect("a plan"), &Secrets::default())
+        let refusing = |channel: &str| (channel == "team").then(|| "it answered 500".to_owned());
+        found(&manifest.plan(&Overrides::default(), &Facts::assumed()).expect("a plan"), &Secrets::default(), refusing)
     }
 
     const SERVICES: &str = "[services.a-backend]\ncommand = \"bin/a\"\nport = 4001\ndatabase = \"a\"\ncache = true\nneeds = [\"model\"]\n\

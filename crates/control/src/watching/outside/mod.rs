@@ -1,8 +1,8 @@
-//! What services need and nobody here runs: databases, Redis, model providers, whoever takes webhooks; and the files of SQLite.
+//! What services need and nobody here runs: databases, Redis, model providers; the channels by which people are told; and the files of SQLite.
 //!
 //! | module | what it is |
 //! |---|---|
-//! | `found` | which there are: the manifest's dependencies, and what services' addresses name |
+//! | `found` | which there are: the manifest's dependencies and channels, and what services' addresses name |
 //! | `session` | one of them, asked again and again over the connection that it keeps |
 //! | `postgres`, `redis`, `plain`, `sqlite` | how each is asked |
 //! | `put` | the answer as samples |
@@ -52,6 +52,8 @@ pub(crate) enum What {
     Http { url: Address, status: Option<u16> },
     /// Takes connections.
     Tcp { host: String, port: u16 },
+    /// Takes messages for people, at least connections for them; and why it has not taken the last one.
+    Channel { host: String, port: u16, refusing: Option<String> },
     /// A file of SQLite.
     Sqlite { database: String, file: PathBuf },
 }
@@ -59,7 +61,10 @@ pub(crate) enum What {
 impl Outside {
     /// What its series are kept by.
     pub(super) fn target(&self) -> String {
-        format!("outside/{}", self.name)
+        match self.what {
+            What::Channel { .. } => format!("channel/{}", self.name),
+            _ => format!("outside/{}", self.name),
+        }
     }
 
     /// The label that says whose a series is.
@@ -67,6 +72,7 @@ impl Outside {
         let (label, value) = match &self.what {
             What::Postgres { .. } | What::Redis { .. } => ("server", &self.name),
             What::Http { .. } | What::Tcp { .. } => ("dependency", &self.name),
+            What::Channel { .. } => ("channel", &self.name),
             What::Sqlite { database, .. } => ("database", database),
         };
         vec![(label.to_owned(), value.clone())]

@@ -19,6 +19,11 @@ pub(in super::super) fn put(outside: &Outside, reading: &Reading, sink: &mut dyn
             sink.put("mana_server_answer_seconds", &[], read.took.as_secs_f64());
             redis::info(&read.info, read.took, sink);
         }
+        (Reading::Well(took), What::Channel { .. }) => {
+            sink.put("mana_channel_up", &[], 1.0);
+            sink.put("mana_channel_seconds", &[], took.as_secs_f64());
+        }
+        (Reading::Down(_), What::Channel { .. }) => sink.put("mana_channel_up", &[], 0.0),
         (Reading::Well(took), _) => {
             sink.put("mana_dependency_up", &[], 1.0);
             sink.put("mana_dependency_seconds", &[], took.as_secs_f64());

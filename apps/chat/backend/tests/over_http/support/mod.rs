@@ -188,6 +188,21 @@ impl World {
         self.database.execute_unprepared("UPDATE outbox SET next_attempt_at = 1").await.unwrap();
     }
 
+    /// As if it had been written down so much earlier.
+    pub(crate) async fn age_outbox(&self, by: Duration) {
+        use sea_orm::ConnectionTrait;
+        let earlier = format!("UPDATE outbox SET created_at = created_at - {}", by.as_millis());
+        self.database.execute_unprepared(&earlier).await.unwrap();
+    }
+
+    /// Gives credits, past the gate.
+    pub(crate) async fn grant(&self, person: &Person, amount: i64) {
+        let url = format!("{}/api/internal/credits/grant", self.auth.url);
+        let body = json!({ "userId": person.id, "amount": amount, "idempotencyKey": kit::clock::new_id().to_string() });
+        let answer = self.http.post(url).header("x-service-token", SERVICE_TOKEN).json(&body).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+    }
+
     /// Settles past the gate, as chat-backend would.
     pub(crate) async fn settle_at_the_ledger(&self, body: &Value) -> (u16, Value) {
         let url = format!("{}/api/internal/credits/settle", self.auth.url);

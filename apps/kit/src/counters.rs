@@ -7,22 +7,23 @@
 
 use std::time::Duration;
 
-use kit::cache::{Cache, Error};
+use crate::cache::{Cache, Error};
 
 /// The counters.
 #[derive(Clone)]
-pub(crate) struct Counters {
+pub struct Counters {
     shared: Cache,
     local: Cache,
 }
 
 impl Counters {
-    pub(crate) fn new(shared: Cache) -> Self {
+    /// Counts in `shared`, and beside it in this process.
+    pub fn new(shared: Cache) -> Self {
         Self { shared, local: Cache::in_process() }
     }
 
     /// Adds one; gives the new count. It lives for `ttl` from its first count.
-    pub(crate) async fn add(&self, key: &str, ttl: Duration) -> u64 {
+    pub async fn add(&self, key: &str, ttl: Duration) -> u64 {
         let here = self.local.increment(key, ttl).await.unwrap_or(1);
         match self.with_shared(key, ttl, here).await {
             Ok(count) => count,
@@ -34,7 +35,10 @@ impl Counters {
     }
 
     /// As [`Counters::add`], for those who do nothing where instances cannot count together.
-    pub(crate) async fn add_together(&self, key: &str, ttl: Duration) -> Result<u64, Error> {
+    ///
+    /// # Errors
+    /// Where they cannot: the shared cache does not answer.
+    pub async fn add_together(&self, key: &str, ttl: Duration) -> Result<u64, Error> {
         let here = self.local.increment(key, ttl).await.unwrap_or(1);
         self.with_shared(key, ttl, here).await
     }
@@ -53,7 +57,7 @@ impl Counters {
     }
 
     /// Forgets a count that lives for `ttl`.
-    pub(crate) async fn forget(&self, key: &str, ttl: Duration) {
+    pub async fn forget(&self, key: &str, ttl: Duration) {
         let done = async {
             self.shared.set(&forgotten(key), "1", ttl).await?;
             self.shared.delete(key).await
@@ -66,7 +70,7 @@ impl Counters {
     }
 
     /// Remembers that something is so.
-    pub(crate) async fn mark(&self, key: &str, ttl: Duration) {
+    pub async fn mark(&self, key: &str, ttl: Duration) {
         drop(self.local.set(key, "1", ttl).await);
         if let Err(error) = self.shared.set(key, "1", ttl).await {
             said(&error);
@@ -74,7 +78,7 @@ impl Counters {
     }
 
     /// Whether something was remembered, by all instances or, where they have lost it, by this one.
-    pub(crate) async fn is_marked(&self, key: &str) -> bool {
+    pub async fn is_marked(&self, key: &str) -> bool {
         let found = self.shared.get(key).await.unwrap_or_else(|error| {
             said(&error);
             None
@@ -83,7 +87,7 @@ impl Counters {
     }
 
     /// Whether this is the first use of something that may be used once within `ttl`.
-    pub(crate) async fn is_first_use(&self, key: &str, ttl: Duration) -> bool {
+    pub async fn is_first_use(&self, key: &str, ttl: Duration) -> bool {
         self.add(key, ttl).await == 1
     }
 }
