@@ -33,9 +33,8 @@ fn forge(header: &Value, changes: &Value, seed: &str) -> String {
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(key.sign(signed.as_bytes())))
 }
 
-#[tokio::test]
-async fn forged_tokens_are_refused() {
-    let auth = Auth::start(Store::Sqlite).await;
+async fn forged_tokens_are_refused(store: Store) {
+    let auth = Auth::start(store).await;
     let caller = Caller::new(&auth.url);
     let seed = auth.signing_key();
     let seed = seed.as_str();
@@ -112,9 +111,8 @@ async fn forged_tokens_are_refused() {
 }
 
 /// A service for one app, as `TOKEN_APPS` makes it.
-#[tokio::test]
-async fn a_token_of_one_app_is_refused_by_another_unless_it_is_let_in() {
-    let auth = Auth::start(Store::Sqlite).await;
+async fn a_token_of_one_app_is_refused_by_another_unless_it_is_let_in(store: Store) {
+    let auth = Auth::start(store).await;
     let chat = Caller::new(&auth.url).register("ada@example.com").await;
     let verifier = |project: &str, apps: &str| {
         let env = Env::table([
@@ -138,10 +136,9 @@ async fn a_token_of_one_app_is_refused_by_another_unless_it_is_let_in() {
     }
 }
 
-#[tokio::test]
-async fn the_issuer_itself_refuses_tokens_of_other_apps_where_it_is_told_whose_count() {
+async fn the_issuer_itself_refuses_tokens_of_other_apps_where_it_is_told_whose_count(store: Store) {
     let settings = [("TOKEN_APPS", "chat"), ("ADMIN_APPS", "chat")];
-    let auth = Auth::start_with(Store::Sqlite, &settings).await;
+    let auth = Auth::start_with(store, &settings).await;
     let caller = Caller::new(&auth.url);
     let chat = caller.register("ada@example.com").await;
     let person = json!({"email": "eve@example.com", "password": "a good password", "name": "Eve", "appId": "photos"});
@@ -155,11 +152,10 @@ async fn the_issuer_itself_refuses_tokens_of_other_apps_where_it_is_told_whose_c
     assert_eq!(caller.get("/api/admin/gift-codes", chat.access()).await.status, StatusCode::OK);
 }
 
-#[tokio::test]
-async fn a_service_token_opens_what_it_is_for_and_nothing_else() {
+async fn a_service_token_opens_what_it_is_for_and_nothing_else(store: Store) {
     let settings =
         [("SERVICE_CALLERS", "chat-backend=credits/balance"), ("SERVICE_TOKEN_CHAT_BACKEND", "chat's own token")];
-    let auth = Auth::start_with(Store::Sqlite, &settings).await;
+    let auth = Auth::start_with(store, &settings).await;
     let ada = Caller::new(&auth.url).register("ada@example.com").await;
     let http = reqwest::Client::new();
     let user = ada.body["user"]["id"].as_str().unwrap();
@@ -174,3 +170,10 @@ async fn a_service_token_opens_what_it_is_for_and_nothing_else() {
     assert_eq!(call(Method::POST, "grant", "nobody's token").await, StatusCode::UNAUTHORIZED);
     assert_eq!(call(Method::POST, "grant", SERVICE_TOKEN).await, StatusCode::OK);
 }
+
+crate::support::on_both_stores!(
+    forged_tokens_are_refused,
+    a_token_of_one_app_is_refused_by_another_unless_it_is_let_in,
+    the_issuer_itself_refuses_tokens_of_other_apps_where_it_is_told_whose_count,
+    a_service_token_opens_what_it_is_for_and_nothing_else,
+);

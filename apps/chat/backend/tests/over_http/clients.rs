@@ -8,8 +8,8 @@ use crate::support::{Store, World};
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
 
 /// Runs a client's script with someone who has credits and someone who has none.
-async fn works(program: &str, script: &str) {
-    let world = World::start(Store::Sqlite).await;
+async fn works(store: Store, program: &str, script: &str) {
+    let world = World::start(store).await;
     let (person, broke) = (world.person("ada").await, world.person("broke").await);
     for _ in 0..50 {
         assert_eq!(world.ask(&broke, "spend").await.status(), 200);
@@ -21,20 +21,23 @@ async fn works(program: &str, script: &str) {
     assert!(status.success(), "{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn openai_for_javascript_works_with_base_url_and_key_changed() {
+async fn openai_for_javascript_works_with_base_url_and_key_changed(store: Store) {
     kit::testing::install_clients(FOLDER);
-    works("node", "openai.mjs").await;
+    works(store, "node", "openai.mjs").await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn openai_for_python_works_with_base_url_and_key_changed() {
+async fn openai_for_python_works_with_base_url_and_key_changed(store: Store) {
     let python = kit::testing::install_python_clients(FOLDER);
-    works(python.to_str().unwrap(), "openai_client.py").await;
+    works(store, python.to_str().unwrap(), "openai_client.py").await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_ai_sdk_works_as_with_any_provider_of_the_protocol() {
+async fn the_ai_sdk_works_as_with_any_provider_of_the_protocol(store: Store) {
     kit::testing::install_clients(FOLDER);
-    works("node", "ai-sdk.mjs").await;
+    works(store, "node", "ai-sdk.mjs").await;
 }
+
+crate::support::on_both_stores!(
+    openai_for_javascript_works_with_base_url_and_key_changed,
+    openai_for_python_works_with_base_url_and_key_changed,
+    the_ai_sdk_works_as_with_any_provider_of_the_protocol,
+);

@@ -90,7 +90,9 @@ async fn check(store: Store, place: &str, text: &str, stream: bool) {
 
 async fn killed_at_any_step_there_is_one_debit_and_one_answer_or_neither(store: Store) {
     for place in PLACES.into_iter().filter(|place| *place != WRITTEN || store == Store::Postgres) {
-        check(store, place, "hello there", false).await;
+        for stream in [false, true] {
+            check(store, place, "hello there", stream).await;
+        }
     }
     check(store, "chat: delivered", "hello there", true).await;
     for place in ["chat: answered", "chat: before releasing", "chat: released"] {
@@ -98,11 +100,8 @@ async fn killed_at_any_step_there_is_one_debit_and_one_answer_or_neither(store: 
     }
 }
 
-crate::support::on_both_stores!(killed_at_any_step_there_is_one_debit_and_one_answer_or_neither);
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stream_cut_off_by_a_kill_was_not_charged() {
-    let world = World::start(Store::Sqlite).await;
+async fn a_stream_cut_off_by_a_kill_was_not_charged(store: Store) {
+    let world = World::start(store).await;
     let person = world.person("ada").await;
     let mut process = Process::start(&world, Some("chat: answered")).await;
     let outcome = process.ask(&world, &person, "one two three", true).await;
@@ -113,3 +112,8 @@ async fn a_stream_cut_off_by_a_kill_was_not_charged() {
     assert_eq!((world.ledger_balance(&person).await, world.count("messages").await), (50, 0));
     let _ = parts(world.ask(&person, "still there?").await).await;
 }
+
+crate::support::on_both_stores!(
+    killed_at_any_step_there_is_one_debit_and_one_answer_or_neither,
+    a_stream_cut_off_by_a_kill_was_not_charged,
+);

@@ -76,12 +76,11 @@ async fn speak(Json(body): Json<Value>) -> axum::response::Response {
     Sse::new(events).into_response()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_person_does_everything_and_nothing_a_model_says_does_anything() {
+async fn a_person_does_everything_and_nothing_a_model_says_does_anything(store: Store) {
     let double = double().await;
     let model = format!("{}/v1", double.url);
     let world = World::start_with(
-        Store::Sqlite,
+        store,
         &[
             ("AI_PROVIDERS", "openai"),
             ("OPENAI_BASE_URL", &model),
@@ -101,4 +100,14 @@ async fn a_person_does_everything_and_nothing_a_model_says_does_anything() {
     let ended = tokio::time::timeout(PATIENCE, node.output()).await.expect("in time").expect("node starts");
     let said = format!("{}{}", String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
     assert!(ended.status.success(), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_sqlite_a_person_does_everything_and_nothing_a_model_says_does_anything() {
+    a_person_does_everything_and_nothing_a_model_says_does_anything(Store::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_postgres_a_person_does_everything_and_nothing_a_model_says_does_anything() {
+    a_person_does_everything_and_nothing_a_model_says_does_anything(Store::Postgres).await;
 }
