@@ -1,8 +1,9 @@
-// Drives the dashboard in a real browser: every page and panel, every button, in light and dark, on a desk and on a phone. Ends
+// Drives the dashboard in a real browser: every page and panel, every button, in light and dark, on a desk and on a phone (`LOOKS`). Ends
 // with 1, and says what was wrong, where the console complains, a page is wider than its screen, or axe finds a violation.
 // Run by `crates/control/tests/dashboard.rs`, which says where and as whom (INVITATION, a link), what (SERVICE, ROLLOUT waiting for approval, LOG a
 // file that its lines go to, ASKED an address of the service itself, SHOTS a folder for pictures) and in which browser (CHROMIUM).
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { appendFileSync, readFileSync } from "node:fs";
 import { chromium } from "playwright-core";
 import { chartChecks } from "./chart-checks.mjs";
@@ -36,8 +37,16 @@ async function send(page, path, fields) {
   return page.request.post(new URL(path, at).href, { form: { csrf, ...fields }, headers });
 }
 
+/** What the buttons are pressed in. */
+const LOOKS = {
+  "light, on a desk": { colorScheme: "light", viewport: { width: 1280, height: 844 } },
+  "dark, on a desk": { colorScheme: "dark", viewport: { width: 1280, height: 844 } },
+  "light, on a phone": { colorScheme: "light", viewport: { width: 390, height: 844 }, hasTouch: true },
+};
+let look = Object.keys(LOOKS)[0];
+
 async function open(options = {}) {
-  const context = await browser.newContext({ storageState, acceptDownloads: true, reducedMotion: "reduce", ...options });
+  const context = await browser.newContext({ storageState, acceptDownloads: true, reducedMotion: "reduce", ...LOOKS[look], ...options });
   context.setDefaultTimeout(PATIENCE);
   const page = await context.newPage();
   const complaints = [];
@@ -71,7 +80,8 @@ async function incident() {
   return path;
 }
 
-const checks = {
+/** Once; what they are about looks the same everywhere, or they look everywhere themselves. */
+const once = {
   async "every page is faultless in light and dark, on a desk and on a phone"() {
     const found = [];
     const known = await incident();
@@ -92,47 +102,6 @@ const checks = {
       }
     }
     assert.deepEqual(found, []);
-  },
-
-  async "the overview shows every panel, and its buttons do what they say"() {
-    const { context, page, complaints, go } = await open();
-    await go("/");
-    await settled(page);
-    const titles = await page.locator("section.panel > h2").allTextContents();
-    assert.deepEqual(titles, ["System health", "Service status", "Response time", "Resource utilization", "Active alerts", "Database performance", "External dependencies"]);
-    const said = await page.locator("main").innerText();
-    assert.match(said, /rules are watched|The rules were not evaluated yet|Looked after by/i);
-    // What is measured of databases and dependencies has rows, which axe has looked at above.
-    for (const [panel, name] of [["databases", "books"], ["dependencies", "model"]]) await page.locator(`#${panel} tbody tr`, { hasText: name }).waitFor();
-    assert.ok(said.includes(service), said);
-    // Each state has a shape, a word and a colour.
-    const states = await page.locator(".state").evaluateAll((all) => all.map((one) => [one.className, one.querySelector("use")?.getAttribute("href"), one.textContent.trim()]));
-    for (const [name, shape, word] of states) assert.ok(shape === `#s-${name.split(" ")[1]}` && word !== "", `${name} ${shape} ${word}`);
-
-    const renewed = page.waitForResponse((answer) => answer.url().endsWith("/panels/health"));
-    await page.getByRole("button", { name: "Refresh" }).click();
-    assert.equal((await renewed).status(), 200);
-
-    for (const [kind, begins] of [["CSV", "figure,value,state,about\n"], ["JSON", "[{"]]) {
-      await page.getByText("Export data").click();
-      const saving = page.waitForEvent("download");
-      await page.getByRole("link", { name: `${kind} of System health` }).click();
-      const saved = await saving;
-      assert.equal(saved.suggestedFilename(), `health.${kind.toLowerCase()}`);
-      assert.ok(readFileSync(await saved.path(), "utf8").startsWith(begins), kind);
-      await page.keyboard.press("Escape");
-    }
-    await page.getByRole("link", { name: "Configure alerts" }).click();
-    await page.waitForURL("**/alerts");
-    await page.goBack();
-    await go("/?last=1h");
-    await page.locator("#services a.cell").first().click();
-    await page.waitForURL(/\/services\/.*\?last=1h$/);
-    await page.goBack();
-    await page.getByRole("link", { name: "View logs" }).click();
-    await page.waitForURL("**/logs");
-    assert.deepEqual(complaints, []);
-    await context.close();
   },
 
   async "panels are kept up to date without loading the page again"() {
@@ -176,32 +145,115 @@ const checks = {
     await context.close();
   },
 
+  async "a page whose stream breaks says so, and shows what it has missed once it is back"() {
+    const { context, page, complaints, go } = await open();
+    await go("/incidents");
+    await page.waitForFunction(() => document.querySelector("#pulse")?.hidden === false);
+    const stream = /\/live\?/;
+    await page.route(stream, (route) => route.abort());
+    // Looked at again, a page begins another stream.
+    await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+    await page.getByText("Not up to date").waitFor();
+    assert.deepEqual(await faults(page, "/incidents, not up to date"), []);
+    const title = "While nobody listened";
+    const opened = await send(page, "/incidents", { severity: "P4", title });
+    assert.equal(opened.status(), 200);
+    assert.equal(await page.getByText(title).count(), 0);
+    await page.unroute(stream);
+    await page.getByText(title).waitFor();
+    await page.waitForFunction(() => document.querySelector("#still")?.textContent === "");
+    assert.equal(await page.locator("#pulse").getAttribute("title"), "Kept up to date");
+    assert.deepEqual(complaints.filter((one) => !one.includes("ERR_FAILED")), []);
+    await context.close();
+  },
+
+  async "what is answered instead of a panel is not put into its place"() {
+    const { context, page, complaints, go } = await open();
+    await go("/incidents");
+    await page.getByRole("link", { name: "Orders are <slow>" }).first().waitFor();
+    await page.route("**/panels/incidents", (route) => route.fulfill({ status: 503, contentType: "text/html", body: "<h1>nobody there</h1>" }));
+    const ended = page.evaluate(() => new Promise((resolve) => {
+      document.addEventListener("htmx:finally:request", () => resolve(true), { once: true });
+      document.querySelector("[data-panel=incidents] .panel-body").dispatchEvent(new CustomEvent("renew"));
+    }));
+    assert.equal(await ended, true);
+    assert.equal(await page.getByText("nobody there").count(), 0);
+    assert.ok((await page.getByRole("link", { name: "Orders are <slow>" }).count()) > 0);
+    assert.deepEqual(complaints.filter((one) => !one.includes("status of 503")), []);
+    await context.close();
+  },
+};
+
+/** In each look. */
+const everywhere = {
+  async "the overview shows every panel, and its buttons do what they say"() {
+    const { context, page, complaints, go } = await open();
+    await go("/");
+    await settled(page);
+    const titles = await page.locator("section.panel > h2").allTextContents();
+    assert.deepEqual(titles, ["System health", "Service status", "Response time", "Resource utilization", "Active alerts", "Database performance", "External dependencies"]);
+    const said = await page.locator("main").innerText();
+    assert.match(said, /rules are watched|The rules were not evaluated yet|Looked after by/i);
+    // What is measured of databases and dependencies has rows, which axe has looked at above.
+    for (const [panel, name] of [["databases", "books"], ["dependencies", "model"]]) await page.locator(`#${panel} tbody tr`, { hasText: name }).waitFor();
+    assert.ok(said.includes(service), said);
+    // Each state has a shape, a word and a colour.
+    const states = await page.locator(".state").evaluateAll((all) => all.map((one) => [one.className, one.querySelector("use")?.getAttribute("href"), one.textContent.trim()]));
+    for (const [name, shape, word] of states) assert.ok(shape === `#s-${name.split(" ")[1]}` && word !== "", `${name} ${shape} ${word}`);
+
+    const renewed = page.waitForResponse((answer) => answer.url().endsWith("/panels/health"));
+    await page.getByRole("button", { name: "Refresh" }).click();
+    assert.equal((await renewed).status(), 200);
+
+    for (const [kind, begins] of [["CSV", "figure,value,state,about\n"], ["JSON", "[{"]]) {
+      await page.getByText("Export data").click();
+      const saving = page.waitForEvent("download");
+      await page.getByRole("link", { name: `${kind} of System health` }).click();
+      const saved = await saving;
+      assert.equal(saved.suggestedFilename(), `health.${kind.toLowerCase()}`);
+      assert.ok(readFileSync(await saved.path(), "utf8").startsWith(begins), kind);
+      await page.keyboard.press("Escape");
+    }
+    await page.getByRole("link", { name: "Configure alerts" }).click();
+    await page.waitForURL("**/alerts");
+    await page.goBack();
+    await go("/?last=1h");
+    await page.locator("#services a.cell").first().click();
+    await page.waitForURL(/\/services\/.*\?last=1h$/);
+    await page.goBack();
+    await page.getByRole("link", { name: "View logs" }).click();
+    await page.waitForURL("**/logs");
+    assert.deepEqual(complaints, []);
+    await context.close();
+  },
+
   async "logs are searched by what a line says, and followed"() {
     const { context, page, complaints, go } = await open();
+    const one = `card-${Object.keys(LOOKS).indexOf(look)}`;
     const line = (level, message, request) => `${JSON.stringify({ timestamp: new Date().toISOString(), level, fields: { message, request_id: request } })}\n`;
-    appendFileSync(log, line("INFO", "fine <b>as</b> ever", "r-1") + line("ERROR", "the card was declined", "r-2"));
+    appendFileSync(log, line("INFO", "fine <b>as</b> ever", "r-1") + line("ERROR", `the ${one} was declined`, `r-${one}`));
     await go("/");
     await page.keyboard.press("/");
     await page.waitForURL("**/logs#search");
     await page.waitForFunction(() => document.activeElement?.id === "q");
-    await page.keyboard.type("card declined");
+    await page.keyboard.type(`${one} declined`);
     await page.keyboard.press("Enter");
     await page.waitForURL("**q=card*");
-    assert.deepEqual(await page.locator(".line .message").allTextContents(), ["the card was declined"]);
-    await page.getByRole("link", { name: "r-2" }).click();
-    await page.waitForURL("**/requests/r-2");
+    assert.deepEqual(await page.locator(".line .message").allTextContents(), [`the ${one} was declined`]);
+    await page.getByRole("link", { name: `r-${one}` }).click();
+    await page.waitForURL(`**/requests/r-${one}`);
     assert.equal(await page.locator(".line").count(), 1);
     assert.ok((await page.locator("main").innerText()).includes("The edge has no line of it"));
     await page.goto(new URL(`/logs?service=${service}&level=error`, at).href);
-    assert.deepEqual(await page.locator(".line .message").allTextContents(), ["the card was declined"]);
+    assert.equal((await page.locator(".line .message").allTextContents()).at(-1), `the ${one} was declined`);
     await page.goto(new URL(`/logs?service=${service}`, at).href);
     const opened = page.waitForResponse((answer) => answer.url().includes("/logs/live"));
     await page.getByRole("button", { name: "Follow" }).click();
     await opened;
     // The first look only says where the files end.
     await page.waitForTimeout(1_500);
-    appendFileSync(log, line("WARN", "as it comes <script>alert(1)</script>", "r-3"));
-    await page.getByText("as it comes <script>").waitFor();
+    appendFileSync(log, line("WARN", `as ${one} comes <script>alert(1)</script>`, "r-3"));
+    await page.getByText(`as ${one} comes <script>`).waitFor();
     assert.deepEqual(complaints, []);
     await context.close();
   },
@@ -259,11 +311,14 @@ const checks = {
     await page.getByLabel(service, { exact: true }).check();
     await page.getByLabel("From, UTC").fill("2096-01-02T03:04");
     await page.getByLabel("For how long").last().fill("30m");
-    await page.getByLabel("Why").last().fill("a larger machine");
+    const reason = `a larger machine (${look})`;
+    await page.getByLabel("Why").last().fill(reason);
     await page.getByRole("button", { name: "Plan the maintenance" }).click();
-    await page.locator("tr", { hasText: "a larger machine" }).locator("time[datetime^='2096-01-02T03:34']").waitFor();
+    await page.locator("tr", { hasText: reason }).locator("time[datetime^='2096-01-02T03:34']").waitFor();
     await page.getByRole("button", { name: "Test team" }).click();
     await page.getByText("team: sent.").waitFor();
+    // The one of the look before has to be over: somebody looks after it already.
+    await page.waitForFunction(() => !document.querySelector("[data-panel='groups/buttons']").textContent.includes("bob looks after it"), null, { timeout: 3 * PATIENCE });
     await page.getByText("Test alert", { exact: true }).click();
     await page.getByRole("button", { name: "Fire a test alert" }).click();
     // It shows up by itself, and so does who looks after it.
@@ -312,48 +367,10 @@ const checks = {
     await context.close();
   },
 
-  async "a page whose stream breaks says so, and shows what it has missed once it is back"() {
-    const { context, page, complaints, go } = await open();
-    await go("/incidents");
-    await page.waitForFunction(() => document.querySelector("#pulse")?.hidden === false);
-    const stream = /\/live\?/;
-    await page.route(stream, (route) => route.abort());
-    // Looked at again, a page begins another stream.
-    await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
-    await page.getByText("Not up to date").waitFor();
-    assert.deepEqual(await faults(page, "/incidents, not up to date"), []);
-    const title = "While nobody listened";
-    const opened = await send(page, "/incidents", { severity: "P4", title });
-    assert.equal(opened.status(), 200);
-    assert.equal(await page.getByText(title).count(), 0);
-    await page.unroute(stream);
-    await page.getByText(title).waitFor();
-    await page.waitForFunction(() => document.querySelector("#still")?.textContent === "");
-    assert.equal(await page.locator("#pulse").getAttribute("title"), "Kept up to date");
-    assert.deepEqual(complaints.filter((one) => !one.includes("ERR_FAILED")), []);
-    await context.close();
-  },
-
-  async "what is answered instead of a panel is not put into its place"() {
-    const { context, page, complaints, go } = await open();
-    await go("/incidents");
-    await page.getByRole("link", { name: "Orders are <slow>" }).first().waitFor();
-    await page.route("**/panels/incidents", (route) => route.fulfill({ status: 503, contentType: "text/html", body: "<h1>nobody there</h1>" }));
-    const ended = page.evaluate(() => new Promise((resolve) => {
-      document.addEventListener("htmx:finally:request", () => resolve(true), { once: true });
-      document.querySelector("[data-panel=incidents] .panel-body").dispatchEvent(new CustomEvent("renew"));
-    }));
-    assert.equal(await ended, true);
-    assert.equal(await page.getByText("nobody there").count(), 0);
-    assert.ok((await page.getByRole("link", { name: "Orders are <slow>" }).count()) > 0);
-    assert.deepEqual(complaints.filter((one) => !one.includes("status of 503")), []);
-    await context.close();
-  },
-
   async "a request is followed from the edge to the services that wrote of it"() {
     const { context, page, complaints, go } = await open();
     // Whoever calls a service by its own address says whether the request is traced; of others only the first of each second are.
-    const traceparent = `00-${"4bf92f3577b34da6".repeat(2)}-00f067aa0ba902b7-01`;
+    const traceparent = `00-${randomBytes(16).toString("hex")}-00f067aa0ba902b7-01`;
     const id = (await fetch(asked, { headers: { traceparent } })).headers.get("x-request-id");
     appendFileSync(log, `${JSON.stringify({ timestamp: new Date().toISOString(), level: "INFO", fields: { message: "worked on it", request_id: id } })}\n`);
     // The edge writes its lines once a tick.
@@ -385,7 +402,10 @@ const checks = {
     assert.deepEqual(complaints, []);
     await context.close();
   },
+};
 
+/** Once, on a phone: who is called out of bed has nothing else at hand. */
+const onAPhone = {
   async "a rollout is approved and rolled back, and nothing happens without a second click"() {
     const { context, page, complaints, go } = await open();
     await go(`/rollouts/${rollout}`);
@@ -413,16 +433,21 @@ const checks = {
 };
 
 let failed = 0;
-for (const [name, check] of Object.entries(checks)) {
-  if (process.argv[2] !== undefined && !name.includes(process.argv[2])) continue;
-  const began = Date.now();
-  try {
-    await check();
-    console.log(`ok ${name} (${Date.now() - began} ms)`);
-  } catch (error) {
-    failed += 1;
-    console.log(`not ok ${name}\n${error instanceof Error ? error.stack : error}`);
+async function run(checks) {
+  for (const [name, check] of Object.entries(checks)) {
+    if (process.argv[2] !== undefined && !name.includes(process.argv[2])) continue;
+    const began = Date.now();
+    try {
+      await check();
+      console.log(`ok ${name} (${look}; ${Date.now() - began} ms)`);
+    } catch (error) {
+      failed += 1;
+      console.log(`not ok ${name} (${look})\n${error instanceof Error ? error.stack : error}`);
+    }
   }
 }
+await run(once);
+for (look of Object.keys(LOOKS)) await run(everywhere);
+await run(onAPhone);
 await browser.close();
 process.exit(failed === 0 ? 0 : 1);
