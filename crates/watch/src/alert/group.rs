@@ -15,7 +15,7 @@ pub const MAX_LINES: usize = 20;
 const MAX_PASSED: usize = 1_000;
 /// How many times longer than else a group waits where its cause is about to fire: one message of the cause is worth it.
 const CAUSE_PATIENCE: u64 = 2;
-/// How long nothing new has to have come until a group is told. Rules are evaluated more often than targets are scraped, which is at ten
+/// How long nothing new has to have come until a group is told. Rules that fire at once are evaluated more often than targets are scraped, which is at ten
 /// moments of ten seconds: what begins at once is seen one after the other. Longer, and a single alert would be late.
 const SETTLE: Span = Span::from_secs(5);
 /// Names of what one group is about. Further ones are not told apart: whoever wants to hear of one of them alone does not.

@@ -7,6 +7,8 @@ use super::book::Pace;
 use super::turns::is_due;
 use super::*;
 
+mod many;
+
 fn watching(data: &Path, mailbox: mpsc::Sender<Message>) -> Watch {
     let (seen, _) = watch::channel(Arc::default());
     Watch::new(data.to_owned(), Kept::default(), mailbox, seen, Arc::default(), watch::channel(Arc::default()).1)
