@@ -87,8 +87,8 @@ pub enum SourceError {
     Store(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Where samples are read from.
-pub trait Source {
+/// Where samples are read from: by another thread than the one that works on them, where that is worth it.
+pub trait Source: Sync {
     /// Gives every series that all matchers fit to `each`, one after the other and each labels once, with its samples from `from` to `to` (milliseconds,
     /// both included); series without one are left out. The samples are lent, so that a query holds those of one series at a time.
     /// Where raw samples are gone, what stands for them is given: the coarsest that has a sample for each `step` milliseconds, or what is left.

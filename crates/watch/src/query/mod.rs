@@ -8,6 +8,7 @@
 //! hold and do is bounded by [`Limits`]; nothing here knows what time it is.
 
 mod aggregate;
+mod ahead;
 mod answer;
 mod binary;
 mod column;

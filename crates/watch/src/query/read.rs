@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use super::ahead::{self, Wanted};
 use super::column::{ABSENT, Column, Grid, distinct, present, without_name};
 use super::error::QueryError;
 use super::evaluate::Evaluation;
@@ -161,23 +162,17 @@ impl Evaluation<'_> {
             let mut values = vec![ABSENT; grid.count];
             fill(samples, &mut values).map(|()| values)
         };
-        self.source.each(
-            &selector.matchers,
-            earliest,
-            latest,
-            beat,
-            keep,
-            &mut |labels, samples| match made(samples) {
-                Ok(values) => {
-                    columns.push(Column { labels, values });
-                    ControlFlow::Continue(())
-                }
-                Err(error) => {
-                    refused = Err(error);
-                    ControlFlow::Break(())
-                }
-            },
-        )?;
+        let wanted = Wanted { matchers: &selector.matchers, from: earliest, to: latest, beat, keep };
+        ahead::each(self.source, &wanted, grid.count, &mut |labels, samples| match made(samples) {
+            Ok(values) => {
+                columns.push(Column { labels, values });
+                ControlFlow::Continue(())
+            }
+            Err(error) => {
+                refused = Err(error);
+                ControlFlow::Break(())
+            }
+        })?;
         refused?;
         columns.retain(|column| !column.is_empty());
         columns.sort_by(|a, b| a.labels.cmp(&b.labels));
