@@ -59,10 +59,10 @@ mod tests {
     use super::*;
     use crate::{Memory, Series};
 
-    fn source(series: usize) -> Memory {
-        let one = |number: usize| Series {
+    fn source(series: u32) -> Memory {
+        let one = |number: u32| Series {
             labels: Labels::new([("__name__", "x"), ("number", &format!("{number:03}"))]),
-            samples: (0..100).map(|at| Sample { at, value: number as f64 }).collect(),
+            samples: (0..100).map(|at| Sample { at, value: f64::from(number) }).collect(),
         };
         Memory((0..series).map(one).collect())
     }

@@ -82,10 +82,11 @@ impl Session {
                 };
                 Ok(Reading::Well(plain::http(client, url, *status).await?))
             }
-            What::Tcp { host, port } => Ok(Reading::Well(plain::tcp(host, *port).await?)),
             // What it said to a message says more than that it can be reached.
             What::Channel { refusing: Some(why), .. } => Err(why.clone()),
-            What::Channel { host, port, .. } => Ok(Reading::Well(plain::tcp(host, *port).await?)),
+            What::Tcp { host, port } | What::Channel { host, port, .. } => {
+                Ok(Reading::Well(plain::tcp(host, *port).await?))
+            }
             What::Sqlite { file, .. } => {
                 let (file, mut known) = (file.clone(), kept.sqlite.clone());
                 let looked = tokio::task::spawn_blocking(move || (sqlite::look(&file, &mut known), known)).await;
