@@ -40,6 +40,7 @@ mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod trace;
+mod unread;
 pub mod visitors;
 
 pub use credits::{Credits, CreditsError};

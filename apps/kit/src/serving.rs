@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use axum::serve::Listener;
 use http::{HeaderValue, Request, header};
@@ -25,9 +24,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
-use tower::ServiceExt;
 
-use crate::Problem;
+use crate::{Problem, unread};
 
 /// Connections at once where `HTTP_MAX_CONNECTIONS` says nothing else: four times the answers that a model writes at once by
 /// default, at some ten KiB each.
@@ -137,7 +135,7 @@ fn tend(stream: TcpStream, router: Router, place: OwnedSemaphorePermit, draining
             if is_extra && !is_watching(request.uri().path()) {
                 return Ok::<_, Infallible>(no_place());
             }
-            router.oneshot(request.map(Body::new)).await
+            unread::answer(router, request).await
         }
     });
     let mut http = http1::Builder::new();

@@ -15,13 +15,14 @@ const MINUTE: Duration = Duration::from_mins(1);
 /// Bounds the requests of each client address on what needs no token.
 pub struct Visitors {
     counters: Counters,
+    what: &'static str,
     per_minute: u64,
 }
 
 impl Visitors {
-    /// So many requests a minute each.
-    pub fn new(counters: Counters, per_minute: u64) -> Self {
-        Self { counters, per_minute }
+    /// So many requests a minute each, counted for themselves.
+    pub fn new(counters: Counters, what: &'static str, per_minute: u64) -> Self {
+        Self { counters, what, per_minute }
     }
 
     /// Counts a request.
@@ -34,7 +35,7 @@ impl Visitors {
         if address.is_empty() {
             return Ok(());
         }
-        let key = format!("requests:{}", hex::encode(&Sha256::digest(address)[..16]));
+        let key = format!("{}:{}", self.what, hex::encode(&Sha256::digest(address)[..16]));
         if self.counters.add(&key, MINUTE).await > self.per_minute {
             metrics::counter!("requests_throttled_total").increment(1);
             return Err(Problem::throttled(MINUTE.as_secs()));

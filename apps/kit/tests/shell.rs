@@ -64,6 +64,12 @@ async fn every_error_is_a_problem_with_the_request_id() {
     assert_eq!(body["errors"][0]["field"], "number", "{body}");
     let large = format!("{{\"number\": {}1}}", " ".repeat(200));
     let answer = client.post(at("/echo")).header("content-type", json).body(large).send().await.unwrap();
+    assert!(!answer.headers().contains_key("connection"), "what is left of it came with its head");
+    problem(answer, StatusCode::PAYLOAD_TOO_LARGE, "too_large").await;
+    // What is not read to its end is in the way of the next request, which goes by another connection.
+    let large = format!("{{\"number\": {}1}}", " ".repeat(2_000_000));
+    let answer = client.post(at("/echo")).header("content-type", json).body(large).send().await.unwrap();
+    assert_eq!(answer.headers()["connection"], "close");
     problem(answer, StatusCode::PAYLOAD_TOO_LARGE, "too_large").await;
     assert_eq!(send("{\"number\": 3}", json).await.unwrap().text().await.unwrap(), "3");
 }

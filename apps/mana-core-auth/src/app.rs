@@ -108,8 +108,9 @@ pub(crate) struct App {
     pub(crate) cache: Cache,
     pub(crate) ledger: ledger::Ledger,
     pub(crate) counters: Counters,
-    /// Whoever asks without a token.
+    /// Whoever asks without a token, and whoever only reads what is published: who does much of it keeps nobody at their address from signing in.
     pub(crate) visitors: Visitors,
+    pub(crate) readers: Visitors,
     pub(crate) passwords: Passwords,
     pub(crate) secrets: Secrets,
     pub(crate) keys: Keyring,
@@ -167,7 +168,8 @@ pub(crate) async fn assemble(config: &Config) -> Result<(Service, Arc<App>), kit
     let counters = Counters::new(cache.clone());
     let app = Arc::new(App {
         database: database.clone(),
-        visitors: Visitors::new(counters.clone(), config.limits.requests_per_minute),
+        visitors: Visitors::new(counters.clone(), "requests", config.limits.requests_per_minute),
+        readers: Visitors::new(counters.clone(), "readings", config.limits.requests_per_minute),
         counters,
         cache: cache.clone(),
         ledger: ledger::Ledger::start(database.clone()),
@@ -202,11 +204,14 @@ pub(crate) async fn assemble(config: &Config) -> Result<(Service, Arc<App>), kit
         .merge(second_factor::routes::public())
         .merge(passkeys::routes::public())
         .merge(oidc::routes::public())
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&app), throttle::limit_requests));
+    let published = OpenApiRouter::new()
         .merge(oidc::metadata::routes())
         .routes(routes!(published_keys))
-        .route_layer(middleware::from_fn_with_state(Arc::clone(&app), throttle::limit_requests));
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&app), throttle::limit_readings));
     let (routes, document) = OpenApiRouter::with_openapi(Document::openapi())
         .merge(public)
+        .merge(published)
         .merge(accounts::routes::routes())
         .merge(registration::routes::internal())
         .merge(accounts::password_routes::routes())

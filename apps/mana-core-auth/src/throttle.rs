@@ -6,7 +6,7 @@
 //! password by a letter ([`vouch`]), so that strangers who never stop lock nobody out for good. An attempt counts as failed from
 //! its beginning, so parallel guesses are no way around it.
 //!
-//! Requests ([`limit_requests`]): of one client address on everything that needs no token.
+//! Requests ([`limit_requests`], [`limit_readings`]): of one client address on everything that needs no token.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 use kit::Problem;
-use kit::visitors::client_network;
+use kit::visitors::{Visitors, client_network};
 use sha2::{Digest, Sha256};
 
 use crate::app::App;
@@ -67,7 +67,16 @@ pub(crate) async fn vouch(app: &App, account: &str, headers: &HeaderMap) {
 
 /// Around what can be called without a token: bounds the requests of one client address.
 pub(crate) async fn limit_requests(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match app.visitors.admit(request.headers()).await {
+    admitted(&app.visitors, request, next).await
+}
+
+/// Around what is published: keys and metadata.
+pub(crate) async fn limit_readings(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    admitted(&app.readers, request, next).await
+}
+
+async fn admitted(visitors: &Visitors, request: Request, next: Next) -> Response {
+    match visitors.admit(request.headers()).await {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }

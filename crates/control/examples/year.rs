@@ -133,7 +133,8 @@ fn series(store: &mut Store) -> Vec<Filled> {
             let host = format!("{name}.localhost");
             let host = (via == "public").then_some(("host", host.as_str()));
             let labels: Vec<_> = [("service", name.as_str()), ("via", via)].into_iter().chain(host).collect();
-            add(&format!("{name}/probe-{via}"), "probe_success", &labels, 1.0 / 1.1, false);
+            let target = host.map_or(format!("{name}/probe-direct"), |(_, host)| format!("{name}/probe-public/{host}"));
+            add(&target, "probe_success", &labels, 1.0 / 1.1, false);
         }
         let labels = &own[..1];
         add("mana", "mana_instances_wanted", labels, 1.0, false);

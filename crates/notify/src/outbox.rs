@@ -147,7 +147,16 @@ struct Queue {
     ended: BTreeMap<u64, String>,
     /// The one on its way.
     sending: Option<u64>,
+    /// Failures since the last one that was taken, of whichever messages.
+    trouble: Trouble,
     last_ms: Option<u64>,
+}
+
+/// How often in a row, and why last.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Trouble {
+    times: u32,
+    why: String,
 }
 
 impl Delivery {
@@ -177,7 +186,15 @@ impl Outbox {
     /// What was written down before. What was on its way is sent again, with its key.
     pub fn recall(deliveries: impl IntoIterator<Item = Delivery>) -> Self {
         let mut outbox = Self::default();
+        let mut tried: BTreeMap<String, (u64, Trouble)> = BTreeMap::new();
         for delivery in deliveries {
+            if delivery.end == Some(End::Sent) || delivery.failures > 0 {
+                let times = if delivery.end == Some(End::Sent) { 0 } else { delivery.failures };
+                let last = tried.entry(delivery.channel.clone()).or_default();
+                if delivery.number >= last.0 {
+                    *last = (delivery.number, Trouble { times, why: delivery.why.clone().unwrap_or_default() });
+                }
+            }
             outbox.next_number = outbox.next_number.max(delivery.number + 1);
             let queue = outbox.channels.entry(delivery.channel.clone()).or_default();
             queue.known.insert(delivery.message.key.clone(), delivery.number);
@@ -186,6 +203,9 @@ impl Outbox {
             } else {
                 queue.waiting.insert(delivery.number, delivery);
             }
+        }
+        for (channel, (_, trouble)) in tried {
+            outbox.channels.entry(channel).or_default().trouble = trouble;
         }
         outbox
     }
@@ -212,6 +232,12 @@ impl Outbox {
     /// When it wants to hear that time has passed, in milliseconds since 1970.
     pub fn timer_ms(&self, now_ms: u64) -> Option<u64> {
         self.channels.values().filter_map(|queue| queue.timer_ms(now_ms)).min()
+    }
+
+    /// Why a channel has not taken what it was sent last, if that went so at least so often in a row: whether it failed or refused the message.
+    pub fn refusing(&self, channel: &str, tries: u32) -> Option<&str> {
+        let trouble = &self.channels.get(channel)?.trouble;
+        (trouble.times >= tries).then_some(trouble.why.as_str())
     }
 
     /// Why a channel takes nothing, if it has failed at least so often in a row.
@@ -271,6 +297,7 @@ impl Outbox {
 
     fn sent(&mut self, id: &Id, step: &mut Step) {
         let Some((queue, number)) = self.on_its_way(id) else { return };
+        queue.trouble = Trouble::default();
         if let Some(mut delivery) = queue.waiting.remove(&number) {
             delivery.end = Some(End::Sent);
             queue.end(&delivery, step);
@@ -285,6 +312,7 @@ impl Outbox {
             delivery.failures = delivery.failures.saturating_add(1);
             delivery.why = Some(failure.why.clone());
             delivery.refused = failure.refused;
+            queue.trouble = Trouble { times: queue.trouble.times.saturating_add(1), why: failure.why.clone() };
             step.keep.push(delivery.clone());
         }
     }

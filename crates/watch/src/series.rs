@@ -90,7 +90,7 @@ pub enum SourceError {
 /// Where samples are read from: by another thread than the one that works on them, where that is worth it.
 pub trait Source: Sync {
     /// Gives every series that all matchers fit to `each`, one after the other and each labels once, with its samples from `from` to `to` (milliseconds,
-    /// both included); series without one are left out. The samples are lent, so that a query holds those of one series at a time.
+    /// both included); series without one are left out. The samples are lent, so that a query holds those of one series at a time, or of a few.
     /// Where raw samples are gone, what stands for them is given: the coarsest that has a sample for each `step` milliseconds, or what is left.
     /// Ends early, and well, where `each` breaks.
     ///

@@ -125,7 +125,7 @@ pub fn start(config: Config, database: &Database, cache: Cache) -> Running {
         router: models.clone(),
         pace: Pace::default(),
         budgets: budgets.clone(),
-        visitors: Visitors::new(Counters::new(cache.clone()), config.visitor_requests_per_minute),
+        visitors: Visitors::new(Counters::new(cache.clone()), "shared", config.visitor_requests_per_minute),
         idempotency: calls.clone(),
         tasks: tasks.clone(),
         cut: cut.clone(),

@@ -21,6 +21,7 @@
 //! | `chat_outbox_refused_total` | `action` | instructions the ledger refused for good |
 //! | `chat_settles_left_total` | | settles for which there was no room behind their answers; the outbox has them |
 //! | `chat_settles_late_total` | | answers whose reservation was given back before the ledger could be told, reserved anew |
+//! | `requests_throttled_total` | | requests without a token beyond what their client address may make |
 //! | `chat_settles_owed_total` | | times that the balance did not cover one of these: it is looked again each hour for thirty days |
 //! | `chat_settles_lost_total` | | those that it did not cover then, or whose account is closed: delivered and not paid for |
 //! | `chat_keys_refused_total` | | API keys that are unknown or revoked |

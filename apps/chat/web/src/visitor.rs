@@ -1,4 +1,4 @@
-//! What is known of who asks, and passed on where an account is at stake: mana-core-auth counts failed sign-ins by address
+//! What is known of who asks, and passed on where who asks counts: mana-core-auth counts failed sign-ins by address, chat-backend readers of what is shared,
 //! and lists the browsers a person is signed in on.
 
 use std::convert::Infallible;

@@ -215,6 +215,8 @@ fn health(component: &Component, reached: Option<f64>, incidents: &[Incident], m
         ServiceState::Down | ServiceState::Blocked => Health::Outage,
         _ if reached == Some(0.0) => Health::Outage,
         ServiceState::Degraded | ServiceState::Starting => Health::Degraded,
+        // Through some of its hosts, and not through others.
+        ServiceState::Up if reached.is_some_and(|share| share < 1.0) => Health::Degraded,
         ServiceState::Stopped => Health::Unknown,
         ServiceState::Up => Health::Operational,
     };

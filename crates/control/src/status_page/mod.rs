@@ -200,7 +200,7 @@ fn read(file: &Path) -> Days {
 /// What the last probe of each said.
 async fn reached(reader: Reader, components: Vec<Component>, now: Timestamp) -> BTreeMap<String, f64> {
     let asked = tokio::task::spawn_blocking(move || {
-        let text = "min by (service, via) (probe_success)";
+        let text = "avg by (service, via) (probe_success)";
         values(&reader, text, &components, now.as_millisecond(), Instant::now() + PATIENCE)
     });
     asked.await.unwrap_or_default()
@@ -214,19 +214,20 @@ fn day(reader: &Reader, date: Date, components: &[Component], now: Timestamp, un
     let age = now.as_millisecond() - from;
     let each_s = SAMPLES.iter().find(|(oldest, _)| age <= *oldest).map_or(OLDEST_SAMPLES_S, |(_, seconds)| *seconds);
     let seconds = (to - from) / 1_000 + 1;
-    let ask = |aggregation: &str, function: &str| {
-        let text = format!("{aggregation} by (service, via) ({function}(probe_success[{seconds}s]))");
+    let ask = |function: &str| {
+        let text = format!("sum by (service, via) ({function}(probe_success[{seconds}s]))");
         values(reader, &text, components, to, until)
     };
-    let (good, all) = (ask("sum", "sum_over_time"), ask("sum", "count_over_time"));
-    // Who has several hosts is probed as often through each of them.
-    let rounds = ask("max", "count_over_time");
+    let (good, all) = (ask("sum_over_time"), ask("count_over_time"));
+    #[expect(clippy::cast_precision_loss, reason = "a day has few seconds")]
+    let most = (seconds as f64 / each_s).ceil();
     let of = |(name, all): (&String, &f64)| {
-        let rounds = rounds.get(name).copied()?;
+        // Who has several hosts is probed as often through each of them.
+        let rounds = all.min(most);
         let good = good.get(name).copied().unwrap_or_default();
-        Some((name.clone(), Day::of(rounds * good / all, rounds, each_s)))
+        (name.clone(), Day::of(rounds * good / all, rounds, each_s))
     };
-    all.iter().filter_map(of).collect()
+    all.iter().map(of).collect()
 }
 
 /// A value for each component, by the way that it is probed.

@@ -21,7 +21,7 @@ impl Supervisor {
         let plan = &desired.plan;
         let secrets = self.known_secrets();
         // One failure may be chance; from the second on it is the channel's.
-        let refusing = |channel: &str| self.outbox.failing(channel, 2).map(str::to_owned);
+        let refusing = |channel: &str| self.outbox.refusing(channel, 2).map(str::to_owned);
         let Found { all: outside, needs } = outside::found(plan, &secrets, refusing);
         let services = plan.services.iter().map(|service| {
             let mut watched = self.watched_service(service, plan);

@@ -142,10 +142,16 @@ impl Keeper {
             }
             Told::Outside { at, session, reading } => {
                 let outside = &session.outside;
-                if let Reading::Down(why) = &reading
-                    && self.may_say("outside")
-                {
-                    tracing::warn!(name = outside.name, why, "something that services need does not answer");
+                match (&reading, &outside.what) {
+                    // Whoever sends messages says what becomes of them.
+                    (Reading::Down(_), outside::What::Channel { refusing: Some(_), .. }) => {}
+                    (Reading::Down(why), outside::What::Channel { .. }) if self.may_say("channel") => {
+                        tracing::warn!(channel = outside.name, why, "a channel for messages cannot be reached");
+                    }
+                    (Reading::Down(why), _) if self.may_say("outside") => {
+                        tracing::warn!(name = outside.name, why, "something that services need does not answer");
+                    }
+                    _ => {}
                 }
                 self.gather(&outside.target(), outside.labels(), at, |sink| outside::put(outside, &reading, sink));
             }

@@ -279,3 +279,33 @@ fn a_message_that_its_channel_refuses_is_unheard_and_others_are_not() {
     let unheard = world.outbox.unheard(3);
     assert_eq!(unheard.into_iter().collect::<Vec<_>>(), [("bad", "too long")]);
 }
+
+#[test]
+fn a_channel_refuses_until_it_takes_something_again_whatever_ends_meanwhile() {
+    let mut world = World::default();
+    world.queue("bad", &["x"]);
+    let refuse = |world: &mut World| {
+        let id = world.on_its_way.remove(0).id();
+        world.step(What::Failed(id, Failure { why: "relay denied".to_owned(), refused: true }));
+    };
+    refuse(&mut world);
+    assert_eq!(world.outbox.refusing("x", 2), None, "one failure may be chance");
+    world.pass(millis(LONGEST_WAIT));
+    refuse(&mut world);
+    for _ in 0..2 {
+        assert_eq!(world.outbox.refusing("x", 2), Some("relay denied"));
+        world.die();
+    }
+    world.pass(millis(GIVE_UP_AFTER));
+    assert_eq!((world.given_up.len(), world.outbox.waiting()), (1, 0));
+    for _ in 0..2 {
+        assert_eq!(world.outbox.refusing("x", 2), Some("relay denied"), "that nothing waits mends nothing");
+        world.die();
+    }
+    world.queue("good", &["x"]);
+    world.run(10_000, |_| true);
+    for _ in 0..2 {
+        assert_eq!((world.keys("x"), world.outbox.refusing("x", 1)), (vec!["good"], None));
+        world.die();
+    }
+}

@@ -14,6 +14,10 @@ use crate::series::NAME;
 /// Longest text of an error that is kept, in characters.
 const MAX_ERROR: usize = 500;
 
+/// So much may be missing of a rule's `for`, in milliseconds: evaluations are a round number of seconds apart but for a moment, and one
+/// that comes a moment early must not cost another round.
+pub(super) const EARLY: u64 = 500;
+
 impl State {
     /// A rule was evaluated. One that is not known any more says nothing.
     pub(crate) fn evaluated(&mut self, name: &str, outcome: &Outcome, at: i64, step: &mut Step) {
@@ -111,7 +115,7 @@ impl State {
         }
         (alert.seen, alert.clear, alert.value) = (now, None, Value(value));
         alert.summary = rule.summary.render(&id.labels, value);
-        if alert.fired.is_none() && alert.counted >= rule.hold.millis() {
+        if alert.fired.is_none() && alert.counted.saturating_add(EARLY) >= rule.hold.millis() {
             self.fire(id, at, step);
         } else if is_new {
             let alert = &self.alerts[id];

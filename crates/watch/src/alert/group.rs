@@ -18,6 +18,8 @@ const CAUSE_PATIENCE: u64 = 2;
 /// How long nothing new has to have come until a group is told. Rules that fire at once are evaluated more often than targets are scraped, which is at ten
 /// moments of ten seconds: what begins at once is seen one after the other. Longer, and a single alert would be late.
 const SETTLE: Span = Span::from_secs(5);
+/// From this `for` on, all that begins at once has been seen before the first of it fires: a scrape and an evaluation, ten seconds each.
+const FORESEEN: Span = Span::from_secs(20);
 /// Names of what one group is about. Further ones are not told apart: whoever wants to hear of one of them alone does not.
 const MAX_ABOUT: usize = 1_000;
 /// The label that names a service, whatever an alert's rule calls its subject.
@@ -235,9 +237,17 @@ impl State {
         if waited >= bound {
             return true;
         }
-        let quiet = |rule: &String| self.health.get(rule).is_none_or(|health| health.rounds > health.brought);
-        let is_settled = self.clock.now.saturating_sub(gather.last) >= SETTLE.millis();
-        is_settled && gather.rules.iter().all(quiet) && !self.is_more_coming(gather, bound - waited)
+        // Of rules that hold for long, whatever begins at the same time is pending by now: where nothing is, nothing comes.
+        let is_pending =
+            |name: &String| self.alerts.iter().any(|(id, alert)| id.rule == *name && alert.fired.is_none());
+        let foresees = |name: &String| self.rules.get(name).is_some_and(|rule| rule.hold >= FORESEEN);
+        let settled = |since: u64| self.clock.now.saturating_sub(since) >= SETTLE.millis();
+        let quiet = |rule: &String| {
+            self.health.get(rule).is_none_or(|health| {
+                health.rounds > health.brought || (settled(health.heard) && foresees(rule) && !is_pending(rule))
+            })
+        };
+        settled(gather.last) && gather.rules.iter().all(quiet) && !self.is_more_coming(gather, bound - waited)
     }
 
     /// Whether its rules are about to bring more.

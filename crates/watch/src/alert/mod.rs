@@ -27,7 +27,7 @@
 //!
 //! # What always holds
 //! Looked at after every step of the property tests.
-//! 1. Nothing fires before it was in breach for its `for`, in answers that followed each other.
+//! 1. Nothing fires before it was in breach for its `for` (but for half a second), in answers that followed each other.
 //! 2. Each time that an alert fires is told once, in one message; or it was muted when it ended.
 //! 3. What is held back is held back by something that fires, and never in a circle.
 //! 4. No two messages have the same key; nothing is said of a group after its end.

@@ -34,7 +34,7 @@ pub(super) fn each(
     thread::scope(|scope| {
         let (read, series) = mpsc::sync_channel::<(Labels, Vec<Sample>)>(AHEAD);
         let (used, again) = mpsc::channel::<Vec<Sample>>();
-        let reader = scope.spawn(move || {
+        let reader = thread::Builder::new().name("series".to_owned()).spawn_scoped(scope, move || {
             source.each(matchers, from, to, beat, keep, &mut |labels, samples| {
                 let mut own = again.try_recv().unwrap_or_default();
                 own.clear();
@@ -43,6 +43,8 @@ pub(super) fn each(
                 if read.send((labels, own)).is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })
         });
+        // A system that has no thread to give has us read by ourselves.
+        let Ok(reader) = reader else { return source.each(matchers, from, to, beat, keep, each) };
         for (labels, samples) in series {
             if each(labels, &samples).is_break() {
                 break;

@@ -163,7 +163,7 @@ impl Evaluation<'_> {
             fill(samples, &mut values).map(|()| values)
         };
         let wanted = Wanted { matchers: &selector.matchers, from: earliest, to: latest, beat, keep };
-        ahead::each(self.source, &wanted, grid.count, &mut |labels, samples| match made(samples) {
+        let read = ahead::each(self.source, &wanted, grid.count, &mut |labels, samples| match made(samples) {
             Ok(values) => {
                 columns.push(Column { labels, values });
                 ControlFlow::Continue(())
@@ -172,8 +172,9 @@ impl Evaluation<'_> {
                 refused = Err(error);
                 ControlFlow::Break(())
             }
-        })?;
+        });
         refused?;
+        read?;
         columns.retain(|column| !column.is_empty());
         columns.sort_by(|a, b| a.labels.cmp(&b.labels));
         Ok(columns)

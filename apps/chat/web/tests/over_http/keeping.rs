@@ -1,7 +1,7 @@
 //! What is done with conversations beside talking, without scripts.
 
-use reqwest::StatusCode;
 use reqwest::header::ACCEPT;
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use crate::support::{Browser, World};
@@ -59,6 +59,18 @@ async fn a_link_is_for_anybody_until_it_is_revoked(world: World) {
     for odd in ["/s/x", "/s/%2e%2e%2fconversations", "/s/..%2F..%2Fhealth"] {
         assert_eq!(stranger.get(odd).await.status, StatusCode::NOT_FOUND, "{odd}");
     }
+}
+
+async fn who_reads_too_many_links_is_told_so_and_nobody_else_is(world: World) {
+    let browser = world.browser();
+    let read = async |address: &str| {
+        browser.send(browser.request(Method::GET, "/s/nothing").header("x-real-ip", address)).await.status
+    };
+    for _ in 0..100 {
+        assert_eq!(read("203.0.113.7").await, StatusCode::NOT_FOUND);
+    }
+    assert_eq!(read("203.0.113.7").await, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(read("203.0.113.8").await, StatusCode::NOT_FOUND);
 }
 
 async fn conversations_are_put_away_found_instructed_and_taken_away(world: World) {
@@ -165,6 +177,7 @@ async fn nobody_gets_at_the_things_of_others(world: World) {
 
 crate::support::on_both_stores!(
     questions_are_edited_and_answers_given_again_without_scripts,
+    who_reads_too_many_links_is_told_so_and_nobody_else_is,
     a_link_is_for_anybody_until_it_is_revoked,
     conversations_are_put_away_found_instructed_and_taken_away,
     files_go_along_and_what_is_no_list_of_them_is_refused,

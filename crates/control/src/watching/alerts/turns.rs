@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mana_watch::alert::{Rule, What, builtin};
+use mana_watch::alert::{Outcome, Rule, What, builtin};
 use mana_watch::series::NAME;
 use mana_watch::store::Reader;
 use tokio::sync::watch;
 
 use super::super::rounds::now_ms;
 use super::super::subjects::Subjects;
-use super::book::Pace;
+use super::book::{Pace, Ready};
 use super::{Watch, judged};
 use crate::rules::{self, There};
 
@@ -56,6 +56,19 @@ pub(super) fn is_due(turn: Turn, pace: Pace, evaluation: usize) -> bool {
     }
 }
 
+/// What came out of the rules that are due.
+pub(super) fn outcomes(
+    reader: &Reader,
+    rules: &[Ready],
+    turn: Turn,
+    evaluation: usize,
+    now: i64,
+) -> Vec<(String, Outcome)> {
+    let until = Instant::now() + PATIENCE;
+    let due = rules.iter().enumerate().filter(|(at, rule)| is_due(turn, rule.pace, evaluation.wrapping_add(*at)));
+    due.map(|(_, rule)| (rule.rule.clone(), judged(reader, rule, now, until))).collect()
+}
+
 impl Watch {
     /// Some of the rules are evaluated, and now and then what else needs what is stored.
     pub(super) async fn have_turn(
@@ -91,13 +104,8 @@ impl Watch {
         if turn == Turn::All {
             self.evaluations = evaluation.wrapping_add(1);
         }
-        let outcomes = tokio::task::spawn_blocking(move || {
-            let until = Instant::now() + PATIENCE;
-            let due =
-                rules.iter().enumerate().filter(|(at, rule)| is_due(turn, rule.pace, evaluation.wrapping_add(*at)));
-            due.map(|(_, rule)| (rule.rule.clone(), judged(&reader, rule, now, until))).collect::<Vec<_>>()
-        });
-        match outcomes.await {
+        let asked = tokio::task::spawn_blocking(move || outcomes(&reader, &rules, turn, evaluation, now));
+        match asked.await {
             Ok(outcomes) => {
                 for (rule, outcome) in outcomes {
                     self.step(What::Evaluated { rule, outcome }).await;

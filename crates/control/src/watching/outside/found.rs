@@ -48,10 +48,20 @@ pub(crate) fn found(plan: &Plan, secrets: &Secrets, refusing: impl Fn(&str) -> O
         }
     }
     for notification in &plan.notifications {
-        let Some((host, port)) = receiver(notification, secrets) else { continue };
         let (name, refusing) = (notification.name.clone(), refusing(&notification.name));
-        let what = What::Channel { host, port, refusing };
+        let server = receiver(notification, secrets);
+        if server.is_none() && refusing.is_none() {
+            continue;
+        }
+        let what = What::Channel { server, refusing };
         found.all.push(Outside { name, what, interval: CHANNEL_EVERY, timeout: TIMEOUT, users: BTreeSet::new() });
+    }
+    if found.all.len() > MAX_OUTSIDE {
+        tracing::debug!(
+            most = MAX_OUTSIDE,
+            left_out = found.all.len() - MAX_OUTSIDE,
+            "not all that is outside is watched"
+        );
     }
     found.all.truncate(MAX_OUTSIDE);
     for outside in &found.all {
@@ -80,15 +90,22 @@ impl Found {
     }
 }
 
-/// The server that a channel's messages go to.
+/// The server that a channel's messages go to; none where they go by way of a proxy.
 fn receiver(notification: &Notification, secrets: &Secrets) -> Option<(String, u16)> {
     match &notification.target {
+        Target::Webhook { .. } | Target::Slack { .. } | Target::Ntfy { .. } if has_proxy() => None,
         Target::Webhook { url, .. } | Target::Slack { url } | Target::Ntfy { url, .. } => {
             let url = Url::parse(&revealed(url, secrets)?).ok()?;
             Some((url.host_str()?.to_owned(), url.port_or_known_default()?))
         }
         Target::Email { host, port, .. } => Some((host.clone(), *port)),
     }
+}
+
+/// Whether requests leave this machine by a proxy, as far as its environment says.
+fn has_proxy() -> bool {
+    const NAMES: [&str; 6] = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+    NAMES.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
 /// What is no text at its beginning shows only when it is revealed.
@@ -205,5 +222,31 @@ mod tests {
         let names: Vec<&str> = found.all.iter().map(|outside| outside.name.as_str()).collect();
         let data = "/srv/shop/.mana/development/data";
         assert_eq!(names, ["model", &format!("{data}/a.db"), &format!("{data}/b.db"), "redis@127.0.0.1:7000"]);
+    }
+
+    #[test]
+    fn channels_are_asked_at_their_servers_and_say_what_they_refuse() {
+        let found = of("[services.a-landing]\nfolder = \"site\"\n[secrets]\nHOOK = { about = \"x\" }\n\
+            [notifications.team]\nkind = \"webhook\"\nurl = \"https://hooks.example/a/token\"\n\
+            [notifications.phone]\nkind = \"ntfy\"\nurl = \"http://[::1]:8090/topic\"\n\
+            [notifications.mail]\nkind = \"email\"\nserver = \"mail.example:587\"\nfrom = \"a@mail.example\"\nto = [\"b@mail.example\"]\n\
+            [notifications.secret]\nkind = \"slack\"\nurl = \"${secret.HOOK}\"\n");
+        let channels: Vec<_> = found
+            .all
+            .iter()
+            .map(|outside| match &outside.what {
+                What::Channel { server, refusing } => (outside.name.as_str(), server.clone(), refusing.is_some()),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let server = |host: &str, port| Some((host.to_owned(), port));
+        let expected = [
+            ("team", server("hooks.example", 443), true),
+            ("phone", server("[::1]", 8090), false),
+            ("mail", server("mail.example", 587), false),
+        ];
+        assert_eq!(channels, expected, "who has no address is not asked");
+        assert!(!format!("{found:?}").contains("token"), "{found:?}");
+        assert!(found.needs.is_empty(), "no service needs them");
     }
 }

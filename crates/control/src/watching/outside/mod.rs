@@ -53,7 +53,7 @@ pub(crate) enum What {
     /// Takes connections.
     Tcp { host: String, port: u16 },
     /// Takes messages for people, at least connections for them; and why it has not taken the last one.
-    Channel { host: String, port: u16, refusing: Option<String> },
+    Channel { server: Option<(String, u16)>, refusing: Option<String> },
     /// A file of SQLite.
     Sqlite { database: String, file: PathBuf },
 }
@@ -62,7 +62,7 @@ impl Outside {
     /// What its series are kept by.
     pub(super) fn target(&self) -> String {
         match self.what {
-            What::Channel { .. } => format!("channel/{}", self.name),
+            What::Channel { .. } => format!("channel/{}/asked", self.name),
             _ => format!("outside/{}", self.name),
         }
     }

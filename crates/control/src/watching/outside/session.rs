@@ -84,7 +84,8 @@ impl Session {
             }
             // What it said to a message says more than that it can be reached.
             What::Channel { refusing: Some(why), .. } => Err(why.clone()),
-            What::Tcp { host, port } | What::Channel { host, port, .. } => {
+            What::Channel { server: None, .. } => Err("nothing is known of its server".to_owned()),
+            What::Tcp { host, port } | What::Channel { server: Some((host, port)), .. } => {
                 Ok(Reading::Well(plain::tcp(host, *port).await?))
             }
             What::Sqlite { file, .. } => {

@@ -146,7 +146,7 @@ impl Judge {
                     if change.alert.kind == Kind::Breach {
                         let hold = self.world.state.rules[&change.alert.rule].hold.millis();
                         let seen = u64::try_from(self.breach[&change.alert]).unwrap();
-                        assert!(seen >= hold, "{:?} fires after {seen} of {hold}", change.alert);
+                        assert!(seen + evaluate::EARLY >= hold, "{:?} fires after {seen} of {hold}", change.alert);
                     }
                 }
                 (Became::Resolved { .. }, Some(episode)) if change.muted.is_some() => {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use mana_notify::outbox::{self, Outbox};
 use mana_watch::store::{Kind, Limits, SeriesId, Store};
 
-use super::super::turns::{is_due, turn};
+use super::super::turns::{outcomes, turn};
 use super::*;
 use crate::watching::subjects::{Service, Subjects};
 
@@ -23,6 +23,8 @@ struct World {
     state: alert::State,
     ready: Vec<Ready>,
     evaluations: usize,
+    /// Milliseconds that the last evaluation took.
+    late: i64,
     outbox: Outbox,
     /// What a channel took: when, and the title.
     taken: Vec<(i64, String)>,
@@ -67,6 +69,7 @@ impl World {
             state: alert::State::default(),
             ready: book.rules.iter().map(Ready::of).collect(),
             evaluations: 0,
+            late: 0,
             outbox: Outbox::default(),
             taken: Vec::new(),
         };
@@ -95,13 +98,11 @@ impl World {
         }
     }
 
+    /// Rules take a moment, and not the same one each time.
     fn evaluate(&mut self, turn: Turn) {
-        let (reader, until) = (self.store.reader(), Instant::now() + Duration::from_mins(1));
-        let is_due = |(at, rule): &(usize, &Ready)| is_due(turn, rule.pace, self.evaluations + at);
-        let due = self.ready.iter().enumerate().filter(is_due);
-        let outcomes: Vec<_> =
-            due.map(|(_, rule)| (rule.rule.clone(), judged(&reader, rule, self.now, until))).collect();
+        let outcomes = outcomes(&self.store.reader(), &self.ready, turn, self.evaluations, self.now);
         self.evaluations += usize::from(turn == Turn::All);
+        self.late = (self.late + 17) % 50;
         for (rule, outcome) in outcomes {
             assert!(!matches!(outcome, Outcome::Error(_)), "{rule}: {outcome:?}");
             self.step(What::Evaluated { rule, outcome });
@@ -110,7 +111,7 @@ impl World {
 
     /// What people are told goes through the outbox to a channel that takes everything.
     fn step(&mut self, what: What) {
-        let step = self.state.step(&Event { at: self.now, what });
+        let step = self.state.step(&Event { at: self.now + self.late, what });
         for effect in step.effects {
             let Effect::Tell(tell) = effect else { continue };
             let message = mana_notify::Message {
@@ -181,7 +182,7 @@ impl Target {
 fn two_hundred_services_that_die_at_once_make_one_notification_of_all_built_in_rules() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut world = World::start(folder.path());
-    world.run(360, false);
+    world.run(363, false);
     assert_eq!((world.taken.len(), world.firing()), (0, BTreeSet::new()), "all is well: {:?}", world.taken);
     let died = world.now;
     // Shorter than until further people are told since nobody has answered.
