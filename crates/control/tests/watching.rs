@@ -63,6 +63,24 @@ async fn what_runs_is_measured_and_what_ends_is_gone() {
 }
 
 #[tokio::test]
+async fn each_public_host_is_probed_as_long_as_it_is_one() {
+    let mut ecosystem = Ecosystem::start().await;
+    let site = ecosystem.folder.path().join("site");
+    std::fs::create_dir(&site).expect("made");
+    std::fs::write(site.join("index.html"), "<h1>Shop</h1>").expect("written");
+    let with = |hosts: &str| {
+        let more = format!("\n[services.pages-landing]\nproject = \"small\"\nfolder = \"site\"\nhosts = [{hosts}]\n");
+        [Service::new("a").with(&more)]
+    };
+    ecosystem.up(&with("\"pages.localhost\", \"www.pages.localhost\"")).await;
+    let well = "count by (service) (probe_success{via=\"public\", host=~\".*pages.localhost\"} == 1)";
+    becomes(&ecosystem, well, &[("pages-landing", 2.0)]).await;
+    ecosystem.up(&with("\"pages.localhost\"")).await;
+    becomes(&ecosystem, well, &[("pages-landing", 1.0)]).await;
+    ecosystem.down().await;
+}
+
+#[tokio::test]
 async fn what_is_alive_and_not_ready_is_not_up_rather_than_gone() {
     let mut ecosystem = Ecosystem::start().await;
     ecosystem.up(&[Service::new("a")]).await;

@@ -14,6 +14,9 @@ use super::search::Search;
 const MOST_SEARCHED: usize = 20_000;
 /// Where only an id is looked for: most lines are passed over unread.
 const MOST_PASSED: usize = 50_000;
+/// Lines of the end of each file, which is looked at before any file is looked at further back: what is sought happened a moment ago most often, and
+/// where time is short, a service with many lines hides those of no other.
+const ENDS: usize = 2_000;
 /// Without anything to look for, the end of each file is enough.
 const ENOUGH: usize = 400;
 /// A search that takes longer gives what it has found until then.
@@ -34,51 +37,93 @@ pub struct Found {
 
 /// The last `most` lines that fit, of some services. What cannot be read is left out, and logged.
 pub fn find(data: &Path, services: &[String], search: &Search, most: usize) -> Found {
+    let until = Instant::now() + PATIENCE;
+    find_while(data, services, search, most, || Instant::now() < until)
+}
+
+/// As [`find`], as long as there is time for a further look.
+fn find_while(
+    data: &Path,
+    services: &[String],
+    search: &Search,
+    most: usize,
+    mut has_time: impl FnMut() -> bool,
+) -> Found {
     let back = match search {
         search if *search == Search::default() => ENOUGH.max(most),
         search if search.is_of_requests() => MOST_PASSED,
         _ => MOST_SEARCHED,
     };
-    let mut found = Found::default();
-    let until = Instant::now() + PATIENCE;
-    let mut all = Vec::new();
-    let files = services.iter().flat_map(|service| files(data, service).into_iter().map(move |file| (service, file)));
-    for (service, (instance, path)) in files {
-        if Instant::now() >= until {
-            found.goes_on = true;
-            break;
-        }
-        let is_later = |to| move |text: &str| Line::read(service, instance, text).at.map(|at| at > to);
-        let read = search.until().map_or_else(|| tail(&path, back), |to| tail_until(&path, back, &is_later(to)));
-        let read = read.unwrap_or_else(|error| {
-            tracing::warn!(%error, path = %path.display(), "a log cannot be read");
-            Vec::new()
-        });
-        found.goes_on |= read.len() == back;
-        found.searched += read.len();
-        let mut fitting = Vec::new();
-        for text in read.iter().rev().filter(|text| search.may_fit(text)) {
-            let line = Line::read(service, instance, text);
-            if search.is_before(&line) {
+    let mut looked: Vec<Looked<'_>> = Vec::new();
+    for service in services {
+        looked.extend(files(data, service).into_iter().map(|(instance, path)| Looked::new(service, instance, path)));
+    }
+    let depths = [ENDS.min(back), back];
+    for depth in &depths[usize::from(back <= ENDS)..] {
+        for file in looked.iter_mut().filter(|file| file.goes_on) {
+            if !has_time() {
                 break;
             }
-            if search.fits(&line) {
-                fitting.push(line);
-                // One more than is given, so that it is told that there are more.
-                if fitting.len() > most {
-                    break;
-                }
-            }
+            file.look(search, *depth, most);
         }
-        fitting.reverse();
-        all.extend(in_time(fitting, written(&path)));
     }
+    let goes_on = looked.iter().any(|file| file.goes_on);
+    let mut found = Found { goes_on, searched: looked.iter().map(|file| file.searched).sum(), ..Found::default() };
+    let lines = looked.into_iter().flat_map(|file| in_time(file.fitting, written(&file.path)));
+    let mut all: Vec<_> = lines.collect();
     // Stable: lines of one file stay in their order.
     all.sort_by_key(|(at, _)| *at);
     let before = all.len().saturating_sub(most);
     found.goes_on |= before > 0;
     found.lines = all.into_iter().skip(before).map(|(_, line)| line).collect();
     found
+}
+
+/// A file, as far as it was looked at.
+struct Looked<'a> {
+    service: &'a str,
+    instance: u16,
+    path: PathBuf,
+    /// Oldest first.
+    fitting: Vec<Line>,
+    searched: usize,
+    /// There may be more, further back.
+    goes_on: bool,
+}
+
+impl<'a> Looked<'a> {
+    fn new(service: &'a str, instance: u16, path: PathBuf) -> Self {
+        Self { service, instance, path, fitting: Vec::new(), searched: 0, goes_on: true }
+    }
+
+    /// Looks at so many lines before its end, or before the time until which lines are looked for.
+    fn look(&mut self, search: &Search, back: usize, most: usize) {
+        let (service, instance, path) = (self.service, self.instance, &self.path);
+        let is_later = |to| move |text: &str| Line::read(service, instance, text).at.map(|at| at > to);
+        let read = search.until().map_or_else(|| tail(path, back), |to| tail_until(path, back, &is_later(to)));
+        let read = read.unwrap_or_else(|error| {
+            tracing::warn!(%error, path = %path.display(), "a log cannot be read");
+            Vec::new()
+        });
+        (self.searched, self.goes_on) = (read.len(), read.len() == back);
+        self.fitting.clear();
+        for text in read.iter().rev().filter(|text| search.may_fit(text)) {
+            let line = Line::read(service, instance, text);
+            if search.is_before(&line) {
+                self.goes_on = false;
+                break;
+            }
+            if search.fits(&line) {
+                self.fitting.push(line);
+                // One more than is given, so that it is told that there are more.
+                if self.fitting.len() > most {
+                    self.goes_on = false;
+                    break;
+                }
+            }
+        }
+        self.fitting.reverse();
+    }
 }
 
 /// Lines with the times that they are sorted by. One that does not say when it was written was written after the one before
@@ -214,6 +259,29 @@ mod tests {
         let asked = Asked { from, to, ..Asked::default() }.search().expect("understood");
         let found = find(data.path(), &["a".to_owned()], &asked, 10);
         assert_eq!(messages(&found.lines), ["m0:10:0", "m0:10:1", "m0:10:2"]);
+    }
+
+    #[test]
+    fn where_time_is_short_many_lines_of_one_service_hide_those_of_no_other() {
+        let data = tempfile::tempdir().expect("a folder");
+        let folder = crate::paths::logs(data.path());
+        std::fs::create_dir_all(&folder).expect("made");
+        let many: Vec<String> = std::iter::repeat_n(record(1, "INFO", "again"), 2 * ENDS).collect();
+        append(&folder.join("1-a.log"), &record(0, "ERROR", "long ago"));
+        append(&folder.join("1-a.log"), &many.join("\n"));
+        append(&folder.join("1-b.log"), &record(2, "ERROR", "just now"));
+        let errors = Asked { level: "error".into(), ..Asked::default() }.search().expect("understood");
+        for (looks, expected, goes_on) in
+            [(1, vec![], true), (2, vec!["just now"], true), (3, vec!["long ago", "just now"], false)]
+        {
+            let mut left = looks;
+            let has_time = || {
+                left -= 1;
+                left >= 0
+            };
+            let found = find_while(data.path(), &["a".to_owned(), "b".to_owned()], &errors, 10, has_time);
+            assert_eq!((messages(&found.lines), found.goes_on), (expected, goes_on), "{looks}");
+        }
     }
 
     #[test]
