@@ -22,7 +22,7 @@ impl Supervisor {
         let secrets = self.known_secrets();
         // One failure may be chance; from the second on it is the channel's.
         let refusing = |channel: &str| self.outbox.refusing(channel, 2).map(str::to_owned);
-        let Found { all: outside, needs } = outside::found(plan, &secrets, refusing);
+        let Found { all: outside, needs } = outside::found(plan, &secrets, refusing, outside::has_proxy());
         let services = plan.services.iter().map(|service| {
             let mut watched = self.watched_service(service, plan);
             watched.needs.extend(needs.get(&service.name).into_iter().flatten().cloned());

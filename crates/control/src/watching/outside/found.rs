@@ -27,8 +27,14 @@ pub(crate) struct Found {
 }
 
 /// Which there are in a plan. What has a secret without a value, or an address that is not understood, is not among them: whoever needs
-/// it is not started either, or says so itself. `refusing` knows why a channel has not taken the last message.
-pub(crate) fn found(plan: &Plan, secrets: &Secrets, refusing: impl Fn(&str) -> Option<String>) -> Found {
+/// it is not started either, or says so itself. `refusing` knows why a channel has not taken the last message;
+/// `is_proxied`: requests leave this machine by a proxy.
+pub(crate) fn found(
+    plan: &Plan,
+    secrets: &Secrets,
+    refusing: impl Fn(&str) -> Option<String>,
+    is_proxied: bool,
+) -> Found {
     let mut found = Found::default();
     for dependency in &plan.dependencies {
         let Some(text) = revealed(&dependency.url, secrets) else { continue };
@@ -49,7 +55,7 @@ pub(crate) fn found(plan: &Plan, secrets: &Secrets, refusing: impl Fn(&str) -> O
     }
     for notification in &plan.notifications {
         let (name, refusing) = (notification.name.clone(), refusing(&notification.name));
-        let server = receiver(notification, secrets);
+        let server = receiver(notification, secrets, is_proxied);
         if server.is_none() && refusing.is_none() {
             continue;
         }
@@ -91,9 +97,9 @@ impl Found {
 }
 
 /// The server that a channel's messages go to; none where they go by way of a proxy.
-fn receiver(notification: &Notification, secrets: &Secrets) -> Option<(String, u16)> {
+fn receiver(notification: &Notification, secrets: &Secrets, is_proxied: bool) -> Option<(String, u16)> {
     match &notification.target {
-        Target::Webhook { .. } | Target::Slack { .. } | Target::Ntfy { .. } if has_proxy() => None,
+        Target::Webhook { .. } | Target::Slack { .. } | Target::Ntfy { .. } if is_proxied => None,
         Target::Webhook { url, .. } | Target::Slack { url } | Target::Ntfy { url, .. } => {
             let url = Url::parse(&revealed(url, secrets)?).ok()?;
             Some((url.host_str()?.to_owned(), url.port_or_known_default()?))
@@ -103,7 +109,7 @@ fn receiver(notification: &Notification, secrets: &Secrets) -> Option<(String, u
 }
 
 /// Whether requests leave this machine by a proxy, as far as its environment says.
-fn has_proxy() -> bool {
+pub(crate) fn has_proxy() -> bool {
     const NAMES: [&str; 6] = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
     NAMES.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
@@ -178,10 +184,15 @@ mod tests {
     use super::*;
 
     fn of(more: &str) -> Found {
+        of_proxied(more, false)
+    }
+
+    fn of_proxied(more: &str, is_proxied: bool) -> Found {
         let text = format!("name = \"shop\"\ndomain = \"shop.example\"\n{more}");
         let manifest = Manifest::parse(Path::new("/srv/shop/mana.toml"), &text).expect("TOML");
         let refusing = |channel: &str| (channel == "team").then(|| "it answered 500".to_owned());
-        found(&manifest.plan(&Overrides::default(), &Facts::assumed()).expect("a plan"), &Secrets::default(), refusing)
+        let plan = manifest.plan(&Overrides::default(), &Facts::assumed()).expect("a plan");
+        found(&plan, &Secrets::default(), refusing, is_proxied)
     }
 
     const SERVICES: &str = "[services.a-backend]\ncommand = \"bin/a\"\nport = 4001\ndatabase = \"a\"\ncache = true\nneeds = [\"model\"]\n\
@@ -226,11 +237,12 @@ mod tests {
 
     #[test]
     fn channels_are_asked_at_their_servers_and_say_what_they_refuse() {
-        let found = of("[services.a-landing]\nfolder = \"site\"\n[secrets]\nHOOK = { about = \"x\" }\n\
+        let text = "[services.a-landing]\nfolder = \"site\"\n[secrets]\nHOOK = { about = \"x\" }\n\
             [notifications.team]\nkind = \"webhook\"\nurl = \"https://hooks.example/a/token\"\n\
             [notifications.phone]\nkind = \"ntfy\"\nurl = \"http://[::1]:8090/topic\"\n\
             [notifications.mail]\nkind = \"email\"\nserver = \"mail.example:587\"\nfrom = \"a@mail.example\"\nto = [\"b@mail.example\"]\n\
-            [notifications.secret]\nkind = \"slack\"\nurl = \"${secret.HOOK}\"\n");
+            [notifications.secret]\nkind = \"slack\"\nurl = \"${secret.HOOK}\"\n";
+        let found = of(text);
         let channels: Vec<_> = found
             .all
             .iter()
@@ -248,5 +260,9 @@ mod tests {
         assert_eq!(channels, expected, "who has no address is not asked");
         assert!(!format!("{found:?}").contains("token"), "{found:?}");
         assert!(found.needs.is_empty(), "no service needs them");
+        // Behind a proxy nobody's server is asked but that of mail; what is refused is known all the same.
+        let proxied = of_proxied(text, true);
+        let names: Vec<&str> = proxied.all.iter().map(|outside| outside.name.as_str()).collect();
+        assert_eq!(names, ["team", "mail"]);
     }
 }

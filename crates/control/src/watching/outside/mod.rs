@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::Address;
-pub(crate) use found::{Found, found};
+pub(crate) use found::{Found, found, has_proxy};
 pub(super) use put::put;
 pub(super) use session::{Reading, Session};
 
