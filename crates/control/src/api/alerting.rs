@@ -27,7 +27,7 @@ pub struct Alerting {
 }
 
 /// An alert.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct AlertView {
     /// Its rule.
     pub rule: String,
