@@ -1,12 +1,15 @@
 //! Credits that the ledger holds back for one answer, from the reserve to what resolves it.
 //!
+//! The ledger says that it holds them before that is durable. Then the model is asked, and an answer that is given whole is stored; a stream begins, and any answer is given, only
+//! once it is durable ([`Held::durable`]). If it is not to be (the ledger died over it), what is stored is charged all the same, by the outbox.
+//!
 //! A reserve whose answer is lost may have been carried out. Nobody knows the reservation's id then, and its credits would be
 //! missing until it expires. So the same call is made again aside, under the same key, and what it names is released.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use kit::{Credits, clock, failpoint};
+use kit::{Credits, clock, failpoint, trace};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 use uuid::Uuid;
@@ -15,8 +18,9 @@ use crate::app::App;
 use crate::budgets::Spending;
 use crate::caller::Caller;
 use crate::failure::Failure;
-use crate::ledger::{Hold, LedgerError, Reserved, Standing};
+use crate::ledger::{Hold, LedgerError, Standing};
 use crate::outbox::{Action, Instruction};
+use crate::reserving::{self, Admitted};
 use crate::time::now_ms;
 
 /// How often a reserve without an answer is asked about. With the pauses that is a quarter of a minute and the ledger's own
@@ -36,7 +40,9 @@ pub(crate) struct Held {
     /// What gives them back.
     pub(crate) instruction: Instruction,
     /// Until it is resolved there is `left` beside it.
-    reserved: Reserved,
+    admitted: Arc<Admitted>,
+    /// What the ledger knows the reserve by.
+    key: Uuid,
     /// What of the day's budgets is held back with them.
     spending: Spending,
     resolved: bool,
@@ -48,8 +54,8 @@ impl Held {
         // Whoever asks one after the other finds there what the answer before did not cost.
         app.settles.caught_up(caller.user).await;
         let key = clock::new_id();
-        let reserved = match app.reserves.reserve(caller.user, price, key).await {
-            Ok(reserved) => reserved,
+        let admitted = match app.reserves.reserve(caller.user, price, key).await {
+            Ok(admitted) => Arc::new(admitted),
             Err(failure) => {
                 app.budgets.release(&spending).await;
                 if matches!(failure, Failure::LedgerUnavailable) {
@@ -62,38 +68,79 @@ impl Held {
             spending,
             app: app.clone(),
             instruction: Instruction {
-                reservation: reserved.id,
+                reservation: admitted.reserved.id,
                 user: caller.user,
                 action: Action::Release,
                 amount: price,
             },
-            reserved,
+            admitted,
+            key,
             resolved: false,
         })
     }
 
+    /// Waits until the reservation is durable, or says why it is not to be.
+    pub(crate) async fn durable(&self) -> Result<(), Failure> {
+        let outcome = trace::step("reserve_durable", self.admitted.outcome()).await;
+        outcome.map(|_| ()).map_err(|error| reserving::failure(&error, self.instruction.amount))
+    }
+
+    /// Resolves when the reservation is not to be.
+    pub(crate) async fn failed(&self) -> Failure {
+        match self.admitted.outcome().await {
+            Ok(_) => std::future::pending().await,
+            Err(error) => reserving::failure(&error, self.instruction.amount),
+        }
+    }
+
     pub(crate) async fn release(mut self) {
         self.resolved = true;
-        self.app.outbox.release(self.instruction).await;
-        self.app.budgets.release(&self.spending).await;
+        self.undo().await;
         failpoint::here("chat: released");
+    }
+
+    /// Gives back what is held, once it is known what that is.
+    fn undo(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (app, admitted, key) = (self.app.clone(), self.admitted.clone(), self.key);
+        let (instruction, spending) = (self.instruction, self.spending.clone());
+        async move {
+            match admitted.outcome().await {
+                Ok(reserved) => app.outbox.release(Instruction { reservation: reserved.id, ..instruction }).await,
+                Err(LedgerError::Unavailable(_)) => {
+                    app.doubts.look_into(&app, instruction.user, instruction.amount, key);
+                }
+                // It says no: nothing is held back.
+                Err(_) => {}
+            }
+            app.budgets.release(&spending).await;
+        }
     }
 
     /// What there is beside it once `spent` of it is settled: exact, unless something else happens meanwhile.
     pub(crate) fn left_after(&self, spent: Credits) -> Credits {
         let given_back = self.instruction.amount.checked_sub(spent).unwrap_or_default();
-        self.reserved.left.checked_add(given_back).unwrap_or(self.reserved.left)
+        let left = self.admitted.reserved.left;
+        left.checked_add(given_back).unwrap_or(left)
     }
 
-    /// Shows a person already what they have once `spent` of it is settled. What the settle is answered with replaces it.
+    /// Waits until the reservation is durable, and shows a person then what they have once `spent` of it is settled. What the settle is answered with replaces it.
     pub(crate) async fn show(&self, spent: Credits) {
-        let standing = Standing { balance: self.left_after(spent), version: self.reserved.version };
-        self.app.balances.keep(self.instruction.user, standing).await;
+        if self.durable().await.is_ok() {
+            let standing = Standing { balance: self.left_after(spent), version: self.admitted.reserved.version };
+            self.app.balances.keep(self.instruction.user, standing).await;
+        }
     }
 
-    /// Lets the instruction that is in the outbox already be delivered.
+    /// Lets the instruction that is in the outbox already be delivered; after [`Held::show`].
     pub(crate) async fn settle(mut self, settle: Instruction) {
         self.resolved = true;
+        if let Err(error) = self.admitted.outcome().await {
+            metrics::counter!("chat_reserves_undone_total").increment(1);
+            tracing::warn!(
+                %error, reservation = %settle.reservation, user = %settle.user, amount = %settle.amount,
+                "an answer is stored whose reservation the ledger lost before it was durable; the outbox charges it"
+            );
+        }
         self.app.settles.leave(settle, settle.amount < self.instruction.amount);
         self.app.budgets.spent(&self.spending, settle.amount).await;
     }
@@ -107,12 +154,9 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         if !self.resolved {
-            let (app, instruction, spending) = (self.app.clone(), self.instruction, self.spending.clone());
-            tracing::error!(reservation = %instruction.reservation, "an answer ended without resolving its reservation, releasing it");
-            self.app.tasks.spawn(async move {
-                app.outbox.release(instruction).await;
-                app.budgets.release(&spending).await;
-            });
+            let reservation = self.instruction.reservation;
+            tracing::error!(%reservation, "an answer ended without resolving its reservation, releasing it");
+            self.app.tasks.spawn(self.undo());
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The credits ledger as this service sees it: four calls to mana-core-auth, each bounded, none ever answered "yes" by
 //! default. What cannot be understood counts as no answer.
 //!
-//! Reserves and settles that come together go in one call (`…/many`), in which each has its own outcome; one alone goes alone.
+//! Reserves and settles that come together go in one call (`…/many`), in which each has its own outcome. The ledger says of a reserve that it is admitted as soon as
+//! that is decided, and what came of it once that is durable ([`Holding`]): a model can be asked meanwhile.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,7 +10,8 @@ use std::time::Instant;
 use kit::auth::SERVICE_TOKEN_HEADER;
 use kit::client::InContext;
 use kit::{Credits, Outage, ProblemBody, trace};
-use reqwest::{RequestBuilder, StatusCode};
+use reqwest::header::ACCEPT;
+use reqwest::{RequestBuilder, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -17,6 +19,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::failure::Failure;
+use crate::holding::{Holding, LINES};
 use crate::ids::ReservationId;
 use crate::limits::{LEDGER_PATIENCE, RESERVATION_TTL};
 use crate::outbox::{Action, Instruction};
@@ -30,8 +33,8 @@ pub(crate) enum LedgerError {
     /// An operator has closed the account.
     #[error("the account is closed")]
     AccountClosed,
-    /// The reservation was given back before: its time was over.
-    #[error("the reservation was given back before: {0}")]
+    /// Nothing is held back by the reservation: its time was over, or the ledger died before what it had decided was durable.
+    #[error("nothing is held back any more: {0}")]
     GivenBack(String),
     /// It understood and will never do it: asking again is useless.
     #[error("the ledger refuses: {0}")]
@@ -39,6 +42,19 @@ pub(crate) enum LedgerError {
     /// No answer, or none that can be understood: asking again may help.
     #[error("the ledger does not answer: {0}")]
     Unavailable(String),
+}
+
+impl LedgerError {
+    /// One word for the metrics.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Self::OutOfCredits => "out_of_credits",
+            Self::AccountClosed => "account_closed",
+            Self::GivenBack(_) => "given_back",
+            Self::Refused(_) => "refused",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
 }
 
 /// Credits held back.
@@ -95,7 +111,7 @@ impl<'a> From<&'a Hold> for ReserveBody<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ReserveAnswer {
+pub(crate) struct ReserveAnswer {
     reservation_id: Uuid,
     balance: Credits,
     #[serde(default)]
@@ -134,14 +150,14 @@ struct ManyBody<T> {
 }
 
 #[derive(Deserialize)]
-struct ManyAnswer<T> {
-    outcomes: Vec<OneOutcome<T>>,
+pub(crate) struct ManyAnswer<T> {
+    pub(crate) outcomes: Vec<OneOutcome<T>>,
 }
 
 /// What came of one of several calls.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-enum OneOutcome<T> {
+pub(crate) enum OneOutcome<T> {
     Done(T),
     Problem(ProblemBody),
 }
@@ -176,15 +192,12 @@ impl Ledger {
         self.call::<ReserveAnswer>("reserve", call).await.map(Reserved::from)
     }
 
-    /// As [`Ledger::hold`], for several at once: at most [`MOST_TOGETHER`]. Each has its own outcome, in their order.
-    pub(crate) async fn hold_many(&self, holds: &[Hold]) -> Vec<Result<Reserved, LedgerError>> {
-        if let [one] = holds {
-            return vec![self.hold(one).await];
-        }
+    /// As [`Ledger::hold`], for several at once: at most [`MOST_TOGETHER`]. What is said of each comes as it is said.
+    pub(crate) async fn hold_early(&self, holds: &[Hold]) -> Holding {
         let calls: Vec<ReserveBody<'_>> = holds.iter().map(ReserveBody::from).collect();
         let call = self.post("/api/internal/credits/reserve/many", &ManyBody { calls });
-        let outcomes = self.many::<ReserveAnswer>("reserve_many", holds.len(), call).await;
-        outcomes.into_iter().map(|outcome| outcome.map(Reserved::from)).collect()
+        let call = call.header(ACCEPT, LINES).in_context().timeout(LEDGER_PATIENCE);
+        Holding::begin(call, holds.len(), self.outage.clone()).await
     }
 
     /// Settles or releases a reservation. Asked again it says the same again. Gives what is left.
@@ -269,14 +282,7 @@ impl Ledger {
     async fn call<T: DeserializeOwned>(&self, name: &'static str, call: RequestBuilder) -> Result<T, LedgerError> {
         let started = Instant::now();
         let outcome = trace::call(name, async { read(call.in_context().timeout(LEDGER_PATIENCE)).await }).await;
-        let label = match &outcome {
-            Ok(_) => "ok",
-            Err(LedgerError::OutOfCredits) => "out_of_credits",
-            Err(LedgerError::AccountClosed) => "account_closed",
-            Err(LedgerError::GivenBack(_)) => "given_back",
-            Err(LedgerError::Refused(_)) => "refused",
-            Err(LedgerError::Unavailable(_)) => "unavailable",
-        };
+        let label = outcome.as_ref().map_or_else(LedgerError::label, |_| "ok");
         metrics::histogram!("chat_ledger_seconds", "call" => name, "outcome" => label).record(started.elapsed());
         match &outcome {
             Err(error @ LedgerError::Unavailable(_)) => self.outage.failed(error),
@@ -286,7 +292,8 @@ impl Ledger {
     }
 }
 
-async fn read<T: DeserializeOwned>(call: RequestBuilder) -> Result<T, LedgerError> {
+/// Sends a call.
+pub(crate) async fn send(call: RequestBuilder) -> Result<Response, LedgerError> {
     let again = call.try_clone();
     let answer = match (call.send().await, again) {
         // A connection that broke is tried once more: an instance that was replaced is the usual reason, and every call
@@ -294,17 +301,27 @@ async fn read<T: DeserializeOwned>(call: RequestBuilder) -> Result<T, LedgerErro
         (Err(error), Some(again)) if !error.is_timeout() => again.send().await,
         (answer, _) => answer,
     };
-    let answer = answer.map_err(|error| LedgerError::Unavailable(reason(&error)))?;
+    answer.map_err(|error| LedgerError::Unavailable(reason(&error)))
+}
+
+async fn read<T: DeserializeOwned>(call: RequestBuilder) -> Result<T, LedgerError> {
+    let answer = send(call).await?;
     let status = answer.status();
     if status.is_success() {
         let senseless = |error| LedgerError::Unavailable(format!("its answer makes no sense: {}", reason(&error)));
         return answer.json().await.map_err(senseless);
     }
-    Err(refusal(status, &answer.json().await.map_err(|error| reason(&error)), false))
+    Err(refused(answer).await)
+}
+
+/// What an answer means that is no success.
+pub(crate) async fn refused(answer: Response) -> LedgerError {
+    let status = answer.status();
+    refusal(status, &answer.json().await.map_err(|error| reason(&error)), false)
 }
 
 impl<T> OneOutcome<T> {
-    fn into_result(self) -> Result<T, LedgerError> {
+    pub(crate) fn into_result(self) -> Result<T, LedgerError> {
         let problem = match self {
             Self::Done(done) => return Ok(done),
             Self::Problem(problem) => problem,
@@ -327,8 +344,10 @@ fn refusal(status: StatusCode, problem: &Result<ProblemBody, String>, of_ledger:
     match status {
         StatusCode::PAYMENT_REQUIRED => LedgerError::OutOfCredits,
         StatusCode::CONFLICT if is("reservation_released") => LedgerError::GivenBack(says()),
+        // It keeps them all, but for those that it died over.
+        StatusCode::NOT_FOUND if is("unknown_reservation") => LedgerError::GivenBack(says()),
         StatusCode::CONFLICT if is("conflict") => LedgerError::Refused(says()),
-        StatusCode::NOT_FOUND if is("unknown_reservation") || is("unknown_account") => LedgerError::Refused(says()),
+        StatusCode::NOT_FOUND if is("unknown_account") => LedgerError::Refused(says()),
         StatusCode::UNPROCESSABLE_ENTITY if of_ledger => LedgerError::Refused(says()),
         StatusCode::FORBIDDEN if is("account_disabled") => LedgerError::AccountClosed,
         // 401 is here on purpose, and so is any other 403: a wrong service token is put right by an operator, not by giving up. So are
@@ -344,7 +363,7 @@ pub(crate) fn unavailable(error: &LedgerError) -> Failure {
 }
 
 /// The innermost cause, without the URL.
-fn reason(error: &reqwest::Error) -> String {
+pub(crate) fn reason(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(next) = cause.source() {
         cause = next;
@@ -377,9 +396,9 @@ mod tests {
         check(&problem(402, "out_of_credits"), "the balance does not cover it");
         check(&problem(403, "account_disabled"), "the account is closed");
         check(&problem(403, "forbidden"), "the ledger does not answer");
-        check(&problem(409, "reservation_released"), "the reservation was given back before");
+        check(&problem(409, "reservation_released"), "nothing is held back any more");
         check(&problem(409, "conflict"), "the ledger refuses");
-        check(&problem(404, "unknown_reservation"), "the ledger refuses");
+        check(&problem(404, "unknown_reservation"), "nothing is held back any more");
         check(&problem(404, "unknown_account"), "the ledger refuses");
         check(&problem(404, "not_found"), "the ledger does not answer");
         check(&problem(422, "invalid"), "the ledger refuses");
@@ -404,7 +423,7 @@ mod tests {
             let told = refusal(status, &problem, false);
             assert!(matches!(told, LedgerError::Unavailable(_)), "{told}");
         }
-        let told = refusal(StatusCode::NOT_FOUND, &problem("unknown_reservation"), false);
+        let told = refusal(StatusCode::NOT_FOUND, &problem("unknown_account"), false);
         assert!(matches!(told, LedgerError::Refused(_)), "{told}");
     }
 }

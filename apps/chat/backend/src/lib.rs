@@ -27,6 +27,7 @@ mod delivery;
 mod entity;
 mod failure;
 mod held;
+mod holding;
 mod idempotency;
 mod ids;
 mod keys;

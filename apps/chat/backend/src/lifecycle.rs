@@ -4,7 +4,9 @@
 //! has begun it finishes, whether or not the client waits for it.
 //!
 //! Who pays for what, when something goes wrong (nothing else in the service decides this):
-//! - The ledger's reserve admits or refuses, nothing else. No answer from the ledger: no model call.
+//! - The ledger's reserve admits or refuses, nothing else. No answer from the ledger: no model call. It answers once it has decided, before that is durable; a
+//!   stream begins, and any answer is given, only once it is. If it is not to be (the ledger died over it), the model call is cancelled and nothing is
+//!   stored; an answer that is stored already is given, and charged by the outbox.
 //! - The model fails, or its stream breaks or stalls: nothing is stored, the reservation is released. Before the first piece
 //!   it was asked again and its fallbacks were asked, as far as configured; all of that is one call. What came of a broken
 //!   stream is no answer, and the provider's fault: it costs nothing.
@@ -202,10 +204,12 @@ async fn answer(
         message: call.answer_id,
         created_at: call.created_at,
         room: question.room,
+        held: &held,
     };
     let asked = Instant::now();
     let said = tokio::select! {
         said = trace::call("model", ask.speak(admission)) => said,
+        failure = held.failed() => Err(failure),
         () = app.cut.cancelled() => Err(Failure::Stopping),
     };
     let spoken = Instant::now();

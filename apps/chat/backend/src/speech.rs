@@ -1,4 +1,4 @@
-//! Lets the model speak and the client listen, until one of them stops. No credits and no database here.
+//! Lets the model speak and the client listen, until one of them stops. No credits and no database here, but that a stream begins only once what pays for it is durable.
 
 use std::collections::VecDeque;
 
@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::delivery::{Client, Event, Gone, Lead};
 use crate::failure::Failure;
+use crate::held::Held;
 use crate::ids::MessageId;
 use crate::pace;
 use crate::telemetry::ModelCall;
@@ -45,6 +46,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) created_at: i64,
     /// Characters that what is held back pays for; `None` where the price does not grow with the answer.
     pub(crate) room: Option<usize>,
+    /// What pays for it.
+    pub(crate) held: &'a Held,
 }
 
 impl Ask<'_> {
@@ -79,6 +82,8 @@ impl Ask<'_> {
             begun = self.app.router.stream(admission, self.who(), self.request) => begun.map_err(Failure::Model)?,
             Gone = self.client.gone() => return Err(Failure::ClientGone),
         };
+        // Nobody is given what is not paid for.
+        self.held.durable().await?;
         self.client.leads(Lead { message: self.message, model: offer.model.clone(), created_at: self.created_at });
         let paced = self.app.pace.join();
         let mut pieces = VecDeque::new();

@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::{Ask, Funds, Standing, many};
+use super::{Admitted, Ask, Funds, Reserved, Standing, many};
 use crate::app::App;
 use crate::time;
 
@@ -134,6 +134,17 @@ pub(super) struct ReservedView {
     expires_at: String,
 }
 
+impl From<Reserved> for ReservedView {
+    fn from(reserved: Reserved) -> Self {
+        Self {
+            reservation_id: reserved.reservation,
+            balance: reserved.balance,
+            version: reserved.version,
+            expires_at: time::rfc3339(reserved.expires_at),
+        }
+    }
+}
+
 /// Holds credits back, if the balance covers them.
 #[utoipa::path(post, path = "/api/internal/credits/reserve", tag = "internal", request_body = ReserveBody,
     security(("serviceToken" = [])), responses((status = 200, body = ReservedView), (status = 401, body = ProblemBody),
@@ -148,19 +159,30 @@ async fn reserve(
 }
 
 pub(super) async fn reserved(app: &App, body: ReserveBody) -> Result<ReservedView, Problem> {
+    let Wanted { ask, key, ttl } = wanted(app, body)?;
+    Ok(app.ledger.reserve(ask, &key, ttl, clock::now()).await?.into())
+}
+
+/// As [`reserved`]; `admitted` is told as soon as it is decided.
+pub(super) async fn reserved_early(app: &App, body: ReserveBody, admitted: Admitted) -> Result<ReservedView, Problem> {
+    let Wanted { ask, key, ttl } = wanted(app, body)?;
+    Ok(app.ledger.reserve_early(ask, &key, ttl, clock::now(), admitted).await?.into())
+}
+
+struct Wanted {
+    ask: Ask,
+    key: String,
+    ttl: Duration,
+}
+
+fn wanted(app: &App, body: ReserveBody) -> Result<Wanted, Problem> {
     let ttl = match body.ttl_seconds {
         None => app.rules.reservation_ttl,
         Some(seconds) if (1..=MAX_TTL_SECONDS).contains(&seconds) => Duration::from_secs(seconds),
         Some(_) => return Err(wrong("ttlSeconds", format!("must be 1 to {MAX_TTL_SECONDS}"))),
     };
     let ask = ask(body.user_id, body.amount, body.reason, &body.idempotency_key)?;
-    let reserved = app.ledger.reserve(ask, &body.idempotency_key, ttl, clock::now()).await?;
-    Ok(ReservedView {
-        reservation_id: reserved.reservation,
-        balance: reserved.balance,
-        version: reserved.version,
-        expires_at: time::rfc3339(reserved.expires_at),
-    })
+    Ok(Wanted { ask, key: body.idempotency_key, ttl })
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -6,6 +6,7 @@
 //!
 //! - What moves is decided in [`postings`] (pure); every posting's entries sum to zero.
 //! - Whoever decides holds the lock of the user's balance, and so of the user's reservations and keys: two instances take turns.
+//! - Who reserves may begin on what is decided and not yet durable, and deliver nothing before it is (`Accept: application/x-ndjson`, [`many`]).
 //! - A charge takes free credits before paid ones; what goes back goes back to where it came from.
 //! - A reservation resolves once: settled, or released, or (after its time) released by [`crate::housekeeping`]. Settling for
 //!   more than was reserved is refused.
@@ -47,7 +48,7 @@ use crate::app::App;
 
 pub(crate) use calls::{Ask, GRANT};
 pub(crate) use history::{Line, balance, by_user, owner};
-pub(crate) use queue::{Ledger, Undo};
+pub(crate) use queue::{Admitted, Ledger, Undo};
 pub(crate) use storage::open;
 
 /// Whether credits were given or paid for.

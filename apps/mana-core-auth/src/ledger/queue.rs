@@ -1,6 +1,7 @@
 //! The one way into the ledger: a bounded queue, and a writer that carries out what has come together in one transaction.
 //!
-//! Nobody is answered before the commit that carries their call. What waits is bounded in number and in time; whoever is told
+//! Nobody is answered before the commit that carries their call. Who reserves may be told before it that they are admitted ([`Ledger::reserve_early`]): that is decided
+//! under the locks of the balance, and ends in nothing only where the commit does. What waits is bounded in number and in time; whoever is told
 //! that the ledger is busy or away may ask the same again: a call is done once.
 
 use std::panic::AssertUnwindSafe;
@@ -55,8 +56,12 @@ pub(crate) struct Undo {
 struct Asked {
     call: Call,
     now: Now,
+    admitted: Option<Admitted>,
     answer: oneshot::Sender<Result<Answer, Error>>,
 }
+
+/// Is told of a reservation once it is decided.
+pub(crate) type Admitted = oneshot::Sender<Reserved>;
 
 impl Ledger {
     /// Starts the writer; it ends when nobody can ask any more.
@@ -74,7 +79,23 @@ impl Ledger {
 
     /// Holds credits back, if the balance covers them.
     pub(crate) async fn reserve(&self, ask: Ask, key: &str, ttl: Duration, now: Now) -> Result<Reserved, Error> {
-        match self.ask(Call::Reserve { ask, key: key.to_owned(), ttl }, now).await? {
+        self.reserve_with(Call::Reserve { ask, key: key.to_owned(), ttl }, now, None).await
+    }
+
+    /// As [`Ledger::reserve`], and tells `admitted` of it before it is durable. What it is told is what will be, unless this gives an error.
+    pub(crate) async fn reserve_early(
+        &self,
+        ask: Ask,
+        key: &str,
+        ttl: Duration,
+        now: Now,
+        admitted: Admitted,
+    ) -> Result<Reserved, Error> {
+        self.reserve_with(Call::Reserve { ask, key: key.to_owned(), ttl }, now, Some(admitted)).await
+    }
+
+    async fn reserve_with(&self, call: Call, now: Now, admitted: Option<Admitted>) -> Result<Reserved, Error> {
+        match self.ask_with(call, now, admitted).await? {
             Answer::Reserved(reserved) => Ok(reserved),
             Answer::Standing(_) => Err(Error::Fault),
         }
@@ -164,10 +185,14 @@ impl Ledger {
     }
 
     async fn ask(&self, call: Call, now: Now) -> Result<Answer, Error> {
+        self.ask_with(call, now, None).await
+    }
+
+    async fn ask_with(&self, call: Call, now: Now, admitted: Option<Admitted>) -> Result<Answer, Error> {
         let operation = call.operation();
         let began = Instant::now();
         let (answer, answered) = oneshot::channel();
-        let asked = Asked { call, now, answer };
+        let asked = Asked { call, now, admitted, answer };
         let outcome = async {
             let sent = self.queue.send_timeout(asked, PATIENCE).await;
             sent.map_err(|_| Error::Busy)?;
@@ -209,19 +234,20 @@ async fn write(database: Database, mut asked: mpsc::Receiver<Asked>) {
 
 /// Carries out a batch and answers; where one of its calls cannot be written, each by itself.
 async fn carry_out_all(database: &Database, batch: Vec<Asked>) {
-    let (mut calls, mut answers) = (Vec::new(), Vec::new());
-    for Asked { call, now, answer } in batch {
-        calls.push((call, now));
-        answers.push(answer);
+    let (mut calls, mut admitted, mut answers) = (Vec::new(), Vec::new(), Vec::new());
+    for asked in batch {
+        calls.push((asked.call, asked.now));
+        admitted.push(asked.admitted);
+        answers.push(asked.answer);
     }
     if calls.is_empty() {
         return;
     }
-    let outcomes = match carry_out(database, &calls).await {
+    let outcomes = match carry_out(database, &calls, &mut admitted).await {
         Err(Broken::Wrong) if calls.len() > 1 => {
             let mut outcomes = Vec::new();
-            for call in &calls {
-                let outcome = carry_out(database, std::slice::from_ref(call)).await;
+            for (call, admitted) in calls.iter().zip(&mut admitted) {
+                let outcome = carry_out(database, std::slice::from_ref(call), std::slice::from_mut(admitted)).await;
                 outcomes.push(outcome.map_err(Error::from).and_then(|mut one| one.remove(0)));
             }
             outcomes
@@ -254,15 +280,19 @@ impl From<Broken> for Error {
     }
 }
 
-async fn carry_out(database: &Database, calls: &[(Call, Now)]) -> Result<Vec<Result<Answer, Error>>, Broken> {
+async fn carry_out(
+    database: &Database,
+    calls: &[(Call, Now)],
+    admitted: &mut [Option<Admitted>],
+) -> Result<Vec<Result<Answer, Error>>, Broken> {
     let mut pause = PAUSE;
     let mut tried = 0;
     let first = Instant::now();
     loop {
         let began = Instant::now();
         // After that nobody waits for it any more; the others are not to wait behind it.
-        let transacted = timeout(PATIENCE.saturating_sub(first.elapsed()), transact(database, calls, tried > 0)).await;
-        let error = match transacted {
+        let transacted = transact(database, calls, tried > 0, admitted);
+        let error = match timeout(PATIENCE.saturating_sub(first.elapsed()), transacted).await {
             Ok(Ok(outcomes)) => {
                 metrics::histogram!("ledger_batch_seconds").record(began.elapsed());
                 metrics::counter!("ledger_batches_total").increment(1);
@@ -297,6 +327,7 @@ async fn transact(
     database: &Database,
     calls: &[(Call, Now)],
     repeated: bool,
+    admitted: &mut [Option<Admitted>],
 ) -> Result<Vec<Result<Answer, Error>>, DbErr> {
     failpoint::here("ledger: before the transaction");
     let transaction = database.begin_write().await?;
@@ -312,6 +343,15 @@ async fn transact(
         return Ok(outcomes);
     }
     let statements = storage::writing(database.engine(), &book)?;
+    for (outcome, admitted) in outcomes.iter().zip(admitted) {
+        if let Ok(Answer::Reserved(reserved)) = outcome
+            && let Some(told) = admitted.take()
+        {
+            // Who has left hears no more.
+            let _ = told.send(reserved.clone());
+        }
+    }
+    failpoint::here("ledger: admitted");
     failpoint::here("ledger: before writing");
     transaction.commit_with(statements).await?;
     failpoint::here("ledger: committed");

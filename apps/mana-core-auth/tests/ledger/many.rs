@@ -70,6 +70,36 @@ async fn each_of_several_calls_has_its_own_outcome(store: Store) {
     ledger.finish().await;
 }
 
+async fn who_asks_for_lines_is_told_what_is_admitted_and_then_what_came_of_it(store: Store) {
+    let ledger = Ledger::start(store).await;
+    let call = |amount: i64, key: &str| json!({"userId": ledger.user, "amount": amount, "idempotencyKey": key});
+    let ask = async |calls: Value| {
+        let url = format!("{}/api/internal/credits/reserve/many", ledger.auth.url);
+        let asked = ledger.client.post(url).header("x-service-token", SERVICE_TOKEN).json(&json!({ "calls": calls }));
+        let answer = asked.header("accept", "application/x-ndjson").send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(answer.headers()["content-type"], "application/x-ndjson");
+        let text = answer.text().await.unwrap();
+        text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<Value>>()
+    };
+    let lines = ask(json!([call(10, "a"), call(60, "b"), call(0, "c"), call(40, "d")])).await;
+    let of = |n: usize| lines.iter().filter(|line| line["call"] == n).collect::<Vec<_>>();
+    for (n, balance) in [(0, 40), (3, 0)] {
+        let [admitted, done] = of(n)[..] else { panic!("{lines:?}") };
+        assert_eq!((&admitted["admitted"], &done["done"]["balance"]), (&done["done"], &json!(balance)), "{lines:?}");
+    }
+    for (n, status) in [(1, 402), (2, 422)] {
+        let [refused] = of(n)[..] else { panic!("{lines:?}") };
+        assert_eq!(refused["problem"]["status"], status, "{lines:?}");
+    }
+    // The same again is admitted as it was.
+    let again = ask(json!([call(10, "a")])).await;
+    assert_eq!(again.last().unwrap()["done"]["reservationId"], of(0)[1]["done"]["reservationId"]);
+    assert_eq!(ledger.balance().await, 0);
+    ledger.auth.expire_reservations(std::time::Duration::from_hours(2)).await;
+    ledger.finish().await;
+}
+
 async fn what_was_released_before_is_told_by_its_own_code(store: Store) {
     let ledger = Ledger::start(store).await;
     let held = ledger.reserve(3, "a").await.1;
@@ -102,6 +132,7 @@ async fn only_so_many_calls_are_taken_and_only_as_they_are_described(store: Stor
 
 crate::support::on_both_stores!(
     each_of_several_calls_has_its_own_outcome,
+    who_asks_for_lines_is_told_what_is_admitted_and_then_what_came_of_it,
     what_was_released_before_is_told_by_its_own_code,
     only_so_many_calls_are_taken_and_only_as_they_are_described,
 );

@@ -1,7 +1,7 @@
 //! The request lifecycle, over HTTP, with the real ledger and a real model on the other side: what is paid, what is stored,
 //! and what is refused.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::{Events, Fault, Person, Store, World, parts, until};
 use reqwest::Method;
@@ -113,6 +113,65 @@ async fn without_the_ledger_no_model_is_called(store: Store) {
     assert_eq!(world.model_calls(), 0);
     assert_eq!((world.count("messages").await, world.count("outbox").await), (0, 0));
     assert_eq!(world.auth.expire_reservations(Duration::from_hours(2)).await, 0, "all of them were released");
+    assert_eq!(world.auth.ledger_findings().await, Vec::<String>::new());
+}
+
+async fn nothing_is_given_before_what_pays_for_it_is_durable(store: Store) {
+    let world = World::start(store).await;
+    let person = world.person("ada").await;
+    let late = Duration::from_millis(1_500);
+    world.gate.fault("reserve", Fault::Late(1_500));
+    for streams in [false, true] {
+        let (began, calls) = (Instant::now(), world.model_calls());
+        let body = json!({ "messages": [{ "role": "user", "content": "hi" }], "stream": streams });
+        let given = async {
+            let answer = world.complete(&person, body).await;
+            if streams {
+                assert_eq!(Events::of(answer).next().await.expect("an event").0, "delta");
+            } else {
+                assert_eq!(parts(answer).await.0, 200);
+            }
+            began.elapsed()
+        };
+        let asked = async {
+            until("the model is asked", async || world.model_calls() > calls).await;
+            began.elapsed()
+        };
+        let (given, asked) = tokio::join!(given, asked);
+        assert!(asked < late, "the model is asked meanwhile: {asked:?}");
+        assert!(given >= late, "{given:?}");
+    }
+}
+
+async fn a_ledger_that_dies_over_what_it_has_admitted_costs_nobody_and_gives_nothing_away(store: Store) {
+    let world = World::start(store).await;
+    let person = world.person("ada").await;
+    // Before the model has answered: nothing is stored, nothing is charged, and its call is cancelled.
+    world.gate.fault("reserve", Fault::AdmitAndDie(300));
+    for (text, streams) in [("[stall=0] hi", false), ("[stall=0] hi", true), ("hi", true)] {
+        let body = json!({ "messages": [{ "role": "user", "content": text }], "stream": streams });
+        let (status, problem) = parts(world.complete(&person, body).await).await;
+        assert_eq!((status, &problem["code"]), (503, &json!("ledger_unavailable")), "{text} {streams}");
+    }
+    assert_eq!(world.model_calls(), 3);
+    assert_eq!((world.count("messages").await, world.count("outbox").await), (0, 0));
+    // After it, the answer is stored: it is given, and charged once the ledger is there again.
+    let (status, answer) = parts(world.ask(&person, "hi").await).await;
+    assert_eq!((status, &answer["message"], &answer["credits"]), (200, &json!("You said: hi"), &json!(49)));
+    assert_eq!(world.ledger_balance(&person).await, 50, "the ledger knows nothing of it yet");
+    world.gate.heal();
+    until("it is charged", async || {
+        world.dispatch_now().await;
+        world.ledger_balance(&person).await == 49 && world.count("outbox").await == 0
+    })
+    .await;
+    // What was asked about aside is given back by then, or was never held.
+    until("nothing is held back", async || {
+        world.auth.expire_reservations(Duration::from_hours(2)).await;
+        world.ledger_balance(&person).await == 49
+    })
+    .await;
+    assert_eq!(world.count("messages").await, 2);
     assert_eq!(world.auth.ledger_findings().await, Vec::<String>::new());
 }
 
@@ -389,6 +448,8 @@ async fn what_a_stopping_service_has_begun_it_finishes(store: Store) {
 }
 
 crate::support::on_both_stores!(
+    nothing_is_given_before_what_pays_for_it_is_durable,
+    a_ledger_that_dies_over_what_it_has_admitted_costs_nobody_and_gives_nothing_away,
     an_answer_costs_one_credit_and_is_stored,
     the_short_address_is_the_same,
     a_failed_model_call_costs_nothing_and_stores_nothing,

@@ -1,13 +1,16 @@
 //! A proxy between chat-backend and the real ledger that a test can close: everything passes until told otherwise.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
 use kit::testing::Running;
+use serde_json::json;
 
 /// What happens to calls whose path has a word in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +23,11 @@ pub(crate) enum Fault {
     LoseAnswer,
     /// No answer, and the ledger is not reached.
     Stall,
+    /// Each reserve is admitted, without reaching the ledger, and after so many milliseconds the answer breaks off: a ledger that dies before what it has decided
+    /// is durable.
+    AdmitAndDie(u64),
+    /// The ledger does it; what comes behind the first line, that it is durable, so many milliseconds later.
+    Late(u64),
 }
 
 #[derive(Default)]
@@ -105,10 +113,13 @@ async fn pass(State(through): State<Through>, request: Request) -> Response {
         Some(Fault::Error) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         Some(Fault::Break) => return broken(),
         Some(Fault::Stall) => std::future::pending().await,
-        Some(Fault::LoseAnswer) | None => {}
+        _ => {}
     }
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
+    if let Some(Fault::AdmitAndDie(after)) = fault {
+        return in_parts(admitted(&body), after, Err(std::io::Error::other("broken")));
+    }
     let url = format!("{}{}", through.target, parts.uri);
     let answer = through.http.request(parts.method, url).headers(parts.headers).body(body).send().await;
     let Ok(answer) = answer else { return StatusCode::BAD_GATEWAY.into_response() };
@@ -117,9 +128,36 @@ async fn pass(State(through): State<Through>, request: Request) -> Response {
     if fault == Some(Fault::LoseAnswer) {
         return broken();
     }
+    if let Some(Fault::Late(after)) = fault {
+        let admitted = 1 + body.iter().position(|byte| *byte == b'\n').expect("lines were asked for");
+        return in_parts(body.slice(..admitted), after, Ok(body.slice(admitted..)));
+    }
     let mut response = (status, body).into_response();
     *response.headers_mut() = headers;
+    // Its body is whole here.
+    response.headers_mut().remove("transfer-encoding");
     response
+}
+
+/// What the ledger says first where it admits all that is asked for.
+fn admitted(body: &Bytes) -> Bytes {
+    let asked: serde_json::Value = serde_json::from_slice(body).unwrap();
+    let calls = asked["calls"].as_array().map_or(1, Vec::len);
+    let line = |call| {
+        let reserved = json!({"reservationId": kit::clock::new_id(), "balance": 49, "version": 1_000_000});
+        format!("{}\n", json!({"call": call, "admitted": reserved}))
+    };
+    (0..calls).map(line).collect::<String>().into()
+}
+
+/// An answer in lines whose second part comes later.
+fn in_parts(first: Bytes, after: u64, second: std::io::Result<Bytes>) -> Response {
+    let later = async move {
+        tokio::time::sleep(Duration::from_millis(after)).await;
+        second
+    };
+    let body = futures_util::stream::iter([Ok(first)]).chain(futures_util::stream::once(later));
+    ([("content-type", "application/x-ndjson")], Body::from_stream(body)).into_response()
 }
 
 /// An answer whose body breaks off at once.
