@@ -44,12 +44,13 @@ async fn a_chat_request_is_one_story_over_the_edge_and_all_services() {
     let root = spans.iter().find(|span| span["parent_span_id"] == Value::Null).expect("the edge began the trace");
     assert_eq!((&root["service"], &root["message"]), (&"edge".into(), &"POST chat-backend".into()));
     let chat = within(&spans, root, "chat-backend", "POST /api/chat/completions").expect("chat-backend answered it");
-    for (name, path) in [("reserve", "/api/internal/credits/reserve"), ("settle", "/api/internal/credits/settle")] {
+    for (name, path) in [("reserve", "/api/internal/credits/reserve/many"), ("settle", "/api/internal/credits/settle")]
+    {
         let asked = within(&spans, chat, "chat-backend", name).unwrap_or_else(|| panic!("{name} in {spans:#?}"));
         let passed = within(&spans, asked, "edge", "POST mana-core-auth").expect("through the edge");
         within(&spans, passed, "mana-core-auth", &format!("POST {path}")).expect("the ledger's own");
     }
-    for name in ["model", "store"] {
+    for name in ["model", "store", "reserve_durable"] {
         within(&spans, chat, "chat-backend", name).unwrap_or_else(|| panic!("{name} in {spans:#?}"));
     }
     assert!(spans.iter().all(|span| span["trace_id"] == root["trace_id"]), "{spans:#?}");
