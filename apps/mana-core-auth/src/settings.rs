@@ -66,6 +66,12 @@ pub(crate) struct Limits {
     pub(crate) requests_per_minute: u64,
     /// `LETTERS_PER_HOUR`: to one address, of each kind.
     pub(crate) letters_per_hour: u64,
+    /// `GIFT_TRIES`: of gift codes by one account, hits or not: enough for typing errors.
+    pub(crate) gift_tries: u64,
+    /// `GIFT_TRIES_PER_ADDRESS`: the same from one client address: an office or a class behind one.
+    pub(crate) gift_tries_per_address: u64,
+    /// `GIFT_WINDOW`: over which time they are counted.
+    pub(crate) gift_window: Duration,
 }
 
 impl Default for Limits {
@@ -76,6 +82,9 @@ impl Default for Limits {
             login_window: Duration::from_mins(15),
             requests_per_minute: 100,
             letters_per_hour: 5,
+            gift_tries: 10,
+            gift_tries_per_address: 50,
+            gift_window: Duration::from_mins(15),
         }
     }
 }
@@ -88,6 +97,9 @@ impl Limits {
         duration(env, "LOGIN_WINDOW", &mut it.login_window, Duration::from_secs(1), DAY)?;
         number(env, "REQUESTS_PER_MINUTE", &mut it.requests_per_minute, 1, 1_000_000)?;
         number(env, "LETTERS_PER_HOUR", &mut it.letters_per_hour, 1, 1_000)?;
+        number(env, "GIFT_TRIES", &mut it.gift_tries, 1, 1_000)?;
+        number(env, "GIFT_TRIES_PER_ADDRESS", &mut it.gift_tries_per_address, 1, 100_000)?;
+        duration(env, "GIFT_WINDOW", &mut it.gift_window, Duration::from_secs(1), DAY)?;
         Ok(it)
     }
 }

@@ -21,7 +21,11 @@ struct Person {
 
 impl World {
     async fn start(store: Store) -> Self {
-        Self { auth: Auth::start(store).await, client: Client::new() }
+        Self::start_with(store, &[]).await
+    }
+
+    async fn start_with(store: Store, settings: &[(&str, &str)]) -> Self {
+        Self { auth: Auth::start_with(store, settings).await, client: Client::new() }
     }
 
     async fn person(&self, name: &str) -> Person {
@@ -184,6 +188,26 @@ async fn codes_expire_are_withdrawn_and_cannot_be_guessed_for_long(store: Store)
     world.finish().await;
 }
 
+async fn how_often_codes_may_be_tried_is_a_setting(store: Store) {
+    let world =
+        World::start_with(store, &[("GIFT_TRIES", "3"), ("GIFT_TRIES_PER_ADDRESS", "5"), ("GIFT_WINDOW", "2m")]).await;
+    let mut refused = Vec::new();
+    for name in ["ada", "eve"] {
+        let person = world.person(name).await;
+        for _ in 0..4 {
+            let body = json!({"code": "ZZZZZZ"});
+            let answer = world.send(&person, Method::POST, "/api/credits/redeem", Some(body)).await;
+            if answer.status() == StatusCode::TOO_MANY_REQUESTS {
+                assert_eq!(answer.headers()["retry-after"], "120");
+                refused.push(name);
+            }
+        }
+    }
+    // By account the one's fourth; by address the sixth of those that no account's count refused, which is the other's third.
+    assert_eq!(refused, ["ada", "eve", "eve"]);
+    world.finish().await;
+}
+
 async fn only_administrators_make_codes_and_give_credits(store: Store) {
     let world = World::start(store).await;
     let (admin, ada) = (world.admin().await, world.person("ada").await);
@@ -319,6 +343,7 @@ macro_rules! on_both_stores {
 on_both_stores!(
     a_gift_code_gives_its_credits_once_to_each,
     of_many_who_redeem_a_code_at_once_exactly_as_many_as_it_allows_get_it,
+    how_often_codes_may_be_tried_is_a_setting,
     a_grant_with_a_key_is_given_once_however_often_its_command_is_run,
     codes_expire_are_withdrawn_and_cannot_be_guessed_for_long,
     only_administrators_make_codes_and_give_credits,
