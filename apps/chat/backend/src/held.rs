@@ -1,7 +1,7 @@
 //! Credits that the ledger holds back for one answer, from the reserve to what resolves it.
 //!
 //! The ledger says that it holds them before that is durable. Then the model is asked, and an answer that is given whole is stored; a stream begins, and any answer is given, only
-//! once it is durable ([`Held::durable`]). If it is not to be (the ledger died over it), what is stored is charged all the same, by the outbox.
+//! once it is durable ([`Held::durable`]); who reads the conversation meanwhile finds an answer that is stored and will be charged. If it is not to be (the ledger died over it), what is stored is charged all the same, by the outbox.
 //!
 //! A reserve whose answer is lost may have been carried out. Nobody knows the reservation's id then, and its credits would be
 //! missing until it expires. So the same call is made again aside, under the same key, and what it names is released.
@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::budgets::Spending;
 use crate::caller::Caller;
 use crate::failure::Failure;
-use crate::ledger::{Hold, LedgerError, Standing};
+use crate::ledger::{Hold, LedgerError, Reserved, Standing};
 use crate::outbox::{Action, Instruction};
 use crate::reserving::{self, Admitted};
 use crate::time::now_ms;
@@ -118,15 +118,18 @@ impl Held {
 
     /// What there is beside it once `spent` of it is settled: exact, unless something else happens meanwhile.
     pub(crate) fn left_after(&self, spent: Credits) -> Credits {
+        self.beside(&self.admitted.reserved, spent)
+    }
+
+    fn beside(&self, reserved: &Reserved, spent: Credits) -> Credits {
         let given_back = self.instruction.amount.checked_sub(spent).unwrap_or_default();
-        let left = self.admitted.reserved.left;
-        left.checked_add(given_back).unwrap_or(left)
+        reserved.left.checked_add(given_back).unwrap_or(reserved.left)
     }
 
     /// Waits until the reservation is durable, and shows a person then what they have once `spent` of it is settled. What the settle is answered with replaces it.
     pub(crate) async fn show(&self, spent: Credits) {
-        if self.durable().await.is_ok() {
-            let standing = Standing { balance: self.left_after(spent), version: self.admitted.reserved.version };
+        if let Ok(reserved) = trace::step("reserve_durable", self.admitted.outcome()).await {
+            let standing = Standing { balance: self.beside(&reserved, spent), version: reserved.version };
             self.app.balances.keep(self.instruction.user, standing).await;
         }
     }

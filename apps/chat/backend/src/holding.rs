@@ -121,7 +121,11 @@ impl Holding {
             if !self.open.contains(&true) {
                 let label = outcome.as_ref().map_or_else(LedgerError::label, |_| "ok");
                 self.count(if self.open.len() == 1 { label } else { "ok" });
-                self.outage.answered();
+                match outcome {
+                    // Its database is away, or it has too much to do.
+                    Err(error @ LedgerError::Unavailable(_)) => self.outage.failed(error),
+                    _ => self.outage.answered(),
+                }
             }
         }
         self.said.push_back((call, word));

@@ -75,9 +75,9 @@ impl Book {
 
     fn decide(&mut self, call: &Call, now: Now, id: &mut dyn FnMut() -> Uuid) -> Result<Answer, Refusal> {
         let answer = match call {
-            Call::Reserve { ask, ttl, .. } => {
+            Call::Reserve { ask, ttl, reservation, .. } => {
                 let expires_at = time::later(now, *ttl);
-                return self.reserve(ask, expires_at, now, id).map(Answer::Reserved);
+                return self.reserve(ask, *reservation, expires_at, now, id).map(Answer::Reserved);
             }
             Call::Grant { ask, .. } => self.grant(ask, now, id),
             Call::Settle { user, reservation, amount } => self.settle(*user, *reservation, *amount, now, id),
@@ -113,6 +113,7 @@ impl Book {
     fn reserve(
         &mut self,
         ask: &Ask,
+        reservation: Uuid,
         expires_at: i64,
         now: Now,
         id: &mut dyn FnMut() -> Uuid,
@@ -120,7 +121,6 @@ impl Book {
         let balance = self.open_balance(ask.user)?;
         let refusal = Refusal::OutOfCredits { balance: balance.total(), amount: ask.amount };
         let held = balance.parts.take(ask.amount).ok_or(refusal)?;
-        let reservation = id();
         let draft = Draft { reason: &ask.reason, reservation: Some(reservation), ..Draft::new(Kind::Reserve(held)) };
         let Standing { balance, version } = self.post(ask.user, draft, now, id)?.standing;
         let row = Reservation {

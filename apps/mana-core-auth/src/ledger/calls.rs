@@ -38,7 +38,7 @@ pub(crate) enum Call {
     /// Gives credits.
     Grant { ask: Ask, key: String },
     /// Holds credits back, if the balance covers them: the one place where a charge is admitted.
-    Reserve { ask: Ask, key: String, ttl: Duration },
+    Reserve { ask: Ask, key: String, ttl: Duration, reservation: Uuid },
     /// Spends what was reserved, or less of it.
     Settle { user: Uuid, reservation: Uuid, amount: Option<Credits> },
     /// Gives back what was reserved.
@@ -99,7 +99,7 @@ impl Call {
     pub(crate) fn key(&self) -> Option<(KeyId, String)> {
         let (ask, key, ttl) = match self {
             Self::Grant { ask, key } => (ask, key, None),
-            Self::Reserve { ask, key, ttl } => (ask, key, Some(ttl.as_secs())),
+            Self::Reserve { ask, key, ttl, .. } => (ask, key, Some(ttl.as_secs())),
             _ => return None,
         };
         let canonical = serde_json::to_vec(&(ask, ttl)).expect("a question is strings and numbers");
@@ -186,7 +186,10 @@ mod tests {
             actor: None,
         };
         let grant = |ask| Call::Grant { ask, key: "k".into() }.key().unwrap();
-        let reserve = |seconds| Call::Reserve { ask: ask(1), key: "k".into(), ttl: Duration::from_secs(seconds) };
+        let reserve = |seconds| {
+            let (key, ttl, reservation) = ("k".into(), Duration::from_secs(seconds), Uuid::from_u128(9));
+            Call::Reserve { ask: ask(1), key, ttl, reservation }
+        };
         assert_eq!(grant(ask(1)), grant(ask(1)));
         assert_ne!(grant(ask(1)).1, grant(ask(2)).1);
         assert_ne!(grant(ask(1)).1, grant(Ask { funds: Funds::Paid, ..ask(1) }).1);

@@ -155,34 +155,22 @@ async fn reserve(
     State(app): State<Arc<App>>,
     Json(body): Json<ReserveBody>,
 ) -> Result<Json<ReservedView>, Problem> {
-    reserved(&app, body).await.map(Json)
+    reserved(&app, body, None).await.map(Json)
 }
 
-pub(super) async fn reserved(app: &App, body: ReserveBody) -> Result<ReservedView, Problem> {
-    let Wanted { ask, key, ttl } = wanted(app, body)?;
-    Ok(app.ledger.reserve(ask, &key, ttl, clock::now()).await?.into())
-}
-
-/// As [`reserved`]; `admitted` is told as soon as it is decided.
-pub(super) async fn reserved_early(app: &App, body: ReserveBody, admitted: Admitted) -> Result<ReservedView, Problem> {
-    let Wanted { ask, key, ttl } = wanted(app, body)?;
-    Ok(app.ledger.reserve_early(ask, &key, ttl, clock::now(), admitted).await?.into())
-}
-
-struct Wanted {
-    ask: Ask,
-    key: String,
-    ttl: Duration,
-}
-
-fn wanted(app: &App, body: ReserveBody) -> Result<Wanted, Problem> {
+/// `admitted` is told as soon as it is decided.
+pub(super) async fn reserved(
+    app: &App,
+    body: ReserveBody,
+    admitted: Option<Admitted>,
+) -> Result<ReservedView, Problem> {
     let ttl = match body.ttl_seconds {
         None => app.rules.reservation_ttl,
         Some(seconds) if (1..=MAX_TTL_SECONDS).contains(&seconds) => Duration::from_secs(seconds),
         Some(_) => return Err(wrong("ttlSeconds", format!("must be 1 to {MAX_TTL_SECONDS}"))),
     };
     let ask = ask(body.user_id, body.amount, body.reason, &body.idempotency_key)?;
-    Ok(Wanted { ask, key: body.idempotency_key, ttl })
+    Ok(app.ledger.reserve(ask, &body.idempotency_key, ttl, clock::now(), admitted).await?.into())
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -20,9 +20,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use utoipa::ToSchema;
 
-use super::internal_routes::{
-    ReserveBody, ReservedView, ResolveBody, StandingView, reserved, reserved_early, settled, wrong,
-};
+use super::internal_routes::{ReserveBody, ReservedView, ResolveBody, StandingView, reserved, settled, wrong};
 use crate::app::App;
 
 /// Answers as they come, each an object on a line of its own.
@@ -116,7 +114,7 @@ pub(super) async fn reserve_many(
     if headers.get(header::ACCEPT).is_some_and(|accept| accept == LINES) {
         return Ok(in_lines(&app, body.calls).await);
     }
-    let outcomes = join_all(body.calls.into_iter().map(|call| reserved(&app, call))).await;
+    let outcomes = join_all(body.calls.into_iter().map(|call| reserved(&app, call, None))).await;
     let outcome = |outcome: Result<ReservedView, Problem>| match outcome {
         Ok(view) => ReserveOutcome::Done(view),
         Err(problem) => ReserveOutcome::Problem(problem.body()),
@@ -150,7 +148,7 @@ async fn in_lines(app: &Arc<App>, calls: Vec<ReserveBody>) -> Response {
 fn words(app: Arc<App>, body: ReserveBody) -> impl Stream<Item = ReserveWord> {
     let (early, admitted) = oneshot::channel();
     let outcome = async move {
-        match reserved_early(&app, body, early).await {
+        match reserved(&app, body, Some(early)).await {
             Ok(view) => ReserveWord::Done(view),
             Err(problem) => ReserveWord::Problem(problem.body()),
         }

@@ -1,6 +1,6 @@
 //! The one way into the ledger: a bounded queue, and a writer that carries out what has come together in one transaction.
 //!
-//! Nobody is answered before the commit that carries their call. Who reserves may be told before it that they are admitted ([`Ledger::reserve_early`]): that is decided
+//! Nobody is answered before the commit that carries their call. Who reserves may be told before it that they are admitted ([`Ledger::reserve`]): that is decided
 //! under the locks of the balance, and ends in nothing only where the commit does. What waits is bounded in number and in time; whoever is told
 //! that the ledger is busy or away may ask the same again: a call is done once.
 
@@ -77,24 +77,17 @@ impl Ledger {
         self.standing(call, now).await.map(|standing| standing.balance)
     }
 
-    /// Holds credits back, if the balance covers them.
-    pub(crate) async fn reserve(&self, ask: Ask, key: &str, ttl: Duration, now: Now) -> Result<Reserved, Error> {
-        self.reserve_with(Call::Reserve { ask, key: key.to_owned(), ttl }, now, None).await
-    }
-
-    /// As [`Ledger::reserve`], and tells `admitted` of it before it is durable. What it is told is what will be, unless this gives an error.
-    pub(crate) async fn reserve_early(
+    /// Holds credits back, if the balance covers them. `admitted` is told of it before it is durable: under the id that it has if it ever is, and with the balance of that moment.
+    pub(crate) async fn reserve(
         &self,
         ask: Ask,
         key: &str,
         ttl: Duration,
         now: Now,
-        admitted: Admitted,
+        admitted: Option<Admitted>,
     ) -> Result<Reserved, Error> {
-        self.reserve_with(Call::Reserve { ask, key: key.to_owned(), ttl }, now, Some(admitted)).await
-    }
-
-    async fn reserve_with(&self, call: Call, now: Now, admitted: Option<Admitted>) -> Result<Reserved, Error> {
+        // Decided here, so that a batch that is tried again makes no other one of it.
+        let call = Call::Reserve { ask, key: key.to_owned(), ttl, reservation: clock::new_id() };
         match self.ask_with(call, now, admitted).await? {
             Answer::Reserved(reserved) => Ok(reserved),
             Answer::Standing(_) => Err(Error::Fault),

@@ -12,6 +12,16 @@ async fn many(ledger: &Ledger, what: &str, calls: Value) -> (StatusCode, Value) 
     (answer.status(), answer.json().await.unwrap())
 }
 
+/// The lines that reserves are answered with.
+async fn in_lines(ledger: &Ledger, calls: Value) -> Vec<Value> {
+    let url = format!("{}/api/internal/credits/reserve/many", ledger.auth.url);
+    let asked = ledger.client.post(url).header("x-service-token", SERVICE_TOKEN).json(&json!({ "calls": calls }));
+    let answer = asked.header("accept", "application/x-ndjson").send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.headers()["content-type"], "application/x-ndjson");
+    answer.text().await.unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
 /// The outcomes, each as its balance or its problem's status and code.
 fn told(answer: &(StatusCode, Value)) -> Vec<Value> {
     assert_eq!(answer.0, StatusCode::OK, "{answer:?}");
@@ -73,16 +83,7 @@ async fn each_of_several_calls_has_its_own_outcome(store: Store) {
 async fn who_asks_for_lines_is_told_what_is_admitted_and_then_what_came_of_it(store: Store) {
     let ledger = Ledger::start(store).await;
     let call = |amount: i64, key: &str| json!({"userId": ledger.user, "amount": amount, "idempotencyKey": key});
-    let ask = async |calls: Value| {
-        let url = format!("{}/api/internal/credits/reserve/many", ledger.auth.url);
-        let asked = ledger.client.post(url).header("x-service-token", SERVICE_TOKEN).json(&json!({ "calls": calls }));
-        let answer = asked.header("accept", "application/x-ndjson").send().await.unwrap();
-        assert_eq!(answer.status(), StatusCode::OK);
-        assert_eq!(answer.headers()["content-type"], "application/x-ndjson");
-        let text = answer.text().await.unwrap();
-        text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<Value>>()
-    };
-    let lines = ask(json!([call(10, "a"), call(60, "b"), call(0, "c"), call(40, "d")])).await;
+    let lines = in_lines(&ledger, json!([call(10, "a"), call(60, "b"), call(0, "c"), call(40, "d")])).await;
     let of = |n: usize| lines.iter().filter(|line| line["call"] == n).collect::<Vec<_>>();
     for (n, balance) in [(0, 40), (3, 0)] {
         let [admitted, done] = of(n)[..] else { panic!("{lines:?}") };
@@ -93,9 +94,44 @@ async fn who_asks_for_lines_is_told_what_is_admitted_and_then_what_came_of_it(st
         assert_eq!(refused["problem"]["status"], status, "{lines:?}");
     }
     // The same again is admitted as it was.
-    let again = ask(json!([call(10, "a")])).await;
+    let again = in_lines(&ledger, json!([call(10, "a")])).await;
     assert_eq!(again.last().unwrap()["done"]["reservationId"], of(0)[1]["done"]["reservationId"]);
     assert_eq!(ledger.balance().await, 0);
+    ledger.auth.expire_reservations(std::time::Duration::from_hours(2)).await;
+    ledger.finish().await;
+}
+
+async fn what_is_admitted_keeps_its_id_however_often_its_batch_is_tried(store: Store) {
+    use sea_orm::ConnectionTrait;
+    let ledger = Ledger::start(store).await;
+    // One that the database refuses has the whole batch tried again, each by itself.
+    let refusing = match store {
+        Store::Sqlite => {
+            "CREATE TRIGGER no_thirteen BEFORE INSERT ON postings WHEN NEW.reason = '13' BEGIN SELECT RAISE(ABORT, 'no'); END"
+        }
+        Store::Postgres => "ALTER TABLE postings ADD CONSTRAINT no_thirteen CHECK (reason <> '13')",
+    };
+    ledger.auth.database.execute_unprepared(refusing).await.unwrap();
+    let call =
+        |n: u32| json!({"userId": ledger.user, "amount": 1, "idempotencyKey": n.to_string(), "reason": n.to_string()});
+    let calls: Vec<Value> = (0..30).map(call).collect();
+    let lines = in_lines(&ledger, json!(calls)).await;
+    let said = |n: usize, word: &str| {
+        lines
+            .iter()
+            .find(|line| line["call"] == n && line[word].is_object())
+            .map_or(Value::Null, |line| line[word].clone())
+    };
+    for n in 0..30 {
+        let (admitted, done) = (said(n, "admitted"), said(n, "done"));
+        if n == 13 {
+            assert_eq!((&done, &said(n, "problem")["status"]), (&Value::Null, &json!(500)), "{lines:?}");
+        } else {
+            assert!(done["reservationId"].is_string(), "{n}: {lines:?}");
+            assert_eq!(admitted["reservationId"], done["reservationId"], "{n}: {lines:?}");
+        }
+    }
+    assert_eq!(ledger.balance().await, 21);
     ledger.auth.expire_reservations(std::time::Duration::from_hours(2)).await;
     ledger.finish().await;
 }
@@ -133,6 +169,7 @@ async fn only_so_many_calls_are_taken_and_only_as_they_are_described(store: Stor
 crate::support::on_both_stores!(
     each_of_several_calls_has_its_own_outcome,
     who_asks_for_lines_is_told_what_is_admitted_and_then_what_came_of_it,
+    what_is_admitted_keeps_its_id_however_often_its_batch_is_tried,
     what_was_released_before_is_told_by_its_own_code,
     only_so_many_calls_are_taken_and_only_as_they_are_described,
 );
