@@ -100,8 +100,12 @@ async fn an_outage_is_on_the_page_at_once_and_the_page_is_there_while_nothing_wa
     })
     .await;
     for path in ["/", "/feed.xml"] {
-        let text = get(&ecosystem, path);
-        assert!(text.contains("An index &#60;is&#62; missing") && !text.contains("ada"), "{path}: {text}");
+        // They are written one after the other.
+        let text = until(path, async || {
+            Some(get(&ecosystem, path)).filter(|text| text.contains("An index &#60;is&#62; missing"))
+        })
+        .await;
+        assert!(!text.contains("ada"), "{path}: {text}");
     }
     wish(&ecosystem, IncidentCommand::Note { number, text: "for us alone".into() }).await.expect("noted");
     let refused = wish(&ecosystem, IncidentCommand::Post { number: 99, text: "x".into(), status: None }).await;
