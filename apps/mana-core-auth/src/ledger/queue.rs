@@ -1,7 +1,7 @@
 //! The one way into the ledger: a bounded queue, and a writer that carries out what has come together in one transaction.
 //!
 //! Nobody is answered before the commit that carries their call. Who reserves may be told before it that they are admitted ([`Ledger::reserve`]): that is decided
-//! under the locks of the balance, and ends in nothing only where the commit does. What waits is bounded in number and in time; whoever is told
+//! under the locks of the balance, and comes to nothing only where the commit does. What waits is bounded in number and in time; whoever is told
 //! that the ledger is busy or away may ask the same again: a call is done once.
 
 use std::panic::AssertUnwindSafe;
@@ -345,7 +345,6 @@ async fn transact(
         }
     }
     failpoint::here("ledger: admitted");
-    failpoint::here("ledger: before writing");
     transaction.commit_with(statements).await?;
     failpoint::here("ledger: committed");
     Ok(outcomes)

@@ -102,16 +102,9 @@ async fn who_asks_for_lines_is_told_what_is_admitted_and_then_what_came_of_it(st
 }
 
 async fn what_is_admitted_keeps_its_id_however_often_its_batch_is_tried(store: Store) {
-    use sea_orm::ConnectionTrait;
     let ledger = Ledger::start(store).await;
     // One that the database refuses has the whole batch tried again, each by itself.
-    let refusing = match store {
-        Store::Sqlite => {
-            "CREATE TRIGGER no_thirteen BEFORE INSERT ON postings WHEN NEW.reason = '13' BEGIN SELECT RAISE(ABORT, 'no'); END"
-        }
-        Store::Postgres => "ALTER TABLE postings ADD CONSTRAINT no_thirteen CHECK (reason <> '13')",
-    };
-    ledger.auth.database.execute_unprepared(refusing).await.unwrap();
+    ledger.refuse_thirteen(store).await;
     let call =
         |n: u32| json!({"userId": ledger.user, "amount": 1, "idempotencyKey": n.to_string(), "reason": n.to_string()});
     let calls: Vec<Value> = (0..30).map(call).collect();

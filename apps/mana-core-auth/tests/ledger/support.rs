@@ -33,6 +33,18 @@ impl Ledger {
         Self { auth, client, user }
     }
 
+    /// From now on its database refuses postings whose reason is `13`.
+    pub(crate) async fn refuse_thirteen(&self, store: Store) {
+        use sea_orm::ConnectionTrait;
+        let refusing = match store {
+            Store::Sqlite => {
+                "CREATE TRIGGER no_thirteen BEFORE INSERT ON postings WHEN NEW.reason = '13' BEGIN SELECT RAISE(ABORT, 'no'); END"
+            }
+            Store::Postgres => "ALTER TABLE postings ADD CONSTRAINT no_thirteen CHECK (reason <> '13')",
+        };
+        self.auth.database.execute_unprepared(refusing).await.unwrap();
+    }
+
     pub(crate) async fn call(&self, what: &str, body: Value) -> (StatusCode, Value) {
         self.call_at(&self.auth.url, what, body).await
     }

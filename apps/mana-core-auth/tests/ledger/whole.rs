@@ -38,16 +38,9 @@ async fn all_accounts_sum_to_zero_at_every_moment(store: Store) {
 }
 
 async fn one_call_that_cannot_be_written_harms_no_other(store: Store) {
-    use sea_orm::ConnectionTrait;
     let ledger = Ledger::start(store).await;
     // A database that refuses one of the postings, for whatever reason.
-    let refusing = match store {
-        Store::Sqlite => {
-            "CREATE TRIGGER no_thirteen BEFORE INSERT ON postings WHEN NEW.reason = '13' BEGIN SELECT RAISE(ABORT, 'no'); END"
-        }
-        Store::Postgres => "ALTER TABLE postings ADD CONSTRAINT no_thirteen CHECK (reason <> '13')",
-    };
-    ledger.auth.database.execute_unprepared(refusing).await.unwrap();
+    ledger.refuse_thirteen(store).await;
     let answers =
         join_all((0..30).map(|n| {
             ledger.call("grant", json!({"amount": 1, "idempotencyKey": n.to_string(), "reason": n.to_string()}))
